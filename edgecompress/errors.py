@@ -1,0 +1,80 @@
+"""Every error that edgecompress raises on purpose.
+
+    EdgecompressError            exit code 1: a defect of ours, if it ever gets out as such
+    |- BadInput                  2: something the user gave or owns must change
+    |  |- SpecError                 a YAML file, an option, or a JSON document
+    |  |- TaskError                 the task: import, data, labels, loss, metric
+    |  |- ModelError                the model cannot be traced, pruned, quantised or exported
+    |  |- ArtifactError             a model file is unreadable or not what it claims to be
+    |  `- StorageError              disk full, read-only folder, unreadable store
+    |- Refused                   3: built and checked, and not good enough
+    `- DeviceError               4: the device, its runtime, or the way to it
+       |- RuntimeMissing            a package or program that the device lacks
+       |- AgentError                the agent ran and reported a failure, or did not answer in JSON
+       `- TransientError            may pass by itself; the only kind that is ever retried
+
+A message is one line and says what, where and what to do:
+`targets/rpi5.yaml: runtime.name 'tflite' is unknown; known: litert, onnxruntime, tensorrt`.
+"""
+
+EXIT_SHIP = 0
+EXIT_DEFECT = 1
+EXIT_BAD_INPUT = 2
+EXIT_REFUSED = 3
+EXIT_DEVICE = 4
+EXIT_UNMEASURED = 5
+EXIT_INTERRUPTED = 130
+
+
+class EdgecompressError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the CLI exits with."""
+
+    exit_code = EXIT_DEFECT
+
+    def __init__(self, message: str) -> None:
+        # Library exceptions that are quoted inside often span many lines.
+        super().__init__(" ".join(message.split()))
+
+
+class BadInput(EdgecompressError):
+    exit_code = EXIT_BAD_INPUT
+
+
+class SpecError(BadInput):
+    pass
+
+
+class TaskError(BadInput):
+    pass
+
+
+class ModelError(BadInput):
+    pass
+
+
+class ArtifactError(BadInput):
+    pass
+
+
+class StorageError(BadInput):
+    pass
+
+
+class Refused(EdgecompressError):
+    exit_code = EXIT_REFUSED
+
+
+class DeviceError(EdgecompressError):
+    exit_code = EXIT_DEVICE
+
+
+class RuntimeMissing(DeviceError):
+    pass
+
+
+class AgentError(DeviceError):
+    pass
+
+
+class TransientError(DeviceError):
+    pass

@@ -1,0 +1,173 @@
+"""`deploy.yaml`: the task, the recipe and the budgets.
+
+A choice that changes accuracy has no default and must be written down. What may be left out is
+switched off by leaving it out; the exception is distillation, which pruning switches on.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from edgecompress.spec.base import Spec
+from edgecompress.spec.target import Positive
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class TaskRef(Spec):
+    path: str
+    """'my_task.py:MyTask', relative to deploy.yaml, or 'package.module:MyTask'."""
+    options: dict[str, Any] = {}
+    """Keyword arguments of the task's constructor."""
+    files: tuple[str, ...] = ()
+    """Data files the task reads; a change of their content redoes what depends on them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "TaskRef":
+        if self.path.count(":") != 1 or not all(self.path.split(":")):
+            raise ValueError(f"path '{self.path}' must look like 'my_task.py:MyTask'")
+        return self
+
+
+class TrainSpec(Spec):
+    """One visible loop of epochs: cosine schedule with linear warm-up, best epoch kept."""
+
+    epochs: Positive
+    optimizer: Literal["sgd", "adamw"]
+    """sgd has Nesterov momentum 0.9."""
+    learning_rate: PositiveFloat
+    weight_decay: NonNegative = 0.0
+    warmup_epochs: NonNegative = 0.0
+    gradient_clip: PositiveFloat | None = None
+    """Largest L2 norm of all gradients together."""
+    label_smoothing: Fraction = 0.0
+    group_sparsity: NonNegative = 0.0
+    """Strength of the group lasso on prunable groups, before pruning."""
+    early_stop_epochs: Positive | None = None
+    """Stop after this many epochs without a better metric."""
+
+
+class DistillSpec(Spec):
+    """Learning from the original model's softened outputs (Hinton et al., 2015)."""
+
+    temperature: PositiveFloat
+    weight: Annotated[float, Field(gt=0, le=1)]
+    """Share of the teacher in the loss; the task's own loss has the rest."""
+    feature_layers: tuple[str, ...] = ()
+    """Modules whose spatial attention maps are matched too (Zagoruyko & Komodakis, 2017)."""
+    feature_weight: NonNegative = 0.0
+
+
+DEFAULT_DISTILLATION = DistillSpec(temperature=4.0, weight=0.7)
+
+
+class StructuredPruneSpec(Spec):
+    """Remove whole channels, by dependency groups (DepGraph, Fang et al., 2023)."""
+
+    method: Literal["structured"]
+    importance: Literal["magnitude", "taylor", "bn_scale", "loss"]
+    allocation: Literal["uniform", "sensitivity"]
+    pruning_ratio: Fraction | dict[str, Fraction] | None = None
+    """Fraction of channels removed: one for all groups, or one per named layer."""
+    macs_reduction: Annotated[float, Field(gt=1)] | None = None
+    """Instead of pruning_ratio: how many times fewer MACs the result must have."""
+    steps: Positive
+    """Prune in this many steps, with fine-tuning after each."""
+    epochs_between: Annotated[int, Field(ge=0)] = 0
+    """Fine-tuning epochs after every step but the last."""
+    ignored_layers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "StructuredPruneSpec":
+        if (self.pruning_ratio is None) == (self.macs_reduction is None):
+            raise ValueError("give exactly one of pruning_ratio, macs_reduction")
+        if isinstance(self.pruning_ratio, dict) and self.allocation != "uniform":
+            raise ValueError("pruning_ratio per layer needs allocation: uniform")
+        if self.steps == 1 and self.epochs_between:
+            raise ValueError("epochs_between needs steps of at least 2")
+        return self
+
+
+class UnstructuredPruneSpec(Spec):
+    """Zero single weights: w' = w where |w| > threshold, else 0."""
+
+    method: Literal["unstructured"]
+    threshold: NonNegative | dict[str, NonNegative] | None = None
+    """tau for all layers, or one per named layer."""
+    sparsity: Fraction | None = None
+    """Instead of threshold: the fraction of weights to zero."""
+    scope: Literal["layer", "global"]
+    """Whether `sparsity` is met in every layer or over all of them together."""
+    ignored_layers: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> "UnstructuredPruneSpec":
+        if (self.threshold is None) == (self.sparsity is None):
+            raise ValueError("give exactly one of threshold, sparsity")
+        return self
+
+
+PruneSpec = Annotated[StructuredPruneSpec | UnstructuredPruneSpec, Field(discriminator="method")]
+
+
+class QuantizeSpec(Spec):
+    mode: Literal["ptq", "qat"]
+    ranges: Literal["minmax", "percentile", "mse"]
+    """How an activation's range is chosen during calibration."""
+    calibration_batches: Positive
+    train: TrainSpec | None = None
+    """Quantisation-aware fine-tuning; needed by mode: qat, refused by mode: ptq."""
+    freeze_at: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Share of the QAT epochs after which observers and batch-norm statistics are frozen."""
+    keep_float: tuple[str, ...] = ()
+    """Modules kept in float, by name (a name covers all inside it)."""
+    keep_float_sensitive: Annotated[int, Field(ge=0)] = 0
+    """How many more layers to keep in float: those that alone cost the most when quantised."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "QuantizeSpec":
+        if self.mode == "qat" and self.train is None:
+            raise ValueError("mode: qat needs train: {epochs, optimizer, learning_rate}")
+        if self.mode == "ptq" and self.train is not None:
+            raise ValueError("mode: ptq trains nothing; remove train, or use mode: qat")
+        return self
+
+
+class Budgets(Spec):
+    """What the candidate must keep to; every one that is set is checked by the verdict."""
+
+    max_metric_drop: NonNegative
+    """In the metric's own unit, against the baseline on the same data: 0.01 is one point."""
+    min_speedup: Annotated[float, Field(ge=1)] = 1.0
+    """Baseline p50 / candidate p50, measured in turns."""
+    latency_ms_p50: PositiveFloat | None = None
+    latency_ms_p90: PositiveFloat | None = None
+    latency_ms_p99: PositiveFloat | None = None
+    init_time_ms: PositiveFloat | None = None
+    peak_rss_bytes: Positive | None = None
+    model_size_bytes: Positive | None = None
+    min_int8_op_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the MACs that int8 kernels must run."""
+
+
+class DeployConfig(Spec):
+    task: TaskRef
+    seed: int
+    train: TrainSpec | None = None
+    """For a model that is not trained yet: train the original first."""
+    prune: PruneSpec | None = None
+    finetune: TrainSpec | None = None
+    distill: DistillSpec | Literal["off"] | None = None
+    quantize: QuantizeSpec | None = None
+    budgets: Budgets
+
+    @model_validator(mode="after")
+    def _check(self) -> "DeployConfig":
+        if self.prune is None and self.quantize is None and self.finetune is None:
+            raise ValueError("nothing to do: give at least one of prune, finetune, quantize")
+        prune = self.prune
+        if isinstance(prune, StructuredPruneSpec) and prune.epochs_between and not self.finetune:
+            raise ValueError("prune.epochs_between needs finetune: its optimizer and rate are used")
+        return self

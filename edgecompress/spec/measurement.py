@@ -1,0 +1,136 @@
+"""What the agent reports (JSON, `schema_version` 1) and what is made of it on the host."""
+
+from edgecompress.spec.base import Spec
+
+AGENT_SCHEMA_VERSION = 1
+
+
+class DeviceState(Spec):
+    """Read before and after a run; None where the board does not say."""
+
+    governor: str | None
+    clock_mhz: float | None
+    temperature_c: float | None
+    throttled: str | None
+    """The board's own word for it, such as '0x50005'."""
+    load_1m: float | None
+
+
+class Probe(Spec):
+    """What the board is and has."""
+
+    machine: str
+    """As uname says it: x86_64, aarch64."""
+    system: str
+    python: str
+    cpu_model: str | None
+    cpu_features: tuple[str, ...]
+    cores: int
+    memory_bytes: int | None
+    versions: dict[str, str]
+    """Of those found: numpy, onnxruntime, ..."""
+
+
+class Turn(Spec):
+    """One model in one fresh process on the device."""
+
+    init_time_ms: float
+    first_inference_ms: float
+    warmup_ms: tuple[float, ...]
+    latency_ms: tuple[float, ...]
+    """Every steady sample, in order."""
+    peak_rss_bytes: int
+    """Above the same process after it loaded the runtime and before it loaded the model."""
+    runtime_rss_bytes: int
+    """That runtime-only baseline."""
+    threads: int
+    before: DeviceState
+    after: DeviceState
+    versions: dict[str, str]
+
+
+class Measurement(Spec):
+    """All turns of one model; the summary figures are derived from the raw samples."""
+
+    turns: tuple[Turn, ...]
+    latency_ms_p50: float
+    latency_ms_p90: float
+    latency_ms_p99: float
+    first_inference_ms: float
+    """Median over the turns."""
+    init_time_ms: float
+    """Median over the turns."""
+    peak_rss_bytes: int
+    """Largest over the turns."""
+    notes: tuple[str, ...] = ()
+    """What may make it wrong: drift, throttling, a busy machine."""
+
+
+class Comparison(Spec):
+    """Baseline and candidate, measured in turns in one run on one device."""
+
+    device: str
+    probe: Probe
+    emulated: bool
+    baseline: Measurement
+    candidate: Measurement
+    speedup: float
+    """Baseline p50 / candidate p50."""
+    speedup_low: float
+    """Lower end of the 95 % bootstrap interval of speedup, resampling turns and samples."""
+    speedup_high: float
+
+
+class Parity(Spec):
+    """How far two executions of one model agree, on the whole evaluation set."""
+
+    reference: str
+    """What it was compared with, such as 'torch converted graph'."""
+    samples: int
+    top1_agreement: float | None
+    """None where the output is not a vector of class scores."""
+    max_output_steps: float
+    """Largest difference, in steps of the output's scale (1 step = 1 scale)."""
+
+
+class Evaluation(Spec):
+    """The metric of one exported file, computed from what its runtime put out."""
+
+    metric: str
+    value: float
+    higher_is_better: bool
+    samples: int
+    parity: Parity | None = None
+
+
+class Op(Spec):
+    """One node of the graph that the runtime really executes."""
+
+    name: str
+    op_type: str
+    """As the runtime calls it: QLinearConv, FusedConv, Add."""
+    dtype: str
+    """Type it computes in: int8, float32, float16, int64, ..."""
+    macs: int
+    reason: str | None = None
+    """Why it is not int8; None for int8 ops and for ops that move or describe data only."""
+
+
+class Inspection(Spec):
+    """What a file will really run, op by op, read back from the runtime's optimised graph."""
+
+    runtime: str
+    """Name and version, such as 'onnxruntime 1.31.1'."""
+    machine: str
+    """Where the graph was optimised; another CPU may choose other kernels."""
+    ops: tuple[Op, ...]
+
+    @property
+    def macs(self) -> int:
+        return sum(op.macs for op in self.ops)
+
+    @property
+    def int8_op_fraction(self) -> float:
+        """Share of the MACs that int8 kernels run; 0 when nothing multiplies."""
+        int8 = sum(op.macs for op in self.ops if op.dtype == "int8")
+        return int8 / self.macs if self.macs else 0.0

@@ -1,0 +1,117 @@
+"""`runs/<id>/report.json`: the contract, `schema_version` 1. Keys are only ever added."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from edgecompress.spec.base import Spec
+from edgecompress.spec.measurement import Comparison, Inspection, Parity
+
+REPORT_SCHEMA_VERSION = 1
+
+
+class VerdictResult(Spec):
+    decision: Literal["ship", "refuse", "unmeasured"]
+    reasons: tuple[str, ...]
+    """One line per check, each with the figure and its limit."""
+
+
+class MetricValue(Spec):
+    name: str
+    value: float
+    higher_is_better: bool
+    samples: int
+
+
+class ModelReport(Spec):
+    """Baseline or candidate: every figure is of the exported file; None means not measured."""
+
+    accuracy: float | None
+    """0..1 where the metric is an accuracy, else None: see metric."""
+    metric: MetricValue
+    latency_ms_p50: float | None
+    latency_ms_p90: float | None
+    latency_ms_p99: float | None
+    first_inference_ms: float | None
+    init_time_ms: float | None
+    peak_rss_bytes: int | None
+    model_size_bytes: int
+    macs: int
+    params: int
+    int8_op_fraction: float
+    inspection: Inspection
+    parity: Parity | None = None
+
+
+class ReportArtifact(Spec):
+    path: str
+    format: str
+    sha256: str
+
+
+class ReportStage(Spec):
+    name: str
+    seconds: float
+    cached: bool
+
+
+class StagePoint(Spec):
+    """A model on its way: one dot of the accuracy-against-latency chart."""
+
+    name: str
+    metric: float
+    latency_ms_p50: float | None
+    macs: int
+    params: int
+    note: str | None = None
+
+
+class LayerRow(Spec):
+    """One layer of the model, before and after."""
+
+    name: str
+    kind: str
+    channels_before: int
+    channels_after: int
+    dtype: str | None
+    reason: str | None = None
+    """Why it was not pruned or not quantised."""
+
+
+class EpochRow(Spec):
+    stage: str
+    epoch: int
+    loss: float
+    metric: float
+    learning_rate: float
+
+
+class Report(Spec):
+    schema_version: Literal[1] = 1
+    run: str
+    created: str
+    """ISO 8601, UTC."""
+    target: str
+    device: str | None
+    """Id of the device that measured; None when none was at hand."""
+    task: str
+    recipe_digest: str
+    verdict: VerdictResult
+    baseline: ModelReport
+    candidate: ModelReport
+    speedup: float | None
+    comparison: Comparison | None
+    """The raw samples, the device state and the versions behind the latencies."""
+    artifacts: tuple[ReportArtifact, ...]
+    stages: tuple[ReportStage, ...]
+    points: tuple[StagePoint, ...]
+    layers: tuple[LayerRow, ...]
+    epochs: tuple[EpochRow, ...]
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _latency_needs_a_measurement(self) -> "Report":
+        if (self.comparison is None) != (self.speedup is None):
+            raise ValueError("speedup and comparison are given together or not at all")
+        return self

@@ -1,0 +1,115 @@
+"""What the user brings. Everything else follows from it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+Batch = tuple[Any, Any]
+"""(inputs, target): inputs is a tensor, or a tuple of tensors for a model with several."""
+
+
+class Task(ABC):
+    """A model, its data, and what counts as good. Subclass it in a file of your own.
+
+    Data methods are called once an epoch and may shuffle and augment with torch's global
+    generator (or Python's, or NumPy's): it is seeded before each call, so runs repeat.
+    """
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """The trained float model; a fresh instance on every call."""
+
+    @abstractmethod
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        """Inputs of one inference as on the device, batch dimension first and of size 1."""
+
+    @abstractmethod
+    def train_data(self) -> Iterable[Batch]:
+        """One epoch of training batches."""
+
+    @abstractmethod
+    def eval_data(self) -> Iterable[Batch]:
+        """The whole evaluation set, in a fixed order; never shown to training."""
+
+    @abstractmethod
+    def loss(self, outputs: Any, target: Any) -> Tensor:
+        """Scalar training loss of what the model returned."""
+
+    @abstractmethod
+    def metric(self) -> Metric:
+        """A fresh torchmetrics metric; its `higher_is_better` says which way is better."""
+
+    def calibration_data(self) -> Iterable[Batch]:
+        """Batches whose activations set the quantisation ranges; default: training data."""
+        return self.train_data()
+
+    def validation_data(self) -> Iterable[Batch]:
+        """Picks the best epoch and scans sensitivity; default: the evaluation set."""
+        return self.eval_data()
+
+    def update(self, metric: Metric, outputs: Any, target: Any) -> None:
+        """Feed one batch to the metric; override where the outputs need decoding first."""
+        metric.update(outputs, target)
+
+    def distillation_loss(self, student: Any, teacher: Any, temperature: float) -> Tensor:
+        """How far the student's outputs are from the teacher's; default: mean squared error
+        over all floating-point outputs.
+        """
+        pairs = zip(tensors_of(student), tensors_of(teacher), strict=True)
+        losses = [functional.mse_loss(s, t) for s, t in pairs if s.is_floating_point()]
+        return torch.stack(losses).sum()
+
+    def labels(self) -> tuple[str, ...] | None:
+        """Class names, stored in the artifact."""
+        return None
+
+
+class ClassificationTask(Task):
+    """One label per sample, class scores [N, classes] as the model's only output."""
+
+    label_smoothing = 0.0
+    """Set by the training loop from the recipe."""
+
+    @property
+    @abstractmethod
+    def classes(self) -> int:
+        """Number of classes; labels are 0 .. classes - 1."""
+
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return functional.cross_entropy(outputs, target, label_smoothing=self.label_smoothing)
+
+    def metric(self) -> Metric:
+        return MulticlassAccuracy(num_classes=self.classes, average="micro")
+
+    def distillation_loss(self, student: Any, teacher: Any, temperature: float) -> Tensor:
+        """Kullback-Leibler divergence of softened outputs, times T^2 (Hinton et al., 2015)."""
+        log_student = functional.log_softmax(student / temperature, dim=1)
+        log_teacher = functional.log_softmax(teacher / temperature, dim=1)
+        divergence = functional.kl_div(
+            log_student, log_teacher, reduction="batchmean", log_target=True
+        )
+        return divergence * temperature**2
+
+
+def inputs_of(batch: Batch) -> tuple[Tensor, ...]:
+    """The model's positional arguments."""
+    inputs = batch[0]
+    return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+
+
+def tensors_of(outputs: Any) -> list[Tensor]:
+    """All tensors of a model's return value, in torch's pytree order."""
+    leaves = torch.utils._pytree.tree_leaves(outputs)
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def take(data: Iterable[Batch], batches: int) -> list[Batch]:
+    """The first `batches` batches."""
+    return list(islice(data, batches))
