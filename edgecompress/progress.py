@@ -1,0 +1,83 @@
+"""Progress: how a long job tells a person where it is, without knowing who listens.
+
+Everything goes to stderr, because stdout belongs to results.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol, TextIO
+
+
+class Progress(Protocol):
+    """What a stage is given; all three may be called as often as one likes."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Everything inside the `with` belongs to this stage; stages may nest."""
+
+    def step(self, done: int, total: int, text: str) -> None:
+        """`done` of `total` in the current stage; `text` such as 'epoch 3, loss 0.21'."""
+
+    def note(self, text: str) -> None:
+        """One line that stays on the screen."""
+
+
+class SilentProgress:
+    """Says nothing."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        yield
+
+    def step(self, done: int, total: int, text: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+
+class PlainProgress:
+    """One line per event, for logs and pipes."""
+
+    def __init__(self, stream: TextIO, every_s: float = 5.0) -> None:
+        self._stream = stream
+        self._every_s = every_s
+        self._names: list[str] = []
+        self._last_step = 0.0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self._names.append(name)
+        start = time.monotonic()
+        self._last_step = start
+        self._line("started")
+        try:
+            yield
+            self._line(f"finished in {time.monotonic() - start:.1f} s")
+        finally:
+            self._names.pop()
+
+    def step(self, done: int, total: int, text: str) -> None:
+        # A log with a line per batch would be unreadable; the last step is always told.
+        now = time.monotonic()
+        if done >= total or now - self._last_step >= self._every_s:
+            self._last_step = now
+            self._line(f"{done}/{total} {text}")
+
+    def note(self, text: str) -> None:
+        self._line(text)
+
+    def _line(self, text: str) -> None:
+        where = f"[{self._names[-1]}] " if self._names else ""
+        print(f"{where}{text}".rstrip(), file=self._stream, flush=True)
+
+
+def progress_on_stderr() -> Progress:
+    """Live bars on a terminal, plain lines anywhere else."""
+    if not sys.stderr.isatty():
+        return PlainProgress(sys.stderr)
+    # Home of rich, which a quiet command need not load.
+    from edgecompress.progress_live import LiveProgress
+
+    return LiveProgress()

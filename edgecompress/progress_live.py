@@ -1,0 +1,54 @@
+"""Progress on a terminal: a live bar per stage."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+
+class LiveProgress:
+    """A bar for every open stage; a finished stage leaves one line with its duration."""
+
+    def __init__(self) -> None:
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[stage]}", markup=False, style="bold"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}", markup=False, style="dim"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._open: list[TaskID] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if not self._open:
+            self._bars.start()
+        bar = self._bars.add_task("", total=None, stage=name, count="", text="")
+        self._open.append(bar)
+        start = time.monotonic()
+        try:
+            yield
+            duration = f"{time.monotonic() - start:.1f} s"
+            self._print(Text.assemble(("done ", "green"), f"{name}  ", (duration, "dim")))
+        finally:
+            self._open.pop()
+            self._bars.remove_task(bar)
+            if not self._open:
+                self._bars.stop()
+
+    def step(self, done: int, total: int, text: str) -> None:
+        if self._open:
+            count = f"{done}/{total}"
+            self._bars.update(self._open[-1], completed=done, total=total, count=count, text=text)
+
+    def note(self, text: str) -> None:
+        self._print(Text(f"     {text}", style="dim"))
+
+    def _print(self, line: Text) -> None:
+        self._bars.console.print(line, highlight=False)
