@@ -154,7 +154,7 @@ class Budgets(Spec):
 
 class DeployConfig(Spec):
     task: TaskRef
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     train: TrainSpec | None = None
     """For a model that is not trained yet: train the original first."""
     prune: PruneSpec | None = None

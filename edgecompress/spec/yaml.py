@@ -125,6 +125,8 @@ def _mapping(node: MappingNode) -> dict[str, Value]:
 
 
 def _scalar(text: str, node: Node) -> Value:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        _refuse(node, "half of a surrogate pair; write the character itself")
     if not _is_plain(node):
         return text
     if text.lower() in _WORDS:
