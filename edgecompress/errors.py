@@ -11,6 +11,7 @@
     `- DeviceError               4: the device, its runtime, or the way to it
        |- RuntimeMissing            a package or program that the device lacks
        |- AgentError                the agent ran and reported a failure, or did not answer in JSON
+       |- TimedOut                  a command or a copy passed its deadline and was ended
        `- TransientError            may pass by itself; the only kind that is ever retried
 
 A message is one line and says what, where and what to do:
@@ -73,6 +74,10 @@ class RuntimeMissing(DeviceError):
 
 
 class AgentError(DeviceError):
+    pass
+
+
+class TimedOut(DeviceError):
     pass
 
 

@@ -1,0 +1,68 @@
+"""`measure`: one model in this fresh process, as a Turn."""
+
+from __future__ import annotations
+
+import gc
+import platform
+import time
+from typing import Callable
+
+from . import memory
+from .arrays import read_arrays
+from .request import Request
+from .runners import runner
+from .state import read_state
+
+
+def run(request: Request) -> dict[str, object]:
+    threads = request.integer("threads", 1)
+    warmup_iterations = request.integer("warmup_iterations", 0)
+    min_iterations = request.integer("min_iterations", 1)
+    min_duration_s = request.number("min_duration_s")
+    model = runner(request, threads)
+    feed = read_arrays(request.text("inputs"))
+    before = read_state()
+    # A collection in the middle would show as an outlier of the model.
+    gc.collect()
+    gc.disable()
+    memory.reset_peak()
+    runtime_rss_bytes = memory.current_rss()
+
+    init_time_ms = _time_ms(model.activate)
+    call = model.checked(feed)
+    first_inference_ms = _time_ms(call)
+    warmup_ms = [_time_ms(call) for _ in range(warmup_iterations)]
+    latency_ms = _steady_ms(call, min_iterations, min_duration_s)
+
+    peak_rss_bytes = memory.peak_rss() - runtime_rss_bytes
+    after = read_state()
+    model.deactivate()
+    return {
+        "init_time_ms": init_time_ms,
+        "first_inference_ms": first_inference_ms,
+        "warmup_ms": warmup_ms,
+        "latency_ms": latency_ms,
+        "peak_rss_bytes": peak_rss_bytes,
+        "runtime_rss_bytes": runtime_rss_bytes,
+        "threads": threads,
+        "before": before,
+        "after": after,
+        "versions": {**model.versions(), "python": platform.python_version()},
+    }
+
+
+def _time_ms(call: Callable[[], object]) -> float:
+    start = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start) / 1e6
+
+
+def _steady_ms(
+    call: Callable[[], object], min_iterations: int, min_duration_s: float
+) -> list[float]:
+    """Every sample in order, until both minima are reached."""
+    samples: list[float] = []
+    end = time.perf_counter() + min_duration_s
+    while len(samples) < min_iterations or time.perf_counter() < end:
+        samples.append(_time_ms(call))
+    return samples

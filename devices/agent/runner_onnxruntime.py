@@ -1,0 +1,78 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import numpy as np
+import onnxruntime as ort
+
+from .failure import Failure
+from .files import whole
+from .runners import Runner, Tensor
+
+PROVIDERS = ["CPUExecutionProvider"]
+LOG_ERRORS_ONLY = 3
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(bool)": "bool",
+    **{
+        f"tensor({sign}int{bits})": f"{sign}int{bits}"
+        for sign in ("", "u")
+        for bits in (8, 16, 32, 64)
+    },
+}
+UNREADABLE = {"InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel"}
+"""Its exceptions that mean that the file, not the runtime, is wrong."""
+
+
+class OnnxRuntimeRunner(Runner):
+    _session: ort.InferenceSession | None = None
+    _outputs: Sequence[str] = ()
+
+    def versions(self) -> dict[str, str]:
+        return {"onnxruntime": ort.__version__, "numpy": np.__version__}
+
+    def deactivate(self) -> None:
+        self._session = None
+
+    def _activate(self) -> Sequence[Tensor]:
+        self._session = self._open(_options(self.threads))
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        return [
+            Tensor(tensor.name, DTYPES.get(tensor.type, tensor.type), tuple(tensor.shape))
+            for tensor in self._session.get_inputs()
+        ]
+
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if self._session is None:
+            raise Failure("runtime", "infer before activate")
+        try:
+            return dict(zip(self._outputs, self._session.run(None, feed)))
+        except Exception as error:
+            raise Failure("runtime", f"onnxruntime {ort.__version__}: {error}") from None
+
+    def _optimised_graph(self, output: str) -> None:
+        options = _options(self.threads)
+        with whole(output) as part:
+            options.optimized_model_filepath = part
+            self._open(options)
+
+    def _open(self, options: ort.SessionOptions) -> ort.InferenceSession:
+        try:
+            return ort.InferenceSession(self.model, options, providers=PROVIDERS)
+        except Exception as error:
+            kind = "input" if type(error).__name__ in UNREADABLE else "runtime"
+            raise Failure(kind, f"onnxruntime {ort.__version__}: {error}") from None
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = LOG_ERRORS_ONLY
+    return options

@@ -1,0 +1,248 @@
+"""The host's side of the agent: build it, send it, ask it, check what it says."""
+
+import hashlib
+import io
+import json
+import signal
+import tempfile
+import uuid
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import JsonValue
+
+from edgecompress.artifact import Format, sha256_of
+from edgecompress.bundled import agent_dir
+from edgecompress.errors import (
+    AgentError,
+    ArtifactError,
+    DeviceError,
+    RuntimeMissing,
+    SpecError,
+    TimedOut,
+)
+from edgecompress.spec.base import S, Spec, parse
+from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
+from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.transport import Completed, Transport
+
+PACKAGE = "edgecompress_agent"
+MAIN = f"from {PACKAGE}.__main__ import main\n\nmain()\n"
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+class AgentFault(Spec):
+    kind: Literal["missing", "input", "runtime"]
+    message: str
+
+
+class Answer(Spec):
+    schema_version: Literal[1]
+    ok: bool
+    result: JsonValue = None
+    error: AgentFault | None = None
+
+
+class Inferred(Spec):
+    samples: int
+
+
+class Optimised(Spec):
+    runtime: str
+    machine: str
+
+
+def build_agent() -> bytes:
+    """The agent as one .pyz: equal sources give equal bytes, on every machine.
+
+    Raises:
+        EdgecompressError: its sources are not there.
+
+    """
+    sources = {f"{PACKAGE}/{file.name}": file.read_bytes() for file in agent_dir().glob("*.py")}
+    sources["__main__.py"] = MAIN.encode()
+    buffer = io.BytesIO()
+    # Stored, because compressed bytes differ between versions of zlib.
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(sources):
+            entry = zipfile.ZipInfo(name, ZIP_EPOCH)
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, sources[name])
+    return buffer.getvalue()
+
+
+class Agent:
+    """The agent on one device; every method is one fresh process there.
+
+    All methods raise RuntimeMissing (a package is not installed there), ArtifactError (the
+    device cannot read the model, or the arrays do not fit it) and AgentError (all other
+    failures), besides what the transport raises.
+    """
+
+    def __init__(self, transport: Transport, python: str, deadline_s: float = 900.0) -> None:
+        """`python`: interpreter on the device; `deadline_s`: for one command or one copy."""
+        self.transport = transport
+        self.python = python
+        self.deadline_s = deadline_s
+        self._pyz: str | None = None
+
+    def probe(self) -> Probe:
+        """What the board is and has; needs neither numpy nor a runtime there."""
+        return self._ask(Probe, "probe", {})
+
+    def measure(
+        self,
+        model: Path,
+        format: Format,
+        threads: int,
+        inputs: Path,
+        protocol: MeasurementProtocol,
+    ) -> Turn:
+        """One turn; `inputs` is an .npz with the arrays of one inference by input name."""
+        request: dict[str, JsonValue] = {
+            "model": self._send(model),
+            "format": format,
+            "threads": threads,
+            "inputs": self._send(inputs),
+            "warmup_iterations": protocol.warmup_iterations,
+            "min_iterations": protocol.min_iterations,
+            "min_duration_s": protocol.min_duration_s,
+        }
+        return self._ask(Turn, "measure", request, model, protocol.min_duration_s)
+
+    def infer(
+        self,
+        model: Path,
+        format: Format,
+        threads: int,
+        inputs: Path,
+        outputs: Path,
+        batch: int = 1,
+    ) -> None:
+        """Run the samples of `inputs` (.npz, [N, ...] by name) and write `outputs` alike.
+
+        `batch` samples at a time where the file's batch is free, else as many as it is made for.
+        """
+        with self._scratch("npz") as there, self._scratch("npz") as back:
+            self.transport.put(inputs, there, timeout_s=self.deadline_s)
+            request: dict[str, JsonValue] = {
+                "model": self._send(model),
+                "format": format,
+                "threads": threads,
+                "inputs": there,
+                "outputs": back,
+                "batch": batch,
+            }
+            self._ask(Inferred, "infer", request, model)
+            self.transport.get(back, outputs, timeout_s=self.deadline_s)
+
+    def optimise(self, model: Path, format: Format, output: Path) -> tuple[str, str]:
+        """Write the graph that the device's runtime really executes to `output`.
+
+        Returns:
+            The runtime ('onnxruntime 1.31.1') and the machine ('x86_64') that optimised it.
+
+        """
+        with self._scratch("onnx") as there:
+            request: dict[str, JsonValue] = {
+                "model": self._send(model),
+                "format": format,
+                "output": there,
+            }
+            answer = self._ask(Optimised, "optimise", request, model)
+            self.transport.get(there, output, timeout_s=self.deadline_s)
+        return answer.runtime, answer.machine
+
+    def _ask(
+        self,
+        spec: type[S],
+        command: str,
+        fields: dict[str, JsonValue],
+        model: Path | None = None,
+        extra_s: float = 0.0,
+    ) -> S:
+        """`model` is named in errors; `extra_s` is added to the deadline."""
+        where = f"{self.transport.name}: agent {command}" + (f" {model}" if model else "")
+        request = {"schema_version": AGENT_SCHEMA_VERSION, "command": command, **fields}
+        try:
+            completed = self.transport.run(
+                [self.python, self._agent()],
+                json.dumps(request).encode(),
+                timeout_s=self.deadline_s + extra_s,
+            )
+        except TimedOut as error:
+            raise AgentError(f"{where}: {error}") from None
+        answer = _answer(completed, where)
+        if answer.error is not None:
+            raise _error(answer.error, where, model)
+        return _checked(spec, answer.result, where)
+
+    def _agent(self) -> str:
+        """Path on the device of the agent, sent when it is not there yet."""
+        if self._pyz is None:
+            content = build_agent()
+            with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+                file = Path(folder) / "agent.pyz"
+                file.write_bytes(content)
+                name = f"agent-{hashlib.sha256(content).hexdigest()}.pyz"
+                self._pyz = self._send_as(file, name)
+        return self._pyz
+
+    def _send(self, file: Path) -> str:
+        """Path on the device, named by content, so that a file travels once."""
+        return self._send_as(file, sha256_of(file) + file.suffix)
+
+    def _send_as(self, file: Path, name: str) -> str:
+        remote = self.transport.path(name)
+        there = self.transport.stat(remote, timeout_s=self.deadline_s)
+        if there is None or there.size_bytes != file.stat().st_size:
+            self.transport.put(file, remote, timeout_s=self.deadline_s)
+        return remote
+
+    @contextmanager
+    def _scratch(self, suffix: str) -> Iterator[str]:
+        """A path on the device for one command."""
+        remote = self.transport.path(f"{uuid.uuid4().hex}.{suffix}")
+        try:
+            yield remote
+        finally:
+            self.transport.remove(remote, timeout_s=self.deadline_s)
+
+
+def _answer(completed: Completed, where: str) -> Answer:
+    last_words = completed.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    said = f"; it last said: {last_words[0]}" if last_words else ""
+    if completed.returncode < 0:
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-completed.returncode, f"signal {-completed.returncode}")
+        why = " (out of memory?)" if name == "SIGKILL" else ""
+        raise AgentError(f"{where}: died of {name}{why}{said}")
+    try:
+        document = json.loads(completed.stdout)
+    except ValueError:
+        raise AgentError(
+            f"{where}: no answer in JSON (exit code {completed.returncode}){said}"
+        ) from None
+    answer = _checked(Answer, document, where)
+    if answer.ok == (answer.error is not None):
+        raise AgentError(f"{where}: the answer's ok and error contradict each other")
+    return answer
+
+
+def _error(fault: AgentFault, where: str, model: Path | None) -> DeviceError | ArtifactError:
+    if fault.kind == "missing":
+        return RuntimeMissing(f"{where}: {fault.message}")
+    if fault.kind == "input" and model is not None:
+        return ArtifactError(f"{model}: {fault.message}")
+    return AgentError(f"{where}: {fault.message}")
+
+
+def _checked(spec: type[S], data: object, where: str) -> S:
+    try:
+        return parse(spec, data, where)
+    except SpecError as error:
+        raise AgentError(f"{error}; is the agent on the device another version?") from None

@@ -1,0 +1,61 @@
+"""The way to a device: run a command, put a file, get a file, each with a deadline."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that ended by itself."""
+
+    returncode: int
+    """Negative: the signal that ended it."""
+    stdout: bytes
+    stderr: bytes
+
+
+@dataclass(frozen=True)
+class FileStat:
+    size_bytes: int
+
+
+class Transport(ABC):
+    """Paths on the device are strings, made by `path`.
+
+    Every method raises DeviceError when the device cannot be reached or refuses, StorageError
+    when a file cannot be written or read, and TimedOut when `timeout_s` has passed.
+    """
+
+    name: str
+    """Of the place, for messages: 'this machine', 'pi@10.0.0.7'."""
+    workdir: str
+    """A folder on the device for the agent, models and arrays."""
+
+    def path(self, name: str) -> str:
+        """Path on the device of the file `name` in the working folder."""
+        return f"{self.workdir}/{name}"
+
+    @abstractmethod
+    def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
+        """Run a program with these arguments, never through a shell, in the working folder.
+
+        On time-out or interrupt, it and what it started are killed.
+        """
+
+    @abstractmethod
+    def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
+        """Copy a file to the device; it appears there whole or not at all."""
+
+    @abstractmethod
+    def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
+        """Copy a file from the device; it appears here whole or not at all."""
+
+    @abstractmethod
+    def stat(self, remote: str, *, timeout_s: float) -> FileStat | None:
+        """None when there is no such file."""
+
+    @abstractmethod
+    def remove(self, remote: str, *, timeout_s: float) -> None:
+        """Remove a file if it is there."""

@@ -1,0 +1,107 @@
+"""The machine we run on, as a device: subprocesses and copies."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgecompress.errors import DeviceError, StorageError, TimedOut
+from edgecompress.transport.base import Completed, FileStat, Transport
+
+CHUNK_BYTES = 4 << 20
+
+
+class LocalTransport(Transport):
+    """Works in `workdir`, which is made when it is not there."""
+
+    name = "this machine"
+
+    def __init__(self, workdir: Path) -> None:
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{workdir}: cannot be made: {error.strerror}") from None
+        self.workdir = str(workdir.resolve())
+
+    def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.workdir,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DeviceError(
+                f"{self.name}: '{argv[0]}' cannot be started: {error.strerror}"
+            ) from None
+        try:
+            stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimedOut(f"{self.name}: '{argv[0]}' ran longer than {timeout_s:g} s") from None
+        finally:
+            # Also on KeyboardInterrupt: in a session of its own it does not get the terminal's.
+            _end(process)
+        return Completed(process.returncode, stdout, stderr)
+
+    def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
+        _copy(local, Path(remote), timeout_s)
+
+    def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
+        _copy(Path(remote), local, timeout_s)
+
+    def stat(self, remote: str, *, timeout_s: float) -> FileStat | None:
+        try:
+            return FileStat(Path(remote).stat().st_size)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"{remote}: cannot be read: {error.strerror}") from None
+
+    def remove(self, remote: str, *, timeout_s: float) -> None:
+        try:
+            Path(remote).unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"{remote}: cannot be removed: {error.strerror}") from None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill what still runs of the process and its children, and reap it."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
+
+
+def _copy(source: Path, target: Path, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    part: Path | None = None
+    try:
+        if target.exists() and source.samefile(target):
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            source.open("rb") as reader,
+            tempfile.NamedTemporaryFile(dir=target.parent, suffix=".part", delete=False) as writer,
+        ):
+            part = Path(writer.name)
+            while chunk := reader.read(CHUNK_BYTES):
+                if time.monotonic() > deadline:
+                    raise TimedOut(f"{target}: copying took longer than {timeout_s:g} s")
+                writer.write(chunk)
+        part.replace(target)
+    except OSError as error:
+        where = error.filename or target
+        raise StorageError(f"{where}: cannot be copied: {error.strerror}") from None
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
