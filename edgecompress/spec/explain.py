@@ -115,7 +115,9 @@ def _unknown(what: str, value: object, known: list[str]) -> str:
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
-    """The known key that was probably meant: same words in any order or unit, or alike."""
+    """The known key that was probably meant: the same words in another order, with another unit
+    or with more words, or letters alike.
+    """
     words = sorted(name.split("_"))
     for candidate in known:
         if sorted(candidate.split("_")) == words:
@@ -123,6 +125,9 @@ def _nearest(name: str, known: list[str]) -> str | None:
     for candidate in known:
         if set(candidate.split("_")) - _UNIT_WORDS == set(words) - _UNIT_WORDS:
             return candidate
+    longer = [candidate for candidate in known if set(words) <= set(candidate.split("_"))]
+    if len(longer) == 1:
+        return longer[0]
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.7)), None)
 
 

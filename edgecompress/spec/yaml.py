@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import NoReturn
 
 import yaml
-from yaml.events import Event
+from yaml.events import CollectionEndEvent, CollectionStartEvent, Event
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from edgecompress.errors import SpecError
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
+_DEEPEST = 50
 _WORDS = {"y", "n", "yes", "no", "on", "off"}
 _CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -53,6 +54,8 @@ def load_yaml(path: Path) -> dict[str, Value]:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise SpecError(f"{path}: line {line}: not UTF-8 text; save it as UTF-8") from None
+    except ValueError:
+        raise SpecError(f"{path}: not a file name") from None
     try:
         return _document(text)
     except _Refusal as refusal:
@@ -64,8 +67,6 @@ def load_yaml(path: Path) -> dict[str, Value]:
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
         raise SpecError(f"{path}: line {line}: control character in the text") from None
-    except RecursionError:
-        raise SpecError(f"{path}: nested too deeply") from None
 
 
 class _Refusal(Exception):
@@ -78,7 +79,11 @@ def _refuse(where: Node | Event, problem: str) -> NoReturn:
 
 
 def _document(text: str) -> dict[str, Value]:
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > _DEEPEST:
+            _refuse(event, f"nested more than {_DEEPEST} deep")
         # Aliases are how a small file grows without bound, and no spec needs one.
         if getattr(event, "anchor", None) is not None:
             _refuse(

@@ -1,0 +1,86 @@
+"""From files to specs: `deploy.yaml`, `targets/*.yaml`, `devices/inventory.yaml`."""
+
+import difflib
+from pathlib import Path
+
+from edgecompress.bundled import devices_dir, targets_dir
+from edgecompress.errors import SpecError
+from edgecompress.spec.base import parse
+from edgecompress.spec.deploy import DeployConfig
+from edgecompress.spec.device import Inventory
+from edgecompress.spec.target import Target
+from edgecompress.spec.yaml import load_yaml
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def load_deploy(path: Path) -> DeployConfig:
+    """Raises SpecError naming the file and, where there is one, the line or the key."""
+    if not path.exists():
+        raise SpecError(f"{path}: no such file; write one with: edgecompress init")
+    return parse(DeployConfig, load_yaml(path), str(path))
+
+
+def load_inventory(path: Path | None) -> Inventory:
+    """The devices at hand; None: the inventory that comes with edgecompress.
+
+    Raises:
+        SpecError: naming the file and, where there is one, the line or the key.
+
+    """
+    path = path or devices_dir() / "inventory.yaml"
+    return parse(Inventory, load_yaml(path), str(path))
+
+
+def load_target(target: str, beside: Path | None = None) -> Target:
+    """A target by name, or by the path of its file.
+
+    Args:
+        target: 'raspberry-pi-5', or 'boards/mine.yaml'.
+        beside: the folder of deploy.yaml; a file in its `targets/` wins over a bundled one.
+
+    Raises:
+        SpecError: unknown target (lists the known), or a file that is not a valid target.
+
+    """
+    if target.endswith(_SUFFIXES) or "/" in target or "\\" in target:
+        return _read_target(Path(target))
+    known = target_files(beside)
+    if target not in known:
+        near = difflib.get_close_matches(target, known, n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise SpecError(
+            f"target '{target}' is unknown; {hint}known: {', '.join(known)}"
+            " (add your own as targets/NAME.yaml beside deploy.yaml, or give its path)"
+        )
+    return _read_target(known[target])
+
+
+def list_targets(beside: Path | None = None) -> list[Target]:
+    """Every known target, by name. Raises SpecError for a file that is not a valid target."""
+    return [_read_target(path) for path in target_files(beside).values()]
+
+
+def target_files(beside: Path | None = None) -> dict[str, Path]:
+    """Name to file of every known target, sorted by name; the user's own hide bundled ones."""
+    folders = [targets_dir()]
+    if beside is not None:
+        folders.append(beside / "targets")
+    files = {
+        path.stem: path
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.iterdir()
+        if path.suffix in _SUFFIXES
+    }
+    return dict(sorted(files.items()))
+
+
+def _read_target(path: Path) -> Target:
+    target = parse(Target, load_yaml(path), str(path))
+    if target.name != path.stem:
+        raise SpecError(
+            f"{path}: name '{target.name}' must equal the file's name, '{path.stem}';"
+            " change one of them"
+        )
+    return target

@@ -1,0 +1,105 @@
+"""Targets, deploy.yaml and the inventory: from files to specs."""
+
+from pathlib import Path
+
+import pytest
+
+from edgecompress.bundled import targets_dir
+from edgecompress.errors import SpecError
+from edgecompress.spec.load import list_targets, load_deploy, load_inventory, load_target
+
+DEPLOY = """\
+task:
+  path: task.py:Mine
+seed: 7
+quantize:
+  mode: ptq
+  ranges: minmax
+  calibration_batches: 4
+budgets:
+  max_metric_drop: 1e-2
+"""
+
+
+def own_target(folder: Path, stem: str, name: str) -> Path:
+    text = (targets_dir() / "local.yaml").read_text()
+    (folder / "targets").mkdir(exist_ok=True)
+    path = folder / "targets" / f"{stem}.yaml"
+    path.write_text(
+        text.replace("name: local", f"name: {name}").replace("round_to: 8", "round_to: 4")
+    )
+    return path
+
+
+def test_every_bundled_target_is_valid() -> None:
+    assert {"local", "raspberry-pi-4", "raspberry-pi-5"} <= {t.name for t in list_targets()}
+
+
+def test_activations_are_what_the_kernels_of_the_target_multiply() -> None:
+    # facts: uint8 x int8 is what VNNI runs; Arm prefers int8 x int8.
+    local = load_target("local").quantization.activations
+    assert (local.dtype, local.scheme) == ("uint8", "affine")
+    for name in ("raspberry-pi-4", "raspberry-pi-5"):
+        pi = load_target(name)
+        assert (pi.quantization.activations.dtype, pi.cpu.architecture) == ("int8", "aarch64")
+
+
+def test_an_unknown_target_lists_the_known(tmp_path: Path) -> None:
+    own_target(tmp_path, "my-board", "my-board")
+    with pytest.raises(SpecError) as caught:
+        load_target("rasberry-pi-5", tmp_path)
+    assert str(caught.value).startswith(
+        "target 'rasberry-pi-5' is unknown; did you mean 'raspberry-pi-5'? known: local,"
+        " my-board, raspberry-pi-4, raspberry-pi-5"
+    )
+
+
+def test_the_users_own_target_wins_over_a_bundled_one(tmp_path: Path) -> None:
+    own_target(tmp_path, "local", "local")
+    assert load_target("local").round_to == 8
+    assert load_target("local", tmp_path).round_to == 4
+    assert [t.round_to for t in list_targets(tmp_path) if t.name == "local"] == [4]
+
+
+def test_a_target_by_path(tmp_path: Path) -> None:
+    path = own_target(tmp_path, "my-board", "my-board")
+    assert load_target(str(path)).name == "my-board"
+
+
+def test_a_targets_name_must_be_its_files(tmp_path: Path) -> None:
+    path = own_target(tmp_path, "mine", "other")
+    with pytest.raises(SpecError) as caught:
+        load_target("mine", tmp_path)
+    assert str(caught.value) == (
+        f"{path}: name 'other' must equal the file's name, 'mine'; change one of them"
+    )
+
+
+def test_deploy(tmp_path: Path) -> None:
+    path = tmp_path / "deploy.yaml"
+    path.write_text(DEPLOY)
+    config = load_deploy(path)
+    assert config.budgets.max_metric_drop == pytest.approx(0.01)
+    assert config.quantize is not None
+    assert config.quantize.calibration_batches == 4
+
+
+def test_deploy_that_is_not_there_names_init(tmp_path: Path) -> None:
+    path = tmp_path / "deploy.yaml"
+    with pytest.raises(SpecError) as caught:
+        load_deploy(path)
+    assert str(caught.value) == f"{path}: no such file; write one with: edgecompress init"
+
+
+def test_bundled_inventory_has_this_machine() -> None:
+    device = load_inventory(None).for_target("local")
+    assert device is not None
+    assert device.transport == "local"
+
+
+def test_inventory_errors_name_file_and_key(tmp_path: Path) -> None:
+    path = tmp_path / "inventory.yaml"
+    path.write_text("devices:\n  - {id: a, target: local, transport: ssh}\n")
+    with pytest.raises(SpecError) as caught:
+        load_inventory(path)
+    assert str(caught.value) == (f"{path}: devices.0.transport 'ssh' is unknown; known: local")
