@@ -1,0 +1,11 @@
+"""What an artifact really is and really runs: its tensors, its kernels, its float leftovers."""
+
+from edgecompress.inspect.inspection import (
+    LayerType,
+    between_compute,
+    inspect_onnx,
+    layer_dtypes,
+)
+from edgecompress.inspect.onnx_file import describe
+
+__all__ = ["LayerType", "between_compute", "describe", "inspect_onnx", "layer_dtypes"]

@@ -114,6 +114,10 @@ class Op(Spec):
     macs: int
     reason: str | None = None
     """Why it is not int8; None for int8 ops and for ops that move or describe data only."""
+    module: str | None = None
+    """Path of the torch module it came from, such as 'layer1.0.conv1', where the file says."""
+    between_compute: bool = False
+    """A Clip, QuantizeLinear or DequantizeLinear with compute ops on both sides: a lost fusion."""
 
 
 class Inspection(Spec):
