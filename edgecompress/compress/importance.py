@@ -1,0 +1,175 @@
+"""How much each channel matters, and the group lasso that makes channels matter less.
+
+Scores are per unit of a group: the removal of one removes that unit from every layer it touches,
+so every slot's weights count. torch-pruning's own scorers are not used: its Taylor score drops
+batch norms and mismatches indices it sorts in place, and neither knows units of several channels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from edgecompress.compress.groups import (
+    CONV,
+    WEIGHTED,
+    ChannelGroup,
+    Slot,
+    merge,
+)
+from edgecompress.compress.macs import evaluating
+from edgecompress.compress.surgery import masked
+from edgecompress.errors import ModelError
+
+Importance = Literal["magnitude", "taylor", "bn_scale", "loss"]
+Loss = Callable[[nn.Module], Tensor]
+Value = Callable[[Tensor], Tensor]
+
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+
+
+def scores(
+    model: nn.Module,
+    groups: Sequence[ChannelGroup],
+    importance: Importance,
+    loss: Loss,
+    block: Callable[[ChannelGroup], int],
+) -> list[Tensor]:
+    """One score per unit for each group, float32 [units]; low ones go first. Only comparable
+    within a group.
+
+    Args:
+        model: scored as it is; its gradients are cleared.
+        groups: checked groups of `model`.
+        importance: magnitude is the group L2 norm (DepGraph, Fang et al., 2023); taylor is
+            |weight x gradient| summed (Molchanov et al., 2019); bn_scale is |gamma| (network
+            slimming, Liu et al., 2017), and magnitude in groups without batch norm; loss is the
+            measured increase of `loss` when a block of units is masked.
+        loss: mean loss on fixed batches, differentiable.
+        block: units measured together by 'loss' (neighbours in magnitude): as many as are
+            removed together.
+
+    Raises:
+        ModelError: the loss is not finite, or does not reach the weights.
+
+    """
+    if importance == "taylor":
+        return _taylor(model, groups, loss)
+    magnitudes = [_reduce(model, _indices(group), torch.square).sqrt().detach() for group in groups]
+    if importance == "loss":
+        return [
+            _measured(model, group, magnitude, loss, block(group))
+            for group, magnitude in zip(groups, magnitudes, strict=True)
+        ]
+    if importance == "bn_scale":
+        norms = [_batch_norms(model, group) for group in groups]
+        return [
+            _reduce(model, norm, torch.abs).detach() if norm else magnitude
+            for norm, magnitude in zip(norms, magnitudes, strict=True)
+        ]
+    return magnitudes
+
+
+class GroupSparsity:
+    """Group lasso (Yuan & Lin, 2006) over the groups that `prune` may cut: added to the loss it
+    drives whole channels towards zero before they are removed.
+    """
+
+    def __init__(self, model: nn.Module, groups: Sequence[ChannelGroup]) -> None:
+        self._model = model
+        self._indices = [_indices(group) for group in groups]
+
+    def penalty(self) -> Tensor:
+        """Sum of the L2 norms of all units, scalar, differentiable."""
+        # The small constant keeps the gradient of a zero unit finite.
+        norms = [
+            (_reduce(self._model, i, torch.square) + 1e-12).sqrt().sum() for i in self._indices
+        ]
+        return torch.stack(norms).sum()
+
+
+def _taylor(model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss) -> list[Tensor]:
+    trainable = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.zero_grad(set_to_none=True)
+    try:
+        model.requires_grad_(True)
+        with evaluating(model), torch.enable_grad():
+            value = loss(model)
+            _finite(value)
+            value.backward()  # type: ignore[no-untyped-call]
+        return [
+            _reduce(model, _indices(group), _weight_times_gradient).detach() for group in groups
+        ]
+    finally:
+        model.zero_grad(set_to_none=True)
+        for parameter, flag in trainable.items():
+            parameter.requires_grad_(flag)
+
+
+def _measured(
+    model: nn.Module, group: ChannelGroup, magnitude: Tensor, loss: Loss, block: int
+) -> Tensor:
+    order = magnitude.argsort().tolist()
+    result = torch.zeros(len(order))
+    with evaluating(model), torch.no_grad():
+        for start in range(0, len(order), block):
+            members = order[start : start + block]
+            with masked(model, merge(group.units[i] for i in members)):
+                # The base loss is the same for all, so it need not be subtracted.
+                result[members] = _finite(loss(model))
+    # Within a block that was measured as one, magnitude decides.
+    return result + magnitude.cpu() / magnitude.sum().clamp_min(1e-12).cpu() * 1e-6
+
+
+def _finite(value: Tensor) -> float:
+    number = float(value.detach())
+    if number != number or number in (float("inf"), float("-inf")):
+        raise ModelError(
+            f"task: the loss on the calibration data is {number}; cannot rank channels"
+        )
+    return number
+
+
+def _indices(group: ChannelGroup) -> dict[Slot, Tensor]:
+    """Channels of each slot: int64 [units, channels in a unit]."""
+    return {slot: torch.tensor([unit[slot] for unit in group.units]) for slot in group.slots}
+
+
+def _reduce(model: nn.Module, indices: dict[Slot, Tensor], value: Value) -> Tensor:
+    """`value` of each weight, summed over all that a unit would remove: [units]."""
+    parts = []
+    for slot, index in indices.items():
+        owner = None if slot.side == "parameter" else model.get_submodule(slot.layer)
+        weight = model.get_parameter(slot.layer) if owner is None else owner.weight
+        # A batch norm without affine has none.
+        if isinstance(weight, Tensor):
+            parts.append(_by_channel(owner, slot, value(weight))[index].sum(1))
+    return torch.stack(parts).sum(0)
+
+
+def _by_channel(owner: nn.Module | None, slot: Slot, values: Tensor) -> Tensor:
+    """Sum `values`, shaped like the weight, over everything but the channels of `slot`: [C]."""
+    if not isinstance(owner, WEIGHTED):
+        return values.movedim(slot.dim, 0).flatten(1).sum(1) if values.dim() > 1 else values
+    transposed = isinstance(owner, CONV) and owner.transposed
+    if (slot.side == "out") != transposed:
+        return values.flatten(1).sum(1)
+    # The other dimension counts within one group of a grouped convolution.
+    groups = owner.groups if isinstance(owner, CONV) else 1
+    return values.reshape(groups, -1, values.shape[1], values[0, 0].numel()).sum((1, 3)).flatten()
+
+
+def _weight_times_gradient(weight: Tensor) -> Tensor:
+    gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad
+    return (weight.detach() * gradient).abs()
+
+
+def _batch_norms(model: nn.Module, group: ChannelGroup) -> dict[Slot, Tensor]:
+    return {
+        slot: index
+        for slot, index in _indices(group).items()
+        if slot.side == "out"
+        and isinstance(norm := model.get_submodule(slot.layer), BATCH_NORM)
+        and norm.affine
+    }

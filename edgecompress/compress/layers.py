@@ -1,0 +1,48 @@
+"""Rows of the report: each layer that has channels, before and after pruning."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from edgecompress.compress.groups import CONV
+from edgecompress.spec.report import LayerRow
+
+WIDTHS: tuple[tuple[type[nn.Module], str], ...] = (
+    (CONV, "out_channels"),
+    (nn.Linear, "out_features"),
+    (nn.RNNBase, "hidden_size"),
+    (nn.MultiheadAttention, "embed_dim"),
+    (nn.Embedding, "embedding_dim"),
+)
+
+
+def rows(before: nn.Module, after: nn.Module, reasons: Mapping[str, str]) -> tuple[LayerRow, ...]:
+    """One row per layer; `reasons` says why a layer was kept whole, by name."""
+    return tuple(
+        _row(name, layer, after.get_submodule(name), reasons)
+        for name, layer in before.named_modules()
+        if _width(layer) is not None
+    )
+
+
+def _row(name: str, before: nn.Module, after: nn.Module, reasons: Mapping[str, str]) -> LayerRow:
+    channels_before, channels_after = _width(before) or 0, _width(after) or 0
+    reason = None
+    if channels_before == channels_after:
+        reason = reasons.get(name, "is in no group of channels that pruning can follow")
+    return LayerRow(
+        name=name,
+        kind=type(before).__name__,
+        channels_before=channels_before,
+        channels_after=channels_after,
+        dtype=None,
+        reason=reason,
+    )
+
+
+def _width(layer: nn.Module) -> int | None:
+    for kind, attribute in WIDTHS:
+        if isinstance(layer, kind):
+            width = getattr(layer, attribute)
+            return int(width)
+    return None

@@ -1,0 +1,77 @@
+"""PrunePlan: everything that pruning decided, as data, so that the model can be rebuilt."""
+
+import json
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from edgecompress.compress.groups import Cuts, Side, Slot
+from edgecompress.compress.macs import evaluating
+from edgecompress.compress.sparsify import apply_masks, masks_for
+from edgecompress.compress.surgery import cut
+from edgecompress.errors import ModelError, SpecError
+from edgecompress.spec.base import Spec, parse
+
+
+class Cut(Spec):
+    """Channels removed from one dimension of one layer."""
+
+    layer: str
+    side: Side
+    dim: int
+    removed: tuple[int, ...]
+    """Sorted, numbered as before this step."""
+
+
+class PrunePlan(Spec):
+    method: Literal["structured", "unstructured"]
+    steps: tuple[tuple[Cut, ...], ...] = ()
+    """Structured: what was cut, step by step, the consumers' inputs included."""
+    thresholds: dict[str, float] = {}
+    """Unstructured: tau by layer; weights of the original with |w| <= tau are zero."""
+
+    def to_json(self) -> str:
+        return self.model_dump_json()
+
+    @classmethod
+    def from_json(cls, text: str) -> "PrunePlan":
+        """Raises SpecError when `text` is not a plan."""
+        try:
+            data: object = json.loads(text)
+        except ValueError as error:
+            raise SpecError(f"prune plan: not JSON: {error}; prune again") from None
+        return parse(cls, data, "prune plan")
+
+
+def step_of(cuts: Cuts) -> tuple[Cut, ...]:
+    return tuple(
+        Cut(layer=slot.layer, side=slot.side, dim=slot.dim, removed=channels)
+        for slot, channels in sorted(cuts.items())
+    )
+
+
+def replay(model: nn.Module, plan: PrunePlan, example_inputs: tuple[Tensor, ...]) -> nn.Module:
+    """A pruned copy of a fresh original: the same names and shapes as the model of the plan, into
+    which its state_dict can then be loaded.
+
+    Raises:
+        ModelError: `model` is not the one the plan was made for.
+
+    """
+    try:
+        if plan.method == "unstructured":
+            result = cut(model, {})
+            apply_masks(result, masks_for(result, plan.thresholds))
+        else:
+            result = model
+            for step in plan.steps:
+                result = cut(result, {Slot(c.layer, c.side, c.dim): c.removed for c in step})
+        with evaluating(result), torch.no_grad():
+            result(*example_inputs)
+    except Exception as error:
+        # A wrong model fails in its own ways: a missing layer, an index out of range, a shape.
+        raise ModelError(
+            f"model: is not the one that was pruned ({type(error).__name__}: {error}); prune again"
+        ) from error
+    return result

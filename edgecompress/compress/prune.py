@@ -1,0 +1,290 @@
+"""The pruning stage: structured (whole channels) or unstructured (single weights)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from edgecompress.compress import allocate, importance, sparsify
+from edgecompress.compress.groups import (
+    ChannelGroup,
+    Cuts,
+    duplicate,
+    find,
+    ignored_names,
+    merge,
+    reused_layers,
+)
+from edgecompress.compress.layers import rows
+from edgecompress.compress.macs import Cost, count, evaluating
+from edgecompress.compress.plan import PrunePlan, step_of
+from edgecompress.compress.surgery import cut, renumber
+from edgecompress.compress.verify import Checker
+from edgecompress.errors import ModelError
+from edgecompress.spec.deploy import StructuredPruneSpec, UnstructuredPruneSpec
+from edgecompress.spec.report import LayerRow
+
+Progress = Callable[[str, int, int], None]
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class PruneContext:
+    """What pruning needs of the task. Models are passed in eval mode, and left as they are."""
+
+    example_inputs: tuple[Tensor, ...]
+    loss: Callable[[nn.Module], Tensor]
+    """Mean loss on fixed calibration batches, scalar, differentiable."""
+    score: Callable[[nn.Module], float]
+    """Validation metric, turned so that higher is better."""
+    finetune: Callable[[nn.Module, int], None]
+    """Fine-tune in place after step 1, 2, ..., but not after the last."""
+    progress: Progress = _silent
+    """(what, done, total)."""
+
+
+@dataclass
+class Pruned:
+    model: nn.Module
+    plan: PrunePlan
+    before: Cost
+    after: Cost
+    layers: tuple[LayerRow, ...]
+    masks: sparsify.Masks = field(default_factory=dict)
+    """Unstructured: what must stay zero; give it to `apply_masks` after each optimiser step."""
+
+
+@dataclass(frozen=True)
+class Prunable:
+    groups: list[ChannelGroup]
+    refused: dict[str, str]
+    """Why a layer is kept whole, by its name."""
+
+
+def prune(
+    model: nn.Module,
+    spec: StructuredPruneSpec | UnstructuredPruneSpec,
+    round_to: int,
+    context: PruneContext,
+) -> Pruned:
+    """A pruned copy of `model`, checked; `model` itself is unchanged.
+
+    Args:
+        model: in float, on one device.
+        spec: what and how much.
+        round_to: structured: channel counts are kept at multiples of this.
+        context: the task's part.
+
+    Raises:
+        ModelError: nothing can be pruned, the target cannot be reached, or what came out is not
+            sound; the message says why.
+        SpecError: a layer in ignored_layers is unknown.
+
+    """
+    if isinstance(spec, UnstructuredPruneSpec):
+        return _unstructured(model, spec, context)
+    return _structured(model, spec, round_to, context)
+
+
+def prunable(
+    model: nn.Module,
+    example_inputs: tuple[Tensor, ...],
+    round_to: int,
+    ignored_layers: Sequence[str] = (),
+    progress: Progress = _silent,
+) -> Prunable:
+    """Every group that may be cut: found by the dependency graph, and each checked by cutting.
+
+    Raises:
+        ModelError: the model cannot be traced or checked.
+        SpecError: a layer in ignored_layers is unknown.
+
+    """
+    checker = Checker(model, example_inputs)
+    ignored = ignored_names(model, ignored_layers)
+    reused = reused_layers(model, example_inputs)
+    found = find(model, example_inputs)
+    good, refused = [], dict(found.lost)
+    for i, group in enumerate(found.groups):
+        progress("check groups", i, len(found.groups))
+        reason = _forbidden(group, ignored, reused) or checker.reason(group, round_to)
+        if reason is None:
+            good.append(group)
+        else:
+            refused.update(dict.fromkeys(group.producers, reason))
+    return Prunable(good, refused)
+
+
+def group_sparsity(
+    model: nn.Module,
+    example_inputs: tuple[Tensor, ...],
+    round_to: int,
+    ignored_layers: Sequence[str] = (),
+) -> importance.GroupSparsity:
+    """The regulariser for training `model` itself, over the groups that `prune` may cut.
+
+    Raises:
+        ModelError: there are none.
+
+    """
+    found = prunable(model, example_inputs, round_to, ignored_layers)
+    return importance.GroupSparsity(model, _some(found))
+
+
+def _forbidden(group: ChannelGroup, ignored: set[str], reused: set[str]) -> str | None:
+    for slot in group.slots:
+        owner = slot.layer.rpartition(".")[0] if slot.side == "parameter" else slot.layer
+        if slot.layer in ignored and slot.side == "out":
+            return f"'{slot.layer}' is in prune.ignored_layers"
+        if owner in reused:
+            return f"'{owner}' is used more than once, or shares its weights"
+    return None
+
+
+def _some(found: Prunable) -> list[ChannelGroup]:
+    if not found.groups:
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(found.refused.items())[:4])
+        raise ModelError(
+            f"model: no channels can be pruned ({reasons or 'no convolution or linear layer'});"
+            " leave out prune"
+        )
+    return found.groups
+
+
+def _structured(
+    model: nn.Module, spec: StructuredPruneSpec, round_to: int, context: PruneContext
+) -> Pruned:
+    example = context.example_inputs
+    before = count(model, example)
+    checker = Checker(model, example)
+    found = prunable(model, example, round_to, spec.ignored_layers, context.progress)
+    groups = _some(found)
+    current, steps = duplicate(model), []
+    space = allocate.Space.of(current, groups, round_to, before)
+    goal = _allocation(current, spec, space, found, context)
+    for step in range(1, spec.steps + 1):
+        context.progress("prune", step - 1, spec.steps)
+        cuts = _choose(current, spec, space, goal, step, groups, context)
+        if cuts:
+            smaller = cut(current, cuts)
+            checker.confirm(current, smaller, cuts)
+            current, groups = smaller, renumber(groups, cuts)
+            steps.append(step_of(cuts))
+        if step < spec.steps:
+            context.finetune(current, step)
+    checker.alive(current)
+    after = count(current, example)
+    _check_smaller(spec, before, after)
+    reasons = {**_kept_whole(space, goal), **found.refused}
+    plan = PrunePlan(method="structured", steps=tuple(steps))
+    return Pruned(current, plan, before, after, rows(model, current, reasons))
+
+
+def _allocation(
+    model: nn.Module,
+    spec: StructuredPruneSpec,
+    space: allocate.Space,
+    found: Prunable,
+    context: PruneContext,
+) -> allocate.Kept:
+    """Units that each group keeps in the end."""
+    ratio = spec.pruning_ratio
+    if spec.allocation == "sensitivity":
+        ranking = _rank(model, spec, space, space.groups, context)
+        with evaluating(model):
+            sensitivity = allocate.scan(model, space, ranking, context.score, context.progress)
+        single = ratio if isinstance(ratio, float) else None
+        return allocate.greedy(space, sensitivity, spec.macs_reduction, single)
+    if spec.macs_reduction is not None:
+        return allocate.uniform_for_macs(space, spec.macs_reduction)
+    if isinstance(ratio, dict):
+        kept = allocate.named(space, ratio, found.refused)
+    else:
+        kept = allocate.uniform(space, ratio or 0.0)
+    if kept == [len(group.units) for group in space.groups]:
+        raise ModelError(
+            f"prune.pruning_ratio {ratio} removes nothing: no group has enough channels for one"
+            f" step of round_to {space.round_to}; ask for more"
+        )
+    return kept
+
+
+def _rank(
+    model: nn.Module,
+    spec: StructuredPruneSpec,
+    space: allocate.Space,
+    groups: Sequence[ChannelGroup],
+    context: PruneContext,
+) -> list[Tensor]:
+    return importance.scores(
+        model,
+        groups,
+        spec.importance,
+        context.loss,
+        lambda group: group.granularity(space.round_to),
+    )
+
+
+def _choose(
+    model: nn.Module,
+    spec: StructuredPruneSpec,
+    space: allocate.Space,
+    goal: allocate.Kept,
+    step: int,
+    groups: Sequence[ChannelGroup],
+    context: PruneContext,
+) -> Cuts:
+    """What this step removes from `groups` (those of `model`, which is already smaller than in
+    `space`): its share of the way to `goal`, the least important units first.
+    """
+    removed = []
+    ranking = _rank(model, spec, space, groups, context)
+    for i, (group, score) in enumerate(zip(groups, ranking, strict=True)):
+        whole = len(space.groups[i].units)
+        least = whole - (whole - goal[i]) * step / spec.steps
+        keep = min(level for level in space.levels(i) if level >= least - 1e-9)
+        order = score.argsort(stable=True).tolist()
+        removed += [group.units[u] for u in order[: max(len(order) - keep, 0)]]
+    return merge(removed)
+
+
+def _check_smaller(spec: StructuredPruneSpec, before: Cost, after: Cost) -> None:
+    if after.macs >= before.macs or after.params >= before.params:
+        raise ModelError(
+            f"model: pruning made nothing smaller ({before.macs} to {after.macs} MACs,"
+            f" {before.params} to {after.params} parameters); ask for more"
+        )
+    if spec.macs_reduction is not None and after.macs * spec.macs_reduction > before.macs:
+        raise ModelError(
+            f"prune.macs_reduction {spec.macs_reduction} was not reached"
+            f" ({before.macs} to {after.macs} MACs); ask for less"
+        )
+
+
+def _kept_whole(space: allocate.Space, goal: allocate.Kept) -> dict[str, str]:
+    return {
+        name: f"the target is met without it, in steps of round_to {space.round_to}"
+        for group, kept in zip(space.groups, goal, strict=True)
+        if kept == len(group.units)
+        for name in group.producers
+    }
+
+
+def _unstructured(model: nn.Module, spec: UnstructuredPruneSpec, context: PruneContext) -> Pruned:
+    example = context.example_inputs
+    thresholds = sparsify.thresholds_of(model, spec)
+    masks = sparsify.masks_for(model, thresholds)
+    if all(bool(mask.all()) for mask in masks.values()):
+        raise ModelError("prune: no weight is small enough to be zeroed; ask for more")
+    pruned = duplicate(model)
+    sparsify.apply_masks(pruned, masks)
+    Checker(model, example).alive(pruned)
+    cost = count(model, example)
+    ignored = ignored_names(model, spec.ignored_layers)
+    reasons = dict.fromkeys(ignored, "is in prune.ignored_layers")
+    plan = PrunePlan(method="unstructured", thresholds=thresholds)
+    # Zeros are still multiplied, so the dense cost is unchanged.
+    return Pruned(pruned, plan, cost, cost, rows(model, pruned, reasons), masks)
