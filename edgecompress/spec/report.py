@@ -1,19 +1,25 @@
 """`runs/<id>/report.json`: the contract, `schema_version` 1. Keys are only ever added."""
 
-from typing import Literal
+import json
+import math
+from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import ValidationError, model_validator
 
-from edgecompress.spec.base import Spec
+from edgecompress.errors import SpecError
+from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Comparison, Inspection, Parity
 
 REPORT_SCHEMA_VERSION = 1
+
+Status = Literal["pass", "fail", "unmeasured"]
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class VerdictResult(Spec):
     decision: Literal["ship", "refuse", "unmeasured"]
     reasons: tuple[str, ...]
-    """One line per check, each with the figure and its limit."""
+    """One line per check, each with the figure and its limit; it begins with a Status and ': '."""
 
 
 class MetricValue(Spec):
@@ -115,3 +121,50 @@ class Report(Spec):
         if (self.comparison is None) != (self.speedup is None):
             raise ValueError("speedup and comparison are given together or not at all")
         return self
+
+
+def to_json(report: Report) -> str:
+    """One JSON document, keys in the order of the contract.
+
+    A figure that is not finite (its report is then refused) is written as the string 'NaN',
+    'Infinity' or '-Infinity', because JSON has no number for it.
+    """
+    return json.dumps(_plain(report.model_dump(mode="python")), indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str, where: str) -> Report:
+    """What to_json wrote.
+
+    Raises:
+        SpecError: one line naming `where`, the key, and what is known or expected.
+
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise SpecError(f"{where}: not JSON: {error}") from None
+    try:
+        Report.model_validate_json(text)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            if problem["type"] == "float_type" and str(problem["input"]) in _NOT_FINITE:
+                _restore(data, problem["loc"])
+    return parse(Report, data, where)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return next(word for word, number in _NOT_FINITE.items() if repr(number) == repr(value))
+    return value
+
+
+def _restore(data: Any, loc: tuple[int | str, ...]) -> None:
+    """Put the number back where a string stands for one that is not finite."""
+    *outer, last = loc
+    for key in outer:
+        data = data[key]
+    data[last] = _NOT_FINITE[data[last]]

@@ -39,6 +39,9 @@ class Activations(Spec):
 class Weights(Spec):
     dtype: Literal["int8"]
     granularity: Literal["per_channel", "per_tensor"]
+    bits: Literal[7, 8] | None = None
+    """7 where int8 kernels add pairs of products in 16 bits, which overflows with 8 (x86 without
+    VNNI, uint8 activations); None: as the CPU's features say."""
 
 
 class QuantizationScheme(Spec):

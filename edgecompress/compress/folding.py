@@ -1,0 +1,246 @@
+"""Batch norm in a quantised graph.
+
+What ships has no batch norm: it is folded into the weights of the convolution before it. So QAT
+must quantise the folded weights, while statistics and gains are still learnt. As in Jacob et al.
+(2018, section 3.2), with f = gamma / sqrt(running_var + eps):
+
+    trained    y = BN(conv(x, Q(W * f) / f) + b)
+    shipped    y = conv(x, Q(W * f)) + (b - running_mean) * f + beta
+
+The two are equal when BN uses its running statistics, whatever Q is. torchao has patterns for
+this too, but only with eps = 1e-5 and not for transposed convolutions (torchao 0.18, qat_utils).
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.nn import functional
+from torchao.quantization.pt2e import FakeQuantize
+
+from edgecompress.compress.capture import ATEN, module_path
+
+WEIGHTED = {  # operator -> axis of the output channels in its weight
+    ATEN.conv1d.default: 0,
+    ATEN.conv1d.padding: 0,
+    ATEN.conv2d.default: 0,
+    ATEN.conv2d.padding: 0,
+    ATEN.conv3d.default: 0,
+    ATEN.conv3d.padding: 0,
+    ATEN.conv_transpose1d.default: 1,
+    ATEN.conv_transpose2d.input: 1,
+    ATEN.conv_transpose3d.input: 1,
+    ATEN.linear.default: 0,
+}
+_TRANSPOSED = {op for op, axis in WEIGHTED.items() if axis == 1}
+_CONV_OF_RANK = {3: ATEN.conv1d.default, 4: ATEN.conv2d.default, 5: ATEN.conv3d.default}
+_TINY = 1e-6
+
+
+class BatchNorm(nn.Module):
+    """A batch norm of the captured graph whose factor the weight before it can ask for."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, gm: GraphModule, node: Node) -> None:
+        super().__init__()
+        gamma, beta, mean, var = (_tensor(gm, arg) for arg in node.args[1:5])
+        assert mean is not None
+        assert var is not None
+        gamma = torch.ones_like(mean) if gamma is None else gamma
+        beta = torch.zeros_like(mean) if beta is None else beta
+        self.weight = nn.Parameter(gamma.detach().clone())
+        self.bias = nn.Parameter(beta.detach().clone())
+        self.register_buffer("running_mean", mean.detach().clone())
+        self.register_buffer("running_var", var.detach().clone())
+        self.momentum, self.eps = float(node.args[6]), float(node.args[7])  # type: ignore[arg-type]
+        self.frozen = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training and not self.frozen,
+            self.momentum,
+            self.eps,
+        )
+
+    def factor(self) -> Tensor:
+        """f, one per channel."""
+        return (self.weight * torch.rsqrt(self.running_var + self.eps)).detach()
+
+    def shift(self, bias: Tensor | None) -> Tensor:
+        """The bias of the folded convolution."""
+        mean = self.running_mean if bias is None else self.running_mean - bias
+        return (self.bias - mean * self.factor()).detach()
+
+
+class FoldingFakeQuantize(FakeQuantize):
+    """Fake-quantises a weight as it will ship: with the batch norm after it folded in."""
+
+    batch_norm: BatchNorm | None = None
+    axis = 0
+
+    def follow(self, batch_norm: BatchNorm, axis: int) -> None:
+        """Quantise W * f from now on. The module stays where it is in the tree."""
+        object.__setattr__(self, "batch_norm", batch_norm)
+        self.axis = axis
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.batch_norm is None:
+            return super().forward(weight)
+        factor = self.batch_norm.factor()
+        # A gain of zero switches the channel off after this; here it must only stay divisible.
+        factor = torch.where(factor.abs() < _TINY, torch.full_like(factor, _TINY), factor)
+        factor = along(factor, weight.dim(), self.axis)
+        return super().forward(weight * factor) / factor
+
+
+def along(values: Tensor, rank: int, axis: int) -> Tensor:
+    """`values` [C] as a tensor of that rank that broadcasts along `axis`."""
+    shape = [1] * rank
+    shape[axis] = -1
+    return values.reshape(shape)
+
+
+def make_batch_norms_foldable(gm: GraphModule) -> None:
+    """Turn every batch norm that follows a weighted operator into a `BatchNorm` module, and every
+    other into the depthwise 1x1 convolution that it is once its statistics are fixed."""
+    for index, node in enumerate(list(gm.graph.nodes)):
+        if node.target is not ATEN.batch_norm.default:
+            continue
+        batch_norm = BatchNorm(gm, node)
+        rank = node.meta["val"].dim()
+        with gm.graph.inserting_before(node):
+            if _folds_into(node, node.args[0]):
+                _untie(gm, node.args[0])
+                gm.add_submodule(f"batch_norm_{index}", batch_norm)
+                new = gm.graph.call_module(f"batch_norm_{index}", (node.args[0],))
+            elif rank in _CONV_OF_RANK:
+                new = _as_depthwise(gm, node, batch_norm, rank)
+            else:
+                continue  # [N, C] with nothing to fold into: stays in float
+        new.meta = dict(node.meta)
+        node.replace_all_uses_with(new)
+        gm.graph.erase_node(node)
+    _clean(gm)
+
+
+def pair(gm: GraphModule) -> None:
+    """After prepare: let each weight's fake-quantize follow the batch norm behind it."""
+    modules = dict(gm.named_modules())
+    for node in gm.graph.nodes:
+        batch_norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(batch_norm, BatchNorm):
+            conv = node.args[0]
+            fake_quantize = modules.get(str(conv.args[1].target))
+            if isinstance(fake_quantize, FoldingFakeQuantize):
+                fake_quantize.follow(batch_norm, WEIGHTED[conv.target])
+
+
+def fold(gm: GraphModule) -> None:
+    """Fold every `BatchNorm` into the weight and bias before it, in place; after training."""
+    modules = dict(gm.named_modules())
+    for node in list(gm.graph.nodes):
+        batch_norm = modules.get(str(node.target)) if node.op == "call_module" else None
+        if not isinstance(batch_norm, BatchNorm):
+            continue
+        conv = node.args[0]
+        holder, fake_quantize = conv.args[1], modules.get(str(conv.args[1].target))
+        if isinstance(fake_quantize, FoldingFakeQuantize):
+            holder = holder.args[0]
+        weight = _tensor(gm, holder)
+        assert weight is not None
+        factor = along(batch_norm.factor(), weight.dim(), WEIGHTED[conv.target])
+        with torch.no_grad():
+            bias = batch_norm.shift(_tensor(gm, conv.args[2] if len(conv.args) > 2 else None))
+            weight.copy_(weight * factor)
+        if isinstance(fake_quantize, FoldingFakeQuantize):
+            object.__setattr__(fake_quantize, "batch_norm", None)
+            fake_quantize(weight)  # its range is now that of the folded weight itself
+        _set_bias(gm, conv, holder, bias)
+        node.replace_all_uses_with(conv)
+        gm.graph.erase_node(node)
+    _clean(gm)
+
+
+def freeze_statistics(gm: GraphModule) -> None:
+    """From here on batch norm uses its running statistics and no longer updates them."""
+    for module in gm.modules():
+        if isinstance(module, BatchNorm):
+            module.frozen = True
+
+
+def _folds_into(node: Node, before: Any) -> bool:
+    if not isinstance(before, Node) or before.target not in WEIGHTED or len(before.users) != 1:
+        return False
+    if before.args[1].op != "get_attr":  # type: ignore[union-attr]
+        return False
+    if before.target is ATEN.linear.default:
+        return before.meta["val"].dim() == 2
+    # The output channels of a grouped transposed convolution lie on two axes of its weight.
+    return before.target not in _TRANSPOSED or len(before.args) <= 6 or before.args[6] == 1
+
+
+def _untie(gm: GraphModule, conv: Node) -> None:
+    """Give `conv` a weight of its own where another operator uses the same one."""
+    holder = conv.args[1]
+    assert isinstance(holder, Node)
+    weight = _tensor(gm, holder)
+    assert weight is not None
+    same = [n for n in gm.graph.nodes if n.op == "get_attr" and n.target == holder.target]
+    if sum(len(n.users) for n in same) == 1:
+        return
+    conv.update_arg(1, _constant(gm, conv, f"{conv.name}_weight", weight.detach().clone()))
+    conv.args[1].meta["nn_module_stack"] = conv.meta.get("nn_module_stack")  # type: ignore[union-attr]
+
+
+def _as_depthwise(gm: GraphModule, node: Node, batch_norm: BatchNorm, rank: int) -> Node:
+    """y = x * f + shift is a grouped 1x1 convolution, which int8 kernels can run exactly: each
+    channel has a weight scale of its own."""
+    channels = batch_norm.running_mean.numel()
+    weight = batch_norm.factor().reshape([channels, 1] + [1] * (rank - 2))
+    weight_node = _constant(gm, node, f"{node.name}_weight", weight)
+    bias_node = _constant(gm, node, f"{node.name}_bias", batch_norm.shift(None))
+    ones, zeros = [1] * (rank - 2), [0] * (rank - 2)
+    args = (node.args[0], weight_node, bias_node, ones, zeros, ones, channels)
+    return gm.graph.call_function(_CONV_OF_RANK[rank], args)
+
+
+def _set_bias(gm: GraphModule, conv: Node, holder: Node, bias: Tensor) -> None:
+    node = _constant(gm, holder, f"{conv.name}_bias", bias)
+    if len(conv.args) > 2:
+        conv.update_arg(2, node)
+    else:
+        conv.args = (*conv.args, node)
+
+
+def _constant(gm: GraphModule, before: Node, name: str, value: Tensor) -> Node:
+    gm.register_parameter(name, nn.Parameter(value.clone()))
+    with gm.graph.inserting_before(before):
+        node = gm.graph.get_attr(name)
+    node.meta["val"] = value
+    return node
+
+
+def _tensor(gm: GraphModule, node: Any) -> Tensor | None:
+    """The parameter or buffer that a get_attr node stands for."""
+    if node is None:
+        return None
+    value: Any = gm
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    assert isinstance(value, Tensor), f"{module_path(node)}: {node.target} is not a tensor"
+    return value
+
+
+def _clean(gm: GraphModule) -> None:
+    gm.graph.eliminate_dead_code()
+    gm.delete_all_unused_submodules()
+    gm.graph.lint()
+    gm.recompile()

@@ -1,0 +1,164 @@
+"""How ranges become scales: one observer for calibration, for QAT, and for weights."""
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torchao.quantization.pt2e import FakeQuantize
+from torchao.quantization.pt2e.observer import ObserverBase
+
+Ranges = Literal["minmax", "percentile", "mse"]
+
+_PERCENTILE = 0.9999
+_SAMPLE = 1 << 14
+_SHRINK = tuple(1.0 - 0.7 * i / 24 for i in range(25))
+_MOVING_AVERAGE = 0.01
+_SMALLEST_SCALE = 1e-8  # keeps a constant-zero tensor from dividing by nothing
+
+
+class RangeObserver(ObserverBase):
+    """Keeps [min, max] of what it sees and turns it into scale and zero_point.
+
+    During calibration minmax keeps the widest range seen, and percentile and mse average those of
+    the batches; during training all follow by a moving average. Weights (`current=True`) have
+    just the range they have now.
+
+    Args:
+        dtype, qscheme, quant_min, quant_max, ch_axis: as torchao's own observers.
+        ranges: minmax: all values fit. percentile: 0.01 % may saturate on either side. mse: the
+            range, out of 25 shrunken ones, with the least squared error (as in Banner et al.,
+            2019, by search).
+        scales: power_of_two rounds a scale up to 2^-p, so that w' = round(w * 2^p).
+        limit: largest magnitude of a symmetric integer; below quant_max where the CPU's int8
+            kernels add products in 16 bits.
+    """
+
+    min_val: Tensor
+    max_val: Tensor
+
+    def __init__(
+        self,
+        *,
+        dtype: torch.dtype,
+        qscheme: torch.qscheme,
+        quant_min: int,
+        quant_max: int,
+        ch_axis: int = -1,
+        ranges: Ranges = "minmax",
+        scales: Literal["free", "power_of_two"] = "free",
+        limit: int = 127,
+        current: bool = False,
+        is_dynamic: bool = False,
+    ) -> None:
+        super().__init__(dtype, is_dynamic)
+        self.qscheme = qscheme
+        self.quant_min = quant_min
+        self.quant_max = quant_max
+        self.ch_axis = ch_axis
+        self.ranges = ranges
+        self.scales = scales
+        self.limit = limit
+        self.current = current
+        self.following = False
+        self.batches = 0
+        self.eps = _SMALLEST_SCALE
+        self.register_buffer("min_val", torch.tensor(float("inf")))
+        self.register_buffer("max_val", torch.tensor(float("-inf")))
+
+    @property
+    def symmetric(self) -> bool:
+        return self.qscheme in (torch.per_tensor_symmetric, torch.per_channel_symmetric)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.numel() == 0:
+            return x
+        with torch.no_grad():
+            low, high = self._range(x.detach().float())
+            if self.current or self.batches == 0:
+                pass
+            elif self.following:
+                low = torch.lerp(self.min_val, low, _MOVING_AVERAGE)
+                high = torch.lerp(self.max_val, high, _MOVING_AVERAGE)
+            elif self.ranges == "minmax":
+                low, high = torch.minimum(low, self.min_val), torch.maximum(high, self.max_val)
+            else:
+                weight = 1.0 / (self.batches + 1)
+                low = torch.lerp(self.min_val, low, weight)
+                high = torch.lerp(self.max_val, high, weight)
+            self.batches += 1
+            self.min_val, self.max_val = low, high
+        return x
+
+    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """(scale, zero_point), one per channel or of one element."""
+        return self._qparams(self.min_val.reshape(-1), self.max_val.reshape(-1))
+
+    def _range(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if self.ch_axis >= 0:
+            rows = x.transpose(0, self.ch_axis).flatten(1)
+            return rows.amin(1), rows.amax(1)
+        if self.ranges == "minmax" or self.current:
+            low, high = torch.aminmax(x)
+            return low, high
+        values = x.flatten()
+        # A strided sample: deterministic, and quantile() sorts.
+        values = values[:: max(1, values.numel() // _SAMPLE)]
+        if self.ranges == "percentile":
+            bounds = torch.tensor([1 - _PERCENTILE, _PERCENTILE])
+            low, high = torch.quantile(values, bounds)
+            return low, high
+        return self._least_squares(values)
+
+    def _least_squares(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        low, high = torch.aminmax(values)
+        shrink = torch.tensor(_SHRINK)
+        lows, highs = low * shrink, high * shrink
+        scale, zero_point = self._qparams(lows, highs)
+        integers = torch.round(values / scale[:, None]) + zero_point[:, None]
+        integers = integers.clamp(self._lowest, self._highest)
+        error = ((integers - zero_point[:, None]) * scale[:, None] - values).square().sum(1)
+        best = int(error.argmin())
+        return lows[best], highs[best]
+
+    @property
+    def _lowest(self) -> int:
+        return -self.limit if self.symmetric else self.quant_min
+
+    @property
+    def _highest(self) -> int:
+        return self.limit if self.symmetric else self.quant_max
+
+    def _qparams(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        # Zero must be exact: padding, ReLU and pruned channels depend on it.
+        low = torch.where(low.isfinite(), low, 0).clamp(max=0)
+        high = torch.where(high.isfinite(), high, 0).clamp(min=0)
+        if self.symmetric:
+            scale = torch.maximum(-low, high) / self.limit
+        else:
+            scale = (high - low) / (self.quant_max - self.quant_min)
+        scale = scale.clamp(min=_SMALLEST_SCALE)
+        if self.scales == "power_of_two":
+            scale = torch.exp2(torch.ceil(torch.log2(scale)))
+        if self.symmetric:
+            zero_point = torch.zeros_like(scale)
+        else:
+            zero_point = self.quant_min - torch.round(low / scale)
+        return scale, zero_point.clamp(self.quant_min, self.quant_max).to(torch.int32)
+
+
+def observers_of(model: torch.nn.Module) -> list[FakeQuantize]:
+    """Every fake-quantize module of a prepared graph."""
+    return [m for m in model.modules() if isinstance(m, FakeQuantize)]
+
+
+def set_phase(
+    model: torch.nn.Module, phase: Literal["calibrate", "train", "frozen", "float"]
+) -> None:
+    """calibrate: observe only. train: observe (moving average) and quantise. frozen: quantise
+    with the ranges as they are; weights keep following themselves. float: neither."""
+    for fake_quantize in observers_of(model):
+        observer = fake_quantize.activation_post_process
+        observer.following = phase == "train"
+        follows_itself = observer.current and phase == "frozen"
+        fake_quantize.enable_observer(phase in ("calibrate", "train") or follows_itself)
+        fake_quantize.enable_fake_quant(phase in ("train", "frozen"))

@@ -1,0 +1,109 @@
+"""From a float model to a quantised graph: capture, prepare, calibrate, convert."""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+
+from edgecompress.compress import folding
+from edgecompress.compress.canonical import canonicalise
+from edgecompress.compress.capture import capture, set_training
+from edgecompress.compress.observers import Ranges, observers_of, set_phase
+from edgecompress.compress.quantizer import TargetQuantizer
+from edgecompress.errors import ModelError
+from edgecompress.spec.target import QuantizationScheme
+from edgecompress.task.base import Batch, inputs_of
+
+
+@dataclass
+class Prepared:
+    """A graph with fake-quantize modules in it: trainable, and exact about what will ship."""
+
+    graph: GraphModule
+    example_inputs: tuple[Tensor, ...]
+    free_batch: bool
+    keep_float: tuple[str, ...]
+
+
+@dataclass
+class Quantized:
+    """The converted graph, with int8 weights inside and Q/DQ around every quantised operator.
+    `prepared` stays, because exporters for other formats convert it differently."""
+
+    prepared: Prepared
+    graph: GraphModule
+
+
+def prepare(
+    model: nn.Module,
+    example_inputs: tuple[Tensor, ...],
+    scheme: QuantizationScheme,
+    ranges: Ranges,
+    keep_float: tuple[str, ...] = (),
+) -> Prepared:
+    """Capture a copy of `model` and put fake-quantize modules where `scheme` wants them.
+
+    Raises:
+        ModelError: the model cannot be traced, a name in `keep_float` is none of its modules, or
+            nothing in it can be quantised.
+    """
+    known = {name for name, _ in model.named_modules()}
+    for name in keep_float:
+        if name not in known:
+            raise ModelError(
+                f"quantize.keep_float: '{name}' is no module of {type(model).__name__};"
+                f" known: {', '.join(sorted(known - {''})[:12])}.."
+            )
+    graph, free_batch = capture(copy.deepcopy(model), example_inputs)
+    canonicalise(graph)
+    folding.make_batch_norms_foldable(graph)
+    graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))
+    folding.pair(graph)
+    if not observers_of(graph):
+        raise ModelError(
+            f"{type(model).__name__}: nothing in it can be quantised; remove quantize, or"
+            " fewer names from keep_float"
+        )
+    prepared = Prepared(graph, example_inputs, free_batch, keep_float)
+    # One pass gives every observer the shape that a checkpoint of it has.
+    calibrate(prepared, [(example_inputs, None)])
+    for fake_quantize in observers_of(graph):
+        fake_quantize.activation_post_process.batches = 0
+    return prepared
+
+
+def calibrate(
+    prepared: Prepared, batches: Iterable[Batch], on_batch: Callable[[], None] = lambda: None
+) -> None:
+    """Let every observer see the float activations of `batches`, then quantise from here on."""
+    set_training(prepared.graph, False)
+    set_phase(prepared.graph, "calibrate")
+    with torch.no_grad():
+        for batch in batches:
+            forward(prepared.graph, inputs_of(batch), prepared.free_batch)
+            on_batch()
+    set_phase(prepared.graph, "frozen")
+
+
+def convert(prepared: Prepared) -> Quantized:
+    """Fold batch norm, fix the scales, and turn weights into integers; `prepared` is kept."""
+    graph = copy.deepcopy(prepared.graph)
+    set_training(graph, False)
+    set_phase(graph, "frozen")
+    folding.fold(graph)
+    return Quantized(prepared, convert_pt2e(graph, fold_quantize=True))
+
+
+def forward(model: nn.Module, inputs: tuple[Tensor, ...], free_batch: bool) -> object:
+    """Run a captured graph; sample by sample where its batch size is fixed to one."""
+    if free_batch:
+        return model(*inputs)
+    size = inputs[0].shape[0]
+    results = [model(*(x[i : i + 1] for x in inputs)) for i in range(size)]
+    flat = [torch.utils._pytree.tree_flatten(result) for result in results]
+    leaves = [torch.cat(parts) for parts in zip(*(leaves for leaves, _ in flat), strict=True)]
+    return torch.utils._pytree.tree_unflatten(leaves, flat[0][1])
