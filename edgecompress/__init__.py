@@ -1,3 +1,51 @@
 """One command turns a trained PyTorch model into the best one for an edge device."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgecompress.progress import Progress
+    from edgecompress.spec.report import Report
+    from edgecompress.task import ClassificationTask, Task
+
+__all__ = ["ClassificationTask", "Task", "__version__", "deploy"]
 __version__ = "0.1.0"
+
+
+def deploy(
+    config: str | Path,
+    target: str,
+    *,
+    progress: "Progress | None" = None,
+    inventory: str | Path | None = None,
+) -> "Report":
+    """What `edgecompress deploy TARGET --config CONFIG` does; silent without a `progress`.
+
+    Args:
+        config: deploy.yaml.
+        target: a target's name, or the path of its file.
+        progress: told of every stage; see edgecompress.progress.
+        inventory: the devices at hand; None: the one that comes with edgecompress.
+
+    Raises:
+        EdgecompressError: see edgecompress.errors; a verdict of 'refuse' is no error.
+
+    """
+    from edgecompress import pipeline
+    from edgecompress.progress import SilentProgress
+
+    return pipeline.deploy(
+        Path(config),
+        target,
+        progress=progress or SilentProgress(),
+        inventory=None if inventory is None else Path(inventory),
+    )
+
+
+def __getattr__(name: str) -> object:
+    # Looked up on first use, so that `import edgecompress` does not import torch.
+    if name in ("ClassificationTask", "Task"):
+        from edgecompress import task
+
+        return getattr(task, name)
+    raise AttributeError(f"module 'edgecompress' has no attribute '{name}'")

@@ -1,0 +1,28 @@
+"""The command line: parses and calls, nothing else."""
+
+import sys
+
+from edgecompress.cli.app import app
+from edgecompress.cli.failure import INTERRUPTED, debugging, failure_of, tell
+from edgecompress.errors import EXIT_INTERRUPTED
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names, and exit with its code."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(arguments: list[str]) -> int:
+    as_json = "--json" in arguments
+    try:
+        code = app(args=arguments or ["--help"], prog_name="edgecompress", standalone_mode=False)
+        # Typer turns Ctrl-C into this code before it gets here.
+        failure = INTERRUPTED if code == EXIT_INTERRUPTED else None
+    except (Exception, KeyboardInterrupt) as error:
+        if debugging():
+            sys.excepthook(type(error), error, error.__traceback__)
+        failure = failure_of(error)
+    if failure is None:
+        return code or 0
+    tell(failure, as_json)
+    return failure.exit_code

@@ -1,0 +1,273 @@
+"""The commands: each parses, calls one function, and hands its result to `output`.
+
+torch, onnx, numpy and pydantic are imported inside the functions, so that `--help` is quick.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgecompress import __version__
+from edgecompress.cli.failure import after_result
+from edgecompress.cli.output import output
+from edgecompress.errors import (
+    EXIT_REFUSED,
+    EXIT_SHIP,
+    EXIT_UNMEASURED,
+    Refused,
+    RuntimeMissing,
+    SpecError,
+)
+
+EPILOG = """\b
+Exit codes:
+  0    done; for deploy: ship
+  1    a defect of edgecompress
+  2    bad input: a file, an option, the task or the model must change
+  3    refused by the verdict, or by inspect --require-int8
+  4    the device, its runtime, or the way to it
+  5    built but unmeasured: no device of that target at hand
+  130  interrupted; the same command again resumes
+
+With --json, stdout holds one JSON document and nothing else; on failure it is {"error": ..}.
+EDGECOMPRESS_DEBUG=1 shows tracebacks.
+"""
+DECISION_CODES = {"ship": EXIT_SHIP, "refuse": EXIT_REFUSED, "unmeasured": EXIT_UNMEASURED}
+
+# Plain help: rich's panels would cost a third of the time that --help may take.
+app = typer.Typer(
+    help="Turn a trained PyTorch model into the best one for an edge device, and prove it.",
+    epilog=EPILOG,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+targets_app = typer.Typer(help="List or show the boards that a model can be made for.")
+app.add_typer(targets_app, name="targets")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="The deploy.yaml to use.")]
+ModelFile = Annotated[Path, typer.Argument(help="A model file, such as model.onnx.")]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="The folder of runs.")]
+DEPLOY_YAML = Path("deploy.yaml")
+RUNS = Path("runs")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"edgecompress {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def deploy(
+    target: Annotated[str, typer.Argument(help="A target's name, or the path of its file.")],
+    config: Config = DEPLOY_YAML,
+    inventory: Annotated[Path | None, typer.Option(help="The devices at hand.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Prune, fine-tune, quantise, export, evaluate, measure, and give a verdict."""
+    with output(as_json) as out:
+        from edgecompress import pipeline
+        from edgecompress.progress import progress_on_stderr
+        from edgecompress.report import table
+        from edgecompress.spec.report import to_json
+
+        report = pipeline.deploy(config, target, progress=progress_on_stderr(), inventory=inventory)
+        out.result(to_json(report), lambda console: table.render(report, console))
+    raise typer.Exit(DECISION_CODES[report.verdict.decision])
+
+
+@targets_app.command("list")
+def targets_list(config: Config = DEPLOY_YAML, as_json: Json = False) -> None:
+    """List the targets; your own lie in targets/ beside deploy.yaml."""
+    with output(as_json) as out:
+        from edgecompress.cli import tables
+        from edgecompress.spec.load import list_targets
+
+        targets = list_targets(config.parent)
+        document = {"targets": [target.model_dump(mode="json") for target in targets]}
+        out.result(document, lambda console: tables.targets(targets, console))
+
+
+@targets_app.command("show")
+def targets_show(
+    name: Annotated[str, typer.Argument(help="A target's name, or the path of its file.")],
+    config: Config = DEPLOY_YAML,
+    as_json: Json = False,
+) -> None:
+    """Show what one target wants."""
+    with output(as_json) as out:
+        from edgecompress.cli import tables
+        from edgecompress.spec.load import load_target
+
+        target = load_target(name, config.parent)
+        out.result(target.model_dump(mode="json"), lambda console: tables.target(target, console))
+
+
+@app.command()
+def inspect(
+    file: ModelFile,
+    require_int8: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Refuse (exit 3) when fewer of the MACs are int8."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List what a model file will really run, and why it is not int8 where it is not."""
+    with output(as_json) as out:
+        from edgecompress import pipeline
+        from edgecompress.cli import tables
+
+        inspection = pipeline.inspect_file(file)
+        fraction = inspection.int8_op_fraction
+        document = {
+            "file": str(file),
+            "macs": inspection.macs,
+            "int8_op_fraction": fraction,
+            **inspection.model_dump(mode="json"),
+        }
+        out.result(document, lambda console: tables.inspection(inspection, console))
+        if require_int8 is not None and fraction < require_int8:
+            text = (
+                f"{file}: int8 kernels run {fraction:.1%} of the MACs,"
+                f" --require-int8 asks for {require_int8:.1%}"
+            )
+            raise after_result(Refused(text))
+
+
+@app.command()
+def evaluate(file: ModelFile, config: Config = DEPLOY_YAML, as_json: Json = False) -> None:
+    """Run a model file on the task's whole evaluation set."""
+    with output(as_json) as out:
+        from edgecompress import pipeline
+        from edgecompress.cli import tables
+        from edgecompress.progress import progress_on_stderr
+
+        evaluation = pipeline.evaluate_file(file, config, progress_on_stderr())
+        document = {"file": str(file), **evaluation.model_dump(mode="json")}
+        out.result(document, lambda console: tables.evaluation(evaluation, console))
+
+
+@app.command()
+def measure(
+    file: ModelFile,
+    against: Annotated[
+        Path | None, typer.Option(help="Another file, measured in turns with the first.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Instead of what the target says.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="Whose measurement protocol to follow.")] = "local",
+    as_json: Json = False,
+) -> None:
+    """Measure load time, latency and memory of a model file on this machine."""
+    with output(as_json) as out:
+        from edgecompress import pipeline
+        from edgecompress.cli import tables
+        from edgecompress.progress import progress_on_stderr
+
+        measured = pipeline.measure_file(file, against, target, progress_on_stderr(), threads)
+        document = {"file": str(file), **measured.model_dump(mode="json")}
+        out.result(document, lambda console: tables.measured(measured, console))
+
+
+@app.command()
+def runs(
+    folder: RunsFolder = RUNS,
+    prune: Annotated[bool, typer.Option(help="Remove all but the newest runs.")] = False,
+    keep: Annotated[int, typer.Option(min=0, help="How many runs --prune leaves.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """List the runs, or with --prune remove old ones and what only they used."""
+    with output(as_json) as out:
+        from dataclasses import asdict
+
+        from edgecompress.cli import tables
+        from edgecompress.store import Store
+
+        if not folder.is_dir():
+            out.result({"runs": []}, lambda console: console.print(f"{folder}: no runs yet"))
+            return
+        store = Store(folder)
+        if prune:
+            pruned = store.prune(keep)
+            out.result(asdict(pruned), lambda console: tables.pruned(pruned, console))
+            return
+        rows = store.runs()
+        out.result(
+            {"runs": [asdict(row) for row in rows]}, lambda console: tables.runs(rows, console)
+        )
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or 'latest'.")],
+    folder: RunsFolder = RUNS,
+    html: Annotated[bool, typer.Option("--html", help="Print where report.html lies.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the report of a run again."""
+    with output(as_json) as out:
+        from edgecompress.report import table
+        from edgecompress.spec.report import to_json
+        from edgecompress.store import Store
+
+        if not folder.is_dir():
+            raise SpecError(f"{folder}: no runs there; deploy first, or name them with --runs")
+        store = Store(folder)
+        if html:
+            page = store.run_dir(store.find_run(run).id) / "report.html"
+            out.result({"report_html": str(page)}, lambda console: console.print(str(page)))
+            return
+        found = store.report(run)
+        out.result(to_json(found), lambda console: table.render(found, console))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Made when it is not there.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Write a deploy.yaml and a task.py to start from."""
+    with output(as_json) as out:
+        from edgecompress.cli import tables
+        from edgecompress.init import write_start
+
+        started = write_start(folder)
+        document = {"written": [str(path) for path in started.written], "next": started.next}
+        out.result(document, lambda console: tables.started(started, console))
+
+
+@app.command()
+def doctor(
+    target: Annotated[
+        str | None, typer.Argument(help="Exit 4 when this target cannot be used here.")
+    ] = None,
+    config: Config = DEPLOY_YAML,
+    as_json: Json = False,
+) -> None:
+    """Say what is missing here, for which target, and the command that adds it."""
+    with output(as_json) as out:
+        from edgecompress.cli import tables
+        from edgecompress.doctor import examine
+
+        health = examine(config.parent, target)
+        out.result(health.model_dump(mode="json"), lambda console: tables.health(health, console))
+        unusable = next((t for t in health.targets if t.name == target and t.problems), None)
+        if unusable:
+            text = f"target '{target}' cannot be used here: {unusable.problems[0].text}"
+            raise after_result(RuntimeMissing(text))

@@ -1,0 +1,95 @@
+"""Every way a command can end other than well: one line on stderr, and an exit code."""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+
+import typer
+
+from edgecompress.cli.output import write
+from edgecompress.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DEFECT,
+    EXIT_DEVICE,
+    EXIT_INTERRUPTED,
+    EdgecompressError,
+)
+
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+
+
+@dataclass(frozen=True)
+class Failure:
+    message: str
+    kind: str
+    exit_code: int
+
+
+INTERRUPTED = Failure(
+    "interrupted; run the same command again to resume", "Interrupted", EXIT_INTERRUPTED
+)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What to tell the user about an exception."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, EdgecompressError):
+        return Failure(str(error), type(error).__name__, error.exit_code)
+    if isinstance(error, typer.TyperException):
+        message = f"{error.format_message().rstrip('.')}; see edgecompress --help"
+        return Failure(" ".join(message.split()), "UsageError", EXIT_BAD_INPUT)
+    if isinstance(error, OSError) and error.errno in _STORAGE:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+        return Failure(f"{what}; free the space or choose another folder", "Storage", 2)
+    if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name):
+        message = f"package '{error.name}' is missing; edgecompress doctor says how to add it"
+        return Failure(message, "RuntimeMissing", EXIT_DEVICE)
+    return _defect(error)
+
+
+def tell(failure: Failure, as_json: bool) -> None:
+    """The error line, and with --json the one document that takes the result's place."""
+    with contextlib.suppress(BrokenPipeError):
+        print(f"error: {failure.message}", file=sys.stderr, flush=True)
+    if as_json:
+        error = {
+            "message": failure.message,
+            "kind": failure.kind,
+            "exit_code": failure.exit_code,
+        }
+        write(sys.stdout, json.dumps({"error": error}, indent=2) + "\n")
+
+
+def after_result(error: EdgecompressError) -> typer.Exit:
+    """Tell of a failure whose result is on stdout already, where nothing may follow it."""
+    tell(failure_of(error), as_json=False)
+    return typer.Exit(error.exit_code)
+
+
+def debugging() -> bool:
+    return os.environ.get("EDGECOMPRESS_DEBUG") == "1"
+
+
+def _is_ours(module: str | None) -> bool:
+    return (module or "edgecompress").partition(".")[0] == "edgecompress"
+
+
+def _defect(error: BaseException) -> Failure:
+    text = "".join(traceback.format_exception(error))
+    saved = ""
+    # A defect on a full disk must still be told.
+    with contextlib.suppress(OSError):
+        number, path = tempfile.mkstemp(prefix="edgecompress-traceback-", suffix=".txt")
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+        saved = f" with {path}"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return Failure(
+        f"a defect of edgecompress, please report it{saved}: {what}", "Defect", EXIT_DEFECT
+    )

@@ -1,0 +1,66 @@
+"""stdout holds the result and nothing else; progress, warnings and errors go to stderr."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Output:
+    """Where a command writes its one result."""
+
+    def __init__(self, stream: TextIO, as_json: bool) -> None:
+        self._stream = stream
+        self.as_json = as_json
+
+    def result(self, document: object, show: "Callable[[Console], None]") -> None:
+        """`document` (plain data, or JSON text) with --json; else what `show` prints."""
+        if self.as_json:
+            text = document if isinstance(document, str) else json.dumps(document, indent=2)
+            write(self._stream, text.rstrip() + "\n")
+            return
+        # Imported here, because `--json` needs no rich.
+        from rich.console import Console
+
+        buffer = io.StringIO()
+        tty = self._stream.isatty()
+        width = None if tty else 100
+        console = Console(file=buffer, force_terminal=tty, width=width, highlight=False)
+        show(console)
+        write(self._stream, buffer.getvalue())
+
+
+@contextlib.contextmanager
+def output(as_json: bool) -> Iterator[Output]:
+    """The result's way out. Whatever else prints to stdout meanwhile, in Python, in C, or in a
+    child process, lands on stderr: exporters and runtimes do.
+    """
+    sys.stdout.flush()
+    real = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with os.fdopen(os.dup(real), "w", encoding="utf-8") as stream:
+            yield Output(stream, as_json)
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+        os.dup2(real, 1)
+        os.close(real)
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Write all of it; a reader that has gone away (`| head`) is no error."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # What is left in the buffer must go somewhere, or closing the stream fails again.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

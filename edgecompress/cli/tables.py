@@ -1,0 +1,149 @@
+"""What commands other than deploy and report print for a person."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edgecompress.doctor import Health, Problem
+from edgecompress.init import Started
+from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
+from edgecompress.spec.target import Target
+from edgecompress.store import PruneResult, RunRow
+
+MIB = 2**20
+
+
+def targets(found: Sequence[Target], console: Console) -> None:
+    rows = [(t.name, f"{t.runtime.name} {t.runtime.version}", t.description) for t in found]
+    _table(console, ("target", "runtime", "what it is"), rows)
+
+
+def target(found: Target, console: Console) -> None:
+    activations, weights = found.quantization.activations, found.quantization.weights
+    protocol = found.measurement
+    _fields(
+        console,
+        found.name,
+        {
+            "what it is": found.description,
+            "cpu": f"{found.cpu.architecture}, cores: {found.cpu.cores},"
+            f" {', '.join(found.cpu.features) or 'no features named'}",
+            "runtime": f"{found.runtime.name} {found.runtime.version},"
+            f" threads: {found.runtime.threads}",
+            "activations": f"{activations.dtype} {activations.scheme}",
+            "weights": f"{weights.dtype} symmetric {weights.granularity}",
+            "scales": found.quantization.scales,
+            "channels": f"multiples of {found.round_to}",
+            "sparsity": ", ".join(found.sparsity) or "none helps",
+            "measurement": f"{protocol.turns} turns of at least {protocol.min_iterations}"
+            f" inferences and {protocol.min_duration_s:g} s, after"
+            f" {protocol.warmup_iterations} to warm up",
+        },
+    )
+
+
+def inspection(found: Inspection, console: Console) -> None:
+    ops = [(op.name, op.op_type, op.dtype, _count(op.macs), op.reason or "") for op in found.ops]
+    _table(console, ("op", "type", "computes in", "MACs", "why not int8"), ops)
+    share = f"{found.int8_op_fraction:.1%} of {_count(found.macs)} MACs in int8 kernels"
+    console.print(Text(f"{share}, by {found.runtime} on {found.machine}"))
+
+
+def evaluation(found: Evaluation, console: Console) -> None:
+    better = "higher" if found.higher_is_better else "lower"
+    text = f"{found.metric} {found.value:.4f} on {found.samples} samples ({better} is better)"
+    console.print(Text(text))
+
+
+def measured(found: Measurement | Comparison, console: Console) -> None:
+    columns = {"file": found} if isinstance(found, Measurement) else {}
+    if isinstance(found, Comparison):
+        columns = {"against": found.baseline, "file": found.candidate}
+    names = ("latency_ms_p50", "latency_ms_p90", "latency_ms_p99", "first_inference_ms")
+    rows = [
+        (name, *(f"{getattr(m, name):.3f}" for m in columns.values()))
+        for name in (*names, "init_time_ms")
+    ]
+    rows.append(("peak_rss", *(f"{m.peak_rss_bytes / MIB:.1f} MiB" for m in columns.values())))
+    _table(console, ("", *columns), rows)
+    if isinstance(found, Comparison):
+        interval = f"95 % interval {found.speedup_low:.2f} to {found.speedup_high:.2f}"
+        console.print(Text(f"{found.speedup:.2f}x faster ({interval}), on {found.device}"))
+    for note in dict.fromkeys(note for m in columns.values() for note in m.notes):
+        console.print(Text(f"note: {note}"))
+
+
+def runs(rows: Sequence[RunRow], console: Console) -> None:
+    cells = [
+        (
+            row.id,
+            row.target,
+            row.started,
+            row.decision or "unfinished",
+            "" if row.candidate is None else f"{row.metric} {row.candidate:.4f}",
+            "" if row.speedup is None else f"{row.speedup:.2f}x",
+        )
+        for row in rows
+    ]
+    _table(console, ("run", "target", "started", "verdict", "metric", "speedup"), cells)
+
+
+def pruned(result: PruneResult, console: Console) -> None:
+    text = (
+        f"removed {result.runs} runs, {result.stages} stages and {result.blobs} files;"
+        f" {result.freed_bytes / MIB:.1f} MiB are free again"
+    )
+    if result.in_use:
+        text += "; a deploy is at work, so what only old runs used waits for the next time"
+    console.print(Text(text))
+
+
+def started(result: Started, console: Console) -> None:
+    for path in result.written:
+        console.print(Text(f"wrote {path}"))
+    console.print(Text(f"next: {result.next}"))
+
+
+def health(found: Health, console: Console) -> None:
+    features = ", ".join(found.int8_features) or "none"
+    _fields(
+        console,
+        "this machine",
+        {
+            "python": found.python,
+            "cpu": f"{found.cpu_model or 'unknown'} ({found.machine})",
+            "int8 instructions": features,
+            "governor": found.governor or "not told",
+            "torch": f"{found.packages.get('torch')}, {found.cuda or 'CPU only'}",
+            "onnxruntime": found.packages.get("onnxruntime") or "missing",
+        },
+    )
+    rows = [(t.name, "no" if t.problems else "yes", "; ".join(t.notes)) for t in found.targets]
+    _table(console, ("target", "usable here", "notes"), rows)
+    affected: dict[Problem, list[str]] = {}
+    for item in found.targets:
+        for problem in item.problems:
+            affected.setdefault(problem, []).append(item.name)
+    for problem, names in affected.items():
+        console.print(Text(f"{problem.text} (for {', '.join(names)})\n  fix: {problem.fix}"))
+
+
+def _table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        # Text, because names such as conv[0] would be read as markup.
+        table.add_row(*(Text(cell) for cell in row))
+    console.print(table)
+
+
+def _fields(console: Console, title: str, fields: dict[str, str]) -> None:
+    _table(console, (title, ""), list(fields.items()))
+
+
+def _count(macs: int) -> str:
+    return f"{macs / 1e6:.2f} M" if macs >= 10_000 else str(macs)

@@ -1,0 +1,252 @@
+"""`edgecompress doctor`: what is here, what is missing for which target, and what adds it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from edgecompress.errors import EdgecompressError
+from edgecompress.measure.agent import Agent
+from edgecompress.spec.base import Spec
+from edgecompress.spec.load import list_targets, load_inventory, load_target
+from edgecompress.spec.measurement import Probe
+from edgecompress.spec.target import RuntimeName, Target
+from edgecompress.transport import LocalTransport
+
+EXTRAS: dict[RuntimeName, str | None] = {
+    "onnxruntime": None,
+    "litert": "litert",
+    "tensorrt": "tensorrt",
+}
+"""The extra that brings what a runtime's targets need on this machine; None: the core."""
+
+RUNTIME_PACKAGES: dict[RuntimeName, str] = {
+    "onnxruntime": "onnxruntime",
+    "litert": "ai-edge-litert",
+    "tensorrt": "tensorrt",
+}
+"""The package whose version a target's `runtime.version` speaks of."""
+
+INT8_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
+"""CPU features, as /proc/cpuinfo spells them, that multiply and add int8 in one instruction."""
+
+# Those with compiled parts: installed, they may still fail to load.
+NATIVE_MODULES = ("onnx", "onnxruntime", "torch", "torchao")
+IMPORT_TIMEOUT_S = 120.0
+_IMPORTER = """\
+import importlib, json, sys
+for name in sys.argv[1:]:
+    try:
+        module, error = importlib.import_module(name), None
+    except BaseException as raised:
+        error = f"{type(raised).__name__}: {raised}"
+    print(json.dumps({"module": name, "error": error}), flush=True)
+    if name == "torch" and error is None and module.cuda.is_available():
+        print(json.dumps({"cuda": module.cuda.get_device_name()}), flush=True)
+"""
+
+
+class Problem(Spec):
+    text: str
+    fix: str
+    """A command where there is one, else what to do."""
+
+
+class TargetHealth(Spec):
+    name: str
+    problems: tuple[Problem, ...]
+    """What keeps it from being deployed here."""
+    notes: tuple[str, ...]
+
+
+class Health(Spec):
+    python: str
+    machine: str | None
+    cpu_model: str | None
+    int8_features: tuple[str, ...]
+    """Of INT8_FEATURES, those that this CPU has."""
+    governor: str | None
+    """cpufreq's, of core 0; None where the system does not say."""
+    cuda: str | None
+    """Name of the GPU that torch would train on."""
+    packages: dict[str, str | None]
+    """Name to version of everything that edgecompress and its extras may need."""
+    problems: tuple[Problem, ...]
+    """Those that concern every target."""
+    targets: tuple[TargetHealth, ...]
+
+
+def examine(folder: Path, target: str | None) -> Health:
+    """Look at this machine, for one target or for all that `folder` (deploy.yaml's) knows.
+
+    Raises:
+        SpecError: the target is unknown, or its file is not valid.
+
+    """
+    targets = list_targets(folder) if target is None else [load_target(target, folder)]
+    requirements = _requirements()
+    modules = [*NATIVE_MODULES, *(m for t in targets for m in _native_extras(t))]
+    broken, cuda = _try_imports([m for m in dict.fromkeys(modules) if _installed(_dist(m))])
+    probe, agent_problem = _probe()
+    shared = (*broken, *agent_problem, *_runs_folder(folder))
+    core = _missing(requirements, None)
+    return Health(
+        python=".".join(map(str, sys.version_info[:3])),
+        machine=probe.machine if probe else None,
+        cpu_model=probe.cpu_model if probe else None,
+        int8_features=tuple(f for f in INT8_FEATURES if probe and f in probe.cpu_features),
+        governor=_governor(),
+        cuda=cuda,
+        packages={r.name: _installed(r.name) for r in requirements},
+        problems=(*core, *shared),
+        targets=tuple(_target_health(t, requirements, (*core, *shared), probe) for t in targets),
+    )
+
+
+def _target_health(
+    target: Target,
+    requirements: list[Requirement],
+    shared: tuple[Problem, ...],
+    probe: Probe | None,
+) -> TargetHealth:
+    problems = list(shared)
+    extra = EXTRAS[target.runtime.name]
+    if extra is not None:
+        problems += _missing(requirements, extra)
+    package = RUNTIME_PACKAGES[target.runtime.name]
+    wanted = Requirement(f"{package}{target.runtime.version}")
+    installed = _installed(package)
+    if installed is not None and not wanted.specifier.contains(installed, prereleases=True):
+        text = f"{package} {installed} is not {target.runtime.version}, which the target asks for"
+        problems.append(Problem(text=text, fix=f"pip install '{wanted}'"))
+    return TargetHealth(
+        name=target.name, problems=tuple(problems), notes=tuple(_notes(target, probe))
+    )
+
+
+def _notes(target: Target, probe: Probe | None) -> list[str]:
+    device = load_inventory(None).for_target(target.name)
+    if device is None:
+        return ["no device in the inventory: it is built and evaluated here, but not measured"]
+    if probe is None or device.transport != "local":
+        return []
+    notes = []
+    if probe.machine != target.cpu.architecture:
+        notes.append(f"this machine is {probe.machine}, not {target.cpu.architecture}")
+    if not set(INT8_FEATURES) & set(probe.cpu_features):
+        notes.append("this CPU has no int8 dot product, so int8 gains little")
+    return notes
+
+
+def _requirements() -> list[Requirement]:
+    """Of the installed edgecompress, extras included; empty when it is not installed."""
+    try:
+        return [Requirement(line) for line in requires("edgecompress") or ()]
+    except PackageNotFoundError:
+        return []
+
+
+def _missing(requirements: list[Requirement], extra: str | None) -> list[Problem]:
+    """What the core (None), or one extra, wants and this environment lacks."""
+    if not requirements:
+        return [Problem(text="edgecompress is not installed here", fix="pip install -e .")]
+    wanted = [r for r in requirements if _is_of(r, extra)]
+    lacking = [r for r in wanted if not _satisfied(r)]
+    fix = f"pip install 'edgecompress[{extra}]'" if extra else "pip install edgecompress"
+    return [Problem(text=_shortage(r), fix=fix) for r in lacking]
+
+
+def _is_of(requirement: Requirement, extra: str | None) -> bool:
+    marker = requirement.marker
+    in_core = marker is None or marker.evaluate({"extra": ""})
+    if extra is None or marker is None or in_core:
+        return extra is None and in_core
+    return marker.evaluate({"extra": extra})
+
+
+def _satisfied(requirement: Requirement) -> bool:
+    installed = _installed(requirement.name)
+    return installed is not None and requirement.specifier.contains(installed, prereleases=True)
+
+
+def _shortage(requirement: Requirement) -> str:
+    installed = _installed(requirement.name)
+    has = "is missing" if installed is None else f"{installed} is not {requirement.specifier}"
+    return f"{requirement.name} {has}"
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _dist(module: str) -> str:
+    return module.replace("_", "-")
+
+
+def _native_extras(target: Target) -> list[str]:
+    if EXTRAS[target.runtime.name] is None:
+        return []
+    return [RUNTIME_PACKAGES[target.runtime.name].replace("-", "_")]
+
+
+def _try_imports(modules: list[str]) -> tuple[list[Problem], str | None]:
+    """Import them in another process, which a broken one may take down; and name the GPU."""
+    try:
+        done = subprocess.run(  # our own interpreter and our own script
+            [sys.executable, "-c", _IMPORTER, *modules],
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_TIMEOUT_S,
+            check=False,
+        )
+        lines = done.stdout.splitlines()
+    except subprocess.TimeoutExpired as expired:
+        out = expired.stdout or b""
+        lines = (out if isinstance(out, str) else out.decode()).splitlines()
+    told = [json.loads(line) for line in lines if line.startswith('{"')]
+    errors = {line["module"]: line["error"] for line in told if "module" in line}
+    cuda = next((line["cuda"] for line in told if "cuda" in line), None)
+    unfinished = next((module for module in modules if module not in errors), None)
+    if unfinished is not None:
+        errors[unfinished] = "the interpreter ended, or hung, while it was imported"
+    return [
+        Problem(
+            text=" ".join(f"{_dist(module)} cannot be imported: {error}".split()),
+            fix=f"pip install --force-reinstall '{_dist(module)}=={_installed(_dist(module))}'",
+        )
+        for module, error in errors.items()
+        if error is not None
+    ], cuda
+
+
+def _probe() -> tuple[Probe | None, list[Problem]]:
+    """What the agent, run here as on a device, says of this machine."""
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        try:
+            return Agent(LocalTransport(Path(folder)), sys.executable).probe(), []
+        except EdgecompressError as error:
+            return None, [Problem(text=str(error), fix="report it, with this output")]
+
+
+def _runs_folder(folder: Path) -> list[Problem]:
+    runs = folder / "runs"
+    place = runs if runs.exists() else folder
+    if os.access(place, os.W_OK | os.X_OK):
+        return []
+    return [Problem(text=f"{place} cannot be written", fix="make it writable, or work elsewhere")]
+
+
+def _governor() -> str | None:
+    try:
+        path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
