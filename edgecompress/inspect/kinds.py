@@ -58,6 +58,9 @@ STATIC_INT8 = frozenset({
 })  # fmt: skip
 """Families that become int8 on the CPU when Q and DQ stand around them."""
 
+WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul"})
+"""Families whose second input is usually a layer's weight."""
+
 FLOAT_OUTPUT_ALLOWED = frozenset({"MatMul"})
 """Families with int8 kernels that may write float."""
 

@@ -77,7 +77,9 @@ def _visit(graph: ir.Graph, model: ir.Model) -> None:
         found = _infer(node, model)
         for index, value in enumerate(node.outputs):
             dtype, shape = found[index] if index < len(found) else UNKNOWN
-            _set(value, (dtype or declared[index][0], declared[index][1] if shape is None else shape))
+            _set(
+                value, (dtype or declared[index][0], declared[index][1] if shape is None else shape)
+            )
         _evaluate(node, model)
 
 

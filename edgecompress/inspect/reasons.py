@@ -12,6 +12,7 @@ from edgecompress.inspect.kinds import (
     FLOAT_OUTPUT_ALLOWED,
     QUANTIZE,
     STATIC_INT8,
+    WEIGHTED,
     dtype_name,
     family,
 )
@@ -91,7 +92,7 @@ def _mode(node: ir.Node) -> str:
 
 def _data_inputs(node: ir.Node) -> list[ir.Value]:
     """Inputs with floats in them, a bias left out."""
-    count = 2 if family(node) in ("Conv", "MatMul") else len(node.inputs)
+    count = 2 if family(node) in WEIGHTED else len(node.inputs)
     floats = [value for value in node.inputs[:count] if value is not None]
     return [v for v in floats if dtype_name(v.dtype) in ("float32", "float16", "bfloat16")]
 
@@ -112,7 +113,8 @@ def _float_weights(node: ir.Node) -> str | None:
             continue
         source = dequantizer(value)
         if source is None:
-            return f"its weights '{value.name}' are float"
+            what = "weights" if family(node) in WEIGHTED else "constant input"
+            return f"float {what} '{value.name}' (no DequantizeLinear feeds it)"
         before = source.inputs[0].producer() if source.inputs[0] is not None else None
         if before is not None and before.op_type == "Clip":
             return "a Clip stands between QuantizeLinear and DequantizeLinear of its weights"
@@ -202,7 +204,7 @@ def _int8_on_x86(node: ir.Node) -> str | None:
 
 
 def _float_bias(node: ir.Node) -> str | None:
-    bias = node.inputs[2] if family(node) in ("Conv", "MatMul") and len(node.inputs) > 2 else None
+    bias = node.inputs[2] if family(node) in WEIGHTED and len(node.inputs) > 2 else None
     if bias is None or dequantizer(bias) is not None:
         return None
     return f"its bias '{bias.name}' is float (no DequantizeLinear feeds it)"
@@ -233,10 +235,13 @@ def why_convert(node: ir.Node, float_names: frozenset[str], after: bool, before:
             return f"unpacks stored integers for {_list(readers(node.outputs[0]))}"
         if not before:
             return "converts the model's output to float once"
-        floats = [r for r in readers(node.outputs[0]) if node_name(r) in float_names]
+        reading = readers(node.outputs[0])
+        floats = tuple(reader for reader in reading if node_name(reader) in float_names)
         if floats:
-            return f"feeds {_list(tuple(floats))}, which is not int8"
-        return "changes from one scale to another"
+            return f"feeds {_list(floats)}, which is not int8"
+        if all(reader.op_type == QUANTIZE for reader in reading):
+            return "changes from one scale to another"
+        return f"feeds {_list(reading)}"
     if not after:
         return "converts the model's float input once"
     source = node.inputs[0].producer() if node.inputs[0] is not None else None
@@ -246,19 +251,27 @@ def why_convert(node: ir.Node, float_names: frozenset[str], after: bool, before:
 
 
 def why_move(node: ir.Node, after: bool, before: bool) -> str:
-    """The reason for a node that moves floats in a quantised file."""
+    """The reason for a node of the optimised graph that moves floats in a quantised file."""
     if not after:
-        return "moves the model's float input before it is quantised"
+        return "moves the model's float input"
     if not before:
-        return "moves the model's output after it became float"
+        return "moves the model's float output"
     value = node.inputs[0]
-    source = value.producer() if value is not None else None
-    if source is not None and source.op_type != DEQUANTIZE:
-        return f"moves floats: {label(source)} before it writes float"
-    return (
-        "moves floats: no QuantizeLinear with the scale of its input follows it,"
-        " or ONNX Runtime moves no int8 with it"
-    )
+    source = dequantizer(value)
+    if source is None:
+        writer = value.producer() if value is not None else None
+        return f"moves what {label(writer)} wrote in float" if writer else "moves constants"
+    reading = readers(node.outputs[0])
+    other = tuple(reader for reader in reading if reader.op_type != QUANTIZE)
+    if other:
+        return f"moves floats to {_list(other)}"
+    for quantizer in reading:
+        types = [dtype_name(v.dtype) for v in (source.inputs[0], quantizer.outputs[0]) if v]
+        if types[0] != types[1]:
+            return f"its input is {types[0]} and its output {types[1]}: only equal types are fused"
+        if scale_and_zero_point(source) != scale_and_zero_point(quantizer):
+            return "its output is quantised with another scale than its input"
+    return f"ONNX Runtime left the Q and DQ around this {node.op_type} in place"
 
 
 def _list(nodes: tuple[ir.Node, ...]) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from edgecompress.inspect.kinds import DEQUANTIZE, QUANTIZE
+from edgecompress.inspect.kinds import DEQUANTIZE, QUANTIZE, WEIGHTED, family
 
 Array = npt.NDArray[np.generic]
 
@@ -79,11 +79,33 @@ def scale_and_zero_point(node: ir.Node) -> tuple[float, int] | None:
 
 
 def module_of(node: ir.Node) -> str | None:
-    """Path of the torch module that the node came from, as torch.onnx.export noted it."""
+    """Path of the torch module that the node came from, as torch.onnx.export noted it.
+
+    The weights' name goes first: a convolution with a batch norm folded into it is noted as the
+    batch norm's.
+    """
+    return _module_by_weight(node) or _module_by_scope(node)
+
+
+def _module_by_weight(node: ir.Node) -> str | None:
+    value = node.inputs[1] if family(node) in WEIGHTED and len(node.inputs) > 1 else None
+    while value is not None and not value.is_initializer() and is_constant(value):
+        producer = value.producer()
+        value = producer.inputs[0] if producer is not None and producer.inputs else None
+    if value is None or not value.is_initializer():
+        return None
+    # ONNX Runtime's quantizer appends the second part.
+    module, dot, rest = (value.name or "").removesuffix("_quantized").rpartition(".")
+    return module if dot and rest == "weight" else None
+
+
+def _module_by_scope(node: ir.Node) -> str | None:
     scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "")
     # Written as the repr of a Python list of strings: root first, the operation itself last.
     names = [part.strip().strip("'\"") for part in scopes.strip("[]").split(",")]
-    return names[-2] if len(names) > 1 and names[-2] else None
+    module = names[-2] if len(names) > 1 else ""
+    # torch invents a name for operations that it added outside of any module.
+    return None if not module or module.startswith("_empty_nn_module_stack") else module
 
 
 def all_nodes(graph: ir.Graph) -> Iterator[ir.Node]:
