@@ -14,7 +14,7 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         # AttributeError: a lone .npy has no names.
         raise Failure("input", f"{path}: not a readable .npz file: {error}") from None
 

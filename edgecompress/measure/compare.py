@@ -1,0 +1,161 @@
+"""Latency and memory of one file, or of two in turns."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecompress.artifact import Artifact
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.notes import is_emulated, notes
+from edgecompress.measure.tensors import feed, read_npz, write_npz
+from edgecompress.spec.measurement import Comparison, Measurement, Turn
+from edgecompress.spec.target import MeasurementProtocol
+
+OnTurn = Callable[[str, int, Turn], None]
+"""Called after each turn: 'baseline', 'candidate' or, for one alone, 'file'; number from 1; it."""
+
+RESAMPLES = 1000
+CONFIDENCE_PERCENT = 95
+SAMPLES_PER_TURN = 500
+"""At most so many enter the bootstrap; thinning widens the interval, never narrows it."""
+
+
+def compare(
+    agent: Agent,
+    device_id: str,
+    baseline: Artifact,
+    candidate: Artifact,
+    inputs: Path,
+    protocol: MeasurementProtocol,
+    threads: int,
+    on_turn: OnTurn,
+) -> Comparison:
+    """Measure two files in turns, each turn a fresh process; who goes first alternates.
+
+    Args:
+        agent: on the device.
+        device_id: for the record.
+        baseline: the original.
+        candidate: what shall replace it.
+        inputs: .npz with the arrays of one inference, in the order of the task's inputs.
+        protocol: how long, and how many turns.
+        threads: of the runtime.
+        on_turn: told of each finished turn.
+
+    Raises:
+        ArtifactError: a file is not the one described, or the runtime cannot read it.
+        TaskError: the inputs do not fit a file.
+        DeviceError: the device, its runtime, or the way to it.
+
+    """
+    files = {"baseline": baseline, "candidate": candidate}
+    probe = agent.probe()
+    turns: dict[str, list[Turn]] = {name: [] for name in files}
+    with _inputs_of(files, inputs) as inputs_of:
+        for number in range(1, protocol.turns + 1):
+            order = list(files) if number % 2 else list(reversed(files))
+            for name in order:
+                turn = _turn(agent, files[name], inputs_of[name], protocol, threads)
+                turns[name].append(turn)
+                on_turn(name, number, turn)
+    before, after = (summarise(turns[name], probe.cores) for name in files)
+    low, high = speedup_interval(before, after)
+    return Comparison(
+        device=device_id,
+        probe=probe,
+        emulated=is_emulated(probe),
+        baseline=before,
+        candidate=after,
+        speedup=before.latency_ms_p50 / after.latency_ms_p50,
+        speedup_low=low,
+        speedup_high=high,
+    )
+
+
+def measure_file(
+    agent: Agent,
+    artifact: Artifact,
+    inputs: Path,
+    protocol: MeasurementProtocol,
+    threads: int,
+    on_turn: OnTurn,
+) -> Measurement:
+    """Measure one file by itself; arguments and errors as in `compare`."""
+    turns = []
+    with _inputs_of({"file": artifact}, inputs) as inputs_of:
+        for number in range(1, protocol.turns + 1):
+            turn = _turn(agent, artifact, inputs_of["file"], protocol, threads)
+            turns.append(turn)
+            on_turn("file", number, turn)
+    return summarise(turns, agent.probe().cores)
+
+
+def summarise(turns: list[Turn], cores: int) -> Measurement:
+    """The figures of all turns; percentiles are of the samples of all turns together."""
+    samples = np.concatenate([turn.latency_ms for turn in turns])
+    p50, p90, p99 = (float(value) for value in np.percentile(samples, [50, 90, 99]))
+    return Measurement(
+        turns=tuple(turns),
+        latency_ms_p50=p50,
+        latency_ms_p90=p90,
+        latency_ms_p99=p99,
+        first_inference_ms=float(np.median([turn.first_inference_ms for turn in turns])),
+        init_time_ms=float(np.median([turn.init_time_ms for turn in turns])),
+        peak_rss_bytes=max(turn.peak_rss_bytes for turn in turns),
+        notes=notes(turns, cores),
+    )
+
+
+def speedup_interval(baseline: Measurement, candidate: Measurement) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the ratio of medians, with a fixed seed.
+
+    Turns are resampled first and their samples second (Davison & Hinkley, 1997, section 3.8):
+    samples of one turn share its luck, so by themselves they would promise too much. Turns with
+    the same number ran next to each other and are drawn together.
+    """
+    pairs = [
+        (_thin(before.latency_ms), _thin(after.latency_ms))
+        for before, after in zip(baseline.turns, candidate.turns, strict=True)
+    ]
+    generator = np.random.default_rng(0)
+    ratios = []
+    for _ in range(RESAMPLES):
+        drawn = [pairs[index] for index in generator.integers(len(pairs), size=len(pairs))]
+        before, after = (
+            np.median(
+                np.concatenate([generator.choice(pair[side], pair[side].size) for pair in drawn])
+            )
+            for side in (0, 1)
+        )
+        ratios.append(before / after)
+    tail = (100 - CONFIDENCE_PERCENT) / 2
+    low, high = np.percentile(ratios, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def _thin(samples: tuple[float, ...]) -> NDArray[np.float64]:
+    """Evenly spaced, so that a drift stays in."""
+    step = -(-len(samples) // SAMPLES_PER_TURN)
+    return np.asarray(samples[::step])
+
+
+def _turn(
+    agent: Agent, artifact: Artifact, inputs: Path, protocol: MeasurementProtocol, threads: int
+) -> Turn:
+    return agent.measure(artifact.path, artifact.format, threads, inputs, protocol)
+
+
+@contextmanager
+def _inputs_of(files: dict[str, Artifact], inputs: Path) -> Iterator[dict[str, Path]]:
+    """Per file, its own .npz: its names, and quantised where it takes integers."""
+    arrays = list(read_npz(inputs).values())
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        paths = {name: Path(folder) / f"{name}.npz" for name in files}
+        for name, artifact in files.items():
+            artifact.verify()
+            write_npz(paths[name], feed(artifact, arrays))
+        yield paths

@@ -1,0 +1,241 @@
+"""The metric of an exported file: its runtime infers on the device, the host scores."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from edgecompress.artifact import Artifact
+from edgecompress.errors import EdgecompressError, ModelError, TaskError
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
+from edgecompress.spec.measurement import Evaluation
+from edgecompress.task import Batch, ClassificationTask, Task
+from edgecompress.task.base import inputs_of
+
+SHARD_BYTES = 64 << 20
+SHARD_SAMPLES = 2000
+"""What one process on the device is given at most, so that a small board's memory is enough."""
+
+
+def evaluate(
+    agent: Agent,
+    artifact: Artifact,
+    task: Task,
+    workdir: Path,
+    threads: int,
+    on_progress: Callable[[int], None],
+) -> Evaluation:
+    """Score the file, as its runtime executes it, on the whole evaluation set.
+
+    Args:
+        agent: on the device.
+        artifact: the file.
+        task: gives data and metric. `task.update` gets the outputs as the tensor, or as a tuple
+            of tensors in the file's order where there are several.
+        workdir: a folder here for arrays on their way.
+        threads: of the runtime.
+        on_progress: told the number of samples scored so far.
+
+    Raises:
+        TaskError: the evaluation set is empty or wrong, or the metric fails.
+        ModelError: the outputs do not fit the task, or are not numbers.
+        ArtifactError: the file is not the one described, or the runtime cannot read it.
+        DeviceError: the device, its runtime, or the way to it.
+
+    """
+    metric = task.metric()
+    higher_is_better = _direction(metric)
+    samples = 0
+    for outputs, target in infer_all(agent, artifact, _checked(task), workdir, threads):
+        _check_outputs(artifact, task, outputs)
+        tensors = tuple(torch.from_numpy(array) for array in outputs)
+        _update(task, metric, tensors[0] if len(tensors) == 1 else tensors, target)
+        samples += len(outputs[0])
+        on_progress(samples)
+    return Evaluation(
+        metric=type(metric).__name__,
+        value=_value(metric),
+        higher_is_better=higher_is_better,
+        samples=samples,
+    )
+
+
+def infer_all(
+    agent: Agent, artifact: Artifact, batches: Iterable[Batch], workdir: Path, threads: int
+) -> Iterator[tuple[list[Array], Any]]:
+    """Outputs (dequantised, in the file's order, each [N, ...]) and target, batch by batch.
+
+    The device infers sample by sample, or as many at once as the file is made for, whatever the
+    size of the batches.
+
+    Raises:
+        TaskError: there is no batch, or one does not fit the file's inputs.
+        ArtifactError: the file is not the one described, or the runtime cannot read it.
+        DeviceError: the device, its runtime, or the way to it.
+
+    """
+    artifact.verify()
+    fed = ((feed(artifact, _arrays(batch, index)), batch[1]) for index, batch in enumerate(batches))
+    for shard in _shards(fed):
+        yield from _infer_shard(agent, artifact, shard, workdir, threads)
+
+
+Fed = tuple[dict[str, Array], Any]
+"""The file's inputs by name, and the target."""
+
+
+def _shards(fed: Iterable[Fed]) -> Iterator[list[Fed]]:
+    """Whole batches together, as far as their shapes agree and the limits allow."""
+    shard: list[Fed] = []
+    samples = size_bytes = 0
+    for batch in fed:
+        inputs = batch[0]
+        samples += _rows(inputs)
+        size_bytes += _bytes(inputs)
+        is_full = samples > SHARD_SAMPLES or size_bytes > SHARD_BYTES
+        if shard and (is_full or _sample_shapes(inputs) != _sample_shapes(shard[0][0])):
+            yield shard
+            shard, samples, size_bytes = [], _rows(inputs), _bytes(inputs)
+        shard.append(batch)
+    if not shard:
+        raise TaskError("task: eval_data() gives no batch; the evaluation set is empty")
+    yield shard
+
+
+def _bytes(fed: dict[str, Array]) -> int:
+    return sum(array.nbytes for array in fed.values())
+
+
+def _sample_shapes(fed: dict[str, Array]) -> list[tuple[int, ...]]:
+    return [array.shape[1:] for array in fed.values()]
+
+
+def _infer_shard(
+    agent: Agent, artifact: Artifact, shard: list[Fed], workdir: Path, threads: int
+) -> Iterator[tuple[list[Array], Any]]:
+    stacks = {
+        info.name: np.concatenate([inputs[info.name] for inputs, _ in shard])
+        for info in artifact.inputs
+    }
+    with tempfile.TemporaryDirectory(dir=workdir, prefix="shard-") as folder:
+        inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
+        write_npz(inputs, stacks)
+        agent.infer(artifact.path, artifact.format, threads, inputs, outputs)
+        stacked = outputs_of(artifact, outputs)
+    start = 0
+    for fed, target in shard:
+        stop = start + _rows(fed)
+        yield [array[start:stop] for array in stacked], target
+        start = stop
+
+
+def _rows(fed: dict[str, Array]) -> int:
+    return len(next(iter(fed.values())))
+
+
+def _arrays(batch: Batch, index: int) -> list[Array]:
+    """The batch's inputs."""
+    where = f"task: eval_data() batch {index}"
+    tensors = inputs_of(batch)
+    if not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise TaskError(f"{where}: every input must be a tensor")
+    sizes = [tensor.shape[0] if tensor.ndim else 0 for tensor in tensors]
+    if not sizes or len(set(sizes)) > 1 or not sizes[0]:
+        raise TaskError(f"{where}: inputs must hold the same number of samples, not 0: {sizes}")
+    try:
+        return [tensor.detach().cpu().numpy() for tensor in tensors]
+    except TypeError as error:
+        raise TaskError(f"{where}: {error}") from None
+
+
+def _checked(task: Task) -> Iterator[Batch]:
+    """The evaluation batches, with targets a classification metric can score."""
+    for index, batch in enumerate(_guarded(task)):
+        _check_batch(batch, index)
+        if isinstance(task, ClassificationTask):
+            _check_labels(batch, index, task.classes)
+        yield batch
+
+
+def _guarded(task: Task) -> Iterator[Batch]:
+    """What the user's own code raises becomes one line."""
+    try:
+        yield from task.eval_data()
+    except EdgecompressError:
+        raise
+    except Exception as error:
+        raise TaskError(f"task: eval_data() raised {type(error).__name__}: {error}") from error
+
+
+def _check_batch(batch: Batch, index: int) -> None:
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise TaskError(f"task: eval_data() batch {index} is not (inputs, target)")
+
+
+def _check_labels(batch: Batch, index: int, classes: int) -> None:
+    where = f"task: eval_data() batch {index}"
+    try:
+        labels = torch.as_tensor(batch[1])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TaskError(f"{where}: labels are not a tensor: {error}") from None
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise TaskError(
+            f"{where}: labels must be integers of shape [N],"
+            f" got {labels.dtype} of shape {list(labels.shape)}"
+        )
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if len(wrong):
+        raise TaskError(
+            f"{where}: label {int(wrong[0])} is out of range;"
+            f" with classes = {classes} labels are 0 to {classes - 1}"
+        )
+
+
+def _check_outputs(artifact: Artifact, task: Task, outputs: list[Array]) -> None:
+    for info, array in zip(artifact.outputs, outputs, strict=True):
+        if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+            raise ModelError(
+                f"{artifact.path}: output '{info.name}' holds NaN on the evaluation data;"
+                " check the inputs' range and the layers that were quantised"
+            )
+    if isinstance(task, ClassificationTask):
+        shapes = [list(array.shape) for array in outputs]
+        if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][1] != task.classes:
+            raise ModelError(
+                f"{artifact.path}: outputs have shapes {shapes};"
+                f" the task needs one of [N, {task.classes}]"
+            )
+
+
+def _direction(metric: Metric) -> bool:
+    if metric.higher_is_better is None:
+        raise TaskError(
+            f"task: metric {type(metric).__name__} does not say which way is better;"
+            " set its higher_is_better to True or False"
+        )
+    return bool(metric.higher_is_better)
+
+
+def _update(task: Task, metric: Metric, outputs: Tensor | tuple[Tensor, ...], target: Any) -> None:
+    try:
+        task.update(metric, outputs, target)
+    except Exception as error:
+        raise TaskError(f"task: the metric raised {type(error).__name__}: {error}") from error
+
+
+def _value(metric: Metric) -> float:
+    try:
+        value = float(metric.compute())
+    except Exception as error:
+        raise TaskError(
+            f"task: metric {type(metric).__name__} gives no single number: {error}"
+        ) from error
+    if not np.isfinite(value):
+        raise TaskError(f"task: metric {type(metric).__name__} is {value}, not a number")
+    return value

@@ -1,0 +1,79 @@
+"""What may make a latency wrong, said beside it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgecompress.spec.measurement import Probe, Turn
+
+DRIFT_LIMIT = 0.10
+UNTHROTTLED = "0x0"
+PI_FLAGS = {
+    0: "under-voltage",
+    1: "frequency capped",
+    2: "throttled",
+    3: "soft temperature limit",
+}
+"""Bits of a Raspberry Pi's get_throttled; 16 bits higher the same since boot."""
+SINCE_BOOT = 16
+
+
+def notes(turns: Sequence[Turn], cores: int) -> tuple[str, ...]:
+    """One line for each thing that casts doubt; none when all is well."""
+    return (*_drift(turns), *_throttling(turns), *_load(turns, cores))
+
+
+def is_emulated(probe: Probe) -> bool:
+    """Whether the kernel's word on the CPU is of another architecture than the interpreter's.
+
+    So it is under qemu-user. What ran there must never enter a verdict on speed.
+    """
+    is_x86 = probe.machine in ("x86_64", "AMD64", "i686")
+    x86_kernel, arm_kernel = "sse2" in probe.cpu_features, "asimd" in probe.cpu_features
+    return arm_kernel if is_x86 else x86_kernel
+
+
+def drift(samples: Sequence[float]) -> float:
+    """Median of the last third against that of the first: 0.1 is 10 % slower at the end."""
+    third = len(samples) // 3
+    if not third:
+        return 0.0
+    first, last = np.median(samples[:third]), np.median(samples[-third:])
+    return float(last / first - 1)
+
+
+def _drift(turns: Sequence[Turn]) -> list[str]:
+    runs = {f"turn {number}": turn.latency_ms for number, turn in enumerate(turns, start=1)}
+    if len(turns) > 1:
+        runs["all turns"] = tuple(ms for turn in turns for ms in turn.latency_ms)
+    drifts = {name: drift(samples) for name, samples in runs.items()}
+    found = [f"{name} {value:+.0%}" for name, value in drifts.items() if abs(value) > DRIFT_LIMIT]
+    if not found:
+        return []
+    return [f"latency drifted from the first to the last third of the samples: {', '.join(found)}"]
+
+
+def _throttling(turns: Sequence[Turn]) -> list[str]:
+    words = {state.throttled for turn in turns for state in (turn.before, turn.after)}
+    return [
+        f"the board says throttled={word} ({_explain(word)})"
+        for word in sorted(word for word in words if word)
+        if word != UNTHROTTLED
+    ]
+
+
+def _explain(word: str) -> str:
+    try:
+        bits = int(word, 16)
+    except ValueError:
+        return "unknown flags"
+    now = [name for bit, name in PI_FLAGS.items() if bits >> bit & 1]
+    past = [f"{name} since boot" for bit, name in PI_FLAGS.items() if bits >> bit + SINCE_BOOT & 1]
+    return ", ".join(now + past) or "unknown flags"
+
+
+def _load(turns: Sequence[Turn], cores: int) -> list[str]:
+    loads = [turn.before.load_1m for turn in turns if turn.before.load_1m is not None]
+    if max(loads, default=0.0) <= cores:
+        return []
+    return [f"the machine was busy: load {max(loads):.1f} on {cores} cores"]
