@@ -54,6 +54,7 @@ def evaluate(
     samples = 0
     for outputs, target in infer_all(agent, artifact, _checked(task), workdir, threads):
         _check_outputs(artifact, task, outputs)
+        _check_count(task, len(outputs[0]), target)
         tensors = tuple(torch.from_numpy(array) for array in outputs)
         _update(task, metric, tensors[0] if len(tensors) == 1 else tensors, target)
         samples += len(outputs[0])
@@ -195,6 +196,12 @@ def _check_labels(batch: Batch, index: int, classes: int) -> None:
             f"{where}: label {int(wrong[0])} is out of range;"
             f" with classes = {classes} labels are 0 to {classes - 1}"
         )
+
+
+def _check_count(task: Task, samples: int, target: Any) -> None:
+    """Metrics broadcast one label over many samples without a word."""
+    if isinstance(task, ClassificationTask) and len(target) != samples:
+        raise TaskError(f"task: eval_data(): a batch of {samples} samples has {len(target)} labels")
 
 
 def _check_outputs(artifact: Artifact, task: Task, outputs: list[Array]) -> None:

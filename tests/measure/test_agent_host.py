@@ -1,0 +1,135 @@
+"""The host's side: what is sent, and what each way of failing becomes."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx_files
+import pytest
+
+from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeMissing
+from edgecompress.measure import agent as host
+from edgecompress.measure.agent import Agent, build_agent
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx_files.linear(path, features=8, classes=3)
+    return path
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    np.savez(tmp_path / "inputs.npz", x=np.ones((1, 8), "float32"))
+    return tmp_path / "inputs.npz"
+
+
+@pytest.fixture
+def program(tmp_path):
+    """program(script): a shell script in the place of the device's Python."""
+
+    def write(script: str) -> str:
+        path = tmp_path / "python"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    return write
+
+
+def test_agent_bytes_depend_on_the_sources_alone(tmp_path, monkeypatch):
+    expected = build_agent()
+    copy = tmp_path / "agent"
+    shutil.copytree(host.agent_dir(), copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in copy.iterdir():
+        os.utime(file, (1e9, 1e9))
+        file.chmod(0o600)
+    (copy / "__pycache__").mkdir()
+    (copy / "__pycache__" / "state.pyc").write_bytes(b"compiled")
+    monkeypatch.setattr(host, "agent_dir", lambda: copy)
+    assert build_agent() == expected
+    (copy / "state.py").write_text("# changed")
+    assert build_agent() != expected
+
+
+def test_probe(agent):
+    probe = agent.probe()
+    assert probe.cores >= 1
+    assert probe.versions["numpy"] == np.__version__
+
+
+def test_each_file_travels_once(agent, transport, model, inputs, protocol):
+    for _ in range(2):
+        agent.measure(model, "onnx", 1, inputs, protocol)
+    assert len(transport.sent) == 3
+    assert len(set(transport.sent)) == 3
+    again = Agent(transport, sys.executable)
+    again.measure(model, "onnx", 1, inputs, protocol)
+    assert len(transport.sent) == 3
+
+
+def test_changed_model_travels_again(agent, transport, model, inputs, protocol):
+    agent.measure(model, "onnx", 1, inputs, protocol)
+    onnx_files.linear(model, features=8, classes=4)
+    agent.measure(model, "onnx", 1, inputs, protocol)
+    assert len(transport.sent) == 4
+
+
+def test_infer_leaves_no_arrays_on_the_device(agent, transport, model, inputs, tmp_path):
+    agent.infer(model, "onnx", 1, inputs, tmp_path / "outputs.npz")
+    with np.load(tmp_path / "outputs.npz") as outputs:
+        assert outputs["scores"].shape == (1, 3)
+    suffixes = sorted(file.suffix for file in Path(transport.workdir).iterdir())
+    assert suffixes == [".onnx", ".pyz"]
+
+
+def test_optimise(agent, model, tmp_path):
+    runtime, machine = agent.optimise(model, "onnx", tmp_path / "optimised.onnx")
+    assert runtime.startswith("onnxruntime ")
+    assert machine == os.uname().machine
+    assert (tmp_path / "optimised.onnx").stat().st_size > 0
+
+
+def test_missing_runtime(transport, model, inputs, protocol, program):
+    bare = Agent(transport, program(f'exec "{sys.executable}" -S "$@"'))
+    with pytest.raises(RuntimeMissing, match=r"No module named '.*'; run: .* -m pip install numpy"):
+        bare.measure(model, "onnx", 1, inputs, protocol)
+
+
+def test_unreadable_model(agent, model, inputs, protocol):
+    model.write_bytes(b"not a model")
+    with pytest.raises(ArtifactError, match=r"model\.onnx: onnxruntime"):
+        agent.measure(model, "onnx", 1, inputs, protocol)
+
+
+def test_missing_python(transport):
+    with pytest.raises(DeviceError, match="'/no/python' cannot be started"):
+        Agent(transport, "/no/python").probe()
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo hello", "no answer in JSON"),
+        ("echo out of luck >&2; exit 7", r"\(exit code 7\); it last said: out of luck"),
+        ("kill -SEGV $$", "died of SIGSEGV"),
+        ("kill -KILL $$", r"died of SIGKILL \(out of memory\?\)"),
+        ("""echo '{"schema_version": 2, "ok": true}'""", "schema_version"),
+        ("""echo '{"schema_version": 1, "ok": true, "result": {}}'""", "missing key 'machine'"),
+        ("""echo '{"schema_version": 1, "ok": false}'""", "contradict"),
+        ("echo '[]'", "agent probe"),
+    ],
+)
+def test_what_is_not_an_answer(transport, program, script, expected):
+    with pytest.raises(AgentError, match=expected) as caught:
+        Agent(transport, program(script)).probe()
+    assert str(caught.value).startswith("this machine: agent probe: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_answer_in_time(transport, program):
+    with pytest.raises(AgentError, match=r"agent probe: this machine: .* ran longer than 1 s"):
+        Agent(transport, program("sleep 600"), deadline_s=1).probe()

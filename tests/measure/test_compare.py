@@ -1,0 +1,116 @@
+"""Two files in turns, on the real agent; and the figures made of given samples."""
+
+import numpy as np
+import onnx_files
+import pytest
+from turns import make_turn
+
+from edgecompress.errors import ArtifactError, TaskError
+from edgecompress.measure.compare import compare, measure_file, speedup_interval, summarise
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """One inference, by order and not by name."""
+    np.savez(tmp_path / "inputs.npz", np.ones((1, 512), "float32"))
+    return tmp_path / "inputs.npz"
+
+
+@pytest.fixture
+def small(tmp_path):
+    onnx_files.linear(tmp_path / "small.onnx", features=512, classes=2)
+    return onnx_files.artifact(tmp_path / "small.onnx")
+
+
+@pytest.fixture
+def big(tmp_path):
+    onnx_files.linear(tmp_path / "big.onnx", features=512, classes=20_000)
+    return onnx_files.artifact(tmp_path / "big.onnx")
+
+
+def ignore(name, number, turn):
+    pass
+
+
+def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
+    told = []
+    found = compare(
+        agent, "here", big, small, inputs, protocol, 1, lambda name, n, turn: told.append((name, n))
+    )
+    assert told == [("baseline", 1), ("candidate", 1), ("candidate", 2), ("baseline", 2)]
+    assert found.device == "here"
+    assert not found.emulated
+    for measurement in (found.baseline, found.candidate):
+        assert len(measurement.turns) == 2
+        assert all(len(turn.latency_ms) >= 20 for turn in measurement.turns)
+        assert measurement.latency_ms_p50 <= measurement.latency_ms_p90
+        assert measurement.latency_ms_p90 <= measurement.latency_ms_p99
+    # 10,000 times the work, 40 MB more weights: no load of the machine turns that round.
+    assert found.speedup > 2
+    assert found.speedup_low > 1
+    assert found.baseline.peak_rss_bytes - found.candidate.peak_rss_bytes > 30_000_000
+
+
+def test_integer_inputs_are_quantised_for_the_file(agent, protocol, tmp_path):
+    onnx_files.doubler_int8(tmp_path / "int8.onnx")
+    artifact = onnx_files.artifact(tmp_path / "int8.onnx", {"x": (0.5, 10), "y": (0.25, -3)})
+    np.savez(tmp_path / "inputs.npz", np.ones((1, 4), "float32"))
+    found = measure_file(agent, artifact, tmp_path / "inputs.npz", protocol, 1, ignore)
+    assert len(found.turns) == 2
+
+
+def test_changed_artifact_is_not_measured(agent, protocol, inputs, small, big):
+    small.path.write_bytes(big.path.read_bytes())
+    told = []
+    with pytest.raises(ArtifactError, match=r"small\.onnx: content has changed"):
+        compare(agent, "here", big, small, inputs, protocol, 1, lambda *turn: told.append(turn))
+    assert told == []
+
+
+def test_inputs_that_do_not_fit(agent, protocol, tmp_path, small):
+    np.savez(tmp_path / "inputs.npz", np.ones((1, 9), "float32"))
+    with pytest.raises(TaskError, match=r"small\.onnx: input 'x' takes shape"):
+        measure_file(agent, small, tmp_path / "inputs.npz", protocol, 1, ignore)
+
+
+def test_summary_is_of_the_pooled_samples():
+    turns = [
+        make_turn(range(1, 51), init_time_ms=9.0, peak_rss_bytes=7),
+        make_turn(range(51, 102), init_time_ms=11.0, peak_rss_bytes=5),
+    ]
+    found = summarise(turns, cores=4)
+    assert (found.latency_ms_p50, found.latency_ms_p90, found.latency_ms_p99) == (51, 91, 100)
+    assert found.init_time_ms == 10
+    assert found.peak_rss_bytes == 7
+
+
+def measurement(level_ms: list[float], spread: float, seed: int, samples: int = 400):
+    generator = np.random.default_rng(seed)
+    turns = [make_turn(level * (1 + spread * generator.random(samples))) for level in level_ms]
+    return summarise(turns, cores=4)
+
+
+def test_interval_holds_the_true_ratio_and_repeats():
+    baseline, candidate = measurement([2.0] * 5, 0.1, 1), measurement([1.0] * 5, 0.1, 2)
+    low, high = speedup_interval(baseline, candidate)
+    assert 1.9 < low < 2.0 < high < 2.1
+    assert speedup_interval(baseline, candidate) == (low, high)
+
+
+def test_interval_knows_that_turns_differ():
+    """Ever so many samples of two unlike turns do not make the ratio certain."""
+    candidate = measurement([1.0, 1.0, 1.0, 1.0], 0.01, 2, samples=3000)
+    steady = measurement([2.0, 2.0, 2.0, 2.0], 0.01, 1, samples=3000)
+    uneven = measurement([1.5, 2.5, 1.5, 2.5], 0.01, 1, samples=3000)
+    low, high = speedup_interval(steady, candidate)
+    assert high - low < 0.02
+    low, high = speedup_interval(uneven, candidate)
+    assert high - low > 0.9
+
+
+def test_interval_draws_neighbours_together():
+    """A machine that is slow for both in a turn does not make the ratio uncertain."""
+    baseline = measurement([2.0, 6.0, 2.0, 6.0], 0.01, 1)
+    candidate = measurement([1.0, 3.0, 1.0, 3.0], 0.01, 2)
+    low, high = speedup_interval(baseline, candidate)
+    assert 1.5 < low <= high < 2.6

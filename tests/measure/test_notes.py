@@ -1,0 +1,80 @@
+"""What may make a latency wrong is said."""
+
+import pytest
+from turns import make_turn
+
+from edgecompress.measure.notes import is_emulated, notes
+from edgecompress.spec.measurement import Probe
+
+STEADY = [1.0] * 30
+SLOWER = [1.0] * 10 + [1.1] * 10 + [1.2] * 10
+
+
+def test_nothing_to_say():
+    assert notes([make_turn(STEADY), make_turn(STEADY)], cores=4) == ()
+
+
+@pytest.mark.parametrize("samples", [[1.0], [1.0, 2.0]])
+def test_too_few_samples_have_no_drift(samples):
+    assert notes([make_turn(samples)], cores=4) == ()
+
+
+def test_drift_inside_a_turn():
+    (note,) = notes([make_turn(STEADY), make_turn(SLOWER)], cores=4)
+    assert "turn 2 +20%" in note
+    assert "turn 1" not in note
+
+
+def test_drift_from_turn_to_turn():
+    turns = [make_turn([ms] * 30) for ms in (1.0, 1.0, 0.8)]
+    (note,) = notes(turns, cores=4)
+    assert "all turns -20%" in note
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("0x50005", "under-voltage, throttled, under-voltage since boot, throttled since boot"),
+        ("0x8", "soft temperature limit"),
+        ("0x20000", "frequency capped since boot"),
+        ("hot", "unknown flags"),
+    ],
+)
+def test_throttling(word, expected):
+    (note,) = notes([make_turn(STEADY), make_turn(STEADY, throttled=word)], cores=4)
+    assert note == f"the board says throttled={word} ({expected})"
+
+
+@pytest.mark.parametrize("word", [None, "0x0"])
+def test_no_throttling(word):
+    assert notes([make_turn(STEADY, throttled=word)], cores=4) == ()
+
+
+def test_load():
+    turns = [make_turn(STEADY, load_1m=1.0), make_turn(STEADY, load_1m=4.5)]
+    assert notes(turns, cores=4) == ("the machine was busy: load 4.5 on 4 cores",)
+    assert notes(turns, cores=5) == ()
+
+
+@pytest.mark.parametrize(
+    ("machine", "feature", "expected"),
+    [
+        ("x86_64", "sse2", False),
+        ("aarch64", "asimd", False),
+        ("aarch64", "sse2", True),
+        ("armv7l", "sse2", True),
+        ("x86_64", "asimd", True),
+    ],
+)
+def test_emulated(machine, feature, expected):
+    probe = Probe(
+        machine=machine,
+        system="Linux",
+        python="3.11",
+        cpu_model=None,
+        cpu_features=("fpu", feature),
+        cores=4,
+        memory_bytes=None,
+        versions={},
+    )
+    assert is_emulated(probe) is expected

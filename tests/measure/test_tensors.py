@@ -1,0 +1,117 @@
+"""Arrays on their way into and out of a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgecompress.artifact import Artifact, TensorInfo
+from edgecompress.errors import StorageError, TaskError
+from edgecompress.measure.tensors import (
+    dequantize,
+    feed,
+    quantize,
+    random_inputs,
+    read_npz,
+    write_npz,
+)
+
+
+def info(dtype: str = "float32", shape=("n", 4), scale=None, zero_point=None, name="x"):
+    return TensorInfo(name=name, shape=shape, dtype=dtype, scale=scale, zero_point=zero_point)
+
+
+def file(*inputs: TensorInfo) -> Artifact:
+    return Artifact(
+        path=Path("model.onnx"), format="onnx", sha256="", size_bytes=0, inputs=inputs, outputs=()
+    )
+
+
+def test_quantize_rounds_ties_to_even_and_saturates():
+    real = np.array([-100, -0.25, 0.0, 0.25, 0.75, 0.8, 1000], "float32")
+    quantized = quantize(real, info("uint8", scale=0.5, zero_point=10))
+    assert quantized.dtype == np.uint8
+    assert quantized.tolist() == [0, 10, 10, 10, 12, 12, 255]
+
+
+@pytest.mark.parametrize(
+    ("array", "tensor"),
+    [
+        (np.ones(3, "float32"), info("float32", scale=0.5, zero_point=0)),
+        (np.ones(3, "int8"), info("int8", scale=0.5, zero_point=0)),
+        (np.ones(3, "float32"), info("int64")),
+    ],
+)
+def test_quantize_leaves_the_rest_alone(array, tensor):
+    assert quantize(array, tensor) is array
+
+
+@given(st.integers(-128, 127), st.floats(1e-4, 10), st.lists(st.integers(-128, 127), min_size=1))
+def test_dequantize_then_quantize_is_the_identity(zero_point, scale, values):
+    tensor = info("int8", scale=scale, zero_point=zero_point)
+    steps = np.array(values, "int8")
+    real = dequantize(steps, tensor)
+    assert real.dtype == np.float32
+    np.testing.assert_allclose(real, (steps.astype(int) - zero_point) * scale, rtol=1e-6)
+    assert quantize(real, tensor).tolist() == values
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ([], r"the task gives 0 inputs, model.onnx takes 1 \(x\)"),
+        ([np.ones((2, 5), "float32")], r"takes shape \['n', 4\], the task gives \[2, 5\]"),
+        ([np.ones((2,), "float32")], r"takes shape \['n', 4\], the task gives \[2\]"),
+        ([np.ones((2, 4), "float64")], "takes float32, the task gives float64"),
+    ],
+)
+def test_feed_names_what_does_not_fit(arrays, message):
+    with pytest.raises(TaskError, match=message):
+        feed(file(info()), arrays)
+
+
+def test_feed_goes_by_order_and_leaves_the_batch_to_the_agent():
+    first, second = np.ones((7, 4), "float32"), np.zeros((7, 2), "float32")
+    fed = feed(file(info(shape=(1, 4), name="b"), info(shape=(1, 2), name="a")), [first, second])
+    assert list(fed) == ["b", "a"]
+    assert fed["b"] is first
+
+
+def test_random_inputs_fit_the_file_and_repeat():
+    model = file(
+        info(shape=("n", 3, 4)),
+        info("int64", shape=(1, 5), name="ids"),
+        info("int8", shape=("n", 6), scale=0.02, zero_point=-1, name="q"),
+    )
+    arrays = random_inputs(model, seed=1)
+    assert [array.shape for array in arrays] == [(1, 3, 4), (1, 5), (1, 6)]
+    assert list(feed(model, arrays)) == ["x", "ids", "q"]
+    assert set(arrays[1].ravel().tolist()) <= {0, 1}
+    for array, again in zip(arrays, random_inputs(model, seed=1), strict=True):
+        np.testing.assert_array_equal(array, again)
+
+
+def test_npz_keeps_awkward_names_and_order(tmp_path):
+    arrays = {"file": np.arange(3), "b/1:0": np.float32(2).reshape(()), "a": np.zeros((0, 2))}
+    write_npz(tmp_path / "x.npz", arrays)
+    found = read_npz(tmp_path / "x.npz")
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].shape == array.shape
+
+
+def test_npz_that_cannot_be_written(tmp_path):
+    with pytest.raises(StorageError, match="cannot be written: No such file or directory"):
+        write_npz(tmp_path / "no" / "x.npz", {})
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text"])
+def test_npz_that_cannot_be_read(tmp_path, content):
+    path = tmp_path / "x.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(StorageError, match=r"x\.npz: not a readable \.npz file"):
+        read_npz(path)
