@@ -1,0 +1,257 @@
+"""Everything a deploy keeps, under one folder `runs/` beside deploy.yaml (see layout.py).
+
+A kill at any moment leaves at most files that `prune` removes: blobs appear by a rename, and
+stages and runs by one SQLite transaction.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edgecompress.errors import ArtifactError, SpecError, StorageError
+from edgecompress.spec.report import Report, from_json, to_json
+from edgecompress.store.blobs import Blobs
+from edgecompress.store.files import (
+    atomic_write,
+    release,
+    remove,
+    storage_errors,
+    take_lock,
+    try_lock,
+)
+from edgecompress.store.index import Index, RunRow, StageRecord
+from edgecompress.store.layout import Layout
+from edgecompress.store.prune import PruneResult, prune
+
+LATEST = "latest"
+_log = logging.getLogger("edgecompress")
+_RECENT = 5
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+
+
+class Store:
+    """The folder `runs/`.
+
+    Args:
+        root: The folder; made when it is not there.
+        note: Called with one line about what had to be mended or waited for.
+
+    Raises:
+        StorageError: (every method) the disk is full or the folder cannot be written.
+
+    """
+
+    def __init__(self, root: Path, note: Callable[[str], None] = _log.warning) -> None:
+        self.root = root
+        self._note = note
+        self._running: dict[str, int] = {}
+        self._layout = layout = Layout(root)
+        for folder in layout.folders:
+            with storage_errors(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        self._blobs = Blobs(layout.blobs, layout.tmp, layout.quarantine)
+        self._index = Index(layout.index)
+
+    # Blobs
+
+    def put(self, source: Path | bytes) -> str:
+        """Keep a file's content, or bytes; returns its sha256. The same content is kept once.
+
+        Raises:
+            ArtifactError: the source cannot be read.
+
+        """
+        return self._blobs.put(source)
+
+    def path(self, sha256: str) -> Path:
+        """Where a blob lies, after its content was hashed again.
+
+        Raises:
+            ArtifactError: it is gone, or its content has changed; it is then in quarantine.
+
+        """
+        return self._blobs.path(sha256)
+
+    def copy_to(self, sha256: str, destination: Path) -> None:
+        """Write a verified copy of a blob, whole or not at all, for the user to keep.
+
+        Raises:
+            ArtifactError: as `path` does.
+
+        """
+        self._blobs.copy_to(sha256, destination)
+
+    # Stages
+
+    def stage(self, key: str) -> StageRecord | None:
+        """A finished stage, or None when it must be done (again): unknown, or a blob is bad."""
+        record = self._index.stage(key)
+        for sha256 in record.blobs.values() if record else ():
+            try:
+                self.path(sha256)
+            except ArtifactError as error:
+                self._note(f"{error}; the stage that made it is done again")
+                return None
+        return record
+
+    def record_stage(
+        self,
+        key: str,
+        name: str,
+        seconds: float,
+        result: Mapping[str, object],
+        blobs: Mapping[str, str],
+    ) -> StageRecord:
+        """Make a stage finished, in one transaction, and drop its work folder.
+
+        Args:
+            key: Everything the stage depends on, hashed.
+            name: For people.
+            seconds: How long it took.
+            result: What it returned, as JSON.
+            blobs: From label to the sha256 that `put` returned.
+
+        Raises:
+            ArtifactError: a blob was never put.
+
+        """
+        for sha256 in blobs.values():
+            if not self._blobs.has(sha256):
+                raise ArtifactError(f"stage {name}: blob {sha256} is not in the store; put it")
+        record = StageRecord(_safe(key), name, seconds, dict(result), dict(blobs))
+        self._index.record_stage(record)
+        remove(self._layout.work / key, self._layout.tmp)
+        return record
+
+    def work_dir(self, key: str) -> Path:
+        """For checkpoints of an unfinished stage; `record_stage` removes it."""
+        folder = self._layout.work / _safe(key)
+        with storage_errors(folder):
+            folder.mkdir(exist_ok=True)
+        return folder
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Be the only one, in any process, at work on a stage; waits for its turn."""
+        path = self._layout.locks / _safe(key)
+        with storage_errors(path):
+            handle = try_lock(path)
+            if handle is None:
+                self._note(f"waiting for another deploy that is at the same stage ({path})")
+                handle = take_lock(path)
+        try:
+            yield
+        finally:
+            release(handle)
+
+    # Runs
+
+    def start_run(self, target: str, recipe_digest: str) -> str:
+        """Begin a run; returns its id, such as 20261122-121314-local-3f9a, which sorts by time.
+
+        Until it is finished, or the process ends, `prune` leaves stages and blobs alone.
+        """
+        now = datetime.now(timezone.utc)
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", target)
+        run_id = f"{now:%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
+        folder = self.run_dir(run_id)
+        with storage_errors(self.root):
+            self._running[run_id] = take_lock(self._layout.in_use, shared=True)
+        try:
+            self._index.start_run(run_id, target, recipe_digest, now.isoformat(timespec="seconds"))
+            with storage_errors(folder):
+                folder.mkdir()
+        except BaseException:
+            self.end_run(run_id)
+            raise
+        return run_id
+
+    def run_dir(self, run_id: str) -> Path:
+        """Folder of a run's report and model files."""
+        return self.root / run_id
+
+    def record_run_stage(self, run_id: str, key: str) -> None:
+        """Remember that a run used a stage, so that `prune` keeps it as long as the run."""
+        self._index.record_run_stage(run_id, key)
+
+    def finish_run(self, run_id: str, report: Report, html: str) -> Path:
+        """Write report.json and report.html and mark the run done; returns the run's folder."""
+        folder = self.run_dir(run_id)
+        atomic_write(folder / "report.json", to_json(report).encode())
+        atomic_write(folder / "report.html", html.encode())
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._index.finish_run(run_id, report, now)
+        self.end_run(run_id)
+        return folder
+
+    def end_run(self, run_id: str) -> None:
+        """Stop protecting a run from `prune`, for one that failed in a process that lives on."""
+        handle = self._running.pop(run_id, None)
+        if handle is not None:
+            release(handle)
+
+    def runs(self) -> list[RunRow]:
+        """All runs, newest first."""
+        return self._index.runs()
+
+    def find_run(self, reference: str) -> RunRow:
+        """The finished run of that id, unique prefix of an id, or 'latest'.
+
+        Raises:
+            SpecError: there is none, or more than one; recent ones are listed.
+
+        """
+        rows = self.runs()
+        done = [row for row in rows if row.finished]
+        recent = "recent: " + (", ".join(row.id for row in done[:_RECENT]) or "none; deploy first")
+        if reference == LATEST:
+            matches = done[:1]
+        else:
+            matches = [row for row in rows if row.id.startswith(reference) and reference]
+        if not matches:
+            raise SpecError(f"run '{reference}' is unknown; {recent}")
+        if len(matches) > 1:
+            raise SpecError(f"run '{reference}' fits {len(matches)} runs; {recent}")
+        if not matches[0].finished:
+            raise SpecError(f"run '{matches[0].id}' did not finish, deploy again; {recent}")
+        return matches[0]
+
+    def report(self, reference: str) -> Report:
+        """The report of a run, found as by `find_run`.
+
+        Raises:
+            SpecError: as `find_run` does.
+
+        """
+        run_id = self.find_run(reference).id
+        text = self._index.report(run_id)
+        if text is None:
+            raise StorageError(f"{self._index.path}: run {run_id} was just pruned; deploy again")
+        return from_json(text, f"run {run_id}")
+
+    # Cleaning up
+
+    def prune(self, keep: int) -> PruneResult:
+        """Drop all but the newest `keep` finished runs, and what none of the kept ones needs.
+
+        Unfinished runs, stages and blobs nobody refers to, checkpoints, temp files and the
+        quarantine go too, unless a deploy is at work in some process.
+
+        Raises:
+            SpecError: keep is negative.
+
+        """
+        if keep < 0:
+            raise SpecError(f"runs --prune: keep must be 0 or more, not {keep}")
+        return prune(self._layout, self._index, self._blobs, keep)
+
+
+def _safe(key: str) -> str:
+    """Keys are made by us and name files; a ValueError is a defect."""
+    if not _SAFE_NAME.fullmatch(key):
+        raise ValueError(f"{key!r} cannot be a stage key")
+    return key
