@@ -54,7 +54,7 @@ def inspect_onnx(path: Path, optimised: Path, runtime: str, machine: str) -> Ins
         ArtifactError: a file is unreadable, or its MACs cannot be counted.
 
     """
-    exported, running = load(path), load(optimised, check=False)
+    exported, running = load(path), load(optimised)
     propagate(exported)
     propagate(running)
     setting = Setting(

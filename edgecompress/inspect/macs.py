@@ -30,7 +30,10 @@ def macs_of(node: ir.Node) -> int:
     if node.op_type in _REFUSED:
         raise Uncountable(f"{node.op_type} is not known to edgecompress")
     rule = _RULES.get(node.op_type)
-    return rule(node) if rule is not None else 0
+    try:
+        return rule(node) if rule is not None else 0
+    except (IndexError, TypeError, ValueError):
+        raise Uncountable("it breaks its operator's rules") from None
 
 
 def _need(shape: Shape | None) -> Shape:

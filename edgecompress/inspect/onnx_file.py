@@ -1,6 +1,7 @@
 """Reads an ONNX file that may be anything into an Artifact, or says in one line why it cannot."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -10,7 +11,13 @@ import onnx_ir as ir
 from edgecompress.artifact import Artifact, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
 from edgecompress.inspect.kinds import dtype_name
-from edgecompress.inspect.values import dequantizer, quantizers, readers, scale_and_zero_point
+from edgecompress.inspect.values import (
+    all_nodes,
+    dequantizer,
+    quantizers,
+    readers,
+    scale_and_zero_point,
+)
 
 LINEAGE_KEY = "edgecompress.lineage"
 LABELS_KEY = "edgecompress.labels"
@@ -43,32 +50,39 @@ def describe(path: Path) -> Artifact:
     )
 
 
-def load(path: Path, *, check: bool = True) -> ir.Model:
+def load(path: Path) -> ir.Model:
     """Parse an ONNX file, with model-local functions inlined.
-
-    `check=False` is for what ONNX Runtime wrote itself, which uses domains of its own.
 
     Raises:
         ArtifactError: as for describe.
 
     """
     proto = _parse(path)
+    _refuse_external_data(path, proto)
     # The libraries raise a dozen unrelated types on damaged files; all mean the same to a user.
     try:
+        onnx.checker.check_model(proto)
+        if proto.functions:
+            proto = onnx.inliner.inline_local_functions(proto)
         model = ir.from_proto(proto)
-        _refuse_external_data(path, model.graph)
-        if check:
-            onnx.checker.check_model(proto)
-        return (
-            ir.from_proto(onnx.inliner.inline_local_functions(proto)) if proto.functions else model
-        )
-    except ArtifactError:
-        raise
     except Exception as error:  # the libraries' own types, see above
         detail = str(error).strip().split("\n")[0][:200]
         raise ArtifactError(
             f"{path}: not a valid ONNX model: {detail or type(error).__name__}; export it again"
         ) from None
+    if not all(isinstance(name, str) for name in _names(model.graph)):
+        raise ArtifactError(f"{path}: has names that are not UTF-8 text; export it again")
+    return model
+
+
+def _names(graph: ir.Graph) -> Iterator[object]:
+    """All names; protobuf hands over bytes where they are not UTF-8."""
+    for value in [*graph.inputs, *graph.outputs]:
+        yield value.name
+    for node in all_nodes(graph):
+        yield from (node.name or "", node.op_type, node.domain)
+        yield from (value.name for value in node.outputs)
+        yield from (value.name or "" for value in node.inputs if value is not None)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -98,13 +112,13 @@ def _parse(path: Path) -> onnx.ModelProto:
     return proto
 
 
-def _refuse_external_data(path: Path, graph: ir.Graph) -> None:
-    for value in graph.initializers.values():
-        tensor = value.const_value
-        if isinstance(tensor, ir.ExternalTensor):
+def _refuse_external_data(path: Path, proto: onnx.ModelProto) -> None:
+    for tensor in proto.graph.initializer:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "?")
             raise ArtifactError(
-                f"{path}: keeps its weights in another file ('{tensor.location}'); an artifact is"
-                " one file: export with external_data=False"
+                f"{path}: keeps its weights in another file ('{where}'); an artifact is one file:"
+                " export with external_data=False"
             )
 
 

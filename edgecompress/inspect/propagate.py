@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from edgecompress.inspect.kinds import NCHWC, NHWC
 from edgecompress.inspect.shape_rules import RULES, UNKNOWN, Info, Shape
-from edgecompress.inspect.values import Array, constant, flag, shape_of
+from edgecompress.inspect.values import CONSTANT, Array, constant, flag, is_constant, shape_of
 
 _SMALL = 1024
 """Constants up to this many elements take part in shape arithmetic."""
@@ -56,7 +56,7 @@ _IMAGE_OPS = frozenset({
 
 
 def propagate(model: ir.Model) -> None:
-    """Set type, shape and small constants of the model's values in place."""
+    """Set type, shape and small constants of the model's values in place; mark constant ones."""
     for value in model.graph.inputs:
         _set(value, (value.dtype, _at_batch_one(value)))
     _visit(model.graph, model)
@@ -73,13 +73,17 @@ def _visit(graph: ir.Graph, model: ir.Model) -> None:
         for attribute in node.attributes.values():
             if attribute.type == ir.AttributeType.GRAPH:
                 _visit(attribute.as_graph(), model)
-        declared = [(value.dtype, _at_batch_one(value)) for value in node.outputs]
-        found = _infer(node, model)
+        try:
+            found = _infer(node, model)
+        except (IndexError, TypeError, ValueError):  # a node that breaks its operator's rules
+            found = []
+        fixed = all(is_constant(source) for source in node.inputs)
         for index, value in enumerate(node.outputs):
             dtype, shape = found[index] if index < len(found) else UNKNOWN
-            _set(
-                value, (dtype or declared[index][0], declared[index][1] if shape is None else shape)
-            )
+            known = (dtype or value.dtype, _at_batch_one(value) if shape is None else shape)
+            _set(value, known)
+            if fixed:
+                value.meta[CONSTANT] = True
         _evaluate(node, model)
 
 

@@ -10,6 +10,9 @@ from edgecompress.inspect.kinds import DEQUANTIZE, QUANTIZE, WEIGHTED, family
 
 Array = npt.NDArray[np.generic]
 
+CONSTANT = "edgecompress.constant"
+"""Key in a value's meta: it follows from constants."""
+
 
 def constant(value: ir.Value | None) -> Array | None:
     """The content of an initializer or of a Constant node; None where it is only known later."""
@@ -24,11 +27,11 @@ def constant(value: ir.Value | None) -> Array | None:
 
 
 def is_constant(value: ir.Value | None) -> bool:
-    """Whether a value follows from constants alone (an int8 weight and its DequantizeLinear)."""
-    if value is None or constant(value) is not None:
-        return True
-    producer = value.producer()
-    return producer is not None and all(is_constant(source) for source in producer.inputs)
+    """Whether a value follows from constants alone (an int8 weight and its DequantizeLinear).
+
+    The graph must have gone through propagate, which marks such values.
+    """
+    return value is None or constant(value) is not None or CONSTANT in value.meta
 
 
 def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
