@@ -1,5 +1,6 @@
 """The same function, in operators that int8 kernels exist for. Runs on a captured graph, before
-annotation; values change by float rounding only."""
+annotation; values change by float rounding only.
+"""
 
 import math
 from collections.abc import Callable
@@ -21,7 +22,8 @@ _SCALAR = {  # operator with a Python number -> (operator on tensors, what becom
 
 def canonicalise(gm: GraphModule) -> None:
     """SiLU becomes x * sigmoid(x); attention becomes matmul, softmax, matmul; a number that is
-    added or multiplied becomes a constant tensor."""
+    added or multiplied becomes a constant tensor.
+    """
     for node in list(gm.graph.nodes):
         rewrite = _REWRITES.get(node.target) or (_scalar if node.target in _SCALAR else None)
         if rewrite is None:
@@ -63,8 +65,10 @@ def _attention(gm: GraphModule, node: Node) -> Node | None:
     query, key, value, *rest = node.args
     mask = rest[0] if rest else node.kwargs.get("attn_mask")
     causal = rest[2] if len(rest) > 2 else node.kwargs.get("is_causal", False)
-    if causal or node.kwargs.get("enable_gqa") or (
-        isinstance(mask, Node) and not mask.meta["val"].is_floating_point()
+    if (
+        causal
+        or node.kwargs.get("enable_gqa")
+        or (isinstance(mask, Node) and not mask.meta["val"].is_floating_point())
     ):
         return None  # stays one float operator
     scale = node.kwargs.get("scale") or 1.0 / math.sqrt(query.meta["val"].shape[-1])

@@ -27,9 +27,12 @@ def dynamic_batch(example_inputs: tuple[Tensor, ...]) -> tuple[dict[int, object]
     return tuple({0: batch} if x.dim() else {} for x in example_inputs)
 
 
-def capture(
-    model: nn.Module, example_inputs: tuple[Tensor, ...]
-) -> tuple[GraphModule, bool]:
+def doubled(example_inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Two samples: torch.export takes a dimension of size 1 for a constant."""
+    return tuple(torch.cat([x, x]) if x.dim() else x for x in example_inputs)
+
+
+def capture(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[GraphModule, bool]:
     """Trace `model` in eval mode; parameters are copied, the model is left as it was.
 
     Returns:
@@ -38,18 +41,17 @@ def capture(
 
     Raises:
         ModelError: it cannot be traced at all.
+
     """
     was_training = model.training
     model.eval()
-    # Exported with two samples, because torch.export takes a dimension of size 1 for a constant.
-    doubled = tuple(torch.cat([x, x]) if x.dim() else x for x in example_inputs)
     try:
         with _quiet_torch():
             try:
-                program = torch.export.export(
-                    model, doubled, dynamic_shapes=(dynamic_batch(example_inputs),)
-                    if _takes_varargs(model) else dynamic_batch(example_inputs)
-                )
+                shapes: object = dynamic_batch(example_inputs)
+                if _takes_varargs(model):
+                    shapes = (shapes,)
+                program = torch.export.export(model, doubled(example_inputs), dynamic_shapes=shapes)
                 return _own(program.module()), True
             except Exception:
                 # Any failure here may be due to the free batch alone; the second try tells.
@@ -67,7 +69,8 @@ def capture(
 
 def set_training(model: nn.Module, training: bool) -> None:
     """Like `model.train(training)`, for exported graphs too, where dropout has the mode as
-    an argument."""
+    an argument.
+    """
     if not isinstance(model, GraphModule):
         model.train(training)
         return

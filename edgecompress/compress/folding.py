@@ -110,7 +110,8 @@ def along(values: Tensor, rank: int, axis: int) -> Tensor:
 
 def make_batch_norms_foldable(gm: GraphModule) -> None:
     """Turn every batch norm that follows a weighted operator into a `BatchNorm` module, and every
-    other into the depthwise 1x1 convolution that it is once its statistics are fixed."""
+    other into the depthwise 1x1 convolution that it is once its statistics are fixed.
+    """
     for index, node in enumerate(list(gm.graph.nodes)):
         if node.target is not ATEN.batch_norm.default:
             continue
@@ -201,8 +202,9 @@ def _untie(gm: GraphModule, conv: Node) -> None:
 
 
 def _as_depthwise(gm: GraphModule, node: Node, batch_norm: BatchNorm, rank: int) -> Node:
-    """y = x * f + shift is a grouped 1x1 convolution, which int8 kernels can run exactly: each
-    channel has a weight scale of its own."""
+    """Y = x * f + shift is a grouped 1x1 convolution, which int8 kernels can run exactly: each
+    channel has a weight scale of its own.
+    """
     channels = batch_norm.running_mean.numel()
     weight = batch_norm.factor().reshape([channels, 1] + [1] * (rank - 2))
     weight_node = _constant(gm, node, f"{node.name}_weight", weight)

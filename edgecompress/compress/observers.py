@@ -31,6 +31,7 @@ class RangeObserver(ObserverBase):
         scales: power_of_two rounds a scale up to 2^-p, so that w' = round(w * 2^p).
         limit: largest magnitude of a symmetric integer; below quant_max where the CPU's int8
             kernels add products in 16 bits.
+
     """
 
     min_val: Tensor
@@ -155,7 +156,8 @@ def set_phase(
     model: torch.nn.Module, phase: Literal["calibrate", "train", "frozen", "float"]
 ) -> None:
     """calibrate: observe only. train: observe (moving average) and quantise. frozen: quantise
-    with the ranges as they are; weights keep following themselves. float: neither."""
+    with the ranges as they are; weights keep following themselves. float: neither.
+    """
     for fake_quantize in observers_of(model):
         observer = fake_quantize.activation_post_process
         observer.following = phase == "train"

@@ -158,8 +158,8 @@ def _structured(
     model: nn.Module, spec: StructuredPruneSpec, round_to: int, context: PruneContext
 ) -> Pruned:
     example = context.example_inputs
-    before = count(model, example)
     checker = Checker(model, example)
+    before = count(model, example)
     found = prunable(model, example, round_to, spec.ignored_layers, context.progress)
     groups = _some(found)
     current, steps = duplicate(model), []
@@ -275,13 +275,14 @@ def _kept_whole(space: allocate.Space, goal: allocate.Kept) -> dict[str, str]:
 
 def _unstructured(model: nn.Module, spec: UnstructuredPruneSpec, context: PruneContext) -> Pruned:
     example = context.example_inputs
+    checker = Checker(model, example)
     thresholds = sparsify.thresholds_of(model, spec)
     masks = sparsify.masks_for(model, thresholds)
     if all(bool(mask.all()) for mask in masks.values()):
         raise ModelError("prune: no weight is small enough to be zeroed; ask for more")
     pruned = duplicate(model)
     sparsify.apply_masks(pruned, masks)
-    Checker(model, example).alive(pruned)
+    checker.alive(pruned)
     cost = count(model, example)
     ignored = ignored_names(model, spec.ignored_layers)
     reasons = dict.fromkeys(ignored, "is in prune.ignored_layers")

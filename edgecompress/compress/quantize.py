@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from edgecompress.compress import folding
 from edgecompress.compress.canonical import canonicalise
-from edgecompress.compress.capture import capture, set_training
+from edgecompress.compress.capture import capture, module_path, set_training
 from edgecompress.compress.observers import Ranges, observers_of, set_phase
 from edgecompress.compress.quantizer import TargetQuantizer
 from edgecompress.errors import ModelError
@@ -32,10 +32,13 @@ class Prepared:
 @dataclass
 class Quantized:
     """The converted graph, with int8 weights inside and Q/DQ around every quantised operator.
-    `prepared` stays, because exporters for other formats convert it differently."""
+    `prepared` stays, because exporters for other formats convert it differently.
+    """
 
     prepared: Prepared
     graph: GraphModule
+    layers: dict[str, str]
+    """Name of an int8 weight in `graph` -> path of the user's layer that it belongs to."""
 
 
 def prepare(
@@ -50,6 +53,7 @@ def prepare(
     Raises:
         ModelError: the model cannot be traced, a name in `keep_float` is none of its modules, or
             nothing in it can be quantised.
+
     """
     known = {name for name, _ in model.named_modules()}
     for name in keep_float:
@@ -95,7 +99,21 @@ def convert(prepared: Prepared) -> Quantized:
     set_training(graph, False)
     set_phase(graph, "frozen")
     folding.fold(graph)
-    return Quantized(prepared, convert_pt2e(graph, fold_quantize=True))
+    converted = convert_pt2e(graph, fold_quantize=True)
+    return Quantized(prepared, converted, _layers(converted))
+
+
+def _layers(graph: GraphModule) -> dict[str, str]:
+    layers = {}
+    for node in graph.graph.nodes:
+        if node.target not in folding.WEIGHTED:
+            continue
+        weight = node.args[1]
+        while isinstance(weight, Node) and weight.op == "call_function":
+            weight = weight.args[0]
+        if isinstance(weight, Node) and weight.op == "get_attr":
+            layers[str(weight.target)] = module_path(node) or node.name
+    return layers
 
 
 def forward(model: nn.Module, inputs: tuple[Tensor, ...], free_batch: bool) -> object:

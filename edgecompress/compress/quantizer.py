@@ -22,7 +22,7 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from edgecompress.compress.capture import ATEN, module_path
 from edgecompress.compress.folding import WEIGHTED, BatchNorm, FoldingFakeQuantize
-from edgecompress.compress.observers import Ranges, RangeObserver
+from edgecompress.compress.observers import RangeObserver, Ranges
 from edgecompress.spec.target import QuantizationScheme
 
 # Activations that vanish into the range of the tensor before them.
@@ -102,6 +102,7 @@ class TargetQuantizer(Quantizer):
         scheme: what the target wants; `weights.bits` resolved.
         ranges: how calibration picks an activation's range.
         keep_float: dotted module paths that stay in float, with all inside them.
+
     """
 
     def __init__(
@@ -151,9 +152,9 @@ class TargetQuantizer(Quantizer):
         self._unit(unit, inputs)
 
     def _elementwise(self, node: Node, _: object) -> None:
-        inputs: dict[Node, QuantizationSpecBase | None] = {
-            x: self._activation for x in _operands(node)
-        }
+        inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(
+            _operands(node), self._activation
+        )
         if not inputs or len(inputs) < _operand_count(node):
             return
         following = _only_user(node)
@@ -221,8 +222,11 @@ _RULES: dict[object, Rule] = {
     ATEN.split.Tensor: TargetQuantizer._splitting,
     ATEN.split_with_sizes.default: TargetQuantizer._splitting,
 }
-_BINARY = {op for op in _ELEMENTWISE if str(op).split(".")[1] in ("add", "add_", "mul", "mul_",
-                                                                  "matmul", "bmm")}
+_BINARY = {
+    op
+    for op in _ELEMENTWISE
+    if str(op).split(".")[1] in ("add", "add_", "mul", "mul_", "matmul", "bmm")
+}
 
 
 def _operand_count(node: Node) -> int:

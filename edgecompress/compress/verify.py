@@ -27,7 +27,7 @@ REFUSED_KINDS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.LayerNorm, "normalises over these channels"),
     (nn.GroupNorm, "normalises over these channels"),
     (nn.MultiheadAttention, "splits these channels into heads"),
-    (nn.RNNBase, "feeds these channels back to itself"),
+    (nn.RNNBase, "is kept whole"),
 )
 
 
@@ -43,7 +43,14 @@ class Checker:
     def __init__(self, model: nn.Module, example_inputs: Inputs) -> None:
         self.model = model
         self.inputs = example_inputs
-        first, second = (run(model, example_inputs) for _ in range(2))
+        try:
+            first, second = (run(model, example_inputs) for _ in range(2))
+        except Exception as error:
+            # Raised by the user's forward(), so of any kind.
+            raise ModelError(
+                f"model: fails on its own example inputs ({type(error).__name__}: {error});"
+                " mend the task's model() or example_inputs()"
+            ) from error
         if any(not torch.equal(a, b) for a, b in zip(first, second, strict=True)):
             raise ModelError(
                 "model: two runs on the same input in eval mode differ, or are not finite, so"
@@ -55,17 +62,17 @@ class Checker:
 
     def reason(self, group: ChannelGroup, round_to: int) -> str | None:
         """Why `group` must be kept whole; None when a random half of it can be cut."""
-        for name in group.producers:
-            layer = self.model.get_submodule(name)
+        for slot in group.slots:
+            layer = None if slot.side == "parameter" else self.model.get_submodule(slot.layer)
             for kind, text in REFUSED_KINDS:
                 if isinstance(layer, kind):
-                    return f"{kind.__name__} '{name}' {text}"
+                    return f"{type(layer).__name__} '{slot.layer}' {text}"
         if not any(slot.side == "in" for slot in group.slots):
             return "no layer reads its channels: they are an output, or used by a function"
         levels = group.levels(round_to)
         if len(levels) == 1:
-            return f"{_channels(group)} channels are one step of round_to {round_to}"
-        keep = levels[(len(levels)) // 2]
+            return f"has {_channels(group)} channels, not more than one step of {round_to}"
+        keep = levels[len(levels) // 2]
         # A fixed seed, and not the first channels: those can match by chance.
         removed = random.Random(0).sample(group.units, len(group.units) - keep)  # noqa: S311
         return self._compare(merge(removed))

@@ -1,0 +1,244 @@
+"""The training loop: one function, one epoch after another, everything in sight.
+
+It resumes: after every epoch all that the next one depends on is written to a checkpoint, in one
+atomic step, and each epoch seeds every generator from (seed, epoch). A run that was killed and
+started again ends with the same weights as one that was not.
+"""
+
+import math
+import random
+from collections.abc import Callable, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgecompress.compress.capture import set_training
+from edgecompress.compress.checkpoint import load_checkpoint, save_checkpoint
+from edgecompress.compress.distill import Teacher
+from edgecompress.errors import ModelError, TaskError
+from edgecompress.progress import Progress
+from edgecompress.spec.deploy import TrainSpec
+from edgecompress.spec.report import EpochRow
+from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of
+
+_MOMENTUM = 0.9
+
+
+@dataclass
+class Training:
+    """What one run of the loop needs beside the model.
+
+    `penalty` is added to the loss; `after_step` and `before_epoch` are called with nothing and
+    with the epoch's index: masks are re-applied there, statistics are frozen there.
+    """
+
+    name: str
+    task: Task
+    spec: TrainSpec
+    seed: int
+    work_dir: Path
+    progress: Progress
+    teacher: Teacher | None = None
+    penalty: Callable[[], Tensor] | None = None
+    after_step: Callable[[], None] = lambda: None
+    before_epoch: Callable[[int], None] = lambda _: None
+    best_from: int = 0
+    """Epochs before this one are never the best: their model is not yet what will ship."""
+
+
+@dataclass
+class _State:
+    epoch: int = 0
+    best: float = -math.inf
+    best_epoch: int = -1
+    batches: int = 0
+    """In one epoch, once that is known."""
+    rows: list[EpochRow] = field(default_factory=list)
+
+
+def train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
+    """Train `model` in place; it ends with the weights of its best epoch, in eval mode.
+
+    Raises:
+        ModelError: the loss is no longer finite.
+        TaskError: there is no training data, or the task's own code fails.
+
+    """
+    spec, task = training.spec, training.task
+    _set_label_smoothing(task, spec)
+    optimizer = _optimizer(model, spec)
+    path = training.work_dir / f"{training.name}.pt"
+    state = _resume(model, optimizer, path, training)
+    while state.epoch < spec.epochs and not _stops_early(state, spec):
+        epoch = state.epoch
+        seed_everything(training.seed, epoch)
+        training.before_epoch(epoch)
+        rate, loss = _one_epoch(model, optimizer, training, state)
+        score = validate(model, task)
+        row = EpochRow(
+            stage=training.name, epoch=epoch + 1, loss=loss, metric=score, learning_rate=rate
+        )
+        state.rows.append(row)
+        state.epoch = epoch + 1
+        oriented = score if higher_is_better(task) else -score
+        if epoch >= training.best_from and oriented > state.best:
+            state.best, state.best_epoch = oriented, epoch
+            save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
+        _save(model, optimizer, path, state)
+        training.progress.step(
+            epoch + 1, spec.epochs, f"{training.name}: loss {loss:.4f}, metric {score:.4f}"
+        )
+    best = load_checkpoint(path.with_suffix(".best.pt"))
+    model.load_state_dict(best["model"])
+    set_training(model, False)
+    return tuple(state.rows)
+
+
+def _one_epoch(
+    model: nn.Module, optimizer: torch.optim.Optimizer, training: Training, state: _State
+) -> tuple[float, float]:
+    """(last learning rate, mean loss)."""
+    set_training(model, True)
+    spec, total, index = training.spec, 0.0, 0
+    data = training.task.train_data()
+    batches = len(data) if isinstance(data, Sized) else state.batches
+    rate = spec.learning_rate
+    for index, batch in enumerate(data, start=1):
+        share = min((index - 1) / batches, 1.0) if batches else 0.0
+        rate = learning_rate(spec, state.epoch + share)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = _loss(model, batch, training)
+        if not torch.isfinite(loss):
+            raise ModelError(
+                f"{training.name}: loss is {loss.item()} in epoch {state.epoch + 1}, batch {index};"
+                " lower learning_rate, set gradient_clip, or check the data for NaN"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if spec.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), spec.gradient_clip)
+        optimizer.step()
+        training.after_step()
+        total += loss.item()
+        training.progress.step(
+            state.epoch, spec.epochs, f"epoch {state.epoch + 1}, batch {index}/{batches or '?'}"
+        )
+    if index == 0:
+        raise TaskError(f"{type(training.task).__name__}.train_data(): gives no batches")
+    state.batches = index
+    return rate, total / index
+
+
+def _loss(model: nn.Module, batch: Batch, training: Training) -> Tensor:
+    if training.teacher is not None:
+        loss, _ = training.teacher.loss(model, inputs_of(batch), batch[1])
+    else:
+        loss = training.task.loss(model(*inputs_of(batch)), batch[1])
+    return loss if training.penalty is None else loss + training.penalty()
+
+
+def validate(model: nn.Module, task: Task) -> float:
+    """The task's metric of `model` in eval mode on its validation data."""
+    set_training(model, False)
+    metric, seen = task.metric(), False
+    with torch.no_grad():
+        for batch in task.validation_data():
+            task.update(metric, model(*inputs_of(batch)), batch[1])
+            seen = True
+    if not seen:
+        raise TaskError(f"{type(task).__name__}.validation_data(): gives no batches")
+    return float(metric.compute())
+
+
+def higher_is_better(task: Task) -> bool:
+    """Raises TaskError where the metric does not say."""
+    value = task.metric().higher_is_better
+    if value is None:
+        raise TaskError(
+            f"{type(task).__name__}.metric(): {type(task.metric()).__name__} does not say which"
+            " way is better; set its attribute higher_is_better"
+        )
+    return bool(value)
+
+
+def learning_rate(spec: TrainSpec, progress: float) -> float:
+    """Linear warm-up, then half a cosine to zero (Loshchilov & Hutter, 2017, without restarts);
+    `progress` in epochs.
+    """
+    if progress < spec.warmup_epochs:
+        return spec.learning_rate * (progress + 0.01) / (spec.warmup_epochs + 0.01)
+    share = (progress - spec.warmup_epochs) / max(spec.epochs - spec.warmup_epochs, 1e-9)
+    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def seed_everything(seed: int, epoch: int) -> None:
+    """Every generator that a task may draw from, as a function of (seed, epoch) alone."""
+    value = seed * 100_003 + epoch
+    random.seed(value)
+    np.random.seed(value % 2**32)
+    torch.manual_seed(value)
+
+
+def _optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
+    # Biases and normalisation gains are not decayed: it costs accuracy and regularises nothing.
+    decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
+    other = [p for p in model.parameters() if p.requires_grad and p.dim() <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": spec.weight_decay},
+        {"params": other, "weight_decay": 0.0},
+    ]
+    if spec.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=_MOMENTUM, nesterov=True)
+    return torch.optim.AdamW(groups, lr=spec.learning_rate)
+
+
+def _set_label_smoothing(task: Task, spec: TrainSpec) -> None:
+    if isinstance(task, ClassificationTask):
+        task.label_smoothing = spec.label_smoothing
+    elif spec.label_smoothing:
+        raise TaskError(
+            f"{type(task).__name__}: label_smoothing needs a ClassificationTask; set it to 0"
+        )
+
+
+def _stops_early(state: _State, spec: TrainSpec) -> bool:
+    patience = spec.early_stop_epochs
+    return (
+        patience is not None
+        and state.best_epoch >= 0
+        and state.epoch - 1 - state.best_epoch >= patience
+    )
+
+
+def _save(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, state: _State) -> None:
+    save_checkpoint(
+        path,
+        {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "epoch": state.epoch,
+            "best": state.best,
+            "best_epoch": state.best_epoch,
+            "batches": state.batches,
+            "rows": [row.model_dump() for row in state.rows],
+        },
+    )
+
+
+def _resume(
+    model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, training: Training
+) -> _State:
+    if not path.exists():
+        return _State()
+    saved = load_checkpoint(path)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    for epoch in range(saved["epoch"]):
+        training.before_epoch(epoch)
+    training.progress.note(f"{training.name}: resumed after epoch {saved['epoch']}")
+    rows = [EpochRow(**row) for row in saved["rows"]]
+    return _State(saved["epoch"], saved["best"], saved["best_epoch"], saved["batches"], rows)

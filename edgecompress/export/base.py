@@ -1,0 +1,48 @@
+"""What an exporter is given and gives."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from edgecompress.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A model on its way into a file: a float module, or a converted Q/DQ graph.
+
+    Args:
+        module: what to export, in eval mode.
+        example_inputs: of batch size 1, as on the device.
+        free_batch: whether the file may leave the batch dimension open.
+        input_names, output_names: in the order of the model's arguments and results.
+        layers: weight tensor in `module`'s state -> path of the user's layer that it belongs to.
+        keep_float: modules that the recipe keeps in float.
+        lineage: what made it; stored in the file.
+        labels: class names; stored in the file.
+
+    """
+
+    module: nn.Module
+    example_inputs: tuple[Tensor, ...]
+    free_batch: bool
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    lineage: dict[str, str]
+    labels: tuple[str, ...] | None = None
+    layers: dict[str, str] = field(default_factory=dict)
+    keep_float: tuple[str, ...] = ()
+
+
+class Exporter(Protocol):
+    """One file per format implements this; `edgecompress.export.exporter` finds it by name."""
+
+    def export(self, model: Exportable, path: Path) -> Artifact:
+        """Write `path`, whole or not at all; the same model gives the same bytes.
+
+        Raises:
+            ModelError: an operator has no counterpart in the format.
+
+        """

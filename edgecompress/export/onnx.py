@@ -1,0 +1,120 @@
+"""ONNX for ONNX Runtime: one self-contained file, Q/DQ round every int8 operator."""
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.capture import doubled, dynamic_batch
+from edgecompress.errors import ModelError
+from edgecompress.export.base import Exportable
+from edgecompress.export.onnx_passes import run_passes
+from edgecompress.inspect import describe
+from edgecompress.store import atomic_write
+
+OPSET = 18
+IR_VERSION = 9  # onnxruntime 1.17, the oldest that the targets admit, reads up to 9
+LINEAGE_KEY = "edgecompress.lineage"
+LABELS_KEY = "edgecompress.labels"
+KEEP_FLOAT_KEY = "edgecompress.keep_float"
+
+
+class OnnxExporter:
+    """torch.export -> torch.onnx -> the passes of `onnx_passes` -> checker -> file."""
+
+    def export(self, model: Exportable, path: Path) -> Artifact:
+        document = _to_ir(model)
+        if model.layers:
+            run_passes(document, model.layers)
+        _strip(document)
+        document.ir_version = IR_VERSION
+        document.metadata_props[LINEAGE_KEY] = json.dumps(model.lineage, sort_keys=True)
+        if model.labels is not None:
+            document.metadata_props[LABELS_KEY] = json.dumps(model.labels)
+        if model.keep_float:
+            document.metadata_props[KEEP_FLOAT_KEY] = json.dumps(model.keep_float)
+        proto = ir.to_proto(document)
+        try:
+            onnx.checker.check_model(proto, full_check=True)
+        except Exception as error:
+            raise ModelError(f"onnx: the exported file is not valid: {error}") from error
+        atomic_write(path, proto.SerializeToString(deterministic=True))
+        return describe(path)
+
+
+def _to_ir(model: Exportable) -> ir.Model:
+    inputs, shapes = model.example_inputs, None
+    if model.free_batch:
+        inputs, shapes = doubled(inputs), dynamic_batch(inputs)
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                model.module,
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(model.input_names),
+                output_names=list(model.output_names),
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
+    except Exception as error:
+        raise ModelError(f"onnx: the model cannot be exported: {_root_cause(error)}") from error
+    if program is None:
+        raise ModelError("onnx: torch.onnx gave no program; check the version of onnxscript")
+    document: ir.Model = program.model
+    return document
+
+
+def _root_cause(error: BaseException) -> str:
+    """The first line of the innermost exception: torch.onnx wraps it in pages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _strip(document: ir.Model) -> None:
+    """Drop stack traces and other notes of the exporter: they name folders of this machine."""
+    for node in document.graph:
+        scope = node.metadata_props.get("edgecompress.layer")
+        node.metadata_props.clear()
+        if scope is not None:
+            node.metadata_props["pkg.torch.onnx.name_scopes"] = json.dumps([scope])
+        node.doc_string = None
+    for value in (*document.graph.inputs, *document.graph.outputs):
+        value.metadata_props.clear()
+    for initializer in document.graph.initializers.values():
+        initializer.metadata_props.clear()
+    document.metadata_props.clear()
+    document.graph.metadata_props.clear()
+    document.graph.doc_string = None
+    document.doc_string = None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch.onnx reports its progress, and that torchvision is missing, on every stream."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
