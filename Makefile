@@ -1,0 +1,51 @@
+# `make demo` and `make test` need Python 3.10 to 3.13 and pip's package index, nothing else.
+#
+# PIP_INDEX_ARGS: more arguments for pip. On Linux, PyPI's torch is a CUDA build of several
+# gigabytes; the CPU build is smaller by far, and enough:
+#   make demo PIP_INDEX_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PYTHON ?= python3
+VENV ?= .venv
+PIP_INDEX_ARGS ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_INDEX_ARGS) -c constraints.txt
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint install clean help
+
+help:
+	@echo "make demo   install into $(VENV), train, compress and measure the example, show the verdict"
+	@echo "make test   install into $(VENV), lint, and run every test"
+	@echo "make lint   ruff, mypy and import-linter only"
+	@echo "make clean  remove what these made, $(VENV) and runs/ included"
+
+demo: install
+	$(BIN)/edgecompress deploy local
+
+test: lint
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: $(STAMP)
+
+# Installed again only when what is wanted has changed. The build backend comes first, so that it
+# is pinned too and the build needs no environment of its own.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info < (3, 14); \
+	  sys.exit(0 if ok else "edgecompress needs Python 3.10 to 3.13, and $(PYTHON) is " \
+	  + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
