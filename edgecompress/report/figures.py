@@ -1,0 +1,61 @@
+"""How a figure is written for people, in reasons, the terminal and the HTML alike."""
+
+import math
+from typing import Protocol
+
+MOST_DIGITS = 12
+
+
+class Unit(Protocol):
+    """Writes a value with its unit and `digits` more digits than usual."""
+
+    def __call__(self, value: float, digits: int = 0) -> str: ...
+
+
+def plain(value: float, digits: int = 0) -> str:
+    """0.9417"""
+    return f"{value:.{4 + digits}f}"
+
+
+def percent(value: float, digits: int = 0) -> str:
+    """0.9417 is 94.2 %"""
+    return f"{100 * value:.{1 + digits}f} %"
+
+
+def factor(value: float, digits: int = 0) -> str:
+    """2.31x"""
+    return f"{value:.{2 + digits}f}x"
+
+
+def milliseconds(value: float, digits: int = 0) -> str:
+    """Three significant digits: 0.532 ms, 12.3 ms, 1,234 ms"""
+    whole = int(math.log10(value)) + 1 if math.isfinite(value) and value >= 1 else 1
+    return f"{value:,.{max(0, 4 - whole if value < 1 else 3 - whole) + digits}f} ms"
+
+
+def mebibytes(value: float, digits: int = 0) -> str:
+    """12.3 MiB"""
+    return f"{value / (1 << 20):,.{1 + digits}f} MiB"
+
+
+def count(value: float, digits: int = 0) -> str:
+    """1,234 or 56.7 M"""
+    if abs(value) < 1e6:
+        return f"{value:,.0f}"
+    return f"{value / 1e6:,.{1 + digits}f} M"
+
+
+def kibibytes(value: float, digits: int = 0) -> str:
+    """1.2 KiB, or MiB from one MiB on"""
+    if abs(value) >= 1 << 20:
+        return mebibytes(value, 1 + digits)
+    return f"{value / 1024:,.{1 + digits}f} KiB"
+
+
+def apart(value: float, other: float, unit: Unit) -> tuple[str, str]:
+    """Both written with enough digits to look different when they are: never '95.0 of 95.0'."""
+    for digits in range(MOST_DIGITS):
+        texts = unit(value, digits), unit(other, digits)
+        if texts[0] != texts[1] or value == other:
+            break
+    return texts

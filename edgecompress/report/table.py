@@ -1,0 +1,56 @@
+"""The report on a terminal: figures, then the verdict and its reasons."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edgecompress.report.rows import FigureRow, figure_rows
+from edgecompress.spec.report import Report
+
+_TREND_STYLE = {"better": "green", "worse": "red", "same": "dim"}
+_DECISION_STYLE = {
+    "ship": "bold white on green",
+    "refuse": "bold white on red",
+    "unmeasured": "bold black on yellow",
+}
+_STATUS_STYLE = {"pass": "green", "fail": "bold red", "unmeasured": "yellow"}
+_HANG = 12
+"""Reasons start in this column, and so do their further lines."""
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the figures, the verdict and every reason; plain text where there is no terminal."""
+    console.print(_title(report))
+    console.print(_figures(figure_rows(report)))
+    decision = report.verdict.decision
+    console.print(Text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]))
+    console.print(_reasons(report.verdict.reasons))
+
+
+def _title(report: Report) -> Text:
+    where = report.device or "no device at hand"
+    emulated = report.comparison is not None and report.comparison.emulated
+    # Text, not markup: names come from the user and may hold brackets.
+    return Text(f"{report.task} for {report.target}, on {where}{' (emulated)' * emulated}")
+
+
+def _figures(rows: list[FigureRow]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("")
+    for name in ("baseline", "candidate", "change"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        change = Text(row.change, style=_TREND_STYLE[row.trend])
+        table.add_row(Text(row.label), row.baseline, row.candidate, change)
+    return table
+
+
+def _reasons(reasons: tuple[str, ...]) -> Table:
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(min_width=_HANG - 1, no_wrap=True)
+    grid.add_column(overflow="fold")
+    for reason in reasons:
+        status, _, text = reason.partition(": ")
+        grid.add_row(Text(status, style=_STATUS_STYLE.get(status, "")), Text(text))
+    return grid

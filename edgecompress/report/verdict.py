@@ -1,0 +1,215 @@
+"""Ship, refuse or unmeasured: every budget and the baseline, one reason line per check.
+
+Nothing slower or worse than the baseline is ever shipped. A figure that the device did not
+measure, or an emulator did, decides nothing: the verdict is then 'unmeasured' at best.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
+from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.measurement import Comparison
+from edgecompress.spec.report import ModelReport, Status, VerdictResult
+
+METRIC_TOLERANCE = 2.0**-23
+"""Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
+MEMORY_MARGIN = 0.10
+MEMORY_MARGIN_BYTES = 1 << 20
+"""Peak memory is called above the baseline's only beyond both margins: it varies by pages."""
+
+
+@dataclass(frozen=True)
+class Check:
+    status: Status
+    text: str
+
+
+def judge(
+    budgets: Budgets,
+    baseline: ModelReport,
+    candidate: ModelReport,
+    comparison: Comparison | None,
+) -> VerdictResult:
+    """The verdict on a candidate, against the baseline and every budget that is set.
+
+    Args:
+        budgets: From deploy.yaml.
+        baseline: Figures of the original, exported in fp32.
+        candidate: Figures of the file that would ship.
+        comparison: Both measured in turns on the device; None when there was none at hand.
+
+    """
+    checks = [
+        *_finite(budgets=budgets, baseline=baseline, candidate=candidate, comparison=comparison),
+        *_offline(budgets, baseline, candidate),
+        *_on_device(budgets, baseline, candidate, comparison),
+    ]
+    statuses = {check.status for check in checks}
+    reasons = tuple(f"{check.status}: {check.text}" for check in checks)
+    if "fail" in statuses:
+        return VerdictResult(decision="refuse", reasons=reasons)
+    if "unmeasured" in statuses:
+        return VerdictResult(decision="unmeasured", reasons=reasons)
+    return VerdictResult(decision="ship", reasons=reasons)
+
+
+def _check(holds: bool, text: str) -> Check:
+    return Check("pass" if holds else "fail", text)
+
+
+def _finite(**specs: BaseModel | None) -> Iterator[Check]:
+    """A failed check for every figure that is NaN or infinite; none when all are numbers."""
+    for name, spec in specs.items():
+        if spec is not None:
+            for key, value in _floats(name, spec.model_dump()):
+                if not math.isfinite(value):
+                    yield Check("fail", f"{key} is {value}, which is not a figure to judge by")
+
+
+def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float):
+        yield key, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _floats(f"{key}.{name}", item)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _floats(f"{key}[{index}]", item)
+
+
+def _offline(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
+    """What needs no device. Comparisons are written so that NaN fails them."""
+    yield _metric(budgets.max_metric_drop, baseline, candidate)
+    size, original = candidate.model_size_bytes, baseline.model_size_bytes
+    yield _check(
+        size <= original,
+        f"file has {size:,} bytes, the baseline {original:,}: {_change(size, original)}",
+    )
+    if (limit := budgets.model_size_bytes) is not None:
+        yield _check(size <= limit, f"file has {size:,} bytes; at most {limit:,} allowed")
+    if (least := budgets.min_int8_op_fraction) is not None:
+        fraction = candidate.int8_op_fraction
+        figure, bound = apart(fraction, least, percent)
+        text = f"int8 kernels run {figure} of the MACs; at least {bound} asked"
+        yield _check(fraction >= least, text)
+
+
+def _metric(max_drop: float, baseline: ModelReport, candidate: ModelReport) -> Check:
+    before, after = baseline.metric, candidate.metric
+    if (before.name, before.higher_is_better, before.samples) != (
+        after.name,
+        after.higher_is_better,
+        after.samples,
+    ):
+        return Check(
+            "fail",
+            f"metric {after.name} on {after.samples} samples cannot be compared with the"
+            f" baseline's {before.name} on {before.samples}",
+        )
+    drop = before.value - after.value if after.higher_is_better else after.value - before.value
+    tolerance = METRIC_TOLERANCE * max(abs(before.value), abs(after.value))
+    figure, reference = apart(after.value, before.value, plain)
+    amount, limit = apart(abs(drop), max_drop, plain)
+    word = "worse" if drop > 0 else "better"
+    change = f"{amount} {word}" if drop else "equal"
+    return _check(
+        drop <= max_drop + tolerance,
+        f"{after.name} is {figure}, the baseline's {reference}: {change};"
+        f" at most {limit} worse allowed",
+    )
+
+
+def _on_device(
+    budgets: Budgets,
+    baseline: ModelReport,
+    candidate: ModelReport,
+    comparison: Comparison | None,
+) -> Iterator[Check]:
+    if comparison is None:
+        yield Check("unmeasured", "no device of this target was at hand: speed is not known")
+        yield from _not_measured(budgets, "no device")
+    elif comparison.emulated:
+        yield Check(
+            "unmeasured",
+            f"{comparison.device} is emulated: {factor(comparison.speedup)} as fast there says"
+            " nothing about the board",
+        )
+        yield from _not_measured(budgets, "emulated")
+    else:
+        yield from _speed(budgets.min_speedup, comparison)
+        yield from _memory(baseline, candidate)
+        yield from _limits(budgets, candidate)
+
+
+def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
+    before, after = comparison.baseline.latency_ms_p50, comparison.candidate.latency_ms_p50
+    figure, least = apart(comparison.speedup, min_speedup, factor)
+    yield _check(
+        comparison.speedup >= min_speedup,
+        f"{figure} as fast as the baseline (p50 {milliseconds(after)}, the baseline's"
+        f" {milliseconds(before)}); at least {least} asked",
+    )
+    low, one = apart(comparison.speedup_low, 1.0, factor)
+    interval = f"95 % interval {low} to {factor(comparison.speedup_high)}"
+    shown = comparison.speedup_low >= 1.0
+    text = f"shown to be faster: {interval}" if shown else f"not shown to be faster: {interval}"
+    yield _check(shown, f"{text}; its lower end must be at least {one}")
+
+
+def _memory(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
+    before, after = baseline.peak_rss_bytes, candidate.peak_rss_bytes
+    if before is None or after is None:
+        yield Check("unmeasured", "peak memory was not measured")
+        return
+    limit = max(before + MEMORY_MARGIN_BYTES, before + MEMORY_MARGIN * abs(before))
+    yield _check(
+        after <= limit,
+        f"peak memory is {mebibytes(after)}, the baseline's {mebibytes(before)}:"
+        f" {_change(after, before)}; at most {percent(MEMORY_MARGIN)},"
+        f" or {mebibytes(MEMORY_MARGIN_BYTES)}, more allowed",
+    )
+
+
+_LIMITS = {
+    "latency_ms_p50": ("latency p50", milliseconds),
+    "latency_ms_p90": ("latency p90", milliseconds),
+    "latency_ms_p99": ("latency p99", milliseconds),
+    "init_time_ms": ("time to load", milliseconds),
+    "peak_rss_bytes": ("peak memory", mebibytes),
+}
+"""Budgets that only a device can check, each also the name of the candidate's figure."""
+
+
+def _limits(budgets: Budgets, candidate: ModelReport) -> Iterator[Check]:
+    for key, (name, unit) in _LIMITS.items():
+        limit: float | None = getattr(budgets, key)
+        value: float | None = getattr(candidate, key)
+        if limit is None:
+            continue
+        if value is None:
+            yield Check("unmeasured", f"{name} was not measured; at most {unit(limit)} allowed")
+        else:
+            figure, bound = apart(value, limit, unit)
+            yield _check(value <= limit, f"{name} is {figure}; at most {bound} allowed")
+
+
+def _not_measured(budgets: Budgets, why: str) -> Iterator[Check]:
+    for key, (name, unit) in _LIMITS.items():
+        limit: float | None = getattr(budgets, key)
+        if limit is not None:
+            text = f"{name} is not known ({why}); at most {unit(limit)} allowed"
+            yield Check("unmeasured", text)
+
+
+def _change(after: float, before: float) -> str:
+    """'72 % less', '3 % more', 'equal'."""
+    if after == before:
+        return "equal"
+    word = "less" if after < before else "more"
+    if before <= 0:
+        return word
+    return f"{percent(abs(after - before) / before)} {word}"

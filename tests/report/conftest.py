@@ -1,0 +1,1 @@
+"""Nothing but this file's place: pytest puts the folder on the path, so `synthetic` imports."""
