@@ -136,10 +136,10 @@ def _notes(target: Target, probe: Probe | None) -> list[str]:
     if probe is None or device.transport != "local":
         return []
     notes = []
-    if probe.machine != target.cpu.architecture:
+    if target.cpu != "native" and probe.machine != target.cpu.architecture:
         notes.append(f"this machine is {probe.machine}, not {target.cpu.architecture}")
     if not set(INT8_FEATURES) & set(probe.cpu_features):
-        notes.append("this CPU has no int8 dot product, so int8 gains little")
+        notes.append("this CPU has no int8 dot product, so int8 gains less")
     return notes
 
 

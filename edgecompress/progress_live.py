@@ -10,7 +10,9 @@ from rich.text import Text
 
 
 class LiveProgress:
-    """A bar for every open stage; a finished stage leaves one line with its duration."""
+    """A bar for every open stage; a finished stage leaves one line with its duration
+    and the last that was said of it.
+    """
 
     def __init__(self) -> None:
         self._bars = Progress(
@@ -34,8 +36,9 @@ class LiveProgress:
         start = time.monotonic()
         try:
             yield
-            duration = f"{time.monotonic() - start:.1f} s"
-            self._print(Text.assemble(("done ", "green"), f"{name}  ", (duration, "dim")))
+            last = self._bars.tasks[self._bars.task_ids.index(bar)].fields["text"]
+            summary = f"{time.monotonic() - start:.1f} s  {last}".rstrip()
+            self._print(Text.assemble(("done ", "green"), f"{name}  ", (summary, "dim")))
         finally:
             self._open.pop()
             self._bars.remove_task(bar)

@@ -30,7 +30,9 @@ Exit codes:
   5    built but unmeasured: no device of that target at hand
   130  interrupted; the same command again resumes
 
-With --json, stdout holds one JSON document and nothing else; on failure it is {"error": ..}.
+\b
+With --json, stdout holds one JSON document and nothing else; on failure
+it is {"error": {"message", "kind", "exit_code"}}, and the exit code is the same.
 EDGECOMPRESS_DEBUG=1 shows tracebacks.
 """
 DECISION_CODES = {"ship": EXIT_SHIP, "refuse": EXIT_REFUSED, "unmeasured": EXIT_UNMEASURED}
@@ -79,7 +81,7 @@ def deploy(
     inventory: Annotated[Path | None, typer.Option(help="The devices at hand.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Prune, fine-tune, quantise, export, evaluate, measure, and give a verdict."""
+    """Compress, export, evaluate and measure; give a verdict."""
     with output(as_json) as out:
         from edgecompress import pipeline
         from edgecompress.progress import progress_on_stderr
@@ -87,7 +89,7 @@ def deploy(
         from edgecompress.spec.report import to_json
 
         report = pipeline.deploy(config, target, progress=progress_on_stderr(), inventory=inventory)
-        out.result(to_json(report), lambda console: table.render(report, console))
+        out.result(to_json(report), lambda console: table.print_report(report, console))
     raise typer.Exit(DECISION_CODES[report.verdict.decision])
 
 
@@ -127,7 +129,7 @@ def inspect(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what a model file will really run, and why it is not int8 where it is not."""
+    """List what a file really runs, and why not in int8."""
     with output(as_json) as out:
         from edgecompress import pipeline
         from edgecompress.cli import tables
@@ -174,7 +176,7 @@ def measure(
     target: Annotated[str, typer.Option(help="Whose measurement protocol to follow.")] = "local",
     as_json: Json = False,
 ) -> None:
-    """Measure load time, latency and memory of a model file on this machine."""
+    """Measure load time, latency and memory of a file."""
     with output(as_json) as out:
         from edgecompress import pipeline
         from edgecompress.cli import tables
@@ -192,7 +194,7 @@ def runs(
     keep: Annotated[int, typer.Option(min=0, help="How many runs --prune leaves.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """List the runs, or with --prune remove old ones and what only they used."""
+    """List the runs, or remove old ones with --prune."""
     with output(as_json) as out:
         from dataclasses import asdict
 
@@ -234,7 +236,7 @@ def report(
             out.result({"report_html": str(page)}, lambda console: console.print(str(page)))
             return
         found = store.report(run)
-        out.result(to_json(found), lambda console: table.render(found, console))
+        out.result(to_json(found), lambda console: table.print_report(found, console))
 
 
 @app.command()
@@ -260,14 +262,14 @@ def doctor(
     config: Config = DEPLOY_YAML,
     as_json: Json = False,
 ) -> None:
-    """Say what is missing here, for which target, and the command that adds it."""
+    """Say what is missing here, and what adds it."""
     with output(as_json) as out:
         from edgecompress.cli import tables
         from edgecompress.doctor import examine
 
         health = examine(config.parent, target)
         out.result(health.model_dump(mode="json"), lambda console: tables.health(health, console))
-        unusable = next((t for t in health.targets if t.name == target and t.problems), None)
-        if unusable:
-            text = f"target '{target}' cannot be used here: {unusable.problems[0].text}"
+        problems = health.targets[0].problems if target else ()
+        if problems:
+            text = f"target '{target}' cannot be used here: {problems[0].text}"
             raise after_result(RuntimeMissing(text))

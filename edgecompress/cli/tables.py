@@ -29,8 +29,7 @@ def target(found: Target, console: Console) -> None:
         found.name,
         {
             "what it is": found.description,
-            "cpu": f"{found.cpu.architecture}, cores: {found.cpu.cores},"
-            f" {', '.join(found.cpu.features) or 'no features named'}",
+            "cpu": _cpu(found),
             "runtime": f"{found.runtime.name} {found.runtime.version},"
             f" threads: {found.runtime.threads}",
             "activations": f"{activations.dtype} {activations.scheme}",
@@ -43,6 +42,13 @@ def target(found: Target, console: Console) -> None:
             f" {protocol.warmup_iterations} to warm up",
         },
     )
+
+
+def _cpu(found: Target) -> str:
+    if found.cpu == "native":
+        return "this machine's"
+    features = ", ".join(found.cpu.features) or "no features named"
+    return f"{found.cpu.architecture}, cores: {found.cpu.cores}, {features}"
 
 
 def inspection(found: Inspection, console: Console) -> None:

@@ -1,0 +1,299 @@
+"""The command line as a user meets it: real processes, exit codes, what goes where."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgecompress.spec.load import list_targets
+
+COMMANDS = (
+    "deploy",
+    "targets",
+    "inspect",
+    "evaluate",
+    "measure",
+    "runs",
+    "report",
+    "init",
+    "doctor",
+)
+HEAVY = ("torch", "torchao", "onnx", "onnxruntime", "numpy", "matplotlib", "pydantic", "yaml")
+
+
+def run(
+    *arguments: str, folder: Path, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgecompress", *arguments],
+        cwd=folder,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """stdout as the one JSON document that it must be."""
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["--version"]])
+def test_help_imports_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    script = (
+        "import sys; sys.argv = ['edgecompress', *sys.argv[1:]]\n"
+        "from edgecompress.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        f"print('loaded:', [m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == "loaded: []\n"
+    assert done.stdout
+
+
+def test_importing_edgecompress_imports_no_torch(tmp_path: Path) -> None:
+    script = (
+        "import sys, edgecompress\n"
+        "assert 'torch' not in sys.modules\n"
+        "assert edgecompress.Task.__name__ == 'Task'\n"
+        "assert issubclass(edgecompress.ClassificationTask, edgecompress.Task)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+
+
+def test_help_names_every_command_and_exit_code(tmp_path: Path) -> None:
+    done = run("--help", folder=tmp_path)
+    for command in COMMANDS:
+        assert f"\n  {command} " in done.stdout
+    for code in (0, 1, 2, 3, 4, 5, 130):
+        assert f"\n    {code} " in done.stdout
+    assert "..." not in done.stdout.partition("Commands:")[2]  # no summary is cut
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nope"], "No such command 'nope'; see edgecompress --help"),
+        (["deploy"], "Missing argument 'target'; see edgecompress --help"),
+        (["deploy", "local", "--nope"], "No such option: --nope; see edgecompress --help"),
+        (["runs", "--keep", "-1"], "Invalid value for '--keep'"),
+        (["inspect", "x.onnx", "--require-int8", "95"], "Invalid value for '--require-int8'"),
+        (["targets", "show", "locl"], "target 'locl' is unknown; did you mean 'local'? known: "),
+        (["deploy", "local"], "deploy.yaml: no such file; write one with: edgecompress init"),
+        (["report", "latest"], "runs: no runs there; deploy first, or name them with --runs"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    done = run(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"error: {message}")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_json_an_error_is_the_document(tmp_path: Path) -> None:
+    done = run("targets", "show", "locl", "--json", folder=tmp_path)
+    error = document(done)["error"]
+    assert (error["kind"], error["exit_code"]) == ("SpecError", 2)
+    assert done.stderr == f"error: {error['message']}\n"
+    assert done.returncode == 2
+
+
+def test_with_json_a_usage_error_is_the_document_too(tmp_path: Path) -> None:
+    done = run("deploy", "--json", folder=tmp_path)
+    assert document(done)["error"] == {
+        "message": "Missing argument 'target'; see edgecompress --help",
+        "kind": "UsageError",
+        "exit_code": 2,
+    }
+
+
+def test_targets(tmp_path: Path) -> None:
+    listed = document(run("targets", "list", "--json", folder=tmp_path))["targets"]
+    assert listed == [target.model_dump(mode="json") for target in list_targets()]
+    shown = document(run("targets", "show", "local", "--json", folder=tmp_path))
+    assert shown in listed
+    assert "raspberry-pi-5" in run("targets", "list", folder=tmp_path).stdout
+    assert "uint8 affine" in run("targets", "show", "local", folder=tmp_path).stdout
+
+
+def test_targets_of_ones_own_lie_beside_deploy_yaml(tmp_path: Path) -> None:
+    text = json.dumps({**list_targets()[0].model_dump(mode="json"), "name": "my-board"})
+    (tmp_path / "project" / "targets").mkdir(parents=True)
+    (tmp_path / "project" / "targets" / "my-board.yaml").write_text(text)
+    done = run("targets", "show", "my-board", "-c", "project/deploy.yaml", folder=tmp_path)
+    assert "my-board" in done.stdout
+    assert run("targets", "show", "my-board", folder=tmp_path).returncode == 2
+
+
+def test_runs_in_an_empty_folder(tmp_path: Path) -> None:
+    assert document(run("runs", "--json", folder=tmp_path)) == {"runs": []}
+    assert run("runs", folder=tmp_path).stdout == "runs: no runs yet\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_knows_this_machine(tmp_path: Path) -> None:
+    done = run("doctor", "--json", folder=tmp_path)
+    assert done.returncode == 0
+    health = document(done)
+    assert health["problems"] == []
+    assert health["packages"]["torch"].startswith("2.")
+    assert [t["name"] for t in health["targets"]] == [t.name for t in list_targets()]
+
+
+def test_doctor_of_a_target_that_is_unusable_here(tmp_path: Path) -> None:
+    target = list_targets()[0].model_dump(mode="json")
+    target["name"] = "future"
+    target["runtime"]["version"] = ">=99"
+    (tmp_path / "future.yaml").write_text(json.dumps(target))
+    done = run("doctor", "./future.yaml", "--json", folder=tmp_path)
+    assert done.returncode == 4
+    assert "onnxruntime" in done.stderr
+    assert done.stderr.startswith("error: target './future.yaml' cannot be used here: ")
+    problems = document(done)["targets"][0]["problems"]
+    assert [problem["fix"] for problem in problems] == ["pip install 'onnxruntime>=99'"]
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edgecompress", "targets", "list", "--json"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+# The rest replaces one command by one that goes wrong, in a real process.
+
+PATCHED = """
+import sys
+from edgecompress.cli import app, main
+
+app.registered_commands = [c for c in app.registered_commands if c.callback.__name__ != "init"]
+
+
+@app.command()
+def init(as_json: bool = False) -> None:
+    from edgecompress.cli.output import output
+    with output(as_json) as out:
+        {body}
+
+
+main()
+"""
+
+
+def patched(folder: Path, body: str) -> list[str]:
+    script = folder / "patched.py"
+    script.write_text(PATCHED.replace("{body}", body))
+    return [sys.executable, str(script), "init"]
+
+
+def run_patched(
+    folder: Path, body: str, *arguments: str, **env: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*patched(folder, body), *arguments],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_defect_saves_its_traceback_and_asks_to_report_it(tmp_path: Path) -> None:
+    done = run_patched(tmp_path, "raise LookupError('two\\nlines')", TMPDIR=str(tmp_path))
+    assert done.returncode == 1
+    (saved,) = tmp_path.glob("edgecompress-traceback-*.txt")
+    assert done.stderr == (
+        f"error: a defect of edgecompress, please report it with {saved}: LookupError: two lines\n"
+    )
+    assert "LookupError: two" in saved.read_text()
+    assert "patched.py" in saved.read_text()
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    body = "from edgecompress.errors import ModelError; raise ModelError('cannot be traced')"
+    done = run_patched(tmp_path, body, EDGECOMPRESS_DEBUG="1")
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.endswith("error: cannot be traced\n")
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "line"),
+    [
+        (
+            "import errno; raise OSError(errno.ENOSPC, 'No space left on device', 'runs/x')",
+            2,
+            "runs/x: No space left on device; free the space or choose another folder",
+        ),
+        (
+            "raise PermissionError(13, 'Permission denied', 'runs')",
+            2,
+            "runs: Permission denied; free the space or choose another folder",
+        ),
+        (
+            "import no_such_package",
+            4,
+            "package 'no_such_package' is missing; edgecompress doctor says how to add it",
+        ),
+        ("raise KeyboardInterrupt", 130, "interrupted; run the same command again to resume"),
+        (
+            "from edgecompress.errors import AgentError; raise AgentError('pi: no answer')",
+            4,
+            "pi: no answer",
+        ),
+    ],
+)
+def test_exit_codes(tmp_path: Path, body: str, code: int, line: str) -> None:
+    done = run_patched(tmp_path, body)
+    assert done.stderr == f"error: {line}\n"
+    assert done.returncode == code
+
+
+def test_ctrl_c(tmp_path: Path) -> None:
+    body = "print('ready', flush=True); import time; time.sleep(600)"
+    with subprocess.Popen(
+        patched(tmp_path, body), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stderr.readline() == "ready\n"  # stdout is kept for results
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        out = process.stdout.read()
+    assert rest == "error: interrupted; run the same command again to resume\n"
+    assert out == ""
+    assert process.returncode == 130
+
+
+def test_whatever_prints_to_stdout_cannot_spoil_the_document(tmp_path: Path) -> None:
+    body = (
+        "import os; print('from Python'); os.write(1, b'from C\\n');"
+        " os.system('echo from a child'); out.result({'a': 1}, lambda console: None)"
+    )
+    done = run_patched(tmp_path, body, "--as-json")
+    assert json.loads(done.stdout) == {"a": 1}
+    assert sorted(done.stderr.splitlines()) == ["from C", "from Python", "from a child"]

@@ -1,0 +1,107 @@
+"""Progress: plain lines, live bars, silence."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from edgecompress.progress import PlainProgress, SilentProgress
+
+SCRIPT = """
+from edgecompress.progress import progress_on_stderr
+progress = progress_on_stderr()
+progress.note("before [any] stage")
+with progress.stage("train"):
+    for epoch in range(3):
+        progress.step(epoch + 1, 3, f"epoch {epoch + 1}, loss [0.25]")
+with progress.stage("prune"):
+    progress.note("cached")
+"""
+
+
+def test_plain_lines() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream, every_s=0.0)
+    with progress.stage("train"):
+        progress.step(1, 2, "epoch 1, loss 0.5")
+        with progress.stage("evaluate"):
+            progress.note("fp32")
+        progress.step(2, 2, "epoch 2, loss 0.4")
+    lines = stream.getvalue().splitlines()
+    assert [line for line in lines if " finished in " not in line] == [
+        "[train] started",
+        "[train] 1/2 epoch 1, loss 0.5",
+        "[evaluate] started",
+        "[evaluate] fp32",
+        "[train] 2/2 epoch 2, loss 0.4",
+    ]
+    assert [line.partition(" finished in ")[0] for line in lines if "finished" in line] == [
+        "[evaluate]",
+        "[train]",
+    ]
+
+
+def test_plain_lines_leave_out_steps_that_follow_at_once() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream, every_s=3600.0)
+    with progress.stage("calibrate"):
+        for batch in range(1, 101):
+            progress.step(batch, 100, "")
+    assert [line for line in stream.getvalue().splitlines() if "/" in line] == [
+        "[calibrate] 100/100"
+    ]
+
+
+def test_a_stage_that_fails_is_not_called_finished() -> None:
+    stream = io.StringIO()
+    progress = PlainProgress(stream)
+    with pytest.raises(ValueError, match="no"), progress.stage("train"):
+        raise ValueError("no")
+    progress.note("after")
+    assert stream.getvalue() == "[train] started\nafter\n"
+
+
+def test_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    progress = SilentProgress()
+    with progress.stage("train"):
+        progress.step(1, 1, "x")
+        progress.note("x")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_a_terminal_lines_go_to_stderr_only() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == ""
+    assert "[train] 3/3 epoch 3, loss [0.25]" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_on_a_terminal_finished_stages_stay() -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], stderr=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+    os.close(ours)
+    assert process.returncode == 0
+    text = shown.decode()
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+    assert "before [any] stage" in plain
+    assert re.search(r"done train  [0-9.]+ s  epoch 3, loss \[0.25\]", plain)
+    assert "cached" in plain
+    assert re.search(r"done prune  [0-9.]+ s\r\n", plain)
+    assert text.rstrip("\r").endswith("\x1b[?25h")  # the cursor is shown again
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux says EIO when the other end is closed
+        return b""
