@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgecompress.errors import ArtifactError
 from edgecompress.inspect.kinds import (
     CONVERSIONS,
+    FAILS,
     FLOATS,
     MOVES,
     NCHWC,
@@ -20,7 +21,7 @@ from edgecompress.inspect.macs import Uncountable, macs_of
 from edgecompress.inspect.match import Origins
 from edgecompress.inspect.onnx_file import load, read_strings
 from edgecompress.inspect.propagate import propagate
-from edgecompress.inspect.reasons import Setting, why_convert, why_float, why_move
+from edgecompress.inspect.reasons import Setting, why_convert, why_fails, why_float, why_move
 from edgecompress.inspect.values import all_nodes, module_of, node_name
 from edgecompress.spec.measurement import Inspection, Op
 
@@ -104,7 +105,10 @@ class _Lister:
         self._origins = origins
         self._setting = setting
         self._nodes = list(all_nodes(graph))
-        self._dtypes = {node: compute_dtype(node) for node in self._nodes}
+        self._fails = {node: reason for node in self._nodes if (reason := why_fails(node))}
+        self._dtypes = {
+            node: FAILS if node in self._fails else compute_dtype(node) for node in self._nodes
+        }
         self._repeated = _in_loops(self._nodes)
         self._after = self._reached(self._nodes, ir.Node.predecessors)
         self._before = self._reached(self._nodes[::-1], ir.Node.successors)
@@ -148,8 +152,9 @@ class _Lister:
         return macs
 
     def _reason(self, node: ir.Node, origin: ir.Node | None) -> str | None:
-        dtype = self._dtypes[node]
-        if dtype not in FLOATS:
+        if node in self._fails:
+            return self._fails[node]
+        if self._dtypes[node] not in FLOATS:
             return None
         after, before = node in self._after, node in self._before
         if node.op_type in CONVERSIONS:

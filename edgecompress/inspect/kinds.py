@@ -68,6 +68,17 @@ ACTIVATIONS = frozenset({"Relu", "Clip"})
 """What ONNX Runtime folds into the QuantizeLinear after it."""
 
 
+ACTIVATION_SCALES = {
+    "QLinearConv": {"input": 1, "output": 6},
+    "QLinearGlobalAveragePool": {"input": 1, "output": 3},
+    "QLinearMatMul": {"input": 1, "output": 6},
+}
+"""Inputs that hold the scales of activations, in kernels that check them when they run."""
+
+FAILS = "none"
+"""The dtype of a node that ONNX Runtime fused and then refuses to run."""
+
+
 def family(node: ir.Node) -> str:
     """The plain operator behind a fused or quantised one: Conv for QLinearConv and FusedConv."""
     plain = node.op_type.removeprefix("QLinear").removeprefix("Nhwc")

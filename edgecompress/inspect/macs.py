@@ -37,7 +37,8 @@ def macs_of(node: ir.Node) -> int:
 
 
 def _need(shape: Shape | None) -> Shape:
-    if shape is None:
+    # A convolution whose free sizes count as 1 comes out with none, or less, of its output.
+    if shape is None or any(size < 1 for size in shape):
         raise Uncountable("a shape is not known")
     return shape
 

@@ -80,8 +80,7 @@ def _visit(graph: ir.Graph, model: ir.Model) -> None:
         fixed = all(is_constant(source) for source in node.inputs)
         for index, value in enumerate(node.outputs):
             dtype, shape = found[index] if index < len(found) else UNKNOWN
-            known = (dtype or value.dtype, _at_batch_one(value) if shape is None else shape)
-            _set(value, known)
+            _set(value, (dtype or value.dtype, _declared(value) if shape is None else shape))
             if fixed:
                 value.meta[CONSTANT] = True
         _evaluate(node, model)
@@ -91,6 +90,12 @@ def _at_batch_one(value: ir.Value) -> Shape | None:
     if value.shape is None:
         return None
     return tuple(d if isinstance(d, int) and d >= 0 else 1 for d in value.shape)
+
+
+def _declared(value: ir.Value) -> Shape | None:
+    """What the file itself says, where nothing but the batch is free in it."""
+    inner = value.shape[1:] if value.shape is not None else ()
+    return _at_batch_one(value) if all(isinstance(dim, int) for dim in inner) else None
 
 
 def _set(value: ir.Value, info: Info) -> None:

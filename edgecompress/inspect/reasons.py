@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgecompress.inspect.kinds import (
+    ACTIVATION_SCALES,
     ACTIVATIONS,
     DEQUANTIZE,
     EIGHT_BIT,
@@ -220,6 +221,22 @@ _CHECKS: tuple[Callable[[ir.Node], str | None], ...] = (
     _mixed_types,
 )
 """In order: the first that applies is the reason."""
+
+
+def why_fails(node: ir.Node) -> str | None:
+    """The reason for a node of the optimised graph whose kernel will refuse it, None for others.
+
+    ONNX Runtime 1.31 fuses a convolution whose activations have a scale per channel, and its
+    kernel then ends the first inference with an error.
+    """
+    for side, index in ACTIVATION_SCALES.get(node.op_type, {}).items():
+        scale = constant(node.inputs[index]) if index < len(node.inputs) else None
+        if scale is not None and scale.size > 1:
+            return (
+                f"fails at the first inference: per-channel activation scale on its {side}"
+                f" ({scale.size} scales; ONNX Runtime's {node.op_type} takes one per tensor)"
+            )
+    return None
 
 
 def why_convert(node: ir.Node, float_names: frozenset[str], after: bool, before: bool) -> str:

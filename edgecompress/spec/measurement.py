@@ -110,7 +110,8 @@ class Op(Spec):
     op_type: str
     """As the runtime calls it: QLinearConv, FusedConv, Add."""
     dtype: str
-    """Type it computes in: int8, float32, float16, int64, ..."""
+    """Type it computes in: int8 (or uint8), float32, float16, int64, ...; 'none' where the runtime
+    fused a kernel that will refuse to run."""
     macs: int
     reason: str | None = None
     """Why it is not int8; None for int8 ops and for ops that move or describe data only."""
