@@ -118,7 +118,7 @@ def make_batch_norms_foldable(gm: GraphModule) -> None:
         batch_norm = BatchNorm(gm, node)
         rank = node.meta["val"].dim()
         with gm.graph.inserting_before(node):
-            if _folds_into(node, node.args[0]):
+            if _folds_into(node.args[0]):
                 _untie(gm, node.args[0])
                 gm.add_submodule(f"batch_norm_{index}", batch_norm)
                 new = gm.graph.call_module(f"batch_norm_{index}", (node.args[0],))
@@ -177,7 +177,7 @@ def freeze_statistics(gm: GraphModule) -> None:
             module.frozen = True
 
 
-def _folds_into(node: Node, before: Any) -> bool:
+def _folds_into(before: Any) -> bool:
     if not isinstance(before, Node) or before.target not in WEIGHTED or len(before.users) != 1:
         return False
     if before.args[1].op != "get_attr":  # type: ignore[union-attr]

@@ -36,6 +36,7 @@ class RangeObserver(ObserverBase):
 
     min_val: Tensor
     max_val: Tensor
+    batches: Tensor
 
     def __init__(
         self,
@@ -61,18 +62,18 @@ class RangeObserver(ObserverBase):
         self.limit = limit
         self.current = current
         self.following = False
-        self.batches = 0
         self.eps = _SMALLEST_SCALE
         self.register_buffer("min_val", torch.tensor(float("inf")))
         self.register_buffer("max_val", torch.tensor(float("-inf")))
+        self.register_buffer("batches", torch.tensor(0))
 
     @property
     def symmetric(self) -> bool:
         return self.qscheme in (torch.per_tensor_symmetric, torch.per_channel_symmetric)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.numel() == 0:
-            return x
+        if x.numel() == 0 or (self.following and not self.training and not self.current):
+            return x  # validation data must not move the ranges
         with torch.no_grad():
             low, high = self._range(x.detach().float())
             if self.current or self.batches == 0:
@@ -83,7 +84,7 @@ class RangeObserver(ObserverBase):
             elif self.ranges == "minmax":
                 low, high = torch.minimum(low, self.min_val), torch.maximum(high, self.max_val)
             else:
-                weight = 1.0 / (self.batches + 1)
+                weight = 1.0 / (float(self.batches) + 1)
                 low = torch.lerp(self.min_val, low, weight)
                 high = torch.lerp(self.max_val, high, weight)
             self.batches += 1

@@ -11,6 +11,9 @@ from edgecompress.task.base import tensors_of
 
 Inputs = tuple[Tensor, ...]
 
+SMALL = 1024
+"""Numbers in one sample."""
+
 
 def is_float(x: Tensor) -> bool:
     return x.is_floating_point()
@@ -26,34 +29,40 @@ def shapes(outputs: list[Tensor]) -> list[torch.Size]:
     return [output.shape for output in outputs]
 
 
-def _vary(inputs: Inputs) -> Inputs:
+def run_all(model: nn.Module, probes: list[Inputs], dtype: torch.dtype) -> list[list[Tensor]]:
+    """`run` on each, floats as `dtype`."""
+    return [run(model, cast_floats(inputs, dtype)) for inputs in probes]
+
+
+def vary(inputs: Inputs, seed: int) -> Inputs:
     """Other inputs of the same kind: floats with noise of their own size, integers shuffled (so
     that token ids stay valid).
     """
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(seed)
 
-    def vary(x: Tensor) -> Tensor:
+    def varied(x: Tensor) -> Tensor:
         if is_float(x):
             noise = torch.randn(x.shape, generator=generator).to(x)
             return x + noise * (x.square().mean().sqrt() + 0.1)
         order = torch.randperm(x.numel(), generator=generator).to(x.device)
         return x.flatten()[order].view_as(x)
 
-    return tuple(vary(x) for x in inputs)
+    return tuple(varied(x) for x in inputs)
 
 
 def probes(model: nn.Module, example: Inputs) -> list[Inputs]:
-    """The example, and it together with a varied one in a batch (or that alone, where the model
-    takes no such batch).
+    """The example, and varied ones, as one batch where the model takes that. There are more of
+    them the smaller they are: on one small input half of all ReLUs are dead.
     """
-    varied = _vary(example)
+    size = sum(x.numel() for x in example)
+    varied = [vary(example, seed) for seed in range(16 if size < SMALL else 1)]
     try:
-        both = tuple(torch.cat(pair) for pair in zip(example, varied, strict=True))
-        run(model, both)
+        batch = tuple(torch.cat(parts) for parts in zip(example, *varied, strict=True))
+        run(model, batch)
     except Exception:
-        # Models fail on a batch they do not take in their own ways.
-        return [example, varied]
-    return [example, both]
+        # Without a batch dimension torch fails; on a size they do not take, models in their ways.
+        return [example, *varied]
+    return [example, batch]
 
 
 def cast_floats(inputs: Inputs, dtype: torch.dtype) -> Inputs:
@@ -100,7 +109,7 @@ def distance(found: list[list[Tensor]], wanted: list[list[Tensor]]) -> float:
 
 def followed(model: nn.Module, inputs: Inputs) -> set[tuple[str, int]]:
     """Which inputs, by number, move the outputs: by a change of the input, and by gradient."""
-    reference, varied = run(model, inputs), _vary(inputs)
+    reference, varied = run(model, inputs), vary(inputs, seed=0)
     found = set()
     for i in range(len(inputs)):
         changed = run(model, (*inputs[:i], varied[i], *inputs[i + 1 :]))

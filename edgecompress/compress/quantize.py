@@ -3,10 +3,12 @@
 import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
+from torch.utils._pytree import tree_flatten, tree_unflatten
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from edgecompress.compress import folding
@@ -76,7 +78,7 @@ def prepare(
     # One pass gives every observer the shape that a checkpoint of it has.
     calibrate(prepared, [(example_inputs, None)])
     for fake_quantize in observers_of(graph):
-        fake_quantize.activation_post_process.batches = 0
+        fake_quantize.activation_post_process.batches.zero_()
     return prepared
 
 
@@ -88,7 +90,7 @@ def calibrate(
     set_phase(prepared.graph, "calibrate")
     with torch.no_grad():
         for batch in batches:
-            forward(prepared.graph, inputs_of(batch), prepared.free_batch)
+            forward(prepared, inputs_of(batch))
             on_batch()
     set_phase(prepared.graph, "frozen")
 
@@ -99,6 +101,8 @@ def convert(prepared: Prepared) -> Quantized:
     set_training(graph, False)
     set_phase(graph, "frozen")
     folding.fold(graph)
+    with torch.no_grad():
+        graph(*prepared.example_inputs)  # every weight's range becomes that of its last value
     converted = convert_pt2e(graph, fold_quantize=True)
     return Quantized(prepared, converted, _layers(converted))
 
@@ -116,12 +120,16 @@ def _layers(graph: GraphModule) -> dict[str, str]:
     return layers
 
 
-def forward(model: nn.Module, inputs: tuple[Tensor, ...], free_batch: bool) -> object:
-    """Run a captured graph; sample by sample where its batch size is fixed to one."""
+def forward(prepared: Prepared, inputs: tuple[Tensor, ...]) -> Any:
+    """Run the prepared graph on a batch; sample by sample where the model fixes its batch."""
+    return run_batch(prepared.graph, inputs, prepared.free_batch)
+
+
+def run_batch(graph: nn.Module, inputs: tuple[Tensor, ...], free_batch: bool) -> Any:
+    """Run a captured graph; sample by sample where its batch size is fixed to that of one."""
     if free_batch:
-        return model(*inputs)
-    size = inputs[0].shape[0]
-    results = [model(*(x[i : i + 1] for x in inputs)) for i in range(size)]
-    flat = [torch.utils._pytree.tree_flatten(result) for result in results]
+        return graph(*inputs)
+    results = [graph(*(x[i : i + 1] for x in inputs)) for i in range(len(inputs[0]))]
+    flat = [tree_flatten(result) for result in results]
     leaves = [torch.cat(parts) for parts in zip(*(leaves for leaves, _ in flat), strict=True)]
-    return torch.utils._pytree.tree_unflatten(leaves, flat[0][1])
+    return tree_unflatten(leaves, flat[0][1])

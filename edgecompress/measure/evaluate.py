@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torchmetrics import Metric
 from edgecompress.artifact import Artifact
 from edgecompress.errors import EdgecompressError, ModelError, TaskError
 from edgecompress.measure.agent import Agent
+from edgecompress.measure.parity import Meter
 from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
 from edgecompress.task import Batch, ClassificationTask, Task
@@ -23,6 +25,14 @@ SHARD_SAMPLES = 2000
 """What one process on the device is given at most, so that a small board's memory is enough."""
 
 
+@dataclass(frozen=True)
+class Reference:
+    """Outputs of another execution, batch by batch over the evaluation set."""
+
+    name: str
+    outputs: Iterator[list[Array]]
+
+
 def evaluate(
     agent: Agent,
     artifact: Artifact,
@@ -30,17 +40,21 @@ def evaluate(
     workdir: Path,
     threads: int,
     on_progress: Callable[[int], None],
+    rebuild: Callable[[list[Tensor]], Any] | None = None,
+    reference: Reference | None = None,
 ) -> Evaluation:
     """Score the file, as its runtime executes it, on the whole evaluation set.
 
     Args:
         agent: on the device.
         artifact: the file.
-        task: gives data and metric. `task.update` gets the outputs as the tensor, or as a tuple
-            of tensors in the file's order where there are several.
+        task: gives data and metric.
         workdir: a folder here for arrays on their way.
         threads: of the runtime.
         on_progress: told the number of samples scored so far.
+        rebuild: makes what the model returns of the file's outputs, for `task.update`; None: the
+            tensor, or a tuple of tensors where there are several.
+        reference: the same model in another execution, to report the parity with.
 
     Raises:
         TaskError: the evaluation set is empty or wrong, or the metric fails.
@@ -51,12 +65,23 @@ def evaluate(
     """
     metric = task.metric()
     higher_is_better = _direction(metric)
+    meter = None if reference is None else Meter.of(artifact, reference.name)
     samples = 0
-    for outputs, target in infer_all(agent, artifact, _checked(task), workdir, threads):
+    for index, (outputs, target) in enumerate(
+        infer_all(agent, artifact, _checked(task), workdir, threads)
+    ):
         _check_outputs(artifact, task, outputs)
         _check_count(task, len(outputs[0]), target)
         tensors = tuple(torch.from_numpy(array) for array in outputs)
-        _update(task, metric, tensors[0] if len(tensors) == 1 else tensors, target)
+        if rebuild is not None:
+            _update(task, metric, rebuild(list(tensors)), target)
+        else:
+            _update(task, metric, tensors[0] if len(tensors) == 1 else tensors, target)
+        if reference is not None and meter is not None:
+            expected = next(reference.outputs, None)
+            if expected is None:
+                raise ModelError(f"parity with {reference.name}: it has only {index} batches")
+            meter.add(expected, outputs)
         samples += len(outputs[0])
         on_progress(samples)
     return Evaluation(
@@ -64,6 +89,7 @@ def evaluate(
         value=_value(metric),
         higher_is_better=higher_is_better,
         samples=samples,
+        parity=None if meter is None else meter.result(),
     )
 
 

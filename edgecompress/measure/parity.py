@@ -5,6 +5,7 @@ from itertools import zip_longest
 
 import numpy as np
 
+from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.measurement import Parity
@@ -32,7 +33,7 @@ def parity(
         TaskError: there is no batch at all.
 
     """
-    meter = _Meter(scales, reference_name)
+    meter = Meter(scales, reference_name)
     for expected, actual in zip_longest(reference, outputs):
         if expected is None or actual is None:
             raise ModelError(f"parity with {reference_name}: one side has fewer batches")
@@ -40,7 +41,14 @@ def parity(
     return meter.result()
 
 
-class _Meter:
+class Meter:
+    """Adds up the agreement of two executions, batch by batch."""
+
+    @classmethod
+    def of(cls, artifact: Artifact, name: str) -> "Meter":
+        """In steps of the outputs of `artifact`."""
+        return cls([info.scale for info in artifact.outputs], name)
+
     def __init__(self, scales: Sequence[float | None], reference_name: str) -> None:
         self.scales = scales
         self.name = reference_name

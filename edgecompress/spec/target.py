@@ -11,8 +11,11 @@ RuntimeName = Literal["onnxruntime", "litert", "tensorrt"]
 Sparsity = Literal["structured", "unstructured", "2:4"]
 
 
+Architecture = Literal["x86_64", "aarch64", "armv7l"]
+
+
 class Cpu(Spec):
-    architecture: Literal["x86_64", "aarch64", "armv7l"]
+    architecture: Architecture
     features: tuple[str, ...] = ()
     """Instruction sets that matter to int8, as /proc/cpuinfo spells them (asimddp, avx512_vnni)."""
     cores: Positive
@@ -66,7 +69,8 @@ class MeasurementProtocol(Spec):
 class Target(Spec):
     name: str
     description: str
-    cpu: Cpu
+    cpu: Cpu | Literal["native"]
+    """native: that of the machine edgecompress runs on; `resolve` looks."""
     runtime: Runtime
     quantization: QuantizationScheme
     round_to: Positive

@@ -1,0 +1,280 @@
+"""deploy.yaml and a target in, a verdict out."""
+
+import platform
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edgecompress import __version__
+from edgecompress.compress.layers import rows
+from edgecompress.inspect import layer_dtypes
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.compare import compare, measure_file
+from edgecompress.measure.tensors import write_npz
+from edgecompress.pipeline.files import DEVICE_ROOMS, Built, build, float_model, int8_model
+from edgecompress.pipeline.job import Job, Point
+from edgecompress.pipeline.models import finetuned, original, pruned, quantized
+from edgecompress.pipeline.single import HERE, agent_on
+from edgecompress.pipeline.stages import Output, Stages
+from edgecompress.progress import Progress
+from edgecompress.report import judge
+from edgecompress.spec.device import Device
+from edgecompress.spec.load import load_deploy, load_inventory, load_target
+from edgecompress.spec.measurement import Comparison, Measurement
+from edgecompress.spec.native import native_cpu
+from edgecompress.spec.recipe import Recipe, resolve
+from edgecompress.spec.report import (
+    LayerRow,
+    MetricValue,
+    ModelReport,
+    Report,
+    ReportArtifact,
+    StagePoint,
+)
+from edgecompress.store import Store
+from edgecompress.task.load import fingerprint, load_task, original_model
+
+
+def deploy(config: Path, target: str, progress: Progress, inventory: Path | None) -> Report:
+    """See `edgecompress.pipeline.deploy`."""
+    recipe = resolve(load_target(target, config.parent), load_deploy(config))
+    device = load_inventory(inventory).for_target(recipe.target.name)
+    with progress.stage("load task"):
+        task = load_task(recipe.config.task, config.parent)
+        model = original_model(task)
+        digest = fingerprint(task, recipe.config.task, config.parent, model)
+    store = Store(config.parent / "runs", progress.note)
+    run_id = store.start_run(recipe.target.name, recipe.digest())
+    try:
+        job = Job(recipe, native_cpu(), task, model, digest, Stages(store, run_id, progress))
+        report = _run(job, device, store.run_dir(run_id))
+        return _finish(store, run_id, report)
+    finally:
+        store.end_run(run_id)
+
+
+def _run(job: Job, device: Device | None, folder: Path) -> Report:
+    """Every stage, in order."""
+    here = agent_on(HERE, job.stages.store.work_dir("agent"))
+
+    start = original(job, job.model)
+    baseline = build(job, float_model(job, start), here)
+    smaller = pruned(job, start)
+    recovered = finetuned(job, smaller, start)
+    integer = quantized(job, recovered, start)
+    if integer is None:
+        candidate = build(job, float_model(job, recovered), here)
+        halfway = None
+    else:
+        candidate = build(job, int8_model(integer), here)
+        halfway = None if recovered is start else build(job, float_model(job, recovered), here)
+    comparison = None if device is None else _measure(job, device, baseline, candidate)
+    points = _points(
+        job, device, (start, smaller, recovered), baseline, halfway, candidate, comparison
+    )
+    epochs = [*start.epochs, *smaller.epochs, *recovered.epochs]
+    if integer is not None:
+        epochs += integer.trained.epochs
+    reports = (
+        _model_report(baseline, comparison.baseline if comparison else None),
+        _model_report(candidate, comparison.candidate if comparison else None),
+    )
+    return Report(
+        run=job.stages.run_id,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        target=job.recipe.target.name,
+        device=None if device is None else device.id,
+        task=job.recipe.config.task.path,
+        recipe_digest=job.recipe.digest(),
+        verdict=judge(job.recipe.config.budgets, *reports, comparison),
+        baseline=reports[0],
+        candidate=reports[1],
+        speedup=None if comparison is None else comparison.speedup,
+        comparison=comparison,
+        artifacts=_keep_files(job, folder, baseline, candidate),
+        stages=tuple(job.stages.done),
+        points=points,
+        layers=_layer_rows(start, recovered, candidate),
+        epochs=tuple({(row.stage, row.epoch): row for row in epochs}.values()),
+        notes=_notes(job.recipe, device),
+        versions={
+            "edgecompress": __version__,
+            "python": platform.python_version(),
+            **job.stages.libraries(),
+        },
+    )
+
+
+def _finish(store: Store, run_id: str, report: Report) -> Report:
+    # Imports matplotlib, which takes a second.
+    from edgecompress.report.html import render_html
+
+    store.finish_run(run_id, report, render_html(report))
+    return report
+
+
+def _measure(job: Job, device: Device, baseline: Built, candidate: Built) -> Comparison:
+    """In turns, on the device, now: a latency belongs to its run and is never cached."""
+    started = time.monotonic()
+    target, progress = job.recipe.target, job.stages.progress
+    with progress.stage("measure"):
+        agent, inputs = _on_device(job, device)
+        total, done = 2 * target.measurement.turns, 0
+
+        def on_turn(name: str, number: int, _: object) -> None:
+            nonlocal done
+            done += 1
+            progress.step(done, total, f"{name}, turn {number}")
+
+        comparison = compare(
+            agent,
+            device.id,
+            baseline.artifact,
+            candidate.artifact,
+            inputs,
+            target.measurement,
+            target.runtime.threads,
+            on_turn,
+        )
+    job.stages.note("measure", time.monotonic() - started, cached=False)
+    return comparison
+
+
+def _measure_halfway(job: Job, device: Device, built: Built) -> float:
+    """p50 of the float model between, for the chart alone, so that an earlier one will do."""
+    target = job.recipe.target
+
+    def work(_: Path) -> Output:
+        agent, inputs = _on_device(job, device)
+        measured = measure_file(
+            agent,
+            built.artifact,
+            inputs,
+            target.measurement,
+            target.runtime.threads,
+            lambda name, number, _: job.stages.progress.step(
+                number, target.measurement.turns, f"{name}, turn {number}"
+            ),
+        )
+        return Output({"latency_ms_p50": measured.latency_ms_p50})
+
+    depends_on = job.depends_on(
+        parent=built.key,
+        device=device.model_dump(mode="json"),
+        protocol=target.measurement.model_dump(mode="json"),
+    )
+    record = job.stages.run("measure fine-tuned", depends_on, DEVICE_ROOMS, work)
+    return float(str(record.result["latency_ms_p50"]))
+
+
+def _on_device(job: Job, device: Device) -> tuple[Agent, Path]:
+    folder = job.stages.store.work_dir("agent")
+    inputs = folder / "inputs.npz"
+    arrays = {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)}
+    write_npz(inputs, arrays)
+    return agent_on(device, folder), inputs
+
+
+def _points(
+    job: Job,
+    device: Device | None,
+    way: tuple[Point, Point, Point],
+    baseline: Built,
+    halfway: Built | None,
+    candidate: Built,
+    comparison: Comparison | None,
+) -> tuple[StagePoint, ...]:
+    start, smaller, recovered = way
+    points = [
+        _point("original", baseline, comparison.baseline.latency_ms_p50 if comparison else None)
+    ]
+    if halfway is not None:
+        latency = None if device is None else _measure_halfway(job, device, halfway)
+        if smaller is not start and smaller.metric is not None:
+            cost = {"macs": halfway.macs, "params": halfway.params}
+            # The same layers as the fine-tuned model, so its latency too.
+            points.append(
+                StagePoint(name="pruned", metric=smaller.metric, latency_ms_p50=latency, **cost)
+            )
+        points.append(_point(recovered.name, halfway, latency))
+    latency = comparison.candidate.latency_ms_p50 if comparison else None
+    points.append(_point("shipped", candidate, latency))
+    return tuple(points)
+
+
+def _point(name: str, built: Built, latency: float | None) -> StagePoint:
+    return StagePoint(
+        name=name,
+        metric=built.evaluation.value,
+        latency_ms_p50=latency,
+        macs=built.macs,
+        params=built.params,
+    )
+
+
+def _model_report(built: Built, measured: Measurement | None) -> ModelReport:
+    evaluation = built.evaluation
+    is_accuracy = evaluation.metric.endswith("Accuracy") and 0 <= evaluation.value <= 1
+    return ModelReport(
+        accuracy=evaluation.value if is_accuracy else None,
+        metric=MetricValue(
+            name=evaluation.metric,
+            value=evaluation.value,
+            higher_is_better=evaluation.higher_is_better,
+            samples=evaluation.samples,
+        ),
+        latency_ms_p50=measured and measured.latency_ms_p50,
+        latency_ms_p90=measured and measured.latency_ms_p90,
+        latency_ms_p99=measured and measured.latency_ms_p99,
+        first_inference_ms=measured and measured.first_inference_ms,
+        init_time_ms=measured and measured.init_time_ms,
+        peak_rss_bytes=measured and measured.peak_rss_bytes,
+        model_size_bytes=built.artifact.size_bytes,
+        macs=built.macs,
+        params=built.params,
+        int8_op_fraction=built.inspection.int8_op_fraction,
+        inspection=built.inspection,
+        parity=evaluation.parity,
+    )
+
+
+def _layer_rows(start: Point, end: Point, candidate: Built) -> tuple[LayerRow, ...]:
+    """Channels before and after, and the type each layer runs in, with a reason where float."""
+    dtypes = layer_dtypes(candidate.inspection)
+    result = []
+    for row in end.layers or rows(start.model, start.model, {}):
+        found = dtypes.get(row.name)
+        reasons = [r for r in (row.reason, found.reason if found else None) if r]
+        update = {"dtype": found.dtype if found else None, "reason": "; ".join(reasons) or None}
+        result.append(row.model_copy(update=update))
+    return tuple(result)
+
+
+def _keep_files(
+    job: Job, folder: Path, baseline: Built, candidate: Built
+) -> tuple[ReportArtifact, ...]:
+    kept = []
+    for name, built in (("model", candidate), ("baseline", baseline)):
+        path = folder / f"{name}{built.artifact.path.suffix or '.onnx'}"
+        job.stages.store.copy_to(built.artifact.sha256, path)
+        kept.append(
+            ReportArtifact(
+                path=str(path), format=built.artifact.format, sha256=built.artifact.sha256
+            )
+        )
+    return tuple(kept)
+
+
+def _notes(recipe: Recipe, device: Device | None) -> tuple[str, ...]:
+    notes = []
+    if recipe.scheme.weights.bits == 7 and recipe.config.quantize is not None:
+        notes.append(
+            "weights use 7 of 8 bits, because this CPU has no VNNI and its int8 kernels would"
+            " overflow with 8"
+        )
+    if device is None:
+        notes.append(
+            f"no device of target '{recipe.target.name}' is in the inventory: inspected and"
+            f" evaluated on this machine ({platform.machine()}), not measured"
+        )
+    return tuple(notes)

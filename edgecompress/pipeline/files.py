@@ -1,0 +1,192 @@
+"""The stages that work on files: export, inspect, evaluate."""
+
+import inspect as python_inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.capture import capture
+from edgecompress.compress.macs import count
+from edgecompress.compress.quantize import run_batch
+from edgecompress.export import Exportable, exporter
+from edgecompress.inspect import describe
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.evaluate import Reference, evaluate
+from edgecompress.pipeline.job import Job, Point, QuantizedPoint
+from edgecompress.pipeline.single import inspect_artifact
+from edgecompress.pipeline.stages import Output
+from edgecompress.spec.base import Spec, parse
+from edgecompress.spec.measurement import Evaluation, Inspection
+from edgecompress.task.base import inputs_of
+
+EXPORT_ROOMS = ("compress", "export", "inspect", "task", "pipeline/files", "pipeline/job")
+DEVICE_ROOMS = ("inspect", "measure", "transport", "task", "pipeline/files")
+
+
+class Exported(Spec):
+    """What the store keeps of an export, beside the file."""
+
+    macs: int
+    params: int
+    keep_float: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A file, and all that is known of it without a device."""
+
+    key: str
+    artifact: Artifact
+    macs: int
+    params: int
+    inspection: Inspection
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Executable:
+    """A torch model that can be exported, and run as the reference of its file."""
+
+    name: str
+    key: str
+    keep_float: tuple[str, ...]
+    module: Callable[[], nn.Module]
+    layers: Callable[[], dict[str, str]]
+    free_batch: Callable[[], bool]
+
+
+def float_model(job: Job, point: Point) -> Executable:
+    """The model of a point, as it is."""
+
+    def free_batch() -> bool:
+        return capture(point.model, job.example_inputs)[1]
+
+    return Executable(point.name, point.key, (), lambda: point.model, dict, free_batch)
+
+
+def int8_model(point: QuantizedPoint) -> Executable:
+    """The converted graph."""
+    return Executable(
+        "quantised",
+        point.key,
+        point.trained.keep_float,
+        lambda: point.quantized.graph,
+        lambda: point.quantized.layers,
+        lambda: point.quantized.prepared.free_batch,
+    )
+
+
+def build(job: Job, model: Executable, agent: Agent) -> Built:
+    """Export, then inspect and evaluate the file with the agent here."""
+    key, artifact, exported = _export(job, model)
+    inspection = _inspect(job, key, artifact, agent)
+    evaluation = _evaluate(job, model, key, artifact, agent)
+    return Built(key, artifact, exported.macs, exported.params, inspection, evaluation)
+
+
+def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
+    runtime = job.recipe.target.runtime.name
+
+    def work(work_dir: Path) -> Output:
+        module = model.module()
+        cost = count(module, job.example_inputs)
+        path = work_dir / "model.onnx"
+        artifact = exporter(runtime).export(_exportable(job, model, module), path)
+        params = cost.params if not model.layers() else _parameters(module)
+        exported = Exported(macs=cost.macs, params=params, keep_float=model.keep_float)
+        return Output(exported.model_dump(mode="json"), {"file": artifact.path})
+
+    depends_on = job.depends_on(runtime=runtime, parent=model.key, model=model.name)
+    record = job.stages.run(f"export {model.name}", depends_on, EXPORT_ROOMS, work)
+    artifact = describe(job.stages.store.path(record.blobs["file"]))
+    return record.key, artifact, parse(Exported, record.result, f"stage {record.name}")
+
+
+def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
+    with torch.no_grad():
+        outputs = module(*job.example_inputs)
+    return Exportable(
+        module=module,
+        example_inputs=job.example_inputs,
+        free_batch=model.free_batch(),
+        input_names=_input_names(job),
+        output_names=_output_names(outputs),
+        lineage={
+            "model": model.name,
+            "recipe": job.recipe.digest(),
+            "task": job.fingerprint,
+            **{f"version.{name}": version for name, version in job.stages.libraries().items()},
+        },
+        labels=job.task.labels(),
+        layers=model.layers(),
+        keep_float=model.keep_float,
+    )
+
+
+def _input_names(job: Job) -> tuple[str, ...]:
+    """Those of forward()'s parameters, where they have names of their own."""
+    parameters = python_inspect.signature(job.model.forward).parameters.values()
+    named = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    many = len(job.example_inputs)
+    return tuple(named[:many]) if len(named) >= many else tuple(f"input_{i}" for i in range(many))
+
+
+def _output_names(outputs: object) -> tuple[str, ...]:
+    if isinstance(outputs, dict) and all(torch.is_tensor(v) for v in outputs.values()):
+        return tuple(str(name) for name in outputs)
+    leaves = tree_flatten(outputs)[0]
+    return ("output",) if len(leaves) == 1 else tuple(f"output_{i}" for i in range(len(leaves)))
+
+
+def _parameters(graph: nn.Module) -> int:
+    """Weights and biases of a converted graph, where integers are buffers; no scales."""
+    tensors = [*graph.parameters(), *(b for b in graph.buffers() if b.dtype == torch.int8)]
+    return sum(t.numel() for t in tensors)
+
+
+def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection:
+    def work(work_dir: Path) -> Output:
+        inspection = inspect_artifact(artifact, agent, work_dir)
+        return Output(inspection.model_dump(mode="json"))
+
+    depends_on = {"parent": key, "cpu": job.here.model_dump(mode="json")}
+    record = job.stages.run("inspect", depends_on, DEVICE_ROOMS, work)
+    return parse(Inspection, record.result, "stage inspect")
+
+
+def _evaluate(
+    job: Job, model: Executable, key: str, artifact: Artifact, agent: Agent
+) -> Evaluation:
+    def work(work_dir: Path) -> Output:
+        module, free_batch = model.module(), model.free_batch()
+        with torch.no_grad():
+            _, structure = tree_flatten(module(*job.example_inputs))
+        evaluation = evaluate(
+            agent,
+            artifact,
+            job.task,
+            work_dir,
+            job.recipe.target.runtime.threads,
+            lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
+            lambda tensors: tree_unflatten(tensors, structure),
+            Reference(f"torch, {model.name}", _outputs(job, module, free_batch)),
+        )
+        return Output(evaluation.model_dump(mode="json"))
+
+    depends_on = job.depends_on(parent=key, cpu=job.here.model_dump(mode="json"))
+    record = job.stages.run("evaluate", depends_on, DEVICE_ROOMS, work)
+    return parse(Evaluation, record.result, "stage evaluate")
+
+
+def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[object]]:
+    """What torch puts out, batch by batch over the evaluation set."""
+    with torch.no_grad():
+        for batch in job.task.eval_data():
+            outputs = run_batch(module, inputs_of(batch), free_batch)
+            tensors: list[Tensor] = tree_flatten(outputs)[0]
+            yield [tensor.numpy() for tensor in tensors]

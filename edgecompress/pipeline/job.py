@@ -1,0 +1,104 @@
+"""What every stage is given, and what the training stages hand on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from edgecompress.compress.plan import PrunePlan
+from edgecompress.compress.quantize import Quantized
+from edgecompress.compress.sparsify import Masks
+from edgecompress.compress.train import seed_everything
+from edgecompress.pipeline.stages import Stages
+from edgecompress.spec.base import Spec
+from edgecompress.spec.recipe import Recipe
+from edgecompress.spec.report import EpochRow, LayerRow
+from edgecompress.spec.target import Cpu
+from edgecompress.task.base import Batch, Task, inputs_of, take
+
+_CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
+_LOSS_BATCHES = 8
+
+
+class Trained(Spec):
+    """What the store keeps of a training stage, beside the weights."""
+
+    metric: float
+    """On the task's validation data, in torch."""
+    epochs: tuple[EpochRow, ...] = ()
+    plan: PrunePlan | None = None
+    layers: tuple[LayerRow, ...] = ()
+    keep_float: tuple[str, ...] = ()
+
+
+@dataclass
+class Job:
+    """What every stage is given."""
+
+    recipe: Recipe
+    here: Cpu
+    """Of this machine: what a runtime makes of a file here depends on it."""
+    task: Task
+    model: nn.Module
+    """As `task.model()` gave it."""
+    fingerprint: str
+    stages: Stages
+
+    @cached_property
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        return self.task.example_inputs()
+
+    @cached_property
+    def calibration(self) -> list[Batch]:
+        """The same batches whenever they are asked for."""
+        quantize = self.recipe.config.quantize
+        seed_everything(self.recipe.config.seed, _CALIBRATION_SEED)
+        count = _LOSS_BATCHES if quantize is None else quantize.calibration_batches
+        return take(self.task.calibration_data(), count)
+
+    @cached_property
+    def loss_batches(self) -> list[Batch]:
+        seed_everything(self.recipe.config.seed, _CALIBRATION_SEED)
+        return take(self.task.train_data(), _LOSS_BATCHES)
+
+    def loss(self, model: nn.Module) -> Tensor:
+        """Mean task loss on fixed training batches, differentiable."""
+        losses = [self.task.loss(model(*inputs_of(b)), b[1]) for b in self.loss_batches]
+        return torch.stack(losses).mean()
+
+    def depends_on(self, **more: JsonValue) -> dict[str, JsonValue]:
+        return {"task": self.fingerprint, "seed": self.recipe.config.seed, **more}
+
+
+@dataclass
+class Point:
+    """A model on its way."""
+
+    name: str
+    key: str
+    build: Callable[[], nn.Module]
+    metric: float | None = None
+    epochs: tuple[EpochRow, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    masks: Callable[[], Masks] = dict
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """In eval mode; shared, so copy before changing it."""
+        return self.build()
+
+
+@dataclass
+class QuantizedPoint:
+    """The end of the way."""
+
+    key: str
+    build: Callable[[], Quantized]
+    trained: Trained
+
+    @cached_property
+    def quantized(self) -> Quantized:
+        return self.build()

@@ -1,0 +1,120 @@
+"""Commands on one file: inspect, measure, evaluate; here, with the agent, without a run."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from edgecompress.artifact import Artifact
+from edgecompress.errors import ArtifactError
+from edgecompress.inspect import describe, inspect_onnx
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.compare import compare
+from edgecompress.measure.compare import measure_file as measure_alone
+from edgecompress.measure.tensors import random_inputs, write_npz
+from edgecompress.progress import Progress
+from edgecompress.spec.device import Device
+from edgecompress.spec.load import load_deploy, load_target
+from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
+from edgecompress.transport import connect
+
+HERE = Device(id="this-machine", target="local", transport="local")
+
+
+def agent_on(device: Device, folder: Path) -> Agent:
+    """The agent on a device; `folder` is where transport `local` works."""
+    return Agent(connect(device, folder), device.python or sys.executable)
+
+
+def inspect_file(file: Path) -> Inspection:
+    """Every op that the runtime of this machine runs for a file.
+
+    Raises:
+        ArtifactError: the file is missing, damaged, or of no format that is known.
+        DeviceError: the runtime is not installed here.
+
+    """
+    artifact = _describe(file)
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        return inspect_artifact(artifact, agent_on(HERE, Path(folder)), Path(folder))
+
+
+def inspect_artifact(artifact: Artifact, agent: Agent, folder: Path) -> Inspection:
+    """What the runtime on the agent's machine makes of a file."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        optimised = Path(name) / "optimised.onnx"
+        runtime, machine = agent.optimise(artifact.path, artifact.format, optimised)
+        return inspect_onnx(artifact.path, optimised, runtime, machine)
+
+
+def measure_file(
+    file: Path,
+    against: Path | None,
+    target: str,
+    progress: Progress,
+    threads: int | None = None,
+) -> Measurement | Comparison:
+    """Latency and memory of a file on this machine; with `against`, of both in turns.
+
+    Raises:
+        ArtifactError, SpecError, DeviceError: as elsewhere.
+
+    """
+    wanted = load_target(target)
+    candidate = _describe(file)
+    baseline = None if against is None else _describe(against)
+    threads = threads or wanted.runtime.threads
+    protocol = wanted.measurement
+    total = protocol.turns * (1 if baseline is None else 2)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
+        progress.stage("measure"),
+    ):
+        agent = agent_on(HERE, Path(folder))
+        inputs = Path(folder) / "inputs.npz"
+        arrays = random_inputs(candidate, seed=0)
+        write_npz(inputs, {f"input_{i}": array for i, array in enumerate(arrays)})
+        done = 0
+
+        def on_turn(name: str, number: int, _: object) -> None:
+            nonlocal done
+            done += 1
+            progress.step(done, total, f"{name}, turn {number}")
+
+        if baseline is None:
+            return measure_alone(agent, candidate, inputs, protocol, threads, on_turn)
+        return compare(agent, HERE.id, baseline, candidate, inputs, protocol, threads, on_turn)
+
+
+def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
+    """The metric of a file on the task of a deploy.yaml, computed from its runtime's outputs.
+
+    Raises:
+        BadInput: the file, deploy.yaml, or the task.
+        DeviceError: the runtime is not installed here.
+
+    """
+    # These import torch, which inspect and measure do without.
+    from edgecompress.measure.evaluate import evaluate
+    from edgecompress.task.load import load_task
+
+    artifact = _describe(file)
+    task = load_task(load_deploy(config).task, config.parent)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
+        progress.stage("evaluate"),
+    ):
+        agent = agent_on(HERE, Path(folder))
+        return evaluate(
+            agent,
+            artifact,
+            task,
+            Path(folder),
+            1,
+            lambda done: progress.step(done, 0, f"{done} samples"),
+        )
+
+
+def _describe(file: Path) -> Artifact:
+    if file.suffix != ".onnx" and file.is_file():
+        raise ArtifactError(f"{file}: format '{file.suffix}' is unknown; known: .onnx")
+    return describe(file)

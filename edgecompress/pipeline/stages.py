@@ -1,0 +1,109 @@
+"""Stages that are done once: keyed by all they depend on, visible only when they are finished."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from edgecompress.progress import Progress
+from edgecompress.spec.base import digest
+from edgecompress.spec.report import ReportStage
+from edgecompress.store import StageRecord, Store
+
+_PACKAGE = Path(__file__).parent.parent
+_LIBRARIES = ("torch", "torchao", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stage's work gives: a JSON document, and files or bytes by label."""
+
+    result: dict[str, JsonValue]
+    blobs: dict[str, bytes | Path] = field(default_factory=dict)
+
+
+@dataclass
+class Stages:
+    """Runs stages for one run and remembers which."""
+
+    store: Store
+    run_id: str
+    progress: Progress
+    done: list[ReportStage] = field(default_factory=list)
+
+    def run(
+        self,
+        name: str,
+        depends_on: dict[str, JsonValue],
+        rooms: tuple[str, ...],
+        work: Callable[[Path], Output],
+    ) -> StageRecord:
+        """The stage's record: from the store, or of `work(work_dir)` done now.
+
+        Args:
+            name: of the stage.
+            depends_on: everything but code that its result follows from: its part of the recipe,
+                the task's fingerprint, the keys of its parents.
+            rooms: parts of edgecompress whose source it runs.
+            work: writes checkpoints into the folder it is given, and finds them there again when
+                it is called after a kill.
+
+        """
+        key = digest(
+            {
+                "stage": name,
+                "depends_on": depends_on,
+                "code": [source_digest(room) for room in rooms],
+                "libraries": libraries(),
+            }
+        )
+        start = time.monotonic()
+        with self.progress.stage(name), self.store.lock(key):
+            record = self.store.stage(key)
+            cached = record is not None
+            if record is None:
+                output = work(self.store.work_dir(key))
+                blobs = {label: self.store.put(content) for label, content in output.blobs.items()}
+                seconds = time.monotonic() - start
+                record = self.store.record_stage(key, name, seconds, output.result, blobs)
+            self.store.record_run_stage(self.run_id, key)
+        self.note(name, time.monotonic() - start, cached)
+        return record
+
+    @staticmethod
+    def libraries() -> dict[str, str]:
+        """Versions of the libraries that results come from."""
+        return libraries()
+
+    def note(self, name: str, seconds: float, cached: bool) -> None:
+        self.done.append(ReportStage(name=name, seconds=round(seconds, 3), cached=cached))
+
+
+@cache
+def source_digest(room: str) -> str:
+    """sha256 of the Python sources of one room of edgecompress, or of one module."""
+    path = _PACKAGE / room
+    files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+    hasher = hashlib.sha256()
+    for file in files:
+        hasher.update(file.relative_to(_PACKAGE).as_posix().encode())
+        hasher.update(file.read_bytes())
+    return hasher.hexdigest()
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """Versions of the libraries whose results are cached."""
+    return {name: _version(name) for name in _LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "absent"
