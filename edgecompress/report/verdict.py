@@ -48,6 +48,8 @@ def judge(
         *_offline(budgets, baseline, candidate),
         *_on_device(budgets, baseline, candidate, comparison),
     ]
+    # What decides comes first.
+    checks.sort(key=lambda check: ("fail", "unmeasured", "pass").index(check.status))
     statuses = {check.status for check in checks}
     reasons = tuple(f"{check.status}: {check.text}" for check in checks)
     if "fail" in statuses:

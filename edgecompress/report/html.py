@@ -1,0 +1,134 @@
+"""report.html: one self-contained file, readable in any browser, with no script and no request."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from edgecompress.report.charts import draw_charts
+from edgecompress.report.figures import count, factor, milliseconds, percent, plain
+from edgecompress.report.rows import NOTHING, Trend, figure_rows
+from edgecompress.spec.measurement import Comparison, Turn
+from edgecompress.spec.report import Report, VerdictResult
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A headline figure."""
+
+    value: str
+    label: str
+    trend: Trend
+
+
+def render_html(report: Report) -> str:
+    """The whole page as text. The same report gives the same bytes."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        {"count": count, "ms": milliseconds, "percent": percent, "plain": plain}
+    )
+    charts = {chart.id: chart for chart in draw_charts(report)}
+    return environment.get_template("template.html").render(
+        report=report,
+        summary=_summary(report.verdict),
+        reasons=[reason.partition(": ")[::2] for reason in report.verdict.reasons],
+        tiles=_tiles(report),
+        rows=figure_rows(report),
+        charts=charts,
+        conditions=_conditions(report.comparison) if report.comparison else [],
+        notes=_notes(report),
+        nothing=NOTHING,
+    )
+
+
+def _summary(verdict: VerdictResult) -> str:
+    total = len(verdict.reasons)
+    for status, what in (("fail", "failed"), ("unmeasured", "could not be measured")):
+        number = sum(reason.startswith(f"{status}: ") for reason in verdict.reasons)
+        if number:
+            return f"{number} of {total} checks {what}."
+    return f"All {total} checks passed."
+
+
+def _tiles(report: Report) -> list[Tile]:
+    """Speed where it was measured, the metric, the size, and the int8 share."""
+    rows = {row.label: row for row in figure_rows(report)}
+    metric = rows[report.candidate.metric.name]
+    size = rows["file size"]
+    tiles = [
+        # Not marked where it is worse: whether that matters is the verdict's to say.
+        Tile(metric.candidate, f"{metric.label} ({metric.change})", "same"),
+        Tile(size.candidate, f"file size ({size.change})", size.trend),
+        Tile(percent(report.candidate.int8_op_fraction), "of the MACs in int8", "same"),
+    ]
+    if report.speedup is not None:
+        trend: Trend = "better" if report.speedup > 1 else "worse"
+        tiles.insert(0, Tile(factor(report.speedup), "as fast as the baseline", trend))
+    return tiles
+
+
+def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
+    """How the latencies were taken: label and value, as recorded by the device itself."""
+    probe = comparison.probe
+    turns = [*comparison.baseline.turns, *comparison.candidate.turns]
+    states = [state for turn in turns for state in (turn.before, turn.after)]
+    memory = NOTHING if probe.memory_bytes is None else f"{probe.memory_bytes / 2**30:.1f} GiB"
+    emulated = " (emulated: its speed says nothing about the board)" * comparison.emulated
+    return [
+        ("device", comparison.device + emulated),
+        ("CPU", f"{probe.cpu_model or NOTHING}, {probe.cores} cores, {probe.machine}"),
+        ("CPU features", ", ".join(probe.cpu_features) or NOTHING),
+        ("memory", memory),
+        ("system", f"{probe.system}, Python {probe.python}"),
+        ("governor", _each(state.governor for state in states)),
+        ("clock", _range((state.clock_mhz for state in states), "MHz")),
+        ("temperature", _range((state.temperature_c for state in states), "°C")),
+        ("throttled", _each(state.throttled for state in states)),
+        ("load, 1 minute", _range((state.load_1m for state in states), "")),
+        ("threads", _each(str(turn.threads) for turn in turns)),
+        ("turns", f"{len(comparison.baseline.turns)} each, in alternation"),
+        ("samples", f"{_samples(turns):,} in all, after {_warmups(turns):,} for warm-up"),
+        (
+            "speedup",
+            f"{factor(comparison.speedup)}, 95 % interval {factor(comparison.speedup_low)}"
+            f" to {factor(comparison.speedup_high)}",
+        ),
+        ("versions", ", ".join(f"{name} {v}" for name, v in sorted(probe.versions.items()))),
+    ]
+
+
+def _samples(turns: list[Turn]) -> int:
+    return sum(len(turn.latency_ms) for turn in turns)
+
+
+def _warmups(turns: list[Turn]) -> int:
+    return sum(len(turn.warmup_ms) for turn in turns)
+
+
+def _each(values: Iterable[str | None]) -> str:
+    """Every different value once, in the order of time."""
+    return ", ".join(dict.fromkeys(value for value in values if value is not None)) or NOTHING
+
+
+def _range(values: Iterable[float | None], unit: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return NOTHING
+    low, high = f"{min(known):g}", f"{max(known):g}"
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def _notes(report: Report) -> list[str]:
+    notes = list(report.notes)
+    if report.comparison is not None:
+        for name in ("baseline", "candidate"):
+            measurement = getattr(report.comparison, name)
+            notes += [f"{name}: {note}" for note in measurement.notes]
+    return notes

@@ -1,0 +1,14 @@
+#!/bin/sh
+# Programs that some tests run and pip cannot install; a test whose program is missing is skipped
+# by name. Debian and Ubuntu, as root.
+set -eu
+
+if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium" >&2
+    exit 2
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+
+# tests/report: report.html is opened in a real browser
+apt-get install -q -y --no-install-recommends chromium

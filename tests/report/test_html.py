@@ -1,0 +1,178 @@
+"""report.html as a document: complete, escaped, self-contained, and the same every time."""
+
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+from synthetic import make_report
+
+from edgecompress.report.html import render_html
+from edgecompress.report.verdict import judge
+from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.report import EpochRow, Report, StagePoint, from_json, to_json
+
+HOSTILE = "<script>alert(1)</script>\" onload='x' $x^2$ \x00 {{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask about."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, name: str) -> list[str]:
+        return [attrs[name] or "" for _, attrs in self.tags if name in attrs]
+
+
+def judged(report: Report, **budgets: float) -> Report:
+    limits = Budgets(**{"max_metric_drop": 0.01, **budgets})
+    verdict = judge(limits, report.baseline, report.candidate, report.comparison)
+    return report.model_copy(update={"verdict": verdict})
+
+
+def text_of(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def test_it_says_the_verdict_its_reasons_and_the_figures() -> None:
+    html = render_html(judged(make_report(), min_speedup=2.0))
+    text = text_of(html)
+    for words in (
+        "ship All 5 checks passed. 2.68x as fast as the baseline",
+        "latency p50 1.42 ms 0.532 ms 2.68x less",
+        "Synthetic Core A0, 4 cores, aarch64",
+        "governor performance",
+        "temperature 48.5 to 51 °C",
+        "4 each, in alternation",
+        "1,600 in all, after 40 for warm-up",
+        "onnxruntime has no int8 Softmax worth its conversions",
+        "kept in float by name",
+        "prune 3.4 this run",
+        "baseline 12.3 cache",
+        "ef" * 32,
+        "synthetic: no figure in here was measured",
+        "100.0 % of the top-1 answers agree",
+    ):
+        assert words in text
+
+
+def test_a_refusal_names_what_failed_first() -> None:
+    html = render_html(judged(make_report(), min_speedup=3.0, latency_ms_p90=0.1))
+    text = text_of(html)
+    assert "refuse 2 of 6 checks failed." in text
+    assert text.index("at least 3.00x asked") < text.index("0.0028 worse")
+
+
+def test_without_a_device_the_tradeoff_is_against_macs() -> None:
+    html = render_html(judged(make_report(measured=False)))
+    text = text_of(html)
+    assert "unmeasured 1 of 3 checks could not be measured." in text
+    assert "Accuracy against MACs, stage by stage" in text
+    assert "MACs, million" in text
+    assert 'id="chart-latency"' not in html
+    assert "Conditions of the measurement" not in text
+
+
+def test_emulation_is_said() -> None:
+    assert "emulated: its speed says nothing about the board" in text_of(
+        render_html(make_report(emulated=True))
+    )
+
+
+def test_names_cannot_break_out() -> None:
+    html = render_html(make_report(name=HOSTILE))
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    page = Page(html)
+    assert [tag for tag, _ in page.tags if tag == "script"] == []
+    assert page.values("onload") == []
+    assert "{{ 7*7 }}" in html  # a name is not a template
+
+
+def test_it_asks_nothing_of_the_network() -> None:
+    html = render_html(make_report())
+    page = Page(html)
+    assert page.values("src") == []
+    assert all(value.startswith("#") for value in page.values("href"))
+    assert set(re.findall(r"url\((.)", html)) <= {"#"}
+    assert "@import" not in html
+    policy = next(
+        value for value in page.values("content") if value.startswith("default-src 'none'")
+    )
+    assert "script-src" not in policy
+
+
+def test_ids_are_unique_and_charts_have_titles() -> None:
+    page = Page(render_html(make_report()))
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    charts = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("role") == "img"]
+    assert [chart["id"] for chart in charts] == [
+        "chart-tradeoff",
+        "chart-latency",
+        "chart-layers",
+        "chart-training",
+    ]
+    for chart in charts:
+        assert chart["aria-labelledby"] in ids
+    for reference in page.values("href"):
+        assert reference[1:] in ids
+
+
+def test_chart_text_is_text_in_the_colours_of_the_page() -> None:
+    html = render_html(make_report())
+    assert ">stage1.0.conv1</text>" in html
+    assert "#0000" not in html  # a placeholder that no variable replaced
+    for variable in set(re.findall(r"var\((--[a-z0-9]+)\)", html)) - {"--tone"}:
+        assert html.count(f"{variable}: #") == 2, f"{variable} needs a light and a dark colour"
+
+
+def test_the_same_report_gives_the_same_bytes() -> None:
+    assert render_html(make_report()) == render_html(make_report())
+
+
+def test_a_long_name_is_cut_in_the_chart_and_whole_in_the_list() -> None:
+    name = "a_rather_long_module_name_for_a_chart"
+    html = render_html(make_report(name=name))
+    assert ">a_rather_lo…t.stem.conv</text>" in html
+    assert f"{name}.stem.conv" in html
+
+
+def test_figures_that_are_not_finite_do_not_stop_the_report() -> None:
+    report = make_report()
+    bad = StagePoint(name="bad", metric=math.nan, latency_ms_p50=math.inf, macs=1, params=1)
+    epoch = EpochRow(stage="fine-tune", epoch=0, loss=math.nan, metric=0.1, learning_rate=0.1)
+    broken = report.model_copy(
+        update={"points": (*report.points, bad), "epochs": (epoch, *report.epochs)}
+    )
+    html = render_html(broken)
+    assert 'id="chart-tradeoff"' in html
+    assert "inf ms" in text_of(html)
+
+
+def test_a_very_slow_sample_makes_the_axis_logarithmic() -> None:
+    report = make_report()
+    assert report.comparison is not None
+    turn = report.comparison.baseline.turns[0]
+    slow = turn.model_copy(update={"latency_ms": (*turn.latency_ms, 60.0)})
+    baseline = report.comparison.baseline.model_copy(update={"turns": (slow,)})
+    comparison = report.comparison.model_copy(update={"baseline": baseline})
+    assert "latency, ms (logarithmic)" in render_html(
+        report.model_copy(update={"comparison": comparison})
+    )
+    assert "(logarithmic)" not in render_html(report)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_json_gives_the_report_back(measured: bool) -> None:
+    report = make_report(measured=measured)
+    text = to_json(report)
+    assert from_json(text, "report.json") == report
+    assert to_json(from_json(text, "report.json")) == text
+    assert text.index('"verdict"') < text.index('"baseline"') < text.index('"artifacts"')
