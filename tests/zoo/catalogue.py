@@ -25,6 +25,8 @@ ZOO: dict[str, Callable[[], Sample]] = {
         constructs.two_inputs,
         constructs.transformer,
         constructs.recurrent,
+        constructs.lstm,
+        constructs.text,
         constructs.shared_module,
         constructs.tied_weights,
         constructs.functional_weight,

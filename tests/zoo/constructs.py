@@ -174,6 +174,32 @@ class ChannelSoftmax(nn.Module):
         return self.head(self.mixed(self.plain(x).relu()).softmax(1).mean((2, 3)))
 
 
+class Lstm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc_in = nn.Linear(6, 16)
+        self.lstm = nn.LSTM(16, 16, batch_first=True)
+        self.fc1 = nn.Linear(16, 32)
+        self.fc2 = nn.Linear(32, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden, _ = self.lstm(self.fc_in(x).relu())
+        return self.fc2(self.fc1(hidden[:, -1]).relu())
+
+
+class Text(nn.Module):
+    """Token ids through an embedding and torch's own encoder layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(20, 16)
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+        self.head = nn.Linear(16, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.head(self.encoder(self.embed(ids)).mean(1))
+
+
 def densenet() -> Sample:
     return Dense(), (torch.randn(1, 3, 8, 8),)
 
@@ -219,6 +245,14 @@ def transformer() -> Sample:
 
 def recurrent() -> Sample:
     return Recurrent(), (torch.randn(1, 7, 6),)
+
+
+def lstm() -> Sample:
+    return Lstm(), (torch.randn(1, 7, 6),)
+
+
+def text() -> Sample:
+    return Text(), (torch.randint(0, 20, (1, 9)),)
 
 
 def shared_module() -> Sample:
