@@ -1,0 +1,131 @@
+"""CIFAR-10: prune, distil, quantise, and measure two published networks against their fp32.
+
+    python benchmarks/cifar10.py --data DIR --weights FILE --arch resnet20
+
+DIR holds `cifar10_train_{0..4}.npz` and `cifar10_test_dev.npz` (x [N, 32, 32, 3] uint8, y uint8).
+CIFAR-10 is at https://www.cs.toronto.edu/~kriz/cifar.html; the weights of ResNet-20 are those of
+github.com/akamaster/pytorch_resnet_cifar10, those of ResNet-8 of MLPerf Tiny. Interrupted runs
+resume: results are kept under --out.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+import edgecompress
+from edgecompress.errors import EdgecompressError
+from edgecompress.progress import progress_on_stderr
+from edgecompress.spec.report import Report
+
+RECIPES: dict[str, dict[str, object]] = {
+    "resnet20": {
+        "prune": {
+            "method": "structured",
+            "importance": "taylor",
+            "allocation": "sensitivity",
+            "macs_reduction": 2.0,
+            "steps": 1,
+        },
+        "finetune": {
+            "epochs": 12,
+            "optimizer": "sgd",
+            "learning_rate": 0.03,
+            "weight_decay": 5e-4,
+            "warmup_epochs": 0.25,
+        },
+        "quantize": {
+            "mode": "qat",
+            "ranges": "minmax",
+            "calibration_batches": 8,
+            "train": {
+                "epochs": 2,
+                "optimizer": "sgd",
+                "learning_rate": 0.002,
+                "weight_decay": 5e-4,
+            },
+        },
+        "budgets": {"max_metric_drop": 0.0102, "min_int8_op_fraction": 1.0},
+    },
+    "resnet8": {
+        "quantize": {"mode": "ptq", "ranges": "mse", "calibration_batches": 8},
+        "budgets": {"max_metric_drop": 0.0026, "min_int8_op_fraction": 1.0},
+    },
+}
+TASK = Path(__file__).with_name("cifar10_task.py").resolve()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--arch", choices=sorted(RECIPES), required=True)
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
+    parser.add_argument("--target", default="local")
+    parser.add_argument(
+        "--ptq", action="store_true", help="calibrate only, where the recipe would train"
+    )
+    arguments = parser.parse_args()
+    folder = arguments.out / arguments.arch
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / ("ptq.yaml" if arguments.ptq else "deploy.yaml")
+    config.write_text(yaml.safe_dump(recipe(arguments)))
+    try:
+        report = edgecompress.deploy(config, arguments.target, progress=progress_on_stderr())
+    except EdgecompressError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    show(report)
+    return 0
+
+
+def recipe(arguments: argparse.Namespace) -> dict[str, object]:
+    files = sorted(arguments.data.glob("cifar10_*.npz"))
+    options = {
+        "data": str(arguments.data.resolve()),
+        "weights": str(arguments.weights.resolve()),
+        "arch": arguments.arch,
+    }
+    document = {
+        "task": {
+            "path": f"{TASK}:Cifar10",
+            "options": options,
+            "files": [str(file.resolve()) for file in files],
+        },
+        "seed": 0,
+        **RECIPES[arguments.arch],
+    }
+    quantize = document["quantize"]
+    if arguments.ptq and isinstance(quantize, dict):
+        without = {key: value for key, value in quantize.items() if key != "train"}
+        document["quantize"] = {**without, "mode": "ptq"}
+    return document
+
+
+def show(report: Report) -> None:
+    """The figures that docs/benchmarks.md quotes."""
+    baseline, candidate = report.baseline, report.candidate
+    rows = {
+        "accuracy, fp32 file": f"{baseline.metric.value:.2%}",
+        "accuracy, int8 file": f"{candidate.metric.value:.2%}",
+        "MACs": f"{baseline.macs:,} -> {candidate.macs:,}"
+        f" ({baseline.macs / candidate.macs:.2f}x fewer)",
+        "MACs in int8 kernels": f"{candidate.int8_op_fraction:.1%}",
+        "verdict": report.verdict.decision,
+    }
+    if report.comparison is not None and report.speedup is not None:
+        low, high = report.comparison.speedup_low, report.comparison.speedup_high
+        rows["p50, ms"] = f"{baseline.latency_ms_p50:.3f} -> {candidate.latency_ms_p50:.3f}"
+        rows["speedup"] = f"{report.speedup:.2f}x (95 %: {low:.2f} to {high:.2f})"
+        rows["CPU"] = str(report.comparison.probe.cpu_model)
+    for point in report.points:
+        rows[f"on the way: {point.name}"] = f"{point.metric:.2%}, {point.macs:,} MACs"
+    for name, value in rows.items():
+        print(f"{name:28} {value}")
+    for reason in report.verdict.reasons:
+        print(f"  {reason}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
