@@ -160,7 +160,7 @@ def scan(
     for i, group in enumerate(space.groups):
         progress("sensitivity", i, len(space.groups))
         levels = space.levels(i)
-        order = ranking[i].argsort().tolist()
+        order = ranking[i].argsort(stable=True).tolist()
         measured = {levels[0]: 0.0}
         for point in range(1, SCAN_POINTS + 1):
             level = levels[round(point * (len(levels) - 1) / SCAN_POINTS)]

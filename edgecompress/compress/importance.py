@@ -110,7 +110,7 @@ def _taylor(model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss) -> lis
 def _measured(
     model: nn.Module, group: ChannelGroup, magnitude: Tensor, loss: Loss, block: int
 ) -> Tensor:
-    order = magnitude.argsort().tolist()
+    order = magnitude.argsort(stable=True).tolist()
     result = torch.zeros(len(order))
     with evaluating(model), torch.no_grad():
         for start in range(0, len(order), block):

@@ -164,10 +164,11 @@ def _structured(
     groups = _some(found)
     current, steps = duplicate(model), []
     space = allocate.Space.of(current, groups, round_to, before)
-    goal = _allocation(current, spec, space, found, context)
+    ranking = _rank(current, spec, space, groups, context)
+    goal = _allocation(current, spec, space, ranking, found, context)
     for step in range(1, spec.steps + 1):
         context.progress("prune", step - 1, spec.steps)
-        cuts = _choose(current, spec, space, goal, step, groups, context)
+        cuts = _choose(space, goal, step / spec.steps, groups, ranking)
         if cuts:
             smaller = cut(current, cuts)
             checker.confirm(current, smaller, cuts)
@@ -175,6 +176,7 @@ def _structured(
             steps.append(step_of(cuts))
         if step < spec.steps:
             context.finetune(current, step)
+            ranking = _rank(current, spec, space, groups, context)
     checker.alive(current)
     after = count(current, example)
     _check_smaller(spec, before, after)
@@ -187,13 +189,13 @@ def _allocation(
     model: nn.Module,
     spec: StructuredPruneSpec,
     space: allocate.Space,
+    ranking: Sequence[Tensor],
     found: Prunable,
     context: PruneContext,
 ) -> allocate.Kept:
     """Units that each group keeps in the end."""
     ratio = spec.pruning_ratio
     if spec.allocation == "sensitivity":
-        ranking = _rank(model, spec, space, space.groups, context)
         with evaluating(model):
             sensitivity = allocate.scan(model, space, ranking, context.score, context.progress)
         single = ratio if isinstance(ratio, float) else None
@@ -229,22 +231,19 @@ def _rank(
 
 
 def _choose(
-    model: nn.Module,
-    spec: StructuredPruneSpec,
     space: allocate.Space,
     goal: allocate.Kept,
-    step: int,
+    share: float,
     groups: Sequence[ChannelGroup],
-    context: PruneContext,
+    ranking: Sequence[Tensor],
 ) -> Cuts:
-    """What this step removes from `groups` (those of `model`, which is already smaller than in
-    `space`): its share of the way to `goal`, the least important units first.
+    """What to remove from `groups` (those of a model already smaller than `space`) to be `share`
+    of the way to `goal`; the units with the lowest rank go first.
     """
     removed = []
-    ranking = _rank(model, spec, space, groups, context)
     for i, (group, score) in enumerate(zip(groups, ranking, strict=True)):
         whole = len(space.groups[i].units)
-        least = whole - (whole - goal[i]) * step / spec.steps
+        least = whole - (whole - goal[i]) * share
         keep = min(level for level in space.levels(i) if level >= least - 1e-9)
         order = score.argsort(stable=True).tolist()
         removed += [group.units[u] for u in order[: max(len(order) - keep, 0)]]
