@@ -12,7 +12,7 @@ __all__ = ["deploy", "evaluate_file", "inspect_file", "measure_file"]
 def deploy(
     config: Path, target: str, *, progress: Progress, inventory: Path | None = None
 ) -> Report:
-    """Prune, fine-tune, quantise, export, inspect, evaluate, measure, judge; see `deploy.py`.
+    """Prune, fine-tune, quantise, export, inspect, evaluate, measure, judge; see `whole.py`.
 
     Args:
         config: deploy.yaml; results go to `runs/` beside it.
@@ -26,6 +26,6 @@ def deploy(
 
     """
     # Imports torch; the functions on single files do without.
-    from edgecompress.pipeline import deploy as room
+    from edgecompress.pipeline import whole
 
-    return room.deploy(config, target, progress, inventory)
+    return whole.deploy(config, target, progress, inventory)
