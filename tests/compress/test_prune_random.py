@@ -75,7 +75,7 @@ class RandomNet(nn.Module):
 blocks = st.tuples(st.sampled_from(BLOCKS), st.integers(2, 12))
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     plan=st.lists(blocks, min_size=1, max_size=5),
     flat=st.booleans(),
