@@ -17,7 +17,7 @@ class Progress(Protocol):
         """Everything inside the `with` belongs to this stage; stages may nest."""
 
     def step(self, done: int, total: int, text: str) -> None:
-        """`done` of `total` in the current stage; `text` such as 'epoch 3, loss 0.21'."""
+        """`done` of `total` (0: not known) in the current stage; `text`: 'epoch 3, loss 0.21'."""
 
     def note(self, text: str) -> None:
         """One line that stays on the screen."""
@@ -61,9 +61,9 @@ class PlainProgress:
     def step(self, done: int, total: int, text: str) -> None:
         # A log with a line per batch would be unreadable; the last step is always told.
         now = time.monotonic()
-        if done >= total or now - self._last_step >= self._every_s:
+        if done == total or now - self._last_step >= self._every_s:
             self._last_step = now
-            self._line(f"{done}/{total} {text}")
+            self._line(f"{done}/{total} {text}" if total else text)
 
     def note(self, text: str) -> None:
         self._line(text)

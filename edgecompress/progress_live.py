@@ -47,8 +47,13 @@ class LiveProgress:
 
     def step(self, done: int, total: int, text: str) -> None:
         if self._open:
-            count = f"{done}/{total}"
-            self._bars.update(self._open[-1], completed=done, total=total, count=count, text=text)
+            self._bars.update(
+                self._open[-1],
+                completed=done,
+                total=total or None,
+                count=f"{done}/{total}" if total else "",
+                text=text,
+            )
 
     def note(self, text: str) -> None:
         self._print(Text(f"     {text}", style="dim"))

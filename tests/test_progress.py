@@ -29,6 +29,7 @@ def test_plain_lines() -> None:
         progress.step(1, 2, "epoch 1, loss 0.5")
         with progress.stage("evaluate"):
             progress.note("fp32")
+            progress.step(64, 0, "64 samples")
         progress.step(2, 2, "epoch 2, loss 0.4")
     lines = stream.getvalue().splitlines()
     assert [line for line in lines if " finished in " not in line] == [
@@ -36,6 +37,7 @@ def test_plain_lines() -> None:
         "[train] 1/2 epoch 1, loss 0.5",
         "[evaluate] started",
         "[evaluate] fp32",
+        "[evaluate] 64 samples",
         "[train] 2/2 epoch 2, loss 0.4",
     ]
     assert [line.partition(" finished in ")[0] for line in lines if "finished" in line] == [

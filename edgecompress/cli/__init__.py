@@ -1,6 +1,8 @@
 """The command line: parses and calls, nothing else."""
 
+import logging
 import sys
+import warnings
 
 from edgecompress.cli.app import app
 from edgecompress.cli.failure import INTERRUPTED, debugging, failure_of, tell
@@ -14,6 +16,8 @@ def main() -> None:
 
 def _run(arguments: list[str]) -> int:
     as_json = "--json" in arguments
+    if not debugging():
+        _quieten_libraries()
     try:
         code = app(args=arguments or ["--help"], prog_name="edgecompress", standalone_mode=False)
         # Typer turns Ctrl-C into this code before it gets here.
@@ -26,3 +30,11 @@ def _run(arguments: list[str]) -> int:
         return code or 0
     tell(failure, as_json)
     return failure.exit_code
+
+
+def _quieten_libraries() -> None:
+    """torch and its exporters warn of their own deprecations, on which a user cannot act; what
+    edgecompress has to say goes through Progress.
+    """
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)

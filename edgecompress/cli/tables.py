@@ -87,14 +87,14 @@ def runs(rows: Sequence[RunRow], console: Console) -> None:
         (
             row.id,
             row.target,
-            row.started,
+            row.started[:16].replace("T", " "),
             row.decision or "unfinished",
             "" if row.candidate is None else f"{row.metric} {row.candidate:.4f}",
             "" if row.speedup is None else f"{row.speedup:.2f}x",
         )
         for row in rows
     ]
-    _table(console, ("run", "target", "started", "verdict", "metric", "speedup"), cells)
+    _table(console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells)
 
 
 def pruned(result: PruneResult, console: Console) -> None:
@@ -139,8 +139,9 @@ def health(found: Health, console: Console) -> None:
 
 def _table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(name, overflow="fold")
+    for index, name in enumerate(header):
+        # What a row is called must stay in one piece, to be found and copied.
+        table.add_column(name, overflow="fold", no_wrap=index == 0)
     for row in rows:
         # Text, because names such as conv[0] would be read as markup.
         table.add_row(*(Text(cell) for cell in row))

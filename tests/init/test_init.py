@@ -24,7 +24,7 @@ inputs, target = next(iter(task.train_data()))
 assert torch.isfinite(task.loss(model(inputs), target))
 evaluation = list(task.eval_data())
 assert sum(len(labels) for _, labels in evaluation) > 300
-assert all(images.shape[1:] == (1, 32, 32) for images, _ in evaluation)
+assert all(images.shape[1:] == (1, 16, 16) for images, _ in evaluation)
 again = list(task.eval_data())
 assert all(torch.equal(a[0], b[0]) for a, b in zip(evaluation, again, strict=True))
 """

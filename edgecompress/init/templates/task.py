@@ -15,7 +15,9 @@ class MyTask(ClassificationTask):
     classes = 10
 
     def __init__(self) -> None:
-        images, labels = load_data()  # YOURS: [N, 1, 32, 32] float32 and [N] int64
+        images, labels = load_data()  # YOURS: [N, 1, 16, 16] float32 and [N] int64
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        images, labels = images[order], labels[order]
         cut = len(images) * 4 // 5
         self.train_set = images[:cut], labels[:cut]
         self.eval_set = images[cut:], labels[cut:]
@@ -33,7 +35,7 @@ class MyTask(ClassificationTask):
         )
 
     def example_inputs(self) -> tuple[Tensor, ...]:
-        return (torch.zeros(1, 1, 32, 32),)
+        return (torch.zeros(1, 1, 16, 16),)
 
     def train_data(self) -> Iterable[tuple[Tensor, Tensor]]:
         images, labels = self.train_set
@@ -62,4 +64,4 @@ def load_data() -> tuple[Tensor, Tensor]:
         digits = load_digits()
         images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16
         labels = torch.tensor(digits.target)
-    return functional.interpolate(images, size=(32, 32), mode="bilinear"), labels
+    return functional.interpolate(images, size=(16, 16), mode="bilinear"), labels
