@@ -33,8 +33,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _quieten_libraries() -> None:
-    """torch and its exporters warn of their own deprecations, on which a user cannot act; what
-    edgecompress has to say goes through Progress.
+    """Warnings of torch and its exporters are about their own deprecations, on which a user
+    cannot act; what edgecompress has to say goes through Progress.
     """
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)

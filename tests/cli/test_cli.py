@@ -76,6 +76,18 @@ def test_importing_edgecompress_imports_no_torch(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
 
 
+def test_deploy_from_python_raises_what_the_command_prints(tmp_path: Path) -> None:
+    script = (
+        "import edgecompress\n"
+        "from edgecompress.errors import SpecError\n"
+        "try: edgecompress.deploy('deploy.yaml', 'local')\n"
+        "except SpecError as error: print(error)\n"
+    )
+    command = [sys.executable, "-c", script]
+    printed = subprocess.check_output(command, cwd=tmp_path, text=True)
+    assert printed == "deploy.yaml: no such file; write one with: edgecompress init\n"
+
+
 def test_help_names_every_command_and_exit_code(tmp_path: Path) -> None:
     done = run("--help", folder=tmp_path)
     for command in COMMANDS:
