@@ -46,7 +46,9 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(" ".join(message.split()), "UsageError", EXIT_BAD_INPUT)
     if isinstance(error, OSError) and error.errno in _STORAGE:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-        return Failure(f"{what}; free the space or choose another folder", "Storage", 2)
+        return Failure(
+            f"{what}; free the space or choose another folder", "StorageError", EXIT_BAD_INPUT
+        )
     if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name):
         message = f"package '{error.name}' is missing; edgecompress doctor says how to add it"
         return Failure(message, "RuntimeMissing", EXIT_DEVICE)
