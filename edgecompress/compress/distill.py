@@ -27,10 +27,8 @@ class Teacher:
         self.task = task
         _check_names(model, spec.feature_layers)
 
-    def loss(
-        self, student: nn.Module, inputs: tuple[Tensor, ...], target: Any
-    ) -> tuple[Tensor, Any]:
-        """(1 - w) * task loss + w * distillation loss (+ features), and the student's outputs."""
+    def loss(self, student: nn.Module, inputs: tuple[Tensor, ...], target: Any) -> Tensor:
+        """(1 - w) * task loss + w * distillation loss (+ features), scalar."""
         layers = self.spec.feature_layers if self.spec.feature_weight else ()
         if layers and not set(layers) <= {name for name, _ in student.named_modules()}:
             layers = ()
@@ -38,13 +36,13 @@ class Teacher:
             expected = self.model(*inputs)
         with attention_maps(student, layers) as ours:
             outputs = student(*inputs)
-        total = (1 - self.spec.weight) * self.task.loss(outputs, target)
+        total: Tensor = (1 - self.spec.weight) * self.task.loss(outputs, target)
         total = total + self.spec.weight * self.task.distillation_loss(
             outputs, expected, self.spec.temperature
         )
         for name in layers:
             total = total + self.spec.feature_weight * functional.mse_loss(ours[name], theirs[name])
-        return total, outputs
+        return total
 
 
 @contextmanager

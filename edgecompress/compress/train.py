@@ -6,13 +6,12 @@ started again ends with the same weights as one that was not.
 """
 
 import math
-import random
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +23,8 @@ from edgecompress.progress import Progress
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.report import EpochRow
 from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of
+from edgecompress.task.guard import user_code
+from edgecompress.task.seed import seed_everything
 
 _MOMENTUM = 0.9
 
@@ -65,11 +66,16 @@ def train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
 
     Raises:
         ModelError: the loss is no longer finite.
-        TaskError: there is no training data, or the task's own code fails.
+        TaskError: the model cannot take the training data, or label smoothing is not for this
+            task; and, from a guarded task (see task.guard), whatever its own code does wrong.
 
     """
+    with _label_smoothing(training.task, training.spec):
+        return _train(model, training)
+
+
+def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
     spec, task = training.spec, training.task
-    _set_label_smoothing(task, spec)
     _use_channels_last(model, training)
     optimizer = _optimizer(model, spec)
     path = training.work_dir / f"{training.name}.pt"
@@ -85,7 +91,7 @@ def train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
         )
         state.rows.append(row)
         state.epoch = epoch + 1
-        oriented = score if higher_is_better(task) else -score
+        oriented = score if task.metric().higher_is_better else -score
         if epoch >= training.best_from and oriented > state.best:
             state.best, state.best_epoch = oriented, epoch
             save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
@@ -95,7 +101,7 @@ def train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
         )
     best = load_checkpoint(path.with_suffix(".best.pt"))
     model.load_state_dict(best["model"])
-    model.to(memory_format=torch.contiguous_format)
+    _lay_out(model, torch.contiguous_format)
     set_training(model, False)
     return tuple(state.rows)
 
@@ -110,13 +116,18 @@ def _use_channels_last(model: nn.Module, training: Training) -> None:
     set_training(model, False)
     models = [model] if training.teacher is None else [model, training.teacher.model]
     for each in models:
-        each.to(memory_format=torch.channels_last)
+        _lay_out(each, torch.channels_last)
     try:
         for each in models:
             each(*inputs)
     except RuntimeError:
         for each in models:
-            each.to(memory_format=torch.contiguous_format)
+            _lay_out(each, torch.contiguous_format)
+
+
+def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
+    # torch's stubs lack this overload of Module.to, which its documentation has.
+    model.to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
 def _one_epoch(
@@ -140,7 +151,8 @@ def _one_epoch(
                 " lower learning_rate, set gradient_clip, or check the data for NaN"
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with user_code(f"{training.name}: the gradient of {type(training.task).__name__}.loss()"):
+            loss.backward()  # type: ignore[no-untyped-call]
         if spec.gradient_clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), spec.gradient_clip)
         optimizer.step()
@@ -149,44 +161,40 @@ def _one_epoch(
         training.progress.step(
             state.epoch, spec.epochs, f"epoch {state.epoch + 1}, batch {index}/{batches or '?'}"
         )
-    if index == 0:
-        raise TaskError(f"{type(training.task).__name__}.train_data(): gives no batches")
     state.batches = index
     return rate, total / index
 
 
 def _loss(model: nn.Module, batch: Batch, training: Training) -> Tensor:
-    if training.teacher is not None:
-        loss, _ = training.teacher.loss(model, inputs_of(batch), batch[1])
-    else:
-        loss = training.task.loss(model(*inputs_of(batch)), batch[1])
+    task = training.task
+    with user_code(f"{training.name}: the model on a batch of {type(task).__name__}.train_data()"):
+        if training.teacher is None:
+            loss = task.loss(model(*inputs_of(batch)), batch[1])
+        else:
+            loss = training.teacher.loss(model, inputs_of(batch), batch[1])
     return loss if training.penalty is None else loss + training.penalty()
 
 
 def validate(model: nn.Module, task: Task, run: Callable[..., Any] | None = None) -> float:
     """The task's metric of `model` in eval mode on its validation data; `run` calls it where that
     takes more than calling.
+
+    Raises:
+        TaskError: the model cannot take the data, or the metric gives no finite number.
+
     """
     set_training(model, False)
-    metric, seen = task.metric(), False
+    metric, name = task.metric(), type(task).__name__
     with torch.no_grad():
         for batch in task.validation_data():
-            task.update(metric, (run or model)(*inputs_of(batch)), batch[1])
-            seen = True
-    if not seen:
-        raise TaskError(f"{type(task).__name__}.validation_data(): gives no batches")
-    return float(metric.compute())
-
-
-def higher_is_better(task: Task) -> bool:
-    """Raises TaskError where the metric does not say."""
-    value = task.metric().higher_is_better
-    if value is None:
-        raise TaskError(
-            f"{type(task).__name__}.metric(): {type(task.metric()).__name__} does not say which"
-            " way is better; set its attribute higher_is_better"
-        )
-    return bool(value)
+            with user_code(f"the model on a batch of {name}.validation_data()"):
+                outputs = (run or model)(*inputs_of(batch))
+            task.update(metric, outputs, batch[1])
+    with user_code(f"{name}.metric(): {type(metric).__name__}.compute()"):
+        value = float(metric.compute())
+    if not math.isfinite(value):
+        raise TaskError(f"{name}.metric(): {type(metric).__name__} is {value}, not a number")
+    return value
 
 
 def learning_rate(spec: TrainSpec, progress: float) -> float:
@@ -197,14 +205,6 @@ def learning_rate(spec: TrainSpec, progress: float) -> float:
         return spec.learning_rate * (progress + 0.01) / (spec.warmup_epochs + 0.01)
     share = (progress - spec.warmup_epochs) / max(spec.epochs - spec.warmup_epochs, 1e-9)
     return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-
-
-def seed_everything(seed: int, epoch: int) -> None:
-    """Every generator that a task may draw from, as a function of (seed, epoch) alone."""
-    value = seed * 100_003 + epoch
-    random.seed(value)
-    np.random.seed(value % 2**32)
-    torch.manual_seed(value)
 
 
 def _optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
@@ -220,13 +220,21 @@ def _optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=spec.learning_rate)
 
 
-def _set_label_smoothing(task: Task, spec: TrainSpec) -> None:
-    if isinstance(task, ClassificationTask):
-        task.label_smoothing = spec.label_smoothing
-    elif spec.label_smoothing:
-        raise TaskError(
-            f"{type(task).__name__}: label_smoothing needs a ClassificationTask; set it to 0"
-        )
+@contextmanager
+def _label_smoothing(task: Task, spec: TrainSpec) -> Iterator[None]:
+    """While open, the task's loss has it; only then, because others use the loss too."""
+    if not isinstance(task, ClassificationTask):
+        if spec.label_smoothing:
+            raise TaskError(
+                f"{type(task).__name__}: label_smoothing needs a ClassificationTask; set it to 0"
+            )
+        yield
+        return
+    task.label_smoothing = spec.label_smoothing
+    try:
+        yield
+    finally:
+        task.label_smoothing = 0.0
 
 
 def _stops_early(state: _State, spec: TrainSpec) -> bool:

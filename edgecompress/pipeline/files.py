@@ -1,11 +1,14 @@
 """The stages that work on files: export, inspect, evaluate."""
 
+import hashlib
 import inspect as python_inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
@@ -15,8 +18,9 @@ from edgecompress.compress.macs import count
 from edgecompress.compress.quantize import run_batch
 from edgecompress.export import Exportable, exporter
 from edgecompress.inspect import describe
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import Agent, build_agent
 from edgecompress.measure.evaluate import Reference, evaluate
+from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.single import inspect_artifact
 from edgecompress.pipeline.stages import Output
@@ -79,6 +83,12 @@ def int8_model(point: QuantizedPoint) -> Executable:
         lambda: point.quantized.layers,
         lambda: point.quantized.prepared.free_batch,
     )
+
+
+@cache
+def agent_digest() -> str:
+    """sha256 of the agent, whose code decides what it finds."""
+    return hashlib.sha256(build_agent()).hexdigest()
 
 
 def build(job: Job, model: Executable, agent: Agent) -> Built:
@@ -154,7 +164,11 @@ def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection
         inspection = inspect_artifact(artifact, agent, work_dir)
         return Output(inspection.model_dump(mode="json"))
 
-    depends_on = {"parent": key, "cpu": job.here.model_dump(mode="json")}
+    depends_on: dict[str, JsonValue] = {
+        "parent": key,
+        "cpu": job.here.model_dump(mode="json"),
+        "agent": agent_digest(),
+    }
     record = job.stages.run("inspect", depends_on, DEVICE_ROOMS, work)
     return parse(Inspection, record.result, "stage inspect")
 
@@ -178,12 +192,14 @@ def _evaluate(
         )
         return Output(evaluation.model_dump(mode="json"))
 
-    depends_on = job.depends_on(parent=key, cpu=job.here.model_dump(mode="json"))
+    depends_on = job.depends_on(
+        parent=key, cpu=job.here.model_dump(mode="json"), agent=agent_digest()
+    )
     record = job.stages.run("evaluate", depends_on, DEVICE_ROOMS, work)
     return parse(Evaluation, record.result, "stage evaluate")
 
 
-def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[object]]:
+def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[Array]]:
     """What torch puts out, batch by batch over the evaluation set."""
     with torch.no_grad():
         for batch in job.task.eval_data():

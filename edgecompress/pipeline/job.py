@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from pydantic import JsonValue
@@ -11,13 +12,14 @@ from torch import Tensor, nn
 from edgecompress.compress.plan import PrunePlan
 from edgecompress.compress.quantize import Quantized
 from edgecompress.compress.sparsify import Masks
-from edgecompress.compress.train import seed_everything
 from edgecompress.pipeline.stages import Stages
 from edgecompress.spec.base import Spec
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import EpochRow, LayerRow
 from edgecompress.spec.target import Cpu
 from edgecompress.task.base import Batch, Task, inputs_of, take
+from edgecompress.task.guard import user_code
+from edgecompress.task.seed import seed_everything
 
 _CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
 _LOSS_BATCHES = 8
@@ -46,9 +48,12 @@ class Job:
     """As `task.model()` gave it."""
     fingerprint: str
     stages: Stages
+    agent_dir: Path
+    """Of this run alone, for what the agent is sent: two deploys may go on at the same time."""
 
     @cached_property
     def example_inputs(self) -> tuple[Tensor, ...]:
+        seed_everything(self.recipe.config.seed, 0)
         return self.task.example_inputs()
 
     @cached_property
@@ -66,7 +71,9 @@ class Job:
 
     def loss(self, model: nn.Module) -> Tensor:
         """Mean task loss on fixed training batches, differentiable."""
-        losses = [self.task.loss(model(*inputs_of(b)), b[1]) for b in self.loss_batches]
+        name = type(self.task).__name__
+        with user_code(f"the model on a batch of {name}.train_data()"):
+            losses = [self.task.loss(model(*inputs_of(b)), b[1]) for b in self.loss_batches]
         return torch.stack(losses).mean()
 
     def depends_on(self, **more: JsonValue) -> dict[str, JsonValue]:

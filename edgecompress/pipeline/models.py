@@ -17,7 +17,7 @@ from edgecompress.compress.distill import Teacher
 from edgecompress.compress.folding import freeze_statistics
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.plan import replay
-from edgecompress.compress.prune import PruneContext, prune
+from edgecompress.compress.prune import PruneContext, group_sparsity, prune
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
 from edgecompress.compress.sensitivity import rank_layers
 from edgecompress.compress.sparsify import apply_masks, masks_for
@@ -49,7 +49,36 @@ def original(job: Job, model: nn.Module) -> Point:
     return _point("original", job, record, lambda: copy.deepcopy(model))
 
 
-def pruned(job: Job, before: Point) -> Point:
+def sparsified(job: Job, before: Point) -> Point:
+    """Trained with a penalty on whole channels, so that those to be removed matter less."""
+    prune_spec = job.recipe.config.prune
+    spec = prune_spec.sparsify if isinstance(prune_spec, StructuredPruneSpec) else None
+    if spec is None or not isinstance(prune_spec, StructuredPruneSpec):
+        return before
+    round_to, ignored = job.recipe.target.round_to, prune_spec.ignored_layers
+
+    def work(work_dir: Path) -> Output:
+        model = copy.deepcopy(before.model)
+        sparsity = group_sparsity(model, job.example_inputs, round_to, ignored)
+        training = _training(job, "sparsify", spec, work_dir, before)
+        training.penalty = lambda: spec.group_sparsity * sparsity.penalty()
+        # Wanted is the most sparse model, not the best.
+        training.best_from = spec.epochs - 1
+        rows = train(model, training)
+        return _output(Trained(metric=validate(model, job.task), epochs=rows), model)
+
+    depends_on = job.depends_on(
+        sparsify=_dump(spec),
+        ignored_layers=list(ignored),
+        round_to=round_to,
+        distill=_dump(job.recipe.distill),
+        parent=before.key,
+    )
+    record = job.stages.run("sparsify", depends_on, ROOMS, work)
+    return _point("sparsified", job, record, lambda: copy.deepcopy(before.model))
+
+
+def pruned(job: Job, before: Point, teacher: Point) -> Point:
     """Structured or unstructured, as the recipe says; with fine-tuning between steps."""
     spec = job.recipe.config.prune
     if spec is None:
@@ -57,17 +86,18 @@ def pruned(job: Job, before: Point) -> Point:
     round_to = job.recipe.target.round_to
 
     def work(work_dir: Path) -> Output:
+        rows: list[EpochRow] = []
         context = PruneContext(
             example_inputs=job.example_inputs,
             loss=job.loss,
             # The loss, because a metric hardly moves when few channels go.
             score=lambda model: -_loss_of(job, model),
-            finetune=lambda model, step: _between(job, before, model, step, work_dir),
+            finetune=lambda model, step: rows.extend(_between(job, teacher, model, step, work_dir)),
             progress=lambda what, done, total: job.stages.progress.step(done, total, what),
         )
         result = prune(before.model, spec, round_to, context)
         metric = validate(result.model, job.task)
-        trained = Trained(metric=metric, plan=result.plan, layers=result.layers)
+        trained = Trained(metric=metric, epochs=tuple(rows), plan=result.plan, layers=result.layers)
         return _output(trained, result.model)
 
     depends_on = job.depends_on(
@@ -189,13 +219,15 @@ def _qat(
     return train(graph, training)
 
 
-def _between(job: Job, before: Point, model: nn.Module, step: int, work_dir: Path) -> None:
+def _between(
+    job: Job, teacher: Point, model: nn.Module, step: int, work_dir: Path
+) -> tuple[EpochRow, ...]:
     config = job.recipe.config
     epochs = config.prune.epochs_between if isinstance(config.prune, StructuredPruneSpec) else 0
     if config.finetune is None or not epochs:
-        return
+        return ()
     spec = config.finetune.model_copy(update={"epochs": epochs, "warmup_epochs": 0.0})
-    train(model, _training(job, f"prune-{step}", spec, work_dir, before))
+    return train(model, _training(job, f"prune-{step}", spec, work_dir, teacher))
 
 
 def _training(

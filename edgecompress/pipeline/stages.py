@@ -14,9 +14,12 @@ from edgecompress.progress import Progress
 from edgecompress.spec.base import digest
 from edgecompress.spec.report import ReportStage
 from edgecompress.store import StageRecord, Store
+from edgecompress.task.seed import seed_everything
 
 _PACKAGE = Path(__file__).parent.parent
 _LIBRARIES = ("torch", "torchao", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+_STAGE_SEED = 1_000_001  # an "epoch" that no training reaches
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Stages:
     store: Store
     run_id: str
     progress: Progress
+    seed: int
     done: list[ReportStage] = field(default_factory=list)
 
     def run(
@@ -67,6 +71,8 @@ class Stages:
             record = self.store.stage(key)
             cached = record is not None
             if record is None:
+                # What ran before, or was cached, must not change what random numbers it draws.
+                seed_everything(self.seed, _STAGE_SEED)
                 output = work(self.store.work_dir(key))
                 blobs = {label: self.store.put(content) for label, content in output.blobs.items()}
                 seconds = time.monotonic() - start

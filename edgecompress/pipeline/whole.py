@@ -4,6 +4,7 @@ import platform
 import time
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
 from edgecompress.compress.layers import rows
@@ -13,7 +14,7 @@ from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import DEVICE_ROOMS, Built, build, float_model, int8_model
 from edgecompress.pipeline.job import Job, Point
-from edgecompress.pipeline.models import finetuned, original, pruned, quantized
+from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Output, Stages
 from edgecompress.progress import Progress
@@ -33,6 +34,7 @@ from edgecompress.spec.report import (
 )
 from edgecompress.store import Store
 from edgecompress.task.load import fingerprint, load_task, original_model
+from edgecompress.task.seed import seed_everything
 
 
 def deploy(config: Path, target: str, progress: Progress, inventory: Path | None) -> Report:
@@ -40,14 +42,18 @@ def deploy(config: Path, target: str, progress: Progress, inventory: Path | None
     recipe = resolve(load_target(target, config.parent), load_deploy(config))
     device = load_inventory(inventory).for_target(recipe.target.name)
     with progress.stage("load task"):
+        # A task may make up its data or its untrained weights when it is asked for them.
+        seed_everything(recipe.config.seed, 0)
         task = load_task(recipe.config.task, config.parent)
         model = original_model(task)
         digest = fingerprint(task, recipe.config.task, config.parent, model)
     store = Store(config.parent / "runs", progress.note)
     run_id = store.start_run(recipe.target.name, recipe.digest())
     try:
-        job = Job(recipe, native_cpu(), task, model, digest, Stages(store, run_id, progress))
-        report = _run(job, device, store.run_dir(run_id))
+        with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
+            stages = Stages(store, run_id, progress, recipe.config.seed)
+            job = Job(recipe, native_cpu(), task, model, digest, stages, Path(folder))
+            report = _run(job, device, store.run_dir(run_id))
         return _finish(store, run_id, report)
     finally:
         store.end_run(run_id)
@@ -55,11 +61,12 @@ def deploy(config: Path, target: str, progress: Progress, inventory: Path | None
 
 def _run(job: Job, device: Device | None, folder: Path) -> Report:
     """Every stage, in order."""
-    here = agent_on(HERE, job.stages.store.work_dir("agent"))
+    here = agent_on(HERE, job.agent_dir)
 
     start = original(job, job.model)
     baseline = build(job, float_model(job, start), here)
-    smaller = pruned(job, start)
+    sparse = sparsified(job, start)
+    smaller = pruned(job, sparse, start)
     recovered = finetuned(job, smaller, start)
     integer = quantized(job, recovered, start)
     if integer is None:
@@ -69,10 +76,8 @@ def _run(job: Job, device: Device | None, folder: Path) -> Report:
         candidate = build(job, int8_model(integer), here)
         halfway = None if recovered is start else build(job, float_model(job, recovered), here)
     comparison = None if device is None else _measure(job, device, baseline, candidate)
-    points = _points(
-        job, device, (start, smaller, recovered), baseline, halfway, candidate, comparison
-    )
-    epochs = [*start.epochs, *smaller.epochs, *recovered.epochs]
+    points = _points(job, device, (smaller, recovered), baseline, halfway, candidate, comparison)
+    epochs = [*start.epochs, *sparse.epochs, *smaller.epochs, *recovered.epochs]
     if integer is not None:
         epochs += integer.trained.epochs
     reports = (
@@ -168,33 +173,37 @@ def _measure_halfway(job: Job, device: Device, built: Built) -> float:
 
 
 def _on_device(job: Job, device: Device) -> tuple[Agent, Path]:
-    folder = job.stages.store.work_dir("agent")
-    inputs = folder / "inputs.npz"
+    inputs = job.agent_dir / "inputs.npz"
     arrays = {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)}
     write_npz(inputs, arrays)
-    return agent_on(device, folder), inputs
+    return agent_on(device, job.agent_dir), inputs
 
 
 def _points(
     job: Job,
     device: Device | None,
-    way: tuple[Point, Point, Point],
+    way: tuple[Point, Point],
     baseline: Built,
     halfway: Built | None,
     candidate: Built,
     comparison: Comparison | None,
 ) -> tuple[StagePoint, ...]:
-    start, smaller, recovered = way
+    smaller, recovered = way
     points = [
         _point("original", baseline, comparison.baseline.latency_ms_p50 if comparison else None)
     ]
     if halfway is not None:
         latency = None if device is None else _measure_halfway(job, device, halfway)
-        if smaller is not start and smaller.metric is not None:
-            cost = {"macs": halfway.macs, "params": halfway.params}
-            # The same layers as the fine-tuned model, so its latency too.
+        if smaller.name == "pruned" and smaller.metric is not None:
+            # The same layers as the fine-tuned model, so its latency and cost too.
             points.append(
-                StagePoint(name="pruned", metric=smaller.metric, latency_ms_p50=latency, **cost)
+                StagePoint(
+                    name="pruned",
+                    metric=smaller.metric,
+                    latency_ms_p50=latency,
+                    macs=halfway.macs,
+                    params=halfway.params,
+                )
             )
         points.append(_point(recovered.name, halfway, latency))
     latency = comparison.candidate.latency_ms_p50 if comparison else None
@@ -223,12 +232,12 @@ def _model_report(built: Built, measured: Measurement | None) -> ModelReport:
             higher_is_better=evaluation.higher_is_better,
             samples=evaluation.samples,
         ),
-        latency_ms_p50=measured and measured.latency_ms_p50,
-        latency_ms_p90=measured and measured.latency_ms_p90,
-        latency_ms_p99=measured and measured.latency_ms_p99,
-        first_inference_ms=measured and measured.first_inference_ms,
-        init_time_ms=measured and measured.init_time_ms,
-        peak_rss_bytes=measured and measured.peak_rss_bytes,
+        latency_ms_p50=measured.latency_ms_p50 if measured else None,
+        latency_ms_p90=measured.latency_ms_p90 if measured else None,
+        latency_ms_p99=measured.latency_ms_p99 if measured else None,
+        first_inference_ms=measured.first_inference_ms if measured else None,
+        init_time_ms=measured.init_time_ms if measured else None,
+        peak_rss_bytes=measured.peak_rss_bytes if measured else None,
         model_size_bytes=built.artifact.size_bytes,
         macs=built.macs,
         params=built.params,

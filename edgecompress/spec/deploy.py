@@ -43,10 +43,23 @@ class TrainSpec(Spec):
     gradient_clip: PositiveFloat | None = None
     """Largest L2 norm of all gradients together."""
     label_smoothing: Fraction = 0.0
-    group_sparsity: NonNegative = 0.0
-    """Strength of the group lasso on prunable groups, before pruning."""
     early_stop_epochs: Positive | None = None
     """Stop after this many epochs without a better metric."""
+
+
+class SparsifySpec(TrainSpec):
+    """Training before the channels are chosen, which drives whole channels towards zero; its last
+    epoch is kept, whatever its metric.
+    """
+
+    group_sparsity: PositiveFloat
+    """Strength of the group lasso on the channels that pruning may remove."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SparsifySpec":
+        if self.early_stop_epochs is not None:
+            raise ValueError("sparsify keeps its last epoch; remove early_stop_epochs")
+        return self
 
 
 class DistillSpec(Spec):
@@ -78,6 +91,7 @@ class StructuredPruneSpec(Spec):
     epochs_between: Annotated[int, Field(ge=0)] = 0
     """Fine-tuning epochs after every step but the last."""
     ignored_layers: tuple[str, ...] = ()
+    sparsify: SparsifySpec | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "StructuredPruneSpec":

@@ -5,17 +5,21 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from abc import ABC
 from pathlib import Path
 from types import ModuleType
+from typing import TypeGuard
 
 import torch
 from torch import nn
+from torchmetrics import Metric
 
 from edgecompress.artifact import sha256_of
-from edgecompress.errors import EdgecompressError, SpecError, TaskError
+from edgecompress.errors import SpecError, TaskError
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
-from edgecompress.task.base import Task, tensors_of
+from edgecompress.task.base import ClassificationTask, Task, tensors_of
+from edgecompress.task.guard import guard, is_library, user_code
 
 
 def load_task(ref: TaskRef, folder: Path) -> Task:
@@ -38,15 +42,17 @@ def load_task(ref: TaskRef, folder: Path) -> Task:
     known = [n for n, value in vars(module).items() if _is_task(value)]
     task_class = getattr(module, name, None)
     if not _is_task(task_class):
+        abstract = sorted(getattr(task_class, "__abstractmethods__", ()))
         raise TaskError(
-            f"{ref.path}: {where} has no Task called '{name}'; it has: {', '.join(known) or 'none'}"
+            f"{ref.path}: '{name}' lacks {', '.join(abstract)}; write what is missing"
+            if abstract
+            else f"{ref.path}: {where} has no Task called '{name}';"
+            f" it has: {', '.join(known) or 'none'}"
         )
-    try:
+    with user_code(f"{ref.path}: {name}()"):
         task: Task = task_class(**ref.options)
-    except EdgecompressError:
-        raise
-    except Exception as error:
-        raise TaskError(f"{ref.path}: {name}() fails: {_line(error)}") from error
+        guard(task)
+    _check_metric(task)
     return task
 
 
@@ -58,45 +64,47 @@ def original_model(task: Task) -> nn.Module:
 
     """
     name = type(task).__name__
-    try:
-        model = task.model()
-        inputs = task.example_inputs()
-    except EdgecompressError:
-        raise
-    except Exception as error:
-        raise TaskError(f"{name}.model() or example_inputs() fails: {_line(error)}") from error
+    model = task.model()
     if not isinstance(model, nn.Module):
-        raise TaskError(f"{name}.model() gives {type(model).__name__}, not a torch.nn.Module")
+        raise TaskError(f"{name}.model(): gives {type(model).__name__}, not a torch.nn.Module")
+    inputs = task.example_inputs()
     if not isinstance(inputs, tuple) or not inputs or not all(torch.is_tensor(x) for x in inputs):
         raise TaskError(f"{name}.example_inputs(): must be a tuple of tensors, such as (x,)")
     model.eval()
-    try:
-        with torch.no_grad():
-            outputs = model(*inputs)
-    except Exception as error:
-        raise TaskError(f"{name}: model(*example_inputs()) fails: {_line(error)}") from error
-    if not tensors_of(outputs):
-        raise TaskError(f"{name}: the model gives {type(outputs).__name__}, not tensors")
+    with user_code(f"{name}: model(*example_inputs())"), torch.no_grad():
+        outputs = model(*inputs)
+    tensors = tensors_of(outputs)
+    if not tensors:
+        raise TaskError(f"{name}: the model gives {type(outputs).__name__}; it must give tensors")
+    shapes = [list(tensor.shape) for tensor in tensors]
+    if isinstance(task, ClassificationTask) and shapes != [[1, task.classes]]:
+        raise TaskError(
+            f"{name}: the model's outputs have shapes {shapes} on example_inputs(); with classes ="
+            f" {task.classes} it must give one of [1, {task.classes}], or the task must be a Task"
+        )
     return model
 
 
+def _check_metric(task: Task) -> None:
+    metric, where = task.metric(), f"{type(task).__name__}.metric()"
+    if not isinstance(metric, Metric):
+        raise TaskError(f"{where}: gives {type(metric).__name__}, not a torchmetrics Metric")
+    if metric.higher_is_better is None:
+        raise TaskError(
+            f"{where}: {type(metric).__name__} does not say which way is better;"
+            " set its attribute higher_is_better to True or False"
+        )
+
+
 def fingerprint(task: Task, ref: TaskRef, folder: Path, model: nn.Module) -> str:
-    """sha256 over what the task is made of: its source and that of the modules beside it, the
-    options, the declared files' content, and the original weights.
+    """sha256 over what the task is made of: its source, that of its package and of the modules
+    beside it, the options, the declared files' content, and the original weights.
     """
-    source = Path(inspect.getfile(type(task))).resolve()
-    beside = {source} | {
-        Path(module.__file__).resolve()
-        for name, module in list(sys.modules.items())
-        if name.partition(".")[0] != "edgecompress"
-        and getattr(module, "__file__", None)
-        and _is_local(Path(str(module.__file__)), folder)
-    }
     return digest(
         {
             "path": ref.path,
             "options": ref.options,
-            "sources": sorted(sha256_of(path) for path in beside if path.is_file()),
+            "sources": sorted(sha256_of(path) for path in _sources(task, folder)),
             "files": [sha256_of(folder / name) for name in ref.files],
             "weights": state_digest(model),
         }
@@ -111,19 +119,24 @@ def state_digest(model: nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         if torch.is_tensor(tensor):
             hasher.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-            hasher.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+            hasher.update(values.data)
     return hasher.hexdigest()
 
 
 def _import(where: str, folder: Path) -> ModuleType:
     if not where.endswith(".py"):
-        try:
+        with user_code(f"task.path: {where} cannot be imported"):
             return importlib.import_module(where)
-        except Exception as error:
-            raise TaskError(f"task.path: {where} cannot be imported: {_line(error)}") from error
     path = (folder / where).resolve()
     if not path.is_file():
         raise TaskError(f"task.path: {path}: no such file")
+    taken = getattr(sys.modules.get(path.stem), "__file__", None)
+    if taken is not None and is_library(Path(taken)):
+        raise TaskError(
+            f"task.path: {path}: is named like the module '{path.stem}', which it would hide;"
+            " rename it"
+        )
     # The task may import modules that lie beside it.
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
@@ -133,31 +146,34 @@ def _import(where: str, folder: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     try:
-        spec.loader.exec_module(module)
-    except EdgecompressError:
-        raise
-    except BaseException as error:
+        with user_code(f"task.path: {path} cannot be imported"):
+            spec.loader.exec_module(module)
+    except BaseException:
         sys.modules.pop(path.stem, None)
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise TaskError(f"{path}: cannot be imported: {_line(error)}") from error
+        raise
     return module
 
 
-def _is_task(value: object) -> bool:
+def _sources(task: Task, folder: Path) -> set[Path]:
+    """Files of the imported modules that the task may run, as far as they are the user's."""
+    own = {
+        base.__module__.partition(".")[0]
+        for base in type(task).__mro__
+        if base not in (ClassificationTask, Task, ABC, object)
+    }
+    files = {
+        Path(file).resolve(): name.partition(".")[0]
+        for name, module in list(sys.modules.items())
+        if (file := getattr(module, "__file__", None))
+    }
+    return {
+        path
+        for path, package in files.items()
+        if path.suffix == ".py"
+        and path.is_file()
+        and (package in own or (path.is_relative_to(folder.resolve()) and not is_library(path)))
+    }
+
+
+def _is_task(value: object) -> TypeGuard[type[Task]]:
     return isinstance(value, type) and issubclass(value, Task) and not inspect.isabstract(value)
-
-
-def _is_local(path: Path, folder: Path) -> bool:
-    inside = path.resolve().is_relative_to(folder.resolve())
-    return inside and path.suffix == ".py" and "site-packages" not in path.parts
-
-
-def _line(error: BaseException) -> str:
-    """Type and first line of an exception, and where in the user's file it was raised."""
-    text = (str(error).strip() or "no message").splitlines()[0]
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    line = f" (line {trace.tb_lineno} of {trace.tb_frame.f_code.co_filename})" if trace else ""
-    return f"{type(error).__name__}: {text}{line}"
