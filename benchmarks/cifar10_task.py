@@ -1,6 +1,7 @@
 """CIFAR-10 with two published networks: the task of benchmarks/cifar10.py."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,15 +60,16 @@ class ResNet8(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        shapes = (
-            (3, 16, 3, 1), (16, 16, 3, 1), (16, 16, 3, 1), (16, 32, 3, 2), (32, 32, 3, 1),
-            (16, 32, 1, 2), (32, 64, 3, 2), (64, 64, 3, 1), (32, 64, 1, 2),
-        )  # fmt: skip
-        for i, (channels_in, channels, kernel, stride) in enumerate(shapes):
-            padding = 1 if kernel == 3 and stride == 1 else 0
-            setattr(self, f"c{i}", nn.Conv2d(channels_in, channels, kernel, stride, padding))
-        for i, channels in enumerate((16, 16, 16, 32, 32, 64, 64)):
-            setattr(self, f"b{i}", nn.BatchNorm2d(channels, eps=1e-3))
+        conv, norm = nn.Conv2d, partial(nn.BatchNorm2d, eps=1e-3)
+        self.c0, self.b0 = conv(3, 16, 3, padding=1), norm(16)
+        self.c1, self.b1 = conv(16, 16, 3, padding=1), norm(16)
+        self.c2, self.b2 = conv(16, 16, 3, padding=1), norm(16)
+        self.c3, self.b3 = conv(16, 32, 3, stride=2), norm(32)
+        self.c4, self.b4 = conv(32, 32, 3, padding=1), norm(32)
+        self.c5 = conv(16, 32, 1, stride=2)
+        self.c6, self.b5 = conv(32, 64, 3, stride=2), norm(64)
+        self.c7, self.b6 = conv(64, 64, 3, padding=1), norm(64)
+        self.c8 = conv(32, 64, 1, stride=2)
         self.fc = nn.Linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +111,9 @@ class Cifar10(ClassificationTask):
         return Batches(self)
 
     def calibration_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for chosen in torch.randperm(len(self.train_images)).split(BATCH):
+        order = torch.randperm(len(self.train_images))
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
             yield self.normalise(self.train_images[chosen]), self.train_labels[chosen]
 
     def eval_data(self) -> Iterator[tuple[Tensor, Tensor]]:
