@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from edgecompress.artifact import Artifact
 from edgecompress.compress.capture import capture
 from edgecompress.compress.macs import count
-from edgecompress.compress.quantize import run_batch
 from edgecompress.export import Exportable, exporter
 from edgecompress.inspect import describe
 from edgecompress.measure.agent import Agent, build_agent
@@ -201,6 +200,9 @@ def _evaluate(
 
 def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[Array]]:
     """What torch puts out, batch by batch over the evaluation set."""
+    # Imports torchao, which takes seconds.
+    from edgecompress.compress.quantize import run_batch
+
     with torch.no_grad():
         for batch in job.task.eval_data():
             outputs = run_batch(module, inputs_of(batch), free_batch)

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 
 from edgecompress.compress.plan import PrunePlan
-from edgecompress.compress.quantize import Quantized
 from edgecompress.compress.sparsify import Masks
 from edgecompress.pipeline.stages import Stages
 from edgecompress.spec.base import Spec
@@ -20,6 +20,9 @@ from edgecompress.spec.target import Cpu
 from edgecompress.task.base import Batch, Task, inputs_of, take
 from edgecompress.task.guard import user_code
 from edgecompress.task.seed import seed_everything
+
+if TYPE_CHECKING:
+    from edgecompress.compress.quantize import Quantized
 
 _CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
 _LOSS_BATCHES = 8
@@ -69,7 +72,7 @@ class Job:
         seed_everything(self.recipe.config.seed, _CALIBRATION_SEED)
         return take(self.task.train_data(), _LOSS_BATCHES)
 
-    def loss(self, model: nn.Module) -> Tensor:
+    def loss(self, model: Callable[..., Any]) -> Tensor:
         """Mean task loss on fixed training batches, differentiable."""
         name = type(self.task).__name__
         with user_code(f"the model on a batch of {name}.train_data()"):
@@ -103,9 +106,9 @@ class QuantizedPoint:
     """The end of the way."""
 
     key: str
-    build: Callable[[], Quantized]
+    build: "Callable[[], Quantized]"
     trained: Trained
 
     @cached_property
-    def quantized(self) -> Quantized:
+    def quantized(self) -> "Quantized":
         return self.build()

@@ -1,0 +1,101 @@
+"""The work of the stage 'quantize'. Apart from models.py, because torchao takes seconds to import,
+which a deploy that finds everything in the store need not spend.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from edgecompress.compress.folding import freeze_statistics
+from edgecompress.compress.observers import set_phase
+from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
+from edgecompress.compress.sensitivity import rank_layers
+from edgecompress.compress.sparsify import apply_masks
+from edgecompress.compress.train import train, validate
+from edgecompress.errors import ModelError
+from edgecompress.pipeline.job import Job, Point, Trained
+from edgecompress.pipeline.stages import Output
+from edgecompress.pipeline.training import loss_of, output_of, state_of, training_of
+from edgecompress.spec.deploy import QuantizeSpec, TrainSpec
+from edgecompress.spec.report import EpochRow
+from edgecompress.store import StageRecord
+from edgecompress.task.guard import user_code
+
+
+def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_dir: Path) -> Output:
+    """Calibrate, choose what stays in float, and fine-tune with fake quantisation."""
+    keep = _keep_float(job, spec, before)
+    prepared = _prepared(job, spec, before, keep)
+    _calibrate(job, prepared)
+    rows: tuple[EpochRow, ...] = ()
+    if spec.train is not None:
+        rows = _fine_tune(job, spec.freeze_at, spec.train, prepared, before, teacher, work_dir)
+
+    def run(*inputs: Tensor) -> Any:
+        return forward(prepared, inputs)
+
+    metric = validate(prepared.graph, job.task, run)
+    return output_of(Trained(metric=metric, epochs=rows, keep_float=keep), prepared.graph)
+
+
+def rebuild(
+    job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...], record: StageRecord
+) -> Quantized:
+    """What `quantize` made, from its weights and ranges in the store."""
+    prepared = _prepared(job, spec, before, keep)
+    prepared.graph.load_state_dict(state_of(job, record))
+    set_phase(prepared.graph, "frozen")
+    return convert(prepared)
+
+
+def _prepared(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]) -> Prepared:
+    return prepare(before.model, job.example_inputs, job.recipe.scheme, spec.ranges, keep)
+
+
+def _calibrate(job: Job, prepared: Prepared) -> None:
+    with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
+        calibrate(prepared, job.calibration)
+
+
+def _keep_float(job: Job, spec: QuantizeSpec, before: Point) -> tuple[str, ...]:
+    if not spec.keep_float_sensitive:
+        return spec.keep_float
+    prepared = _prepared(job, spec, before, spec.keep_float)
+    _calibrate(job, prepared)
+
+    def run(*inputs: Tensor) -> Any:
+        return forward(prepared, inputs)
+
+    ranking = rank_layers(prepared, lambda _: loss_of(job, run))
+    return (*spec.keep_float, *ranking[: spec.keep_float_sensitive])
+
+
+def _fine_tune(
+    job: Job,
+    freeze_at: float,
+    spec: TrainSpec,
+    prepared: Prepared,
+    before: Point,
+    teacher: Point,
+    work_dir: Path,
+) -> tuple[EpochRow, ...]:
+    if not prepared.free_batch:
+        raise ModelError(
+            "quantize.mode qat: the model fixes its batch size, so it cannot be trained as a graph;"
+            " use x.shape[0] in place of a number when it reshapes, or mode: ptq"
+        )
+    graph, masks = prepared.graph, before.masks()
+    # At least the last epoch trains what will ship: fixed ranges and statistics.
+    frozen_from = min(int(freeze_at * spec.epochs), spec.epochs - 1)
+
+    def before_epoch(epoch: int) -> None:
+        set_phase(graph, "train" if epoch < frozen_from else "frozen")
+        if epoch >= frozen_from:
+            freeze_statistics(graph)
+
+    training = training_of(job, "qat", spec, work_dir, teacher)
+    training.before_epoch = before_epoch
+    training.best_from = frozen_from
+    training.after_step = lambda: apply_masks(graph, masks)
+    return train(graph, training)
