@@ -6,11 +6,15 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
+from torch.fx.node import Argument, map_arg
 
-from edgecompress.compress.capture import ATEN
+from edgecompress.compress.fx import ATEN, fake, input_of, optional_input
 
-_SCALAR = {  # operator with a Python number -> (operator on tensors, what becomes of the number)
+# operator with a Python number -> (operator on tensors, what becomes of the number)
+_SCALAR: dict[object, tuple[OpOverload, Callable[[float], float]]] = {
     ATEN.add.Tensor: (ATEN.add.Tensor, lambda x: x),
     ATEN.add_.Tensor: (ATEN.add.Tensor, lambda x: x),
     ATEN.sub.Tensor: (ATEN.add.Tensor, lambda x: -x),
@@ -36,25 +40,24 @@ def canonicalise(gm: GraphModule) -> None:
     gm.recompile()
 
 
-def _call(node: Node, op: object, *args: object) -> Node:
+def _call(node: Node, op: OpOverload, *args: Argument) -> Node:
     """A new call beside `node`, with its place in the user's model and its type worked out."""
-    new = node.graph.call_function(op, args)  # type: ignore[arg-type]
+    new = node.graph.call_function(op, args)
     new.meta["nn_module_stack"] = node.meta.get("nn_module_stack")
-    values = torch.fx.node.map_arg(args, lambda n: n.meta["val"])
-    new.meta["val"] = op(*values)  # type: ignore[operator]
+    new.meta["val"] = op(*map_arg(args, fake))
     return new
 
 
-def _silu(gm: GraphModule, node: Node) -> Node:
+def _silu(_: GraphModule, node: Node) -> Node:
     x = node.args[0]
     return _call(node, ATEN.mul.Tensor, x, _call(node, ATEN.sigmoid.default, x))
 
 
 def _scalar(gm: GraphModule, node: Node) -> Node | None:
-    x, number = node.args[:2]
-    if not isinstance(x, Node) or not isinstance(number, (int, float)) or node.kwargs:
+    x, number = optional_input(node, 0), node.args[1]
+    if x is None or not isinstance(number, (int, float)) or node.kwargs:
         return None
-    if not x.meta["val"].is_floating_point():
+    if not fake(x).is_floating_point():
         return None
     op, change = _SCALAR[node.target]
     return _call(node, op, x, _constant(gm, node, float(change(number))))
@@ -62,33 +65,53 @@ def _scalar(gm: GraphModule, node: Node) -> Node | None:
 
 def _attention(gm: GraphModule, node: Node) -> Node | None:
     """scaled_dot_product_attention(q, k, v, mask=None, dropout_p, is_causal, scale=)."""
-    query, key, value, *rest = node.args
-    mask = rest[0] if rest else node.kwargs.get("attn_mask")
-    causal = rest[2] if len(rest) > 2 else node.kwargs.get("is_causal", False)
-    if (
-        causal
-        or node.kwargs.get("enable_gqa")
-        or (isinstance(mask, Node) and not mask.meta["val"].is_floating_point())
-    ):
-        return None  # stays one float operator
-    scale = node.kwargs.get("scale") or 1.0 / math.sqrt(query.meta["val"].shape[-1])
+    query, key, value = (input_of(node, index) for index in range(3))
+    given = node.args[3:]
+    mask = given[0] if given else node.kwargs.get("attn_mask")
+    causal = bool(given[2] if len(given) > 2 else node.kwargs.get("is_causal", False))
+    scale = node.kwargs.get("scale")
+    if node.kwargs.get("enable_gqa"):
+        return None
+    if causal:
+        mask = _causal_mask(gm, node, fake(query).shape[-2], fake(key).shape[-2])
+    elif isinstance(mask, Node) and not fake(mask).is_floating_point():
+        seen, unseen = _constant(gm, node, 0.0), _constant(gm, node, -math.inf)
+        mask = _call(node, ATEN.where.self, mask, seen, unseen)
+    factor = float(scale) if isinstance(scale, float) else fake(query).shape[-1] ** -0.5
     # Scaling the query instead of the scores keeps them in one matmul and one softmax.
-    query = _call(node, ATEN.mul.Tensor, query, _constant(gm, node, float(scale)))
+    query = _call(node, ATEN.mul.Tensor, query, _constant(gm, node, factor))
     key = _call(node, ATEN.transpose.int, key, -2, -1)
     scores = _call(node, ATEN.matmul.default, query, key)
-    if mask is not None:
+    if isinstance(mask, Node):
         scores = _call(node, ATEN.add.Tensor, scores, mask)
     weights = _call(node, ATEN.softmax.int, scores, -1)
     return _call(node, ATEN.matmul.default, weights, value)
 
 
-def _constant(gm: GraphModule, node: Node, number: float) -> Node:
-    name = f"_{node.name}_constant"
-    value = torch.tensor(number)
+def _causal_mask(gm: GraphModule, node: Node, rows: int, columns: int) -> Node:
+    return _constant(gm, node, torch.full((rows, columns), -math.inf).triu(1))
+
+
+def _adaptive_pool(_: GraphModule, node: Node) -> Node | None:
+    """To one position: the mean over all; to a divisor of them: the mean over equal windows."""
+    x, wanted = input_of(node), node.args[1]
+    assert isinstance(wanted, (list, tuple))
+    sizes = fake(x).shape[-len(wanted) :]
+    spatial = list(range(-len(wanted), 0))
+    if all(size == 1 for size in wanted):
+        return _call(node, ATEN.mean.dim, x, spatial, True)
+    if len(wanted) != 2 or any(size % want for size, want in zip(sizes, wanted, strict=True)):
+        return None
+    window = [int(size) // int(want) for size, want in zip(sizes, wanted, strict=True)]
+    return x if window == [1, 1] else _call(node, ATEN.avg_pool2d.default, x, window, window)
+
+
+def _constant(gm: GraphModule, node: Node, content: float | Tensor) -> Node:
+    value = torch.as_tensor(content)
+    name = f"_{node.name}_constant_{len(gm._buffers)}"
     gm.register_buffer(name, value)
     constant = node.graph.get_attr(name)
-    fake = node.meta["val"]
-    constant.meta["val"] = fake.new_full((), number)
+    constant.meta["val"] = fake(node).new_empty(value.shape)
     return constant
 
 
@@ -96,4 +119,7 @@ _REWRITES: dict[object, Callable[[GraphModule, Node], Node | None]] = {
     ATEN.silu.default: _silu,
     ATEN.silu_.default: _silu,
     ATEN.scaled_dot_product_attention.default: _attention,
+    ATEN.adaptive_avg_pool1d.default: _adaptive_pool,
+    ATEN.adaptive_avg_pool2d.default: _adaptive_pool,
+    ATEN.adaptive_avg_pool3d.default: _adaptive_pool,
 }

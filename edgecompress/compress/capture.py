@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
+from edgecompress.compress.fx import ATEN
 from edgecompress.errors import ModelError
 
-ATEN = torch.ops.aten
 _TRAINING_ARGUMENT = {  # operator -> position of its `training` argument
     ATEN.dropout.default: 2,
     ATEN.dropout_.default: 2,
@@ -21,7 +21,7 @@ _TRAINING_ARGUMENT = {  # operator -> position of its `training` argument
 BATCH = "batch"
 
 
-def dynamic_batch(example_inputs: tuple[Tensor, ...]) -> tuple[dict[int, object], ...]:
+def dynamic_batch(example_inputs: tuple[Tensor, ...]) -> tuple[object, ...]:
     """`dynamic_shapes` that leave dimension 0 of every input free, as one common dimension."""
     batch = Dim(BATCH)
     return tuple({0: batch} if x.dim() else {} for x in example_inputs)
@@ -48,7 +48,7 @@ def capture(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[Graph
     try:
         with _quiet_torch():
             try:
-                shapes: object = dynamic_batch(example_inputs)
+                shapes = dynamic_batch(example_inputs)
                 if _takes_varargs(model):
                     shapes = (shapes,)
                 program = torch.export.export(model, doubled(example_inputs), dynamic_shapes=shapes)
@@ -81,17 +81,6 @@ def set_training(model: nn.Module, training: bool) -> None:
         if position is not None:
             node.update_arg(position, training)
     model.recompile()
-
-
-def module_path(node: Node) -> str:
-    """Dotted path of the user's module that `node` comes from; '' for the model itself."""
-    stack = node.meta.get("nn_module_stack")
-    if not stack:
-        return ""
-    path, _ = list(stack.values())[-1]
-    # torch.export writes `L['self'].layer1[0]` for what state_dict calls `layer1.0`.
-    path = path.removeprefix("L['self']").replace("L['fn']", "").lstrip(".")
-    return path.replace("slice(None, None, None)", "").replace("[", ".").replace("]", "").strip(".")
 
 
 def _own(module: nn.Module) -> GraphModule:

@@ -11,7 +11,7 @@ The two are equal when BN uses its running statistics, whatever Q is. torchao ha
 this too, but only with eps = 1e-5 and not for transposed convolutions (torchao 0.18, qat_utils).
 """
 
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,9 @@ from torch.fx import GraphModule, Node
 from torch.nn import functional
 from torchao.quantization.pt2e import FakeQuantize
 
-from edgecompress.compress.capture import ATEN, module_path
+from edgecompress.compress.fx import ATEN, fake, input_of, number_at, optional_input, stored
 
-WEIGHTED = {  # operator -> axis of the output channels in its weight
+WEIGHTED: dict[object, int] = {  # operator -> axis of the output channels in its weight
     ATEN.conv1d.default: 0,
     ATEN.conv1d.padding: 0,
     ATEN.conv2d.default: 0,
@@ -46,16 +46,15 @@ class BatchNorm(nn.Module):
 
     def __init__(self, gm: GraphModule, node: Node) -> None:
         super().__init__()
-        gamma, beta, mean, var = (_tensor(gm, arg) for arg in node.args[1:5])
-        assert mean is not None
-        assert var is not None
-        gamma = torch.ones_like(mean) if gamma is None else gamma
-        beta = torch.zeros_like(mean) if beta is None else beta
-        self.weight = nn.Parameter(gamma.detach().clone())
-        self.bias = nn.Parameter(beta.detach().clone())
+        gamma, beta = optional_input(node, 1), optional_input(node, 2)
+        mean, var = stored(gm, input_of(node, 3)), stored(gm, input_of(node, 4))
+        weight = torch.ones_like(mean) if gamma is None else stored(gm, gamma)
+        bias = torch.zeros_like(mean) if beta is None else stored(gm, beta)
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = nn.Parameter(bias.detach().clone())
         self.register_buffer("running_mean", mean.detach().clone())
         self.register_buffer("running_var", var.detach().clone())
-        self.momentum, self.eps = float(node.args[6]), float(node.args[7])  # type: ignore[arg-type]
+        self.momentum, self.eps = number_at(node, 6), number_at(node, 7)
         self.frozen = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,12 +92,12 @@ class FoldingFakeQuantize(FakeQuantize):
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.batch_norm is None:
-            return super().forward(weight)
+            return cast(Tensor, super().forward(weight))
         factor = self.batch_norm.factor()
         # A gain of zero switches the channel off after this; here it must only stay divisible.
         factor = torch.where(factor.abs() < _TINY, torch.full_like(factor, _TINY), factor)
         factor = along(factor, weight.dim(), self.axis)
-        return super().forward(weight * factor) / factor
+        return cast(Tensor, super().forward(weight * factor)) / factor
 
 
 def along(values: Tensor, rank: int, axis: int) -> Tensor:
@@ -116,12 +115,12 @@ def make_batch_norms_foldable(gm: GraphModule) -> None:
         if node.target is not ATEN.batch_norm.default:
             continue
         batch_norm = BatchNorm(gm, node)
-        rank = node.meta["val"].dim()
+        rank, before = fake(node).dim(), input_of(node)
         with gm.graph.inserting_before(node):
-            if _folds_into(node.args[0]):
-                _untie(gm, node.args[0])
+            if _takes_in_batch_norm(before):
+                _untie(gm, before)
                 gm.add_submodule(f"batch_norm_{index}", batch_norm)
-                new = gm.graph.call_module(f"batch_norm_{index}", (node.args[0],))
+                new = gm.graph.call_module(f"batch_norm_{index}", (before,))
             elif rank in _CONV_OF_RANK:
                 new = _as_depthwise(gm, node, batch_norm, rank)
             else:
@@ -138,8 +137,8 @@ def pair(gm: GraphModule) -> None:
     for node in gm.graph.nodes:
         batch_norm = modules.get(str(node.target)) if node.op == "call_module" else None
         if isinstance(batch_norm, BatchNorm):
-            conv = node.args[0]
-            fake_quantize = modules.get(str(conv.args[1].target))
+            conv = input_of(node)
+            fake_quantize = modules.get(str(input_of(conv, 1).target))
             if isinstance(fake_quantize, FoldingFakeQuantize):
                 fake_quantize.follow(batch_norm, WEIGHTED[conv.target])
 
@@ -151,15 +150,15 @@ def fold(gm: GraphModule) -> None:
         batch_norm = modules.get(str(node.target)) if node.op == "call_module" else None
         if not isinstance(batch_norm, BatchNorm):
             continue
-        conv = node.args[0]
-        holder, fake_quantize = conv.args[1], modules.get(str(conv.args[1].target))
+        conv = input_of(node)
+        holder = input_of(conv, 1)
+        fake_quantize = modules.get(str(holder.target))
         if isinstance(fake_quantize, FoldingFakeQuantize):
-            holder = holder.args[0]
-        weight = _tensor(gm, holder)
-        assert weight is not None
+            holder = input_of(holder)
+        weight, old = stored(gm, holder), optional_input(conv, 2)
         factor = along(batch_norm.factor(), weight.dim(), WEIGHTED[conv.target])
         with torch.no_grad():
-            bias = batch_norm.shift(_tensor(gm, conv.args[2] if len(conv.args) > 2 else None))
+            bias = batch_norm.shift(None if old is None else stored(gm, old))
             weight.copy_(weight * factor)
         if isinstance(fake_quantize, FoldingFakeQuantize):
             object.__setattr__(fake_quantize, "batch_norm", None)
@@ -177,28 +176,26 @@ def freeze_statistics(gm: GraphModule) -> None:
             module.frozen = True
 
 
-def _folds_into(before: Any) -> bool:
-    if not isinstance(before, Node) or before.target not in WEIGHTED or len(before.users) != 1:
+def _takes_in_batch_norm(node: Node) -> bool:
+    if node.target not in WEIGHTED or len(node.users) != 1:
         return False
-    if before.args[1].op != "get_attr":  # type: ignore[union-attr]
+    if input_of(node, 1).op != "get_attr":
         return False
-    if before.target is ATEN.linear.default:
-        return before.meta["val"].dim() == 2
+    if node.target is ATEN.linear.default:
+        return fake(node).dim() == 2
     # The output channels of a grouped transposed convolution lie on two axes of its weight.
-    return before.target not in _TRANSPOSED or len(before.args) <= 6 or before.args[6] == 1
+    return node.target not in _TRANSPOSED or len(node.args) <= 6 or number_at(node, 6) == 1
 
 
 def _untie(gm: GraphModule, conv: Node) -> None:
     """Give `conv` a weight of its own where another operator uses the same one."""
-    holder = conv.args[1]
-    assert isinstance(holder, Node)
-    weight = _tensor(gm, holder)
-    assert weight is not None
+    holder = input_of(conv, 1)
     same = [n for n in gm.graph.nodes if n.op == "get_attr" and n.target == holder.target]
     if sum(len(n.users) for n in same) == 1:
         return
-    conv.update_arg(1, _constant(gm, conv, f"{conv.name}_weight", weight.detach().clone()))
-    conv.args[1].meta["nn_module_stack"] = conv.meta.get("nn_module_stack")  # type: ignore[union-attr]
+    own = _constant(gm, conv, f"{conv.name}_weight", stored(gm, holder).detach())
+    own.meta["nn_module_stack"] = conv.meta.get("nn_module_stack")
+    conv.update_arg(1, own)
 
 
 def _as_depthwise(gm: GraphModule, node: Node, batch_norm: BatchNorm, rank: int) -> Node:
@@ -228,17 +225,6 @@ def _constant(gm: GraphModule, before: Node, name: str, value: Tensor) -> Node:
         node = gm.graph.get_attr(name)
     node.meta["val"] = value
     return node
-
-
-def _tensor(gm: GraphModule, node: Any) -> Tensor | None:
-    """The parameter or buffer that a get_attr node stands for."""
-    if node is None:
-        return None
-    value: Any = gm
-    for part in str(node.target).split("."):
-        value = getattr(value, part)
-    assert isinstance(value, Tensor), f"{module_path(node)}: {node.target} is not a tensor"
-    return value
 
 
 def _clean(gm: GraphModule) -> None:

@@ -31,6 +31,8 @@ class RangeObserver(ObserverBase):
         scales: power_of_two rounds a scale up to 2^-p, so that w' = round(w * 2^p).
         limit: largest magnitude of a symmetric integer; below quant_max where the CPU's int8
             kernels add products in 16 bits.
+        current: for weights.
+        bounded: the values are from 0 to 1, and the step is 1 / 256 (symmetric: 1 / 128).
 
     """
 
@@ -50,6 +52,7 @@ class RangeObserver(ObserverBase):
         scales: Literal["free", "power_of_two"] = "free",
         limit: int = 127,
         current: bool = False,
+        bounded: bool = False,
         is_dynamic: bool = False,
     ) -> None:
         super().__init__(dtype, is_dynamic)
@@ -61,10 +64,12 @@ class RangeObserver(ObserverBase):
         self.scales = scales
         self.limit = limit
         self.current = current
+        self.bounded = bounded
         self.following = False
         self.eps = _SMALLEST_SCALE
-        self.register_buffer("min_val", torch.tensor(float("inf")))
-        self.register_buffer("max_val", torch.tensor(float("-inf")))
+        top = 1 - 1 / (limit + 1 if self.symmetric else quant_max - quant_min + 1)
+        self.register_buffer("min_val", torch.tensor(0.0 if bounded else float("inf")))
+        self.register_buffer("max_val", torch.tensor(top if bounded else float("-inf")))
         self.register_buffer("batches", torch.tensor(0))
 
     @property
@@ -72,7 +77,11 @@ class RangeObserver(ObserverBase):
         return self.qscheme in (torch.per_tensor_symmetric, torch.per_channel_symmetric)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.numel() == 0 or (self.following and not self.training and not self.current):
+        if (
+            self.bounded
+            or x.numel() == 0
+            or (self.following and not self.training and not self.current)
+        ):
             return x  # validation data must not move the ranges
         with torch.no_grad():
             low, high = self._range(x.detach().float())
@@ -91,7 +100,7 @@ class RangeObserver(ObserverBase):
             self.min_val, self.max_val = low, high
         return x
 
-    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
         """(scale, zero_point), one per channel or of one element."""
         return self._qparams(self.min_val.reshape(-1), self.max_val.reshape(-1))
 

@@ -13,7 +13,8 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt
 
 from edgecompress.compress import folding
 from edgecompress.compress.canonical import canonicalise
-from edgecompress.compress.capture import capture, module_path, set_training
+from edgecompress.compress.capture import capture, set_training
+from edgecompress.compress.fx import module_path
 from edgecompress.compress.observers import Ranges, observers_of, set_phase
 from edgecompress.compress.quantizer import TargetQuantizer
 from edgecompress.errors import ModelError

@@ -20,79 +20,29 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgecompress.compress.capture import ATEN, module_path
 from edgecompress.compress.folding import WEIGHTED, BatchNorm, FoldingFakeQuantize
+from edgecompress.compress.fx import (
+    input_of,
+    is_float,
+    module_path,
+    nodes_in,
+    only_user,
+    stored,
+)
 from edgecompress.compress.observers import RangeObserver, Ranges
+from edgecompress.compress.operators import (
+    BINARY,
+    BOUNDED,
+    CLIPPING,
+    CONCATENATING,
+    ELEMENTWISE,
+    SHARING,
+    SPLITTING,
+)
 from edgecompress.spec.target import QuantizationScheme
 
-# Activations that vanish into the range of the tensor before them.
-CLIPPING = {
-    ATEN.relu.default,
-    ATEN.relu_.default,
-    ATEN.relu6.default,
-    ATEN.relu6_.default,
-    ATEN.hardtanh.default,
-    ATEN.hardtanh_.default,
-}
-# Operators with kernels of their own that read and write int8 of any scale.
-_ELEMENTWISE = {
-    ATEN.add.Tensor,
-    ATEN.add_.Tensor,
-    ATEN.mul.Tensor,
-    ATEN.mul_.Tensor,
-    ATEN.matmul.default,
-    ATEN.bmm.default,
-    ATEN.hardswish.default,
-    ATEN.hardswish_.default,
-    ATEN.hardsigmoid.default,
-    ATEN.hardsigmoid_.default,
-    ATEN.sigmoid.default,
-    ATEN.sigmoid_.default,
-    ATEN.leaky_relu.default,
-    ATEN.leaky_relu_.default,
-    ATEN.softmax.int,
-    ATEN.layer_norm.default,
-    ATEN.mean.dim,
-    ATEN.avg_pool1d.default,
-    ATEN.avg_pool2d.default,
-    ATEN.adaptive_avg_pool1d.default,
-    ATEN.adaptive_avg_pool2d.default,
-    ATEN.upsample_bilinear2d.vec,
-    ATEN.upsample_bilinear2d.default,
-}
-# Operators whose output has the scale of their input.
-_SHARING = {
-    *CLIPPING,  # where nothing before them takes them in
-    ATEN.max_pool1d.default,
-    ATEN.max_pool2d.default,
-    ATEN.adaptive_max_pool2d.default,
-    ATEN.pad.default,
-    ATEN.constant_pad_nd.default,
-    ATEN.slice.Tensor,
-    ATEN.select.int,
-    ATEN.view.default,
-    ATEN.reshape.default,
-    ATEN.flatten.using_ints,
-    ATEN.unflatten.int,
-    ATEN.permute.default,
-    ATEN.transpose.int,
-    ATEN.squeeze.default,
-    ATEN.squeeze.dim,
-    ATEN.squeeze.dims,
-    ATEN.unsqueeze.default,
-    ATEN.expand.default,
-    ATEN.contiguous.default,
-    ATEN.clone.default,
-    ATEN.pixel_shuffle.default,
-    ATEN.pixel_unshuffle.default,
-    ATEN.channel_shuffle.default,
-    ATEN.upsample_nearest1d.vec,
-    ATEN.upsample_nearest2d.vec,
-    ATEN.upsample_nearest2d.default,
-    ATEN.dropout.default,
-    ATEN.dropout_.default,
-}
-_CONCATENATING = {ATEN.cat.default, ATEN.concat.default, ATEN.stack.default}
+# Attention masks are written as -inf or -1e9; no activation that is worth a scale is this large.
+_HUGE = 1e4
 
 
 class TargetQuantizer(Quantizer):
@@ -110,15 +60,19 @@ class TargetQuantizer(Quantizer):
     ) -> None:
         self.keep_float = keep_float
         self._activation = _activation_spec(scheme, ranges)
+        self._bounded = _activation_spec(scheme, ranges, bounded=True)
         self._weight = {axis: _weight_spec(scheme, axis) for axis in (0, 1)}
         self._quantized: set[Node] = set()
+        self._huge: set[Node] = set()
 
     def annotate(self, model: GraphModule) -> GraphModule:
         modules = dict(model.named_modules())
         for node in model.graph.nodes:
-            if Q_ANNOTATION_KEY in node.meta or not _is_float(node):
+            if Q_ANNOTATION_KEY in node.meta or not is_float(node):
                 continue
-            if node.op == "placeholder":
+            if self._is_huge(model, node):
+                self._huge.add(node)
+            elif node.op == "placeholder":
                 # Quantised as soon as anyone wants it so; never for its own sake.
                 self._quantized.add(node)
             elif node.op == "call_function" and not self._kept(node):
@@ -134,6 +88,20 @@ class TargetQuantizer(Quantizer):
         path = module_path(node)
         return any(path == name or path.startswith(f"{name}.") for name in self.keep_float)
 
+    def _is_huge(self, model: GraphModule, node: Node) -> bool:
+        """A range with the numbers of an attention mask in it has no steps left for others, so
+        what they enter stays in float, up to the softmax that makes them vanish.
+        """
+        if node.op == "get_attr":
+            value = stored(model, node).detach().abs()
+            return value.numel() > 0 and not bool(value.max() <= _HUGE)
+        if node.target in BOUNDED or node.target in WEIGHTED:
+            return False
+        numbers = [number for number in node.args if isinstance(number, float)]
+        return any(abs(number) > _HUGE for number in numbers) or any(
+            source in self._huge for source in node.all_input_nodes
+        )
+
     def _weighted(self, node: Node, modules: dict[str, torch.nn.Module]) -> None:
         x, weight = node.args[0], node.args[1]
         if not isinstance(weight, Node) or weight.op != "get_attr" or not isinstance(x, Node):
@@ -141,7 +109,7 @@ class TargetQuantizer(Quantizer):
         inputs = {x: self._activation, weight: self._weight[WEIGHTED[node.target]]}
         unit = [node]
         last = node
-        while (following := _only_user(last)) is not None and (
+        while (following := only_user(last)) is not None and (
             isinstance(modules.get(str(following.target)), BatchNorm)
             or following.target in CLIPPING
         ):
@@ -155,9 +123,12 @@ class TargetQuantizer(Quantizer):
         inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(
             _operands(node), self._activation
         )
-        if not inputs or len(inputs) < _operand_count(node):
+        if len(inputs) < _operand_count(node) or any(x in self._huge for x in inputs):
             return
-        following = _only_user(node)
+        if node.target in BOUNDED:
+            self._mark(node, inputs, self._bounded)
+            return
+        following = only_user(node)
         unit = [node]
         if following is not None and following.target in CLIPPING:
             unit.append(following)
@@ -170,10 +141,12 @@ class TargetQuantizer(Quantizer):
             self._mark(node, {x: self._activation}, shared)
 
     def _concatenating(self, node: Node, _: object) -> None:
-        parts = node.args[0]
-        assert isinstance(parts, (list, tuple))
-        nodes = [p for p in parts if isinstance(p, Node)]
+        nodes = nodes_in(node.args[0])
         if not any(p in self._quantized for p in nodes):
+            return
+        if len({_kind(x) for x in nodes}) > 1:
+            # One scale for all would cost a Clip behind each relu among them.
+            self._mark(node, dict.fromkeys(nodes, self._activation), self._activation)
             return
         shared = SharedQuantizationSpec((nodes[0], node))
         inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(nodes, shared)
@@ -215,51 +188,47 @@ class TargetQuantizer(Quantizer):
 Rule = Callable[[TargetQuantizer, Node, dict[str, torch.nn.Module]], None]
 _RULES: dict[object, Rule] = {
     **dict.fromkeys(WEIGHTED, TargetQuantizer._weighted),
-    **dict.fromkeys(_ELEMENTWISE, TargetQuantizer._elementwise),
-    **dict.fromkeys(_SHARING, TargetQuantizer._sharing),
-    **dict.fromkeys(_CONCATENATING, TargetQuantizer._concatenating),
-    ATEN.chunk.default: TargetQuantizer._splitting,
-    ATEN.split.Tensor: TargetQuantizer._splitting,
-    ATEN.split_with_sizes.default: TargetQuantizer._splitting,
-}
-_BINARY = {
-    op
-    for op in _ELEMENTWISE
-    if str(op).split(".")[1] in ("add", "add_", "mul", "mul_", "matmul", "bmm")
+    **dict.fromkeys(ELEMENTWISE, TargetQuantizer._elementwise),
+    **dict.fromkeys(SHARING, TargetQuantizer._sharing),
+    **dict.fromkeys(CONCATENATING, TargetQuantizer._concatenating),
+    **dict.fromkeys(SPLITTING, TargetQuantizer._splitting),
 }
 
 
 def _operand_count(node: Node) -> int:
-    return 2 if node.target in _BINARY else 1
+    return 2 if node.target in BINARY else 1
 
 
 def _operands(node: Node) -> list[Node]:
     """The floating-point tensors among the operands; x + x has one."""
     operands = node.args[: _operand_count(node)]
-    nodes = [x for x in operands if isinstance(x, Node) and _is_float(x)]
+    nodes = [x for x in operands if isinstance(x, Node) and is_float(x)]
     return nodes if len(set(nodes)) == len(nodes) else []
 
 
-def _only_user(node: Node) -> Node | None:
-    users = list(node.users)
-    return users[0] if len(users) == 1 else None
+def _kind(node: Node) -> str:
+    """What bounds the values of a tensor: tensors of one kind can share a scale."""
+    while node.target in SHARING and node.target not in CLIPPING:
+        node = input_of(node)
+    if node.target in CONCATENATING:
+        return _kind(nodes_in(node.args[0])[0])
+    if node.target in CLIPPING:
+        return "clipped"
+    return "bounded" if node.target in BOUNDED else "free"
 
 
-def _is_float(node: Node) -> bool:
-    value = node.meta.get("val")
-    if isinstance(value, (list, tuple)):
-        value = value[0] if value else None
-    return isinstance(value, torch.Tensor) and value.is_floating_point()
-
-
-def _activation_spec(scheme: QuantizationScheme, ranges: Ranges) -> QuantizationSpec:
+def _activation_spec(
+    scheme: QuantizationScheme, ranges: Ranges, bounded: bool = False
+) -> QuantizationSpec:
     unsigned = scheme.activations.dtype == "uint8"
     symmetric = scheme.activations.scheme == "symmetric"
     return _spec(
         torch.uint8 if unsigned else torch.int8,
         torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
         None,
-        FakeQuantize.with_args(observer=RangeObserver, ranges=ranges, scales=scheme.scales),
+        FakeQuantize.with_args(
+            observer=RangeObserver, ranges=ranges, scales=scheme.scales, bounded=bounded
+        ),
     )
 
 

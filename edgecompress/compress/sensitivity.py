@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
-from edgecompress.compress.capture import module_path, set_training
+from edgecompress.compress.capture import set_training
 from edgecompress.compress.folding import WEIGHTED
+from edgecompress.compress.fx import input_of, module_path
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import Prepared
 
@@ -23,10 +24,10 @@ def rank_layers(prepared: Prepared, loss: Callable[[nn.Module], float]) -> list[
     for node in graph.graph.nodes:
         if node.target not in WEIGHTED or not module_path(node):
             continue
-        fake_quantizers = [modules[str(x.target)] for x in node.args[:2] if x.op == "call_module"]
         set_phase(graph, "float")
-        for fake_quantize in fake_quantizers:
-            fake_quantize.enable_fake_quant(True)  # type: ignore[operator]
+        for source in (input_of(node, 0), input_of(node, 1)):
+            if source.op == "call_module":
+                modules[str(source.target)].enable_fake_quant(True)
         cost[module_path(node)] = loss(graph)
     set_phase(graph, "frozen")
     return sorted(cost, key=lambda path: -cost[path])

@@ -16,7 +16,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.capture import doubled, dynamic_batch
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
-from edgecompress.export.onnx_passes import run_passes
+from edgecompress.export.onnx_passes import LAYER_KEY, run_passes
 from edgecompress.inspect import describe
 from edgecompress.store import atomic_write
 
@@ -85,7 +85,7 @@ def _root_cause(error: BaseException) -> str:
 def _strip(document: ir.Model) -> None:
     """Drop stack traces and other notes of the exporter: they name folders of this machine."""
     for node in document.graph:
-        scope = node.metadata_props.get("edgecompress.layer")
+        scope = node.metadata_props.get(LAYER_KEY)
         node.metadata_props.clear()
         if scope is not None:
             node.metadata_props["pkg.torch.onnx.name_scopes"] = json.dumps([scope])

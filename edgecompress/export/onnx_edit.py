@@ -1,20 +1,22 @@
 """A small vocabulary for editing Q/DQ graphs with onnx-ir."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+Integers = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
 class QParams:
     """Scale and zero point of one tensor; arrays [C] when they run along `axis`."""
 
-    scale: Array
-    zero_point: Array
+    scale: NDArray[np.floating[Any]]
+    zero_point: Integers
     axis: int | None
 
     def same_as(self, other: "QParams") -> bool:
@@ -34,6 +36,13 @@ class QParams:
     def highest(self) -> float:
         return float((np.iinfo(self.zero_point.dtype).max - int(self.zero_point)) * self.scale)
 
+    def integer(self, number: float) -> Integers:
+        """What `number` is stored as."""
+        info = np.iinfo(self.zero_point.dtype)
+        ratio = np.clip(number / float(self.scale), info.min - info.max, info.max - info.min)
+        value = np.clip(np.round(ratio) + int(self.zero_point), info.min, info.max)
+        return np.array(value, self.zero_point.dtype)
+
 
 class Editor:
     """Adds nodes and constants to one graph, with names that do not clash."""
@@ -43,10 +52,14 @@ class Editor:
         self._counter = 0
 
     def constant(self, array: Array, name: str = "constant") -> ir.Value:
-        self._counter += 1
-        tensor = ir.tensor(array, name=f"{name}_{self._counter}")
+        while True:
+            self._counter += 1
+            unique = f"{name}_{self._counter}"
+            if unique not in self.graph.initializers:
+                break
+        tensor = ir.tensor(array, name=unique)
         value = ir.Value(
-            name=tensor.name,
+            name=unique,
             const_value=tensor,
             type=ir.TensorType(tensor.dtype),
             shape=ir.Shape(array.shape),
@@ -70,19 +83,12 @@ class Editor:
         self.graph.insert_before(place, node)
         return node.outputs[0]
 
-    def quantized(self, place: ir.Node, x: ir.Value, qparams: QParams) -> ir.Value:
-        """Q then DQ of `x` before `place`; returns the DQ's output."""
-        scale = self.constant(qparams.scale, "scale")
-        zero_point = self.constant(qparams.zero_point, "zero_point")
-        q = self.before(place, "QuantizeLinear", [x, scale, zero_point])
-        return self.before(place, "DequantizeLinear", [q, scale, zero_point])
-
     def replace(self, old: ir.Value, new: ir.Value) -> None:
-        """Every reader of `old`, the graph's outputs among them, reads `new` from now on."""
+        """Every reader of `old` reads `new` from now on; as an output it keeps its name."""
+        if old.is_graph_output():
+            new.name, old.name = old.name, f"{old.name}_before"
+            new.shape, new.type = old.shape, old.type
         old.replace_all_uses_with(new, replace_graph_outputs=True)
-
-    def drop(self, node: ir.Node) -> None:
-        self.graph.remove(node, safe=True)
 
 
 def array_of(value: ir.Value | None) -> Array | None:
@@ -93,13 +99,36 @@ def array_of(value: ir.Value | None) -> Array | None:
     return None if tensor is None else tensor.numpy()
 
 
+def integers_of(value: ir.Value | None) -> list[int] | None:
+    """The content of a constant of whole numbers, such as axes, else None."""
+    array = array_of(value)
+    return None if array is None else [int(number) for number in array.reshape(-1).tolist()]
+
+
+def dims_of(value: ir.Value | None) -> list[int | None] | None:
+    """The shape, None for each dimension that is free; None where the rank is unknown."""
+    if value is None or value.shape is None:
+        return None
+    return [dim if isinstance(dim, int) else None for dim in value.shape]
+
+
+def input_at(node: ir.Node, index: int) -> ir.Value | None:
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def number_in(node: ir.Node, attribute: str, default: int = 0) -> int:
+    """An integer attribute."""
+    found = node.attributes.get(attribute)
+    return default if found is None else found.as_int()
+
+
 def qparams_of(node: ir.Node) -> QParams | None:
     """Of a QuantizeLinear or DequantizeLinear with constant parameters."""
-    scale, zero_point = array_of(node.inputs[1]), array_of(_input(node, 2))
+    scale, zero_point = array_of(node.inputs[1]), array_of(input_at(node, 2))
     if scale is None or zero_point is None:
         return None
-    axis = node.attributes.get("axis")
-    return QParams(scale, zero_point, None if scale.size == 1 or axis is None else axis.as_int())
+    axis = None if scale.size == 1 else number_in(node, "axis", 1)
+    return QParams(scale.astype(np.float32), zero_point.astype(zero_point.dtype), axis)
 
 
 def producer(value: ir.Value | None, op_type: str) -> ir.Node | None:
@@ -117,18 +146,17 @@ def only_reader(value: ir.Value, op_type: str) -> ir.Node | None:
 
 
 def quantizer_after(value: ir.Value) -> tuple[ir.Node, QParams] | None:
-    """The QuantizeLinear that alone reads `value`."""
-    node = only_reader(value, "QuantizeLinear")
-    qparams = None if node is None else qparams_of(node)
-    return None if node is None or qparams is None else (node, qparams)
+    """The per-tensor QuantizeLinear that alone reads `value`."""
+    return _per_tensor(only_reader(value, "QuantizeLinear"))
 
 
 def dequantizer_before(value: ir.Value | None) -> tuple[ir.Node, QParams] | None:
     """The per-tensor DequantizeLinear that `value` comes from."""
-    node = producer(value, "DequantizeLinear")
+    return _per_tensor(producer(value, "DequantizeLinear"))
+
+
+def _per_tensor(node: ir.Node | None) -> tuple[ir.Node, QParams] | None:
     qparams = None if node is None else qparams_of(node)
-    return None if node is None or qparams is None else (node, qparams)
-
-
-def _input(node: ir.Node, index: int) -> ir.Value | None:
-    return node.inputs[index] if index < len(node.inputs) else None
+    if node is None or qparams is None or qparams.axis is not None:
+        return None
+    return node, qparams

@@ -1,0 +1,73 @@
+"""Typed access to the nodes of a captured graph: FX types their arguments as almost anything."""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+ATEN = torch.ops.aten
+
+
+def input_of(node: Node, index: int = 0) -> Node:
+    """The argument at `index`, which must be another node."""
+    argument = node.args[index]
+    assert isinstance(argument, Node), f"{node.name}: argument {index} is no tensor"
+    return argument
+
+
+def optional_input(node: Node, index: int) -> Node | None:
+    """The argument at `index` where there is one and it is a node."""
+    argument = node.args[index] if index < len(node.args) else None
+    return argument if isinstance(argument, Node) else None
+
+
+def nodes_in(argument: object) -> list[Node]:
+    """The nodes in a list argument, such as that of cat."""
+    assert isinstance(argument, (list, tuple))
+    return [item for item in argument if isinstance(item, Node)]
+
+
+def number_at(node: Node, index: int) -> float:
+    """The argument at `index`, which must be a number."""
+    argument = node.args[index]
+    assert isinstance(argument, (int, float)), f"{node.name}: argument {index} is no number"
+    return float(argument)
+
+
+def fake(node: Node) -> Tensor:
+    """What torch.export knows of a node's value: shape and type, no content."""
+    return cast(Tensor, node.meta["val"])
+
+
+def is_float(node: Node) -> bool:
+    """Whether it stands for a floating-point tensor, or for a list of them."""
+    value = node.meta.get("val")
+    if isinstance(value, (list, tuple)):
+        value = value[0] if value else None
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def only_user(node: Node) -> Node | None:
+    users = list(node.users)
+    return users[0] if len(users) == 1 else None
+
+
+def stored(gm: GraphModule, node: Node) -> Tensor:
+    """The parameter or buffer that a get_attr node stands for."""
+    value: object = gm
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    assert isinstance(value, Tensor), f"{node.target} is not a tensor"
+    return value
+
+
+def module_path(node: Node) -> str:
+    """Dotted path of the user's module that `node` comes from; '' for the model itself."""
+    stack = node.meta.get("nn_module_stack")
+    if not stack:
+        return ""
+    path = str(list(stack.values())[-1][0])
+    # torch.export writes `L['self'].layer1[0]` for what state_dict calls `layer1.0`.
+    path = path.removeprefix("L['self']").replace("L['fn']", "").lstrip(".")
+    return path.replace("slice(None, None, None)", "").replace("[", ".").replace("]", "").strip(".")

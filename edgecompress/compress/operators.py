@@ -1,0 +1,97 @@
+"""Kinds of operators of a captured graph, as quantising sees them: tables only."""
+
+from edgecompress.compress.fx import ATEN
+
+# Activations that vanish into the range of the tensor before them.
+CLIPPING = {
+    ATEN.relu.default,
+    ATEN.relu_.default,
+    ATEN.relu6.default,
+    ATEN.relu6_.default,
+    ATEN.hardtanh.default,
+    ATEN.hardtanh_.default,
+}
+# Operators with kernels of their own that read and write int8 of any scale.
+ELEMENTWISE = {
+    ATEN.add.Tensor,
+    ATEN.add_.Tensor,
+    ATEN.mul.Tensor,
+    ATEN.mul_.Tensor,
+    ATEN.matmul.default,
+    ATEN.bmm.default,
+    ATEN.hardswish.default,
+    ATEN.hardswish_.default,
+    ATEN.hardsigmoid.default,
+    ATEN.hardsigmoid_.default,
+    ATEN.sigmoid.default,
+    ATEN.sigmoid_.default,
+    ATEN.leaky_relu.default,
+    ATEN.leaky_relu_.default,
+    ATEN.softmax.int,
+    ATEN.layer_norm.default,
+    ATEN.mean.dim,
+    ATEN.avg_pool1d.default,
+    ATEN.avg_pool2d.default,
+    ATEN.adaptive_avg_pool2d.default,
+    ATEN.upsample_bilinear2d.vec,
+    ATEN.upsample_bilinear2d.default,
+}
+# Operators whose output has the scale of their input.
+SHARING = {
+    *CLIPPING,  # where nothing before them takes them in
+    ATEN.max_pool1d.default,
+    ATEN.max_pool2d.default,
+    ATEN.adaptive_max_pool2d.default,
+    ATEN.pad.default,
+    ATEN.constant_pad_nd.default,
+    ATEN.slice.Tensor,
+    ATEN.select.int,
+    ATEN.view.default,
+    ATEN.reshape.default,
+    ATEN.flatten.using_ints,
+    ATEN.unflatten.int,
+    ATEN.permute.default,
+    ATEN.transpose.int,
+    ATEN.squeeze.default,
+    ATEN.squeeze.dim,
+    ATEN.squeeze.dims,
+    ATEN.unsqueeze.default,
+    ATEN.expand.default,
+    ATEN.contiguous.default,
+    ATEN.clone.default,
+    ATEN.pixel_shuffle.default,
+    ATEN.pixel_unshuffle.default,
+    ATEN.channel_shuffle.default,
+    ATEN.upsample_nearest1d.vec,
+    ATEN.upsample_nearest2d.vec,
+    ATEN.upsample_nearest2d.default,
+    ATEN.flip.default,
+    ATEN.narrow.default,
+    ATEN.movedim.int,
+    ATEN.dropout.default,
+    ATEN.dropout_.default,
+}
+CONCATENATING = {ATEN.cat.default, ATEN.concat.default, ATEN.stack.default}
+SPLITTING = {
+    ATEN.chunk.default,
+    ATEN.split.Tensor,
+    ATEN.split_with_sizes.default,
+    ATEN.unbind.int,
+}
+# Outputs from 0 to 1 whatever the input: kernels want 256 steps to 1 (ONNX Runtime 1.31's
+# QLinearSoftmax writes zeros when the scale is smaller, LiteRT's refuse any other).
+BOUNDED = {
+    ATEN.softmax.int,
+    ATEN.sigmoid.default,
+    ATEN.sigmoid_.default,
+    ATEN.hardsigmoid.default,
+    ATEN.hardsigmoid_.default,
+}
+BINARY = {
+    ATEN.add.Tensor,
+    ATEN.add_.Tensor,
+    ATEN.mul.Tensor,
+    ATEN.mul_.Tensor,
+    ATEN.matmul.default,
+    ATEN.bmm.default,
+}

@@ -1,0 +1,161 @@
+"""Operators that ONNX Runtime has no int8 kernel for, written as others that it has one for.
+
+Each rewrite takes one node that stands between DQ and Q, and leaves the rest alone. All keep the
+function; where a value can move by rounding, the rewrite says so.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from edgecompress.export.onnx_edit import (
+    Editor,
+    array_of,
+    dequantizer_before,
+    dims_of,
+    input_at,
+    integers_of,
+    number_in,
+    only_reader,
+    producer,
+    quantizer_after,
+)
+
+_CLOSE = 1e-4
+
+
+def saturate(editor: Editor, node: ir.Node) -> None:
+    """A Relu or Clip before Q does nothing where the integers end at the same number; where they
+    do not (symmetric scales), it is done on the integers, so that the operator before it can
+    still be fused with its Q.
+    """
+    if node.op_type not in ("Relu", "Clip"):
+        return
+    after = quantizer_after(node.outputs[0])
+    low, high = _bounds(node)
+    if after is None or node.inputs[0] is None or low is None or high is None:
+        return
+    quantizer, qparams = after
+    half = float(qparams.scale) / 2
+    # The kernel's own rounding is half a step; an end that is closer than that is the same end.
+    if low > qparams.lowest + half or high < qparams.highest - half:
+        q = editor.before(quantizer, "QuantizeLinear", [node.inputs[0], *quantizer.inputs[1:]])
+        limits = [editor.constant(qparams.integer(end), "limit") for end in (low, high)]
+        editor.replace(quantizer.outputs[0], editor.before(quantizer, "Clip", [q, *limits]))
+        return
+    editor.replace(node.outputs[0], node.inputs[0])
+
+
+def _bounds(node: ir.Node) -> tuple[float | None, float | None]:
+    if node.op_type == "Relu":
+        return 0.0, float("inf")
+    bounds = []
+    for index, default in ((1, -float("inf")), (2, float("inf"))):
+        given = input_at(node, index)
+        array = array_of(given)
+        bounds.append(default if given is None else None if array is None else float(array))
+    return bounds[0], bounds[1]
+
+
+def linear_over_rows(editor: Editor, node: ir.Node) -> None:
+    """A linear layer over [.., L, C] arrives as MatMul, Add, for which there is no int8 kernel
+    with a bias. As Gemm over [N * L, C] it is one QGemm.
+    """
+    if node.op_type != "MatMul" or dequantizer_before(node.inputs[0]) is None:
+        return
+    transpose = producer(node.inputs[1], "Transpose")
+    weight = None if transpose is None else transpose.inputs[0]
+    dequantizer = producer(weight, "DequantizeLinear")
+    if dequantizer is None:
+        return
+    size, full = dims_of(dequantizer.inputs[0]), dims_of(node.inputs[0])
+    if size is None or full is None or full.count(None) > 1:
+        return  # one dimension can be left for Reshape to work out, not two
+    last, bias = node, None
+    add = only_reader(node.outputs[0], "Add")
+    if add is not None:
+        other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
+        if dims_of(other) == size[:1] and array_of(other) is not None:
+            last, bias = add, other
+    rows = editor.constant(np.array([-1, size[1] or 0], np.int64), "shape")
+    lead = [-1 if dim is None else dim for dim in full[:-1]]
+    shape = editor.constant(np.array([*lead, size[0] or 0], np.int64), "shape")
+    flat = editor.before(last, "Reshape", [node.inputs[0], rows])
+    inputs = [flat, weight] if bias is None else [flat, weight, bias]
+    product = editor.before(last, "Gemm", inputs, {"transB": 1})
+    gemm = product.producer()
+    assert gemm is not None
+    gemm.name = node.name
+    gemm.metadata_props.update(node.metadata_props)
+    editor.replace(last.outputs[0], editor.before(last, "Reshape", [product, shape]))
+
+
+def pool_globally(editor: Editor, node: ir.Node) -> None:
+    """A mean over positions: GlobalAveragePool has an int8 kernel, ReduceMean has none."""
+    if node.op_type != "ReduceMean" or dequantizer_before(node.inputs[0]) is None:
+        return
+    shape, given = dims_of(node.inputs[0]), integers_of(input_at(node, 1))
+    if shape is None or given is None or len(shape) < 3:
+        return
+    rank = len(shape)
+    axes = sorted(axis % rank for axis in given)
+    x: ir.Value | None = node.inputs[0]
+    if axes == [1] and rank == 3:  # over the tokens of [N, L, C]
+        x = editor.before(node, "Transpose", [x], {"perm": [0, 2, 1]})
+    elif axes != list(range(2, rank)):
+        return
+    pooled = editor.before(node, "GlobalAveragePool", [x])  # [N, C, 1, ..]
+    if not number_in(node, "keepdims", 1):
+        spatial = editor.constant(np.arange(2, rank, dtype=np.int64), "axes")
+        pooled = editor.before(node, "Squeeze", [pooled, spatial])
+    elif axes == [1]:
+        pooled = editor.before(node, "Transpose", [pooled], {"perm": [0, 2, 1]})
+    editor.replace(node.outputs[0], pooled)
+
+
+def add_and_saturate(editor: Editor, node: ir.Node) -> None:
+    """Hard-sigmoid and hard-swish: relu6(x + 3) is an addition whose result saturates at both
+    ends of [0, 6]; read with a sixth of its scale it is hard-sigmoid, and times x hard-swish.
+    Differs by the 8 bits of the factor: about one step of the output.
+    """
+    if node.op_type not in ("HardSwish", "HardSigmoid"):
+        return
+    before, after = dequantizer_before(node.inputs[0]), quantizer_after(node.outputs[0])
+    if before is None or after is None or not _has_slope_of_a_sixth(node):
+        return
+    dtype = before[1].zero_point.dtype
+    info = np.iinfo(dtype)
+    levels = info.max - info.min
+    # The quantizer gives hard-sigmoid 256 steps to 1; where hard-swish is at x, it needs 1 itself.
+    step = 1.0 / (levels + 1 if node.op_type == "HardSigmoid" else levels)
+    low = editor.constant(np.array(info.min, dtype), "zero_point")
+    # The constant 3 at the top of its own scale, so that it is exact.
+    top = editor.constant(np.array(info.max, dtype), "three")
+    scale = editor.constant(np.array(3.0 / levels, np.float32), "scale")
+    three = editor.before(node, "DequantizeLinear", [top, scale, low])
+    shifted = editor.before(node, "Add", [node.inputs[0], three])
+    wide = editor.constant(np.array(6.0 * step, np.float32), "scale")
+    unit = editor.constant(np.array(step, np.float32), "scale")
+    gate = editor.before(node, "QuantizeLinear", [shifted, wide, low])
+    factor = editor.before(node, "DequantizeLinear", [gate, unit, low])
+    if node.op_type == "HardSwish":
+        product = editor.before(node, "Mul", [node.inputs[0], factor])
+        editor.replace(node.outputs[0], product)
+        return
+    # The factor is the answer; whoever reads it reads it with its own scale.
+    editor.replace(after[0].outputs[0], gate)
+    for reader, _ in list(gate.uses()):
+        if reader.op_type == "DequantizeLinear":
+            reader.replace_input_with(1, unit)
+            reader.replace_input_with(2, low)
+
+
+def _has_slope_of_a_sixth(node: ir.Node) -> bool:
+    """Torch's hard-sigmoid; ONNX's default slope is 0.2."""
+    if node.op_type == "HardSwish":
+        return True
+    alpha, beta = node.attributes.get("alpha"), node.attributes.get("beta")
+    return (
+        alpha is not None
+        and abs(alpha.as_float() - 1 / 6) < _CLOSE
+        and (beta is None or abs(beta.as_float() - 0.5) < _CLOSE)
+    )
