@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.measurement import Comparison
+from edgecompress.spec.measurement import Comparison, Parity
 from edgecompress.spec.report import ModelReport, Status, VerdictResult
 
 METRIC_TOLERANCE = 2.0**-23
@@ -20,6 +20,11 @@ METRIC_TOLERANCE = 2.0**-23
 MEMORY_MARGIN = 0.10
 MEMORY_MARGIN_BYTES = 1 << 20
 """Peak memory is called above the baseline's only beyond both margins: it varies by pages."""
+
+MIN_TOP1_AGREEMENT = 0.99
+MAX_OUTPUT_STEPS = 16.0
+"""Between the file in its runtime and the torch graph it was exported from. Kernels round
+differently, by a few steps; int8 sums that overflow were seen to agree on 95 %, 34 steps off."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,25 @@ def _offline(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) ->
         figure, bound = apart(fraction, least, percent)
         text = f"int8 kernels run {figure} of the MACs; at least {bound} asked"
         yield _check(fraction >= least, text)
+    if candidate.parity is not None:
+        yield _parity(candidate.parity)
+
+
+def _parity(parity: Parity) -> Check:
+    """Top-1 agreement where there are classes, else the largest difference."""
+    same = f"the file and {parity.reference} agree"
+    if parity.top1_agreement is None:
+        return _check(
+            parity.max_output_steps <= MAX_OUTPUT_STEPS,
+            f"{same} within {parity.max_output_steps:.3g} output steps;"
+            f" at most {MAX_OUTPUT_STEPS:.3g} allowed",
+        )
+    figure, least = apart(parity.top1_agreement, MIN_TOP1_AGREEMENT, percent)
+    return _check(
+        parity.top1_agreement >= MIN_TOP1_AGREEMENT,
+        f"{same} on {figure} of the answers, within {parity.max_output_steps:.3g} output steps;"
+        f" at least {least} asked",
+    )
 
 
 def _metric(max_drop: float, baseline: ModelReport, candidate: ModelReport) -> Check:

@@ -44,7 +44,7 @@ def test_it_says_the_verdict_its_reasons_and_the_figures() -> None:
     html = render_html(judged(make_report(), min_speedup=2.0))
     text = text_of(html)
     for words in (
-        "ship All 5 checks passed. 2.68x as fast as the baseline",
+        "ship All 6 checks passed. 2.68x as fast as the baseline",
         "latency p50 1.42 ms 0.532 ms 2.68x less",
         "Synthetic Core A0, 4 cores, aarch64",
         "governor performance",
@@ -65,14 +65,14 @@ def test_it_says_the_verdict_its_reasons_and_the_figures() -> None:
 def test_a_refusal_names_what_failed_first() -> None:
     html = render_html(judged(make_report(), min_speedup=3.0, latency_ms_p90=0.1))
     text = text_of(html)
-    assert "refuse 2 of 6 checks failed." in text
+    assert "refuse 2 of 7 checks failed." in text
     assert text.index("at least 3.00x asked") < text.index("0.0028 worse")
 
 
 def test_without_a_device_the_tradeoff_is_against_macs() -> None:
     html = render_html(judged(make_report(measured=False)))
     text = text_of(html)
-    assert "unmeasured 1 of 3 checks could not be measured." in text
+    assert "unmeasured 1 of 4 checks could not be measured." in text
     assert "Accuracy against MACs, stage by stage" in text
     assert "MACs, million" in text
     assert 'id="chart-latency"' not in html

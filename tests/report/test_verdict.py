@@ -10,13 +10,18 @@ from synthetic import comparison, model
 
 from edgecompress.report.verdict import judge
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.measurement import Comparison
+from edgecompress.spec.measurement import Comparison, Parity
 from edgecompress.spec.report import ModelReport, VerdictResult
 
 BUDGETS = Budgets(max_metric_drop=0.01, min_speedup=1.2)
 COMPARED = comparison()
 BASELINE = model(COMPARED.baseline, quantized=False)
 CANDIDATE = model(COMPARED.candidate, quantized=True)
+
+
+def parity(**changes: object) -> Parity:
+    agreed = Parity(reference="torch", samples=360, top1_agreement=1.0, max_output_steps=2.0)
+    return agreed.model_copy(update=changes)
 
 
 def with_metric(report: ModelReport, value: float, **changes: object) -> ModelReport:
@@ -72,6 +77,18 @@ def test_a_better_candidate_ships_and_says_by_how_much() -> None:
             {"int8_op_fraction": 0.94999},
             {},
             "94.999 % of the MACs; at least 95.000 %",
+        ),
+        (
+            {},
+            {"parity": parity(top1_agreement=0.953)},
+            {},
+            "the file and torch agree on 95.3 % of the answers, within 2 output steps",
+        ),
+        (
+            {},
+            {"parity": parity(top1_agreement=None, max_output_steps=34.0)},
+            {},
+            "the file and torch agree within 34 output steps; at most 16 allowed",
         ),
     ],
 )
