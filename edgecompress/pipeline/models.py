@@ -26,7 +26,7 @@ from edgecompress.pipeline.training import (
     trained_of,
     training_of,
 )
-from edgecompress.spec.deploy import StructuredPruneSpec
+from edgecompress.spec.deploy import StructuredPruneSpec, TrainSpec
 from edgecompress.spec.report import EpochRow
 from edgecompress.store import StageRecord
 
@@ -91,6 +91,7 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
     if spec is None:
         return before
     round_to = job.recipe.target.round_to
+    between = _between(job)
 
     def work(work_dir: Path) -> Output:
         rows: list[EpochRow] = []
@@ -99,7 +100,9 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
             loss=job.loss,
             # The loss, because a metric hardly moves when few channels go.
             score=lambda model: -loss_of(job, model),
-            finetune=lambda model, step: rows.extend(_between(job, teacher, model, step, work_dir)),
+            finetune=lambda model, step: rows.extend(
+                _recover(job, teacher, between, model, step, work_dir)
+            ),
             progress=lambda what, done, total: job.stages.progress.step(done, total, what),
         )
         result = prune(before.model, spec, round_to, context)
@@ -111,8 +114,8 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
         prune=dump(spec),
         round_to=round_to,
         parent=before.key,
-        finetune=dump(job.recipe.config.finetune),
-        distill=dump(job.recipe.distill),
+        between=dump(between),
+        distill=dump(job.recipe.distill) if between else None,
     )
     record = job.stages.run("prune", depends_on, ROOMS, work)
     trained = trained_of(record)
@@ -175,14 +178,21 @@ def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
     return QuantizedPoint(record.key, build, trained)
 
 
-def _between(
-    job: Job, teacher: Point, model: nn.Module, step: int, work_dir: Path
+def _between(job: Job) -> TrainSpec | None:
+    """The fine-tuning between two steps of pruning, if there is any."""
+    prune_spec, spec = job.recipe.config.prune, job.recipe.config.finetune
+    if spec is None or not isinstance(prune_spec, StructuredPruneSpec):
+        return None
+    if not prune_spec.epochs_between:
+        return None
+    return spec.model_copy(update={"epochs": prune_spec.epochs_between, "warmup_epochs": 0.0})
+
+
+def _recover(
+    job: Job, teacher: Point, spec: TrainSpec | None, model: nn.Module, step: int, work_dir: Path
 ) -> tuple[EpochRow, ...]:
-    config = job.recipe.config
-    epochs = config.prune.epochs_between if isinstance(config.prune, StructuredPruneSpec) else 0
-    if config.finetune is None or not epochs:
+    if spec is None:
         return ()
-    spec = config.finetune.model_copy(update={"epochs": epochs, "warmup_epochs": 0.0})
     return train(model, training_of(job, f"prune-{step}", spec, work_dir, teacher))
 
 
