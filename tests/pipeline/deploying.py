@@ -1,0 +1,108 @@
+"""`edgecompress deploy` of the tiny task in tiny/, as a user runs it: a process in a folder."""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+TINY = Path(__file__).parent / "tiny"
+DEPLOY = ("deploy", "tiny", "--inventory", "inventory.yaml", "--json")
+LOG = "asked.log"
+"""Where the tiny task writes a line for every epoch that training asks for."""
+
+_CLOCK = (
+    "latency_ms_p50",
+    "latency_ms_p90",
+    "latency_ms_p99",
+    "first_inference_ms",
+    "init_time_ms",
+    "peak_rss_bytes",
+)
+
+
+def fresh(folder: Path) -> Path:
+    """A copy of the tiny project, without results."""
+    return Path(shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__", "runs")))
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "edgecompress", *(arguments or DEPLOY)]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    # One thread: what a model learns may depend on how many there are.
+    return {**os.environ, "TINY_LOG": str(folder / LOG), "OMP_NUM_THREADS": "1"}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def deploy(folder: Path) -> dict[str, Any]:
+    """A deploy that must succeed; its report."""
+    done = run(folder)
+    # 3: on a busy machine a model this small may not be shown to be faster.
+    assert done.returncode in (0, 3), done.stderr
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def epochs(folder: Path) -> int:
+    """How many epochs training has asked for in this folder, in all runs."""
+    log = folder / LOG
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def cached(report: dict[str, Any]) -> dict[str, bool]:
+    """By stage, with 'inspect' and 'evaluate', which come several times, numbered."""
+    result: dict[str, bool] = {}
+    for stage in report["stages"]:
+        name, number = stage["name"], 2
+        while name in result:
+            name, number = f"{stage['name']} {number}", number + 1
+        result[name] = stage["cached"]
+    return result
+
+
+def essence(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without what a clock or a run's id decides; all else must repeat exactly."""
+    kept = {
+        key: value
+        for key, value in report.items()
+        if key not in ("run", "created", "verdict", "speedup", "comparison")
+    }
+    for side in ("baseline", "candidate"):
+        kept[side] = {key: value for key, value in report[side].items() if key not in _CLOCK}
+    kept["points"] = [{**point, "latency_ms_p50": None} for point in report["points"]]
+    kept["stages"] = [stage["name"] for stage in report["stages"]]
+    kept["artifacts"] = [(a["format"], a["sha256"]) for a in report["artifacts"]]
+    return kept
+
+
+def assert_sound(folder: Path) -> None:
+    """Nothing under runs/ is half-written or corrupt."""
+    runs = folder / "runs"
+    for blob in (runs / "store").glob("*/*"):
+        assert hashlib.sha256(blob.read_bytes()).hexdigest() == blob.name
+    for report in runs.glob("*/report.json"):
+        artifacts = json.loads(report.read_text())["artifacts"]
+        for artifact in artifacts:
+            file = folder / artifact["path"]
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == artifact["sha256"]
+    index = sqlite3.connect(runs / "index.sqlite")
+    try:
+        assert index.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    finally:
+        index.close()
