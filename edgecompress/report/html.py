@@ -10,6 +10,7 @@ from edgecompress.report.charts import draw_charts
 from edgecompress.report.figures import count, factor, milliseconds, percent, plain
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
 from edgecompress.spec.measurement import Comparison, Turn
+from edgecompress.spec.native import KERNEL_FEATURES
 from edgecompress.spec.report import Report, VerdictResult
 
 
@@ -77,6 +78,7 @@ def _tiles(report: Report) -> list[Tile]:
 def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
     """How the latencies were taken: label and value, as recorded by the device itself."""
     probe = comparison.probe
+    features = [name for name in KERNEL_FEATURES if name in probe.cpu_features]
     turns = [*comparison.baseline.turns, *comparison.candidate.turns]
     states = [state for turn in turns for state in (turn.before, turn.after)]
     memory = NOTHING if probe.memory_bytes is None else f"{probe.memory_bytes / 2**30:.1f} GiB"
@@ -84,7 +86,7 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
     return [
         ("device", comparison.device + emulated),
         ("CPU", f"{probe.cpu_model or NOTHING}, {probe.cores} cores, {probe.machine}"),
-        ("CPU features", ", ".join(probe.cpu_features) or NOTHING),
+        ("CPU features", ", ".join(features) or NOTHING),
         ("memory", memory),
         ("system", f"{probe.system}, Python {probe.python}"),
         ("governor", _each(state.governor for state in states)),

@@ -14,8 +14,8 @@ _ARCHITECTURES: dict[str, Architecture] = {
     "arm64": "aarch64",
     "armv7l": "armv7l",
 }
-# What int8 kernels are chosen by. macOS has no cpuinfo; every Apple Arm chip has asimddp.
-_FEATURES = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
+KERNEL_FEATURES = ("avx2", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
+"""What int8 kernels are chosen by, as /proc/cpuinfo spells it."""
 
 
 def native_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
@@ -36,8 +36,8 @@ def native_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
 def _features(cpuinfo: Path, machine: str) -> tuple[str, ...]:
     try:
         lines = cpuinfo.read_text().splitlines()
-    except OSError:
+    except OSError:  # macOS has no cpuinfo; every Apple Arm chip has asimddp
         return ("asimd", "asimddp") if machine == "arm64" else ()
     flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), ":")
     present = set(flags.partition(":")[2].split())
-    return tuple(feature for feature in _FEATURES if feature in present)
+    return tuple(feature for feature in KERNEL_FEATURES if feature in present)
