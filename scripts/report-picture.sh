@@ -9,5 +9,5 @@ browser=$(command -v chromium || command -v chromium-browser || command -v googl
     echo "report-picture.sh: no chromium on PATH; scripts/install-test-tools.sh installs it" >&2
     exit 2
 }
-"$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --window-size=960,1420 \
+"$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --log-level=3 --window-size=960,1420 \
     --screenshot="$picture" "file://$page"

@@ -1,0 +1,77 @@
+"""docs/deploy.md and edgecompress/spec/deploy.py name the same keys, with the same defaults."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from edgecompress.spec import deploy
+from edgecompress.spec.base import Spec
+
+DOC = Path(__file__).parents[2] / "docs" / "deploy.md"
+SECTIONS: dict[str, type[Spec]] = {
+    "Top level": deploy.DeployConfig,
+    "task": deploy.TaskRef,
+    "train, finetune, quantize.train, prune.sparsify": deploy.TrainSpec,
+    "prune with method: structured": deploy.StructuredPruneSpec,
+    "prune.sparsify, further key": deploy.SparsifySpec,
+    "prune with method: unstructured": deploy.UnstructuredPruneSpec,
+    "distill": deploy.DistillSpec,
+    "quantize": deploy.QuantizeSpec,
+    "budgets": deploy.Budgets,
+}
+ROW = re.compile(r"^\| `(\w+)` \| ([^|]+) \|", re.MULTILINE)
+
+
+def sections() -> dict[str, dict[str, str]]:
+    """Heading -> {key: what the doc says of it when it is left out}."""
+    parts = re.split(r"^## (.+)$", DOC.read_text(), flags=re.MULTILINE)[1:]
+    return {title: dict(ROW.findall(text)) for title, text in zip(parts[::2], parts[1::2])}
+
+
+def own_fields(spec: type[Spec]) -> dict[str, FieldInfo]:
+    base = spec.__mro__[1]
+    inherited = base.model_fields if issubclass(base, Spec) else {}
+    return {name: field for name, field in spec.model_fields.items() if name not in inherited}
+
+
+def in_words(field: FieldInfo) -> str:
+    if field.is_required():
+        return "needed"
+    if field.default is None:
+        return "off"
+    return str(field.default) if field.default not in ((), {}) else "none"
+
+
+def test_every_spec_has_a_section_and_the_other_way_round() -> None:
+    specs = {
+        value
+        for value in vars(deploy).values()
+        if isinstance(value, type) and issubclass(value, Spec) and value is not Spec
+    }
+    assert specs == set(SECTIONS.values())
+    assert list(sections()) == list(SECTIONS)
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_a_section_names_every_key_and_its_default(title: str) -> None:
+    fields, told = own_fields(SECTIONS[title]), sections()[title]
+    assert list(told) == list(fields)
+    for name, field in fields.items():
+        # "see ..." is for a pair of keys of which one is needed.
+        wanted = ("off", "see") if in_words(field) == "off" else (in_words(field),)
+        assert told[name].startswith(wanted), f"{title}: {name}"
+
+
+def test_the_default_distillation() -> None:
+    default = deploy.DEFAULT_DISTILLATION
+    values = f"{{temperature: {default.temperature}, weight: {default.weight}}}"
+    assert values in sections()["Top level"]["distill"]
+
+
+def test_words_that_a_key_can_be_are_in_the_doc() -> None:
+    text = DOC.read_text()
+    for word in ("magnitude", "taylor", "bn_scale", "loss", "uniform", "sensitivity", "layer",
+                 "global", "ptq", "qat", "minmax", "percentile", "mse", "sgd", "adamw"):  # fmt: skip
+        assert f"`{word}`" in text
