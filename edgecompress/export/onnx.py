@@ -16,12 +16,13 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.capture import doubled, dynamic_batch
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
-from edgecompress.export.onnx_passes import LAYER_KEY, run_passes
+from edgecompress.export.onnx_passes import SCOPES_KEY, run_passes
 from edgecompress.inspect import describe
 from edgecompress.store import atomic_write
 
-OPSET = 18
-IR_VERSION = 9  # onnxruntime 1.17, the oldest that the targets admit, reads up to 9
+# What onnxruntime 1.17 reads, the oldest that the targets admit.
+OPSET = 20
+IR_VERSION = 9
 LINEAGE_KEY = "edgecompress.lineage"
 LABELS_KEY = "edgecompress.labels"
 KEEP_FLOAT_KEY = "edgecompress.keep_float"
@@ -32,7 +33,7 @@ class OnnxExporter:
 
     def export(self, model: Exportable, path: Path) -> Artifact:
         document = _to_ir(model)
-        if model.layers:
+        if any(node.op_type == "QuantizeLinear" for node in document.graph):
             run_passes(document, model.layers)
         _strip(document)
         document.ir_version = IR_VERSION
@@ -83,21 +84,25 @@ def _root_cause(error: BaseException) -> str:
 
 
 def _strip(document: ir.Model) -> None:
-    """Drop stack traces and other notes of the exporter: they name folders of this machine."""
-    for node in document.graph:
-        scope = node.metadata_props.get(LAYER_KEY)
-        node.metadata_props.clear()
-        if scope is not None:
-            node.metadata_props["pkg.torch.onnx.name_scopes"] = json.dumps([scope])
-        node.doc_string = None
-    for value in (*document.graph.inputs, *document.graph.outputs):
-        value.metadata_props.clear()
-    for initializer in document.graph.initializers.values():
-        initializer.metadata_props.clear()
-    document.metadata_props.clear()
-    document.graph.metadata_props.clear()
-    document.graph.doc_string = None
-    document.doc_string = None
+    """Drop stack traces and other notes of the exporter: they name folders of this machine. What
+    stays is the path of the module that a node comes from.
+    """
+    for node in document.graph.all_nodes():
+        scopes = node.metadata_props.get(SCOPES_KEY)
+        _forget(node)
+        if scopes is not None:
+            node.metadata_props[SCOPES_KEY] = scopes
+        for output in node.outputs:
+            _forget(output)
+    for value in (*document.graph.inputs, *document.graph.initializers.values()):
+        _forget(value)
+    _forget(document.graph)
+    _forget(document)
+
+
+def _forget(noted: ir.Node | ir.Value | ir.Graph | ir.Model) -> None:
+    noted.metadata_props.clear()
+    noted.doc_string = None
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 Each pass is one fact about ONNX Runtime's int8 kernels.
 """
 
+import json
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
@@ -27,7 +29,7 @@ from edgecompress.export.onnx_kernels import (
     saturate,
 )
 
-LAYER_KEY = "edgecompress.layer"
+SCOPES_KEY = "pkg.torch.onnx.name_scopes"
 
 # Operators that are the same on the integers as on what they stand for: some only rearrange.
 _REARRANGING = {
@@ -80,11 +82,12 @@ def _name_layers(model: ir.Model, layers: dict[str, str]) -> None:
         path = layers.get(_weight_name(node.inputs[1]) or "")
         if path is None:
             continue
-        while path in taken:  # one module, called more than once
-            path += "'"
-        taken.add(path)
-        node.name = path
-        node.metadata_props[LAYER_KEY] = path
+        name = path
+        while name in taken:  # one module, called more than once
+            name += "'"
+        taken.add(name)
+        node.name = name
+        node.metadata_props[SCOPES_KEY] = json.dumps([path, name])
     for old, path in layers.items():
         value = model.graph.initializers.get(old)
         if value is not None and f"{path}.weight" not in model.graph.initializers:
