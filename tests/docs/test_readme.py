@@ -1,0 +1,93 @@
+"""The README's own code: exactly what it prints is deployed."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from my_project import Net, Photos
+from torch.nn import functional
+
+from edgecompress import errors
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+QUICK = {"min_iterations: 200": "min_iterations: 5", "min_duration_s: 1.0": "min_duration_s: 0.01"}
+
+
+def block(language: str) -> str:
+    """The only block of that language."""
+    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A user's folder: the two blocks, the modules that they name, and trained weights."""
+    (tmp_path / "task.py").write_text(block("python"))
+    (tmp_path / "deploy.yaml").write_text(block("yaml"))
+    shutil.copy(Path(__file__).with_name("my_project.py"), tmp_path)
+    torch.save(trained().state_dict(), tmp_path / "weights.pt")
+    # A target of the same name beside deploy.yaml wins: fewer samples.
+    target = (ROOT / "targets" / "local.yaml").read_text()
+    for long, short in QUICK.items():
+        assert long in target
+        target = target.replace(long, short)
+    (tmp_path / "targets").mkdir()
+    (tmp_path / "targets" / "local.yaml").write_text(target)
+    return tmp_path
+
+
+def trained() -> Net:
+    torch.manual_seed(0)
+    net, photos = Net(), Photos("train")
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        functional.cross_entropy(net(photos.images), photos.labels).backward()
+        optimizer.step()
+    return net
+
+
+def test_your_own_model(folder: Path) -> None:
+    command = re.findall(r"^edgecompress (deploy .+)$", README, re.MULTILINE)
+    assert command == ["deploy local"]
+    done = subprocess.run(
+        [sys.executable, "-m", "edgecompress", *command[0].split()],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    # Whether so small a model is faster in int8 is not what this test is about.
+    assert done.returncode in (errors.EXIT_SHIP, errors.EXIT_REFUSED), done.stderr
+    (run,) = folder.glob("runs/*/report.json")
+    report = json.loads(run.read_text())
+    assert report["baseline"]["accuracy"] > 0.9
+    assert report["candidate"]["accuracy"] >= report["baseline"]["accuracy"] - 0.05
+    assert report["candidate"]["int8_op_fraction"] == 1.0
+    # Where the README says that results lie.
+    for name in re.findall(r"`runs/<id>/([\w.]+)`", README):
+        assert (run.parent / name).is_file()
+    for name in re.findall(r"`(runs/[\w.]+/?)`", README):
+        assert (folder / name).exists()
+
+
+def test_exit_codes() -> None:
+    told = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    known = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    assert told == known - {errors.EXIT_DEFECT}
+
+
+def test_make_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for name, arguments in re.findall(r"^make (\w+)(.*)$", README, re.MULTILINE):
+        assert f"\n{name}:" in makefile
+        for variable in re.findall(r"(\w+)=", arguments):
+            assert f"\n{variable} ?=" in makefile
