@@ -78,7 +78,9 @@ def common(
 def deploy(
     target: Annotated[str, typer.Argument(help="A target's name, or the path of its file.")],
     config: Config = DEPLOY_YAML,
-    inventory: Annotated[Path | None, typer.Option(help="The devices at hand.")] = None,
+    inventory: Annotated[
+        Path | None, typer.Option(help="YAML of the devices at hand; else the bundled one.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Compress, export, evaluate and measure; give a verdict."""
@@ -125,11 +127,11 @@ def inspect(
     file: ModelFile,
     require_int8: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Refuse (exit 3) when fewer of the MACs are int8."),
+        typer.Option(min=0, max=1, help="Exit 3 when a smaller share of the MACs is int8."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what a file really runs, and why not in int8."""
+    """List the operators that really run, and why one is not int8."""
     with output(as_json) as out:
         from edgecompress import pipeline
         from edgecompress.cli import tables
@@ -191,7 +193,7 @@ def measure(
 def runs(
     folder: RunsFolder = RUNS,
     prune: Annotated[bool, typer.Option(help="Remove all but the newest runs.")] = False,
-    keep: Annotated[int, typer.Option(min=0, help="How many runs --prune leaves.")] = 5,
+    keep: Annotated[int, typer.Option(min=0, help="With --prune: how many runs stay.")] = 5,
     as_json: Json = False,
 ) -> None:
     """List the runs, or remove old ones with --prune."""
@@ -257,12 +259,12 @@ def init(
 @app.command()
 def doctor(
     target: Annotated[
-        str | None, typer.Argument(help="Exit 4 when this target cannot be used here.")
+        str | None, typer.Argument(help="Only this one; exit 4 when it cannot be used here.")
     ] = None,
     config: Config = DEPLOY_YAML,
     as_json: Json = False,
 ) -> None:
-    """Say what is missing here, and what adds it."""
+    """Say what is missing here for which target, and what adds it."""
     with output(as_json) as out:
         from edgecompress.cli import tables
         from edgecompress.doctor import examine

@@ -54,6 +54,7 @@ def trained() -> Net:
     return net
 
 
+@pytest.mark.slow
 def test_your_own_model(folder: Path) -> None:
     command = re.findall(r"^edgecompress (deploy .+)$", README, re.MULTILINE)
     assert command == ["deploy local"]

@@ -1,0 +1,83 @@
+"""What follows from a target and a deploy.yaml: the bits of the weights, distillation."""
+
+from pathlib import Path
+
+import pytest
+
+from edgecompress.errors import SpecError
+from edgecompress.spec.deploy import (
+    DEFAULT_DISTILLATION,
+    Budgets,
+    DeployConfig,
+    QuantizeSpec,
+    TaskRef,
+    UnstructuredPruneSpec,
+)
+from edgecompress.spec.load import load_target
+from edgecompress.spec.recipe import resolve
+from edgecompress.spec.target import Activations, Cpu, Target
+
+QUANTIZE = QuantizeSpec(mode="ptq", ranges="mse", calibration_batches=1)
+CONFIG = DeployConfig(
+    task=TaskRef(path="task.py:MyTask"),
+    seed=0,
+    quantize=QUANTIZE,
+    budgets=Budgets(max_metric_drop=0.01),
+)
+SPARSE = UnstructuredPruneSpec(method="unstructured", sparsity=0.5, scope="global")
+
+
+def target(cpu: Cpu | None = None, dtype: str = "uint8", bits: int | None = None) -> Target:
+    local = load_target("local", Path())
+    activations = Activations.model_validate({"dtype": dtype, "scheme": "affine"})
+    weights = local.quantization.weights.model_copy(update={"bits": bits})
+    scheme = local.quantization.model_copy(update={"activations": activations, "weights": weights})
+    return local.model_copy(update={"cpu": cpu or "native", "quantization": scheme})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "features", "dtype", "bits"),
+    [
+        ("x86_64", ("avx2",), "uint8", 7),
+        ("x86_64", ("avx2", "avx512_vnni"), "uint8", 8),
+        ("x86_64", ("avx2", "avx_vnni"), "uint8", 8),
+        ("x86_64", ("avx2",), "int8", 8),
+        ("aarch64", ("asimddp",), "uint8", 8),
+        ("aarch64", (), "int8", 8),
+    ],
+)
+def test_weights_have_seven_bits_where_kernels_would_overflow(
+    architecture: str, features: tuple[str, ...], dtype: str, bits: int
+) -> None:
+    cpu = Cpu.model_validate({"architecture": architecture, "features": features, "cores": 1})
+    assert resolve(target(cpu, dtype), CONFIG).scheme.weights.bits == bits
+
+
+@pytest.mark.parametrize("bits", [7, 8])
+def test_bits_that_a_target_names_stay(bits: int) -> None:
+    cpu = Cpu(architecture="x86_64", features=("avx2",), cores=1)
+    assert resolve(target(cpu, bits=bits), CONFIG).scheme.weights.bits == bits
+
+
+def test_native_is_resolved() -> None:
+    recipe = resolve(target(), CONFIG)
+    assert recipe.target.cpu == "native"
+    assert recipe.cpu.cores >= 1
+    assert recipe.scheme.weights.bits in (7, 8)
+
+
+def test_pruning_switches_distillation_on() -> None:
+    pruning = CONFIG.model_copy(update={"prune": SPARSE})
+    assert resolve(target(), CONFIG).distill is None
+    assert resolve(target(), pruning).distill == DEFAULT_DISTILLATION
+    off = pruning.model_copy(update={"distill": "off"})
+    assert resolve(target(), off).distill is None
+
+
+def test_sparsity_that_a_target_gains_nothing_from() -> None:
+    dense = target().model_copy(update={"sparsity": ("structured",)})
+    with pytest.raises(SpecError) as caught:
+        resolve(dense, CONFIG.model_copy(update={"prune": SPARSE}))
+    assert str(caught.value) == (
+        "prune.method 'unstructured' gains nothing on target 'local'; supported there: structured"
+    )
