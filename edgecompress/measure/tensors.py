@@ -93,7 +93,9 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, array, allow_pickle=False)
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
+        raise StorageError(
+            f"{path}: cannot be written: {error.strerror}; check space and permissions there"
+        ) from None
 
 
 def read_npz(path: Path) -> dict[str, Array]:

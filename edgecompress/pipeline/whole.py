@@ -39,7 +39,8 @@ from edgecompress.task.seed import seed_everything
 
 def deploy(config: Path, target: str, progress: Progress, inventory: Path | None) -> Report:
     """See `edgecompress.pipeline.deploy`."""
-    recipe = resolve(load_target(target, config.parent), load_deploy(config))
+    wanted = load_deploy(config)
+    recipe = resolve(load_target(target, config.parent), wanted)
     device = load_inventory(inventory).for_target(recipe.target.name)
     with progress.stage("load task"):
         # A task may make up its data or its untrained weights when it is asked for them.

@@ -92,7 +92,7 @@ def _check_metric(task: Task) -> None:
     if metric.higher_is_better is None:
         raise TaskError(
             f"{where}: {type(metric).__name__} does not say which way is better;"
-            " set its attribute higher_is_better to True or False"
+            " subclass it with higher_is_better = True, or False"
         )
 
 

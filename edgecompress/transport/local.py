@@ -101,7 +101,9 @@ def _copy(source: Path, target: Path, timeout_s: float) -> None:
         part.replace(target)
     except OSError as error:
         where = error.filename or target
-        raise StorageError(f"{where}: cannot be copied: {error.strerror}") from None
+        raise StorageError(
+            f"{where}: cannot be copied: {error.strerror}; check space and permissions there"
+        ) from None
     finally:
         if part is not None:
             part.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """One undisturbed deploy of the tiny task, which others are compared with."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,3 +25,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     start = time.monotonic()
     report = deploying.deploy(folder)
     return Undisturbed(folder, report, deploying.epochs(folder), time.monotonic() - start)
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[deploying.Cli]:
+    started = deploying.Cli(tmp_path_factory.mktemp("cli"))
+    yield started
+    started.close()
