@@ -73,7 +73,7 @@ class Health(Spec):
     governor: str | None
     """cpufreq's, of core 0; None where the system does not say."""
     cuda: str | None
-    """Name of the GPU that torch would train on."""
+    """A GPU that torch sees; edgecompress trains on the CPU all the same."""
     packages: dict[str, str | None]
     """Name to version of everything that edgecompress and its extras may need."""
     problems: tuple[Problem, ...]

@@ -4,7 +4,7 @@ torch, onnx, numpy and pydantic are imported inside the functions, so that `--he
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,11 @@ from edgecompress.errors import (
     RuntimeMissing,
     SpecError,
 )
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from edgecompress.spec.report import Report
 
 EPILOG = """\b
 Exit codes:
@@ -54,6 +59,8 @@ ModelFile = Annotated[Path, typer.Argument(help="A model file, such as model.onn
 RunsFolder = Annotated[Path, typer.Option("--runs", help="The folder of runs.")]
 DEPLOY_YAML = Path("deploy.yaml")
 RUNS = Path("runs")
+KEEP = 5
+"""Runs that `runs --prune` leaves."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -87,11 +94,11 @@ def deploy(
     with output(as_json) as out:
         from edgecompress import pipeline
         from edgecompress.progress import progress_on_stderr
-        from edgecompress.report import table
         from edgecompress.spec.report import to_json
 
         report = pipeline.deploy(config, target, progress=progress_on_stderr(), inventory=inventory)
-        out.result(to_json(report), lambda console: table.print_report(report, console))
+        page = config.parent / "runs" / report.run / "report.html"
+        out.result(to_json(report), lambda console: _show(report, page, console))
     raise typer.Exit(DECISION_CODES[report.verdict.decision])
 
 
@@ -193,7 +200,9 @@ def measure(
 def runs(
     folder: RunsFolder = RUNS,
     prune: Annotated[bool, typer.Option(help="Remove all but the newest runs.")] = False,
-    keep: Annotated[int, typer.Option(min=0, help="With --prune: how many runs stay.")] = 5,
+    keep: Annotated[
+        int | None, typer.Option(min=0, help=f"With --prune: how many runs stay [{KEEP}].")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the runs, or remove old ones with --prune."""
@@ -203,12 +212,14 @@ def runs(
         from edgecompress.cli import tables
         from edgecompress.store import Store
 
+        if keep is not None and not prune:
+            raise SpecError("runs: --keep says what --prune leaves; add --prune")
         if not folder.is_dir():
             out.result({"runs": []}, lambda console: console.print(f"{folder}: no runs yet"))
             return
         store = Store(folder)
         if prune:
-            pruned = store.prune(keep)
+            pruned = store.prune(KEEP if keep is None else keep)
             out.result(asdict(pruned), lambda console: tables.pruned(pruned, console))
             return
         rows = store.runs()
@@ -226,7 +237,6 @@ def report(
 ) -> None:
     """Show the report of a run again."""
     with output(as_json) as out:
-        from edgecompress.report import table
         from edgecompress.spec.report import to_json
         from edgecompress.store import Store
 
@@ -238,7 +248,8 @@ def report(
             out.result({"report_html": str(page)}, lambda console: console.print(str(page)))
             return
         found = store.report(run)
-        out.result(to_json(found), lambda console: table.print_report(found, console))
+        page = store.run_dir(found.run) / "report.html"
+        out.result(to_json(found), lambda console: _show(found, page, console))
 
 
 @app.command()
@@ -275,3 +286,10 @@ def doctor(
         if problems:
             text = f"target '{target}' cannot be used here: {problems[0].text}"
             raise after_result(RuntimeMissing(text))
+
+
+def _show(report: "Report", page: Path, console: "Console") -> None:
+    from edgecompress.report.table import print_report
+
+    print_report(report, console)
+    console.print(f"report: {page}", soft_wrap=True)

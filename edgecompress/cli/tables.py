@@ -10,7 +10,9 @@ from rich.text import Text
 from edgecompress.doctor import Health, Problem
 from edgecompress.init import Started
 from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
-from edgecompress.spec.target import Target
+from edgecompress.spec.native import native_cpu
+from edgecompress.spec.recipe import weight_bits
+from edgecompress.spec.target import Cpu, Target
 from edgecompress.store import PruneResult, RunRow
 
 MIB = 2**20
@@ -33,7 +35,7 @@ def target(found: Target, console: Console) -> None:
             "runtime": f"{found.runtime.name} {found.runtime.version},"
             f" threads: {found.runtime.threads}",
             "activations": f"{activations.dtype} {activations.scheme}",
-            "weights": f"{weights.dtype} symmetric {weights.granularity}",
+            "weights": f"{weights.dtype} {weights.granularity}, {weight_bits(found)} bits",
             "scales": found.quantization.scales,
             "channels": f"multiples of {found.round_to}",
             "sparsity": ", ".join(found.sparsity) or "none helps",
@@ -46,9 +48,13 @@ def target(found: Target, console: Console) -> None:
 
 def _cpu(found: Target) -> str:
     if found.cpu == "native":
-        return "this machine's"
-    features = ", ".join(found.cpu.features) or "no features named"
-    return f"{found.cpu.architecture}, cores: {found.cpu.cores}, {features}"
+        return f"this machine's: {_cpu_line(native_cpu())}"
+    return _cpu_line(found.cpu)
+
+
+def _cpu_line(cpu: Cpu) -> str:
+    features = ", ".join(cpu.features) or "no features named"
+    return f"{cpu.architecture}, cores: {cpu.cores}, {features}"
 
 
 def inspection(found: Inspection, console: Console) -> None:
@@ -100,7 +106,7 @@ def runs(rows: Sequence[RunRow], console: Console) -> None:
 def pruned(result: PruneResult, console: Console) -> None:
     text = (
         f"removed {result.runs} runs, {result.stages} stages and {result.blobs} files;"
-        f" {result.freed_bytes / MIB:.1f} MiB are free again"
+        f" {result.freed_bytes / MIB:.1f} MiB are free again, what was left unfinished included"
     )
     if result.in_use:
         text += "; a deploy is at work, so what only old runs used waits for the next time"
@@ -122,8 +128,8 @@ def health(found: Health, console: Console) -> None:
             "python": found.python,
             "cpu": f"{found.cpu_model or 'unknown'} ({found.machine})",
             "int8 instructions": features,
-            "governor": found.governor or "not told",
-            "torch": f"{found.packages.get('torch')}, {found.cuda or 'CPU only'}",
+            "governor": found.governor or "unknown",
+            "torch": f"{found.packages.get('torch')}, trains on the CPU",
             "onnxruntime": found.packages.get("onnxruntime") or "missing",
         },
     )

@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
+from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.capture import capture
+from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
 from edgecompress.export import Exportable, exporter
 from edgecompress.inspect import describe
@@ -106,7 +108,7 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
         cost = count(module, job.example_inputs)
         path = work_dir / "model.onnx"
         artifact = exporter(runtime).export(_exportable(job, model, module), path)
-        params = cost.params if not model.layers() else _parameters(module)
+        params = _parameters(module) if isinstance(module, GraphModule) else cost.params
         exported = Exported(macs=cost.macs, params=params, keep_float=model.keep_float)
         return Output(exported.model_dump(mode="json"), {"file": artifact.path})
 
@@ -152,10 +154,21 @@ def _output_names(outputs: object) -> tuple[str, ...]:
     return ("output",) if len(leaves) == 1 else tuple(f"output_{i}" for i in range(len(leaves)))
 
 
-def _parameters(graph: nn.Module) -> int:
-    """Weights and biases of a converted graph, where integers are buffers; no scales."""
-    tensors = [*graph.parameters(), *(b for b in graph.buffers() if b.dtype == torch.int8)]
-    return sum(t.numel() for t in tensors)
+def _parameters(graph: GraphModule) -> int:
+    """Weights and biases that a converted graph reads. The float originals of its integers are
+    still in its state, and scales and zero points are no parameters.
+    """
+    read = {
+        str(node.target): stored(graph, node).numel()
+        for node in graph.graph.nodes
+        if node.op == "get_attr" and any(_reads_value(user, node) for user in node.users)
+    }
+    return sum(read.values())
+
+
+def _reads_value(user: Node, node: Node) -> bool:
+    """Whether `node` is what `user` works on, rather than a scale or zero point of its Q or DQ."""
+    return "quantize_per_" not in str(user.target) or user.args[0] is node
 
 
 def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection:

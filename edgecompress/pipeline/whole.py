@@ -285,6 +285,6 @@ def _notes(recipe: Recipe, device: Device | None) -> tuple[str, ...]:
     if device is None:
         notes.append(
             f"no device of target '{recipe.target.name}' is in the inventory: inspected and"
-            f" evaluated on this machine ({platform.machine()}), not measured"
+            f" evaluated with the kernels of this machine ({platform.machine()}), not measured"
         )
     return tuple(notes)

@@ -44,6 +44,12 @@ def resolve(target: Target, config: DeployConfig) -> Recipe:
     return Recipe(target=target, config=config, cpu=cpu, scheme=scheme, distill=distill)
 
 
+def weight_bits(target: Target) -> int:
+    """Bits of a weight on `target`, as resolved on this machine for `cpu: native`."""
+    cpu = native_cpu() if target.cpu == "native" else target.cpu
+    return _with_bits(target, cpu).weights.bits or 8
+
+
 def _with_bits(target: Target, cpu: Cpu) -> QuantizationScheme:
     """x86 without VNNI multiplies uint8 by int8 with vpmaddubsw, which adds two products in 16
     bits and saturates: 8-bit weights then give wrong sums (seen: outputs 34 steps off), 7-bit
