@@ -52,6 +52,33 @@ RECIPES: dict[str, dict[str, object]] = {
         "quantize": {"mode": "ptq", "ranges": "mse", "calibration_batches": 8},
         "budgets": {"max_metric_drop": 0.0026, "min_int8_op_fraction": 1.0},
     },
+    "resnet8-half": {
+        "prune": {
+            "method": "structured",
+            "importance": "magnitude",
+            "allocation": "uniform",
+            "pruning_ratio": 0.5,
+            "steps": 1,
+        },
+        "finetune": {
+            "epochs": 3,
+            "optimizer": "sgd",
+            "learning_rate": 0.02,
+            "weight_decay": 5e-4,
+        },
+        "quantize": {
+            "mode": "qat",
+            "ranges": "minmax",
+            "calibration_batches": 8,
+            "train": {
+                "epochs": 2,
+                "optimizer": "sgd",
+                "learning_rate": 0.002,
+                "weight_decay": 5e-4,
+            },
+        },
+        "budgets": {"max_metric_drop": 0.1, "min_int8_op_fraction": 1.0},
+    },
 }
 TASK = Path(__file__).with_name("cifar10_task.py").resolve()
 
@@ -85,7 +112,7 @@ def recipe(arguments: argparse.Namespace) -> dict[str, object]:
     options = {
         "data": str(arguments.data.resolve()),
         "weights": str(arguments.weights.resolve()),
-        "arch": arguments.arch,
+        "arch": arguments.arch.partition("-")[0],
     }
     document = {
         "task": {
