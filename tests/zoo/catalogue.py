@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from zoo import constructs, mobile, resnet
+from zoo.operators import OPERATORS
 
 Sample = tuple[nn.Module, tuple[Tensor, ...]]
 
@@ -37,11 +38,15 @@ ZOO: dict[str, Callable[[], Sample]] = {
 }
 
 
+EVERYTHING = {**ZOO, **OPERATORS}
+"""With those that only quantising and exporting need."""
+
+
 def build(name: str) -> Sample:
     """The model and example inputs (batch 1); the same numbers on every call."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model, example_inputs = ZOO[name]()
+        model, example_inputs = EVERYTHING[name]()
         settle(model)
     return model.eval(), example_inputs
 

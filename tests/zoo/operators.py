@@ -289,6 +289,103 @@ def causal_attention() -> Sample:
     return Call(forward, qkv=nn.Linear(16, 48), fc=nn.Linear(16, 4)), (torch.randn(1, 6, 16),)
 
 
+def masked_attention() -> Sample:
+    """A mask of -inf, added by hand, as a tensor, and as booleans."""
+
+    def forward(m: Call, x: Tensor) -> Tensor:
+        query, key, value = m.qkv(x).chunk(3, -1)  # type: ignore[operator]
+        seen = torch.ones(6, 6, dtype=torch.bool).tril()
+        scores = (query @ key.transpose(1, 2) / 4).masked_fill(~seen, -torch.inf)
+        by_hand = scores.softmax(-1) @ value
+        query, key, value = (part.unsqueeze(1) for part in (query, key, value))
+        mask = torch.full((6, 6), -1e9).triu(1)
+        added = functional.scaled_dot_product_attention(query, key, value, mask)
+        chosen = functional.scaled_dot_product_attention(query, key, value, seen, scale=0.3)
+        return m.fc(by_hand + (added + chosen).squeeze(1))  # type: ignore[operator, no-any-return]
+
+    return Call(forward, qkv=nn.Linear(16, 48), fc=nn.Linear(16, 4)), (torch.randn(1, 6, 16),)
+
+
+def class_token() -> Sample:
+    """A learnt token before the patches, as in ViT."""
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 16, 4, 4)
+            self.token = nn.Parameter(torch.randn(1, 1, 16))
+            self.position = nn.Parameter(torch.randn(1, 5, 16))
+            self.fc = nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.patches(x).flatten(2).transpose(1, 2)
+            x = torch.cat([self.token.expand(x.shape[0], -1, -1), x], 1) + self.position
+            return self.fc(x[:, 0])  # type: ignore[no-any-return]
+
+    return Tokens(), image()
+
+
+def unet() -> Sample:
+    def forward(m: Call, x: Tensor) -> Tensor:
+        fine = m.down(x).relu()  # type: ignore[operator]
+        coarse = m.deep(functional.max_pool2d(fine, 2)).relu()  # type: ignore[operator]
+        wide = functional.interpolate(coarse, scale_factor=2, mode="nearest")
+        return m.out(torch.cat([fine, wide], 1))  # type: ignore[operator, no-any-return]
+
+    return Call(forward, down=conv(3, 8), deep=conv(8, 8), out=conv(16, 2)), image()
+
+
+def rolled() -> Sample:
+    model = Call(lambda m, x: m.b(torch.roll(m.a(x), (2, 2), (2, 3))), a=conv(3, 8), b=conv(8, 4))
+    return model, image()
+
+
+def reflected() -> Sample:
+    return after_conv(nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(16, 16, 3))
+
+
+def padded_with_half() -> Sample:
+    """Padding with a number that is not zero is no padding of a convolution."""
+    return after_conv(nn.ReLU(), nn.ConstantPad2d(1, 0.5), nn.Conv2d(16, 16, 3))
+
+
+def adaptive_pools() -> Sample:
+    """To a divisor of the size, to the size itself."""
+    layers = (nn.AdaptiveAvgPool2d(4), conv(16, 16), nn.AdaptiveAvgPool2d((4, 4)))
+    return after_conv(*layers)
+
+
+def pools_1d() -> Sample:
+    model = nn.Sequential(
+        nn.Conv1d(4, 8, 3), nn.ReLU(), nn.AvgPool1d(2), nn.Conv1d(8, 4, 3), nn.MaxPool1d(2)
+    )
+    return model, (torch.randn(1, 4, 32),)
+
+
+def twice_the_same() -> Sample:
+    def forward(m: Call, x: Tensor) -> Tensor:
+        x = m.a(x)  # type: ignore[operator]
+        return m.b(x + x) * m.b(x)  # type: ignore[operator, no-any-return]
+
+    return Call(forward, a=conv(3, 8), b=conv(8, 8)), image()
+
+
+def in_place() -> Sample:
+    return after_conv(nn.ReLU(inplace=True), nn.Hardswish(inplace=True), nn.SiLU(inplace=True))
+
+
+def varargs() -> Sample:
+    class Many(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv(3, 8)
+
+        def forward(self, *images: Tensor) -> Tensor:
+            return self.conv(images[0]) + self.conv(images[1])  # type: ignore[no-any-return]
+
+    return Many(), (torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8))
+
+
 def several_outputs() -> Sample:
     model = Call(
         lambda m, x: (m.fc(m.conv(x).relu().mean((2, 3))), m.conv(x).relu()),
