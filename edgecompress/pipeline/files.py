@@ -11,7 +11,7 @@ import torch
 from pydantic import JsonValue
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.capture import capture
@@ -23,6 +23,7 @@ from edgecompress.measure.agent import Agent, build_agent
 from edgecompress.measure.evaluate import Reference, evaluate
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
+from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import inspect_artifact
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, parse
@@ -30,7 +31,7 @@ from edgecompress.spec.measurement import Evaluation, Inspection
 from edgecompress.task.base import inputs_of
 
 EXPORT_ROOMS = ("compress", "export", "inspect", "task", "pipeline/files", "pipeline/job")
-DEVICE_ROOMS = ("inspect", "measure", "transport", "task", "pipeline/files")
+DEVICE_ROOMS = ("inspect", "measure", "transport", "task", "pipeline/files", "pipeline/outputs")
 
 
 class Exported(Spec):
@@ -190,8 +191,6 @@ def _evaluate(
 ) -> Evaluation:
     def work(work_dir: Path) -> Output:
         module, free_batch = model.module(), model.free_batch()
-        with torch.no_grad():
-            _, structure = tree_flatten(module(*job.example_inputs))
         evaluation = evaluate(
             agent,
             artifact,
@@ -199,7 +198,7 @@ def _evaluate(
             work_dir,
             job.recipe.target.runtime.threads,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
-            lambda tensors: tree_unflatten(tensors, structure),
+            rebuilder(module, job.example_inputs, artifact.path),
             Reference(f"torch, {model.name}", _outputs(job, module, free_batch)),
         )
         return Output(evaluation.model_dump(mode="json"))

@@ -1,0 +1,167 @@
+"""Learning from the original: values by hand, and features of a pruned student."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgecompress.compress.distill import Teacher, attention_maps
+from edgecompress.compress.prune import PruneContext, prune
+from edgecompress.errors import ModelError
+from edgecompress.spec.deploy import DistillSpec, StructuredPruneSpec
+from edgecompress.task import ClassificationTask, Task
+
+
+class Two(ClassificationTask):
+    classes = 2
+    model = example_inputs = train_data = eval_data = None
+
+
+class Pair(Task):
+    model = example_inputs = train_data = eval_data = loss = metric = None
+
+
+class Constant(nn.Module):
+    """The same scores for every sample: [N, 2]."""
+
+    def __init__(self, scores: list[float]) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.tensor(scores))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scores.expand(len(x), 2)
+
+
+def test_kullback_leibler_by_hand() -> None:
+    student, teacher = torch.tensor([[0.0, math.log(3.0)]]), torch.zeros(1, 2)
+    # Probabilities 1/4 and 3/4 against 1/2 and 1/2.
+    expected = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    assert float(Two().distillation_loss(student, teacher, 1.0)) == pytest.approx(expected)
+    # Softened by 2 the odds are sqrt(3), and the loss is multiplied by 4.
+    odds = math.sqrt(3.0)
+    low, high = 1 / (1 + odds), odds / (1 + odds)
+    expected = 4 * (0.5 * math.log(0.5 / low) + 0.5 * math.log(0.5 / high))
+    assert float(Two().distillation_loss(student, teacher, 2.0)) == pytest.approx(expected)
+
+
+def test_mean_squared_error_of_every_floating_output() -> None:
+    student = {"a": torch.tensor([1.0, 2.0]), "b": (torch.tensor([3.0]), torch.tensor([1]))}
+    teacher = {"a": torch.tensor([0.0, 0.0]), "b": (torch.tensor([1.0]), torch.tensor([9]))}
+    assert float(Pair().distillation_loss(student, teacher, 4.0)) == pytest.approx(2.5 + 4.0)
+
+
+def test_the_loss_is_shared_between_task_and_teacher() -> None:
+    student, teacher = Constant([0.0, math.log(3.0)]), Constant([0.0, 0.0])
+    spec = DistillSpec(temperature=1.0, weight=0.7)
+    target = torch.tensor([0, 0, 1])
+    loss = Teacher(teacher, spec, Two()).loss(student, (torch.zeros(3, 1),), target)
+    task_loss = (2 * math.log(4.0) + math.log(4.0 / 3.0)) / 3
+    divergence = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
+    assert float(loss) == pytest.approx(0.3 * task_loss + 0.7 * divergence)
+    loss.backward()
+    assert student.scores.grad is not None
+    assert teacher.scores.grad is None
+
+
+def test_attention_map_by_hand() -> None:
+    model = nn.Sequential(nn.Identity())
+    x = torch.tensor([[[[1.0, 2.0]], [[1.0, 0.0]]]])  # two channels, two positions
+    with attention_maps(model, ("0",)) as maps:
+        model(x)
+    # Means of squares 1 and 2, at length 1.
+    torch.testing.assert_close(maps["0"], torch.tensor([[1.0, 2.0]]) / math.sqrt(5.0))
+    maps.clear()
+    model(x)
+    assert maps == {}  # the hook is gone
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 16, 3, padding=1)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(self.first(x).relu()).relu()
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.fixture
+def teacher_model() -> Net:
+    torch.manual_seed(0)
+    return Net()
+
+
+def pruned(model: Net, x: Tensor) -> nn.Module:
+    spec = StructuredPruneSpec(
+        method="structured",
+        importance="magnitude",
+        allocation="uniform",
+        pruning_ratio=0.5,
+        steps=1,
+    )
+    context = PruneContext(
+        example_inputs=(x[:1],),
+        loss=lambda m: m(x).square().mean(),
+        score=lambda m: 0.0,
+        finetune=lambda m, step: None,
+    )
+    return prune(model, spec, 4, context).model
+
+
+def test_features_of_a_pruned_student(teacher_model: Net) -> None:
+    x, target = torch.randn(8, 1, 6, 6), torch.zeros(8, dtype=torch.int64)
+    student = pruned(teacher_model, x)
+    assert student.second.weight.shape[:2] == (8, 8)
+    plain = DistillSpec(temperature=2.0, weight=0.5)
+    with_features = DistillSpec(
+        temperature=2.0, weight=0.5, feature_layers=("first", "second"), feature_weight=10.0
+    )
+    base = Teacher(teacher_model, plain, Two()).loss(student, (x,), target)
+    total = Teacher(teacher_model, with_features, Two()).loss(student, (x,), target)
+    by_hand = 0.0
+    for name in ("first", "second"):
+        outputs = []
+        for model in (student, teacher_model):
+            features = model.first(x)
+            features = model.second(features.relu()) if name == "second" else features
+            squares = features.pow(2).mean(1).reshape(8, 36)
+            outputs.append(squares / squares.norm(dim=1, keepdim=True))
+        by_hand += 10.0 * float(functional.mse_loss(*outputs).detach())
+    assert by_hand > 0
+    assert float(total - base) == pytest.approx(by_hand, rel=1e-4)
+    total.backward()
+    assert student.first.weight.grad is not None
+
+
+def test_features_bring_a_pruned_student_nearer(teacher_model: Net) -> None:
+    x, target = torch.randn(8, 1, 6, 6), torch.zeros(8, dtype=torch.int64)
+    student = pruned(teacher_model, x)
+    spec = DistillSpec(
+        temperature=2.0, weight=1.0, feature_layers=("second",), feature_weight=100.0
+    )
+    teacher = Teacher(teacher_model, spec, Two())
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.01)
+    losses = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss = teacher.loss(student, (x,), target)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_an_unknown_feature_layer_is_refused(teacher_model: Net) -> None:
+    spec = DistillSpec(temperature=1.0, weight=0.5, feature_layers=("thrid",), feature_weight=1.0)
+    with pytest.raises(ModelError, match=r"'thrid' is no module of Net; known: first, head"):
+        Teacher(teacher_model, spec, Two())
+
+
+def test_the_teacher_never_learns(teacher_model: Net) -> None:
+    teacher = Teacher(teacher_model.train(), DistillSpec(temperature=1.0, weight=0.5), Two())
+    assert not teacher.model.training
+    assert not any(p.requires_grad for p in teacher.model.parameters())

@@ -1,0 +1,315 @@
+"""The training loop on a small network that really learns."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanSquaredError, Metric
+
+from edgecompress.compress.train import Training, learning_rate, train, validate
+from edgecompress.errors import ModelError, TaskError
+from edgecompress.progress import SilentProgress
+from edgecompress.spec.deploy import TrainSpec
+from edgecompress.task import Batch, ClassificationTask, Task
+from edgecompress.task.guard import guard
+from edgecompress.task.seed import seed_everything
+
+SPEC = TrainSpec(
+    epochs=4, optimizer="sgd", learning_rate=0.05, weight_decay=1e-3, warmup_epochs=1.0
+)
+
+
+class Noise(ClassificationTask):
+    """Three classes, augmented with noise, so that every epoch draws random numbers."""
+
+    classes = 3
+
+    def __init__(self, scale: float = 1.0) -> None:
+        random = torch.Generator().manual_seed(1)
+        self.labels_ = torch.randint(3, (96,), generator=random)
+        self.images = torch.randn(3, 4, 4, generator=random)[self.labels_][:, None]
+        self.scale = scale
+        self.stop_in: tuple[int, int] | None = None
+        self.served = 0
+        guard(self)
+
+    def model(self) -> nn.Module:
+        torch.manual_seed(7)
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 3, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.Flatten(),
+            nn.Linear(128, 3),
+        )
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        return (self.images[:1],)
+
+    def train_data(self) -> Iterable[Batch]:
+        self.served += 1
+        for index, chosen in enumerate(torch.randperm(96).split(32)):
+            if (self.served, index) == self.stop_in:
+                raise KeyboardInterrupt
+            yield self.images[chosen] + torch.randn(len(chosen), 1, 4, 4), self.labels_[chosen]
+
+    def eval_data(self) -> Iterable[Batch]:
+        return [(self.images, self.labels_)]
+
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return super().loss(outputs, target) * self.scale
+
+
+class Scripted(Metric):
+    """Gives the next of some values at each validation."""
+
+    def __init__(self, values: list[float]) -> None:
+        super().__init__()
+        self.values = values
+
+    def update(self, outputs: Tensor, target: Tensor) -> None:
+        pass
+
+    def compute(self) -> float:
+        return self.values.pop(0)
+
+
+class Higher(Scripted):
+    higher_is_better = True
+
+
+class Lower(Scripted):
+    higher_is_better = False
+
+
+class Graded(Noise):
+    """The metric is what the script says."""
+
+    def __init__(self, kind: type[Scripted], values: list[float]) -> None:
+        self.kind, self.values = kind, values
+        super().__init__()
+
+    def metric(self) -> Metric:
+        return self.kind(self.values)
+
+
+def training(task: Task, folder: Path, spec: TrainSpec = SPEC) -> Training:
+    return Training("train", task, spec, 3, folder, SilentProgress())
+
+
+def changed(**values: Any) -> TrainSpec:
+    return SPEC.model_copy(update=values)
+
+
+def assert_same(one: nn.Module, other: nn.Module) -> None:
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_it_learns_and_repeats(tmp_path: Path) -> None:
+    models, rows = [], []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        task = Noise()
+        models.append(task.model())
+        assert validate(models[-1], task) < 0.6
+        rows.append(train(models[-1], training(task, tmp_path / name)))
+    assert rows[0][-1].metric > 0.95
+    assert [row.epoch for row in rows[0]] == [1, 2, 3, 4]
+    assert rows[0] == rows[1]
+    assert_same(*models)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("stop_in", [(1, 2), (2, 0), (3, 1), (4, 0), (4, 2)])
+def test_resumed_is_bit_identical(tmp_path: Path, optimizer: str, stop_in: tuple[int, int]) -> None:
+    spec = changed(optimizer=optimizer, learning_rate=0.01)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "stopped").mkdir()
+    task = Noise()
+    whole = task.model()
+    rows = train(whole, training(task, tmp_path / "whole", spec))
+
+    task.served, task.stop_in = 0, stop_in
+    with pytest.raises(KeyboardInterrupt):
+        train(task.model(), training(task, tmp_path / "stopped", spec))
+    again = Noise()
+    seed_everything(99, 99)  # another process has another history
+    resumed = again.model()
+    assert train(resumed, training(again, tmp_path / "stopped", spec)) == rows
+    assert_same(resumed, whole)
+    assert again.served == spec.epochs - (stop_in[0] - 1)  # finished epochs are not redone
+
+
+def test_a_finished_training_is_not_redone(tmp_path: Path) -> None:
+    task = Noise()
+    first = task.model()
+    rows = train(first, training(task, tmp_path))
+    task.served = 0
+    second = task.model()
+    assert train(second, training(task, tmp_path)) == rows
+    assert task.served == 0
+    assert_same(first, second)
+
+
+def test_learning_rate_by_hand() -> None:
+    spec = changed(epochs=12, warmup_epochs=2.0, learning_rate=1.0)
+    assert learning_rate(spec, 0.0) == pytest.approx(0.01 / 2.01)
+    assert learning_rate(spec, 1.0) == pytest.approx(1.01 / 2.01)
+    assert learning_rate(spec, 2.0) == 1.0
+    assert learning_rate(spec, 4.5) == pytest.approx(0.5 + math.sqrt(0.5) / 2)
+    assert learning_rate(spec, 7.0) == pytest.approx(0.5)
+    assert learning_rate(spec, 12.0) == pytest.approx(0.0)
+    assert learning_rate(changed(warmup_epochs=0.0), 0.0) == SPEC.learning_rate
+
+
+def test_early_stop(tmp_path: Path) -> None:
+    task = Graded(Higher, [0.1, 0.5, 0.4, 0.5, 0.3, 0.9])
+    rows = train(task.model(), training(task, tmp_path, changed(epochs=6, early_stop_epochs=2)))
+    assert [row.metric for row in rows] == [0.1, 0.5, 0.4, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("kind", "best_from", "best"), [(Higher, 0, 1), (Lower, 0, 2), (Higher, 2, 3), (Lower, 3, 3)]
+)
+def test_the_best_epoch_is_kept(
+    tmp_path: Path, kind: type[Scripted], best_from: int, best: int
+) -> None:
+    task = Graded(kind, [0.3, 0.9, 0.1, 0.5])
+    model, after = task.model(), {}
+    settings = training(task, tmp_path)
+    settings.best_from = best_from
+
+    def snapshot(epoch: int) -> None:
+        after[epoch - 1] = {name: value.clone() for name, value in model.state_dict().items()}
+
+    settings.before_epoch = snapshot
+    train(model, settings)
+    snapshot(4)
+    if best == 3:
+        assert torch.equal(model[0].weight, after[3]["0.weight"])
+    else:
+        assert torch.equal(model[0].weight, after[best]["0.weight"])
+    assert not torch.equal(after[2]["0.weight"], after[1]["0.weight"])
+    assert not model.training
+
+
+def test_nan_is_told(tmp_path: Path) -> None:
+    task = Noise(scale=math.nan)
+    with pytest.raises(ModelError, match="train: loss is nan in epoch 1, batch 1; lower learning"):
+        train(task.model(), training(task, tmp_path))
+
+
+def test_a_metric_that_is_not_finite_is_told(tmp_path: Path) -> None:
+    task = Graded(Higher, [0.5, math.nan])
+    with pytest.raises(TaskError, match=r"Graded\.metric\(\): Higher is nan"):
+        train(task.model(), training(task, tmp_path))
+
+
+def one_step(folder: Path, task: Task, spec: TrainSpec) -> tuple[nn.Module, nn.Module]:
+    """A linear model before and after one step."""
+    torch.manual_seed(0)
+    before, after = (nn.Sequential(nn.Flatten(), nn.Linear(16, 3)) for _ in range(2))
+    after.load_state_dict(before.state_dict())
+    train(after, training(task, folder, spec))
+    return before, after
+
+
+class OneBatch(Noise):
+    def train_data(self) -> Iterable[Batch]:
+        return [(self.images, self.labels_)]
+
+
+def test_gradient_clip_by_hand(tmp_path: Path) -> None:
+    spec = changed(
+        epochs=1, learning_rate=0.1, weight_decay=0.0, warmup_epochs=0.0, gradient_clip=0.01
+    )
+    before, after = one_step(tmp_path, OneBatch(scale=1000.0), spec)
+    change = torch.cat(
+        [(a - b).flatten() for a, b in zip(after.parameters(), before.parameters(), strict=True)]
+    )
+    # The first step of Nesterov's momentum goes 1 + 0.9 gradients far.
+    assert float(change.detach().norm()) == pytest.approx(0.1 * 1.9 * 0.01, rel=1e-4)
+
+
+def test_biases_are_not_decayed(tmp_path: Path) -> None:
+    spec = changed(epochs=1, learning_rate=0.1, weight_decay=0.5, warmup_epochs=0.0)
+    before, after = one_step(tmp_path, OneBatch(scale=0.0), spec)
+    torch.testing.assert_close(after[1].weight, before[1].weight * (1 - 0.1 * 0.5 * 1.9))
+    assert torch.equal(after[1].bias, before[1].bias)
+
+
+def test_penalty_is_added(tmp_path: Path) -> None:
+    task = OneBatch(scale=0.0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    settings = training(task, tmp_path, changed(weight_decay=0.0))
+    settings.penalty = lambda: model[1].weight.square().sum()
+    settings.best_from = SPEC.epochs - 1
+    before = float(model[1].weight.detach().norm())
+    train(model, settings)
+    assert float(model[1].weight.detach().norm()) < 0.7 * before
+
+
+def test_label_smoothing_is_for_the_loop_alone(tmp_path: Path) -> None:
+    seen = []
+
+    class Watching(OneBatch):
+        def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+            seen.append(self.label_smoothing)
+            return super().loss(outputs, target)
+
+    task = Watching()
+    one_step(tmp_path, task, changed(epochs=1, label_smoothing=0.1))
+    assert seen == [0.1]
+    assert task.label_smoothing == 0.0
+    scores, target = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])
+    task.label_smoothing = 0.3
+    log_p = scores.log_softmax(1)[0]
+    expected = -(0.7 + 0.1) * log_p[0] - 0.1 * log_p[1] - 0.1 * log_p[2]
+    torch.testing.assert_close(task.loss(scores, target), expected)
+
+
+class Regression(Task):
+    def model(self) -> nn.Module:
+        return nn.Linear(2, 1)
+
+    def example_inputs(self) -> tuple[Tensor, ...]:
+        return (torch.zeros(1, 2),)
+
+    def train_data(self) -> Iterable[Batch]:
+        return [(torch.ones(4, 2), torch.ones(4, 1))]
+
+    eval_data = train_data
+
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return (outputs - target).square().mean()
+
+    def metric(self) -> Metric:
+        return MeanSquaredError()
+
+
+def test_label_smoothing_needs_labels(tmp_path: Path) -> None:
+    task = Regression()
+    with pytest.raises(TaskError, match="label_smoothing needs a ClassificationTask; set it to 0"):
+        train(task.model(), training(task, tmp_path, changed(label_smoothing=0.1)))
+
+
+def test_a_view_in_the_model_is_no_obstacle(tmp_path: Path) -> None:
+    """Channels last is tried, and given up where the model cannot have it."""
+
+    class Viewing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(1, 4, 3, padding=1)
+            self.linear = nn.Linear(64, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.linear(self.convolution(images).view(images.shape[0], 64))
+
+    rows = train(Viewing(), training(Noise(), tmp_path))
+    assert rows[-1].metric > 0.9

@@ -1,0 +1,46 @@
+"""Weights that were zeroed stay zero, through fine-tuning and QAT, up to the exported file."""
+
+from pathlib import Path
+
+import deploying
+import numpy as np
+import onnx
+import pytest
+
+STRUCTURED = """\
+  method: structured
+  importance: magnitude
+  allocation: uniform
+  pruning_ratio: 0.5
+  steps: 1
+"""
+
+
+def integer_weights(file: Path) -> dict[str, np.ndarray]:
+    return {
+        tensor.name: onnx.numpy_helper.to_array(tensor)
+        for tensor in onnx.load(file).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    }
+
+
+@pytest.mark.parametrize("mode", ["qat", "ptq"])
+def test_zeros_reach_the_file(tmp_path: Path, cli: deploying.Cli, mode: str) -> None:
+    folder = deploying.fresh(tmp_path / "project")
+    text = (folder / "deploy.yaml").read_text()
+    sparse = "  {method: unstructured, sparsity: 0.75, scope: layer, ignored_layers: [head]}\n"
+    text = text.replace(STRUCTURED, sparse).replace("prune:\n", "prune:\n")
+    if mode == "ptq":
+        start = text.index("mode: qat")
+        end = text.index("budgets:")
+        ptq = "mode: ptq\n  ranges: mse\n  calibration_batches: 2\n\n"
+        text = text[:start] + ptq + text[end:]
+    (folder / "deploy.yaml").write_text(text)
+    report = deploying.deploy(folder, cli)
+    assert report["candidate"]["accuracy"] > 0.8
+    weights = integer_weights(folder / report["artifacts"][0]["path"])
+    zeros = {name: float((weight == 0).mean()) for name, weight in weights.items()}
+    assert len(zeros) == 5
+    sparse_layers = [share for share in zeros.values() if share >= 0.75 - 1e-9]
+    assert len(sparse_layers) == 4, zeros  # all but the head, which was ignored
+    assert min(zeros.values()) < 0.5
