@@ -195,7 +195,7 @@ def _points(
     ]
     if halfway is not None:
         latency = None if device is None else _measure_halfway(job, device, halfway)
-        if smaller.name == "pruned" and smaller.metric is not None:
+        if recovered is not smaller and smaller.name == "pruned" and smaller.metric is not None:
             # The same layers as the fine-tuned model, so its latency and cost too.
             points.append(
                 StagePoint(
