@@ -19,6 +19,7 @@ _SMALLEST_SCALE = 1e-8  # keeps a constant-zero tensor from dividing by nothing
 class RangeObserver(ObserverBase):
     """Keeps [min, max] of what it sees and turns it into scale and zero_point.
 
+    One observer may see several tensors of a run (those that share a scale): it takes the widest.
     During calibration minmax keeps the widest range seen, and percentile and mse average those of
     the batches; during training all follow by a moving average. Weights (`current=True`) have
     just the range they have now.
@@ -66,6 +67,10 @@ class RangeObserver(ObserverBase):
         self.current = current
         self.bounded = bounded
         self.following = False
+        self.in_graph = False
+        self.same_run = False
+        self._seen = (torch.tensor(0.0), torch.tensor(0.0))
+        self._before = (*self._seen, 0)
         self.eps = _SMALLEST_SCALE
         top = 1 - 1 / (limit + 1 if self.symmetric else quant_max - quant_min + 1)
         self.register_buffer("min_val", torch.tensor(0.0 if bounded else float("inf")))
@@ -77,28 +82,36 @@ class RangeObserver(ObserverBase):
         return self.qscheme in (torch.per_tensor_symmetric, torch.per_channel_symmetric)
 
     def forward(self, x: Tensor) -> Tensor:
-        if (
-            self.bounded
-            or x.numel() == 0
-            or (self.following and not self.training and not self.current)
-        ):
+        validating = self.following and not self.training and not self.current
+        if self.bounded or x.numel() == 0 or validating:
             return x  # validation data must not move the ranges
         with torch.no_grad():
             low, high = self._range(x.detach().float())
-            if self.current or self.batches == 0:
-                pass
-            elif self.following:
-                low = torch.lerp(self.min_val, low, _MOVING_AVERAGE)
-                high = torch.lerp(self.max_val, high, _MOVING_AVERAGE)
-            elif self.ranges == "minmax":
-                low, high = torch.minimum(low, self.min_val), torch.maximum(high, self.max_val)
-            else:
-                weight = 1.0 / (float(self.batches) + 1)
-                low = torch.lerp(self.min_val, low, weight)
-                high = torch.lerp(self.max_val, high, weight)
-            self.batches += 1
+            if not self.current:
+                low, high = self._blend(*self._union(low, high))
             self.min_val, self.max_val = low, high
         return x
+
+    def _union(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """With what it has seen since the graph began to run: tensors that share a scale."""
+        if self.same_run:
+            low, high = torch.minimum(low, self._seen[0]), torch.maximum(high, self._seen[1])
+        else:
+            self._before = (self.min_val, self.max_val, int(self.batches))
+            self.batches += 1
+            self.same_run = self.in_graph
+        self._seen = (low, high)
+        return low, high
+
+    def _blend(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """With what it had seen before."""
+        old_low, old_high, batches = self._before
+        if batches == 0:
+            return low, high
+        if self.ranges == "minmax" and not self.following:
+            return torch.minimum(low, old_low), torch.maximum(high, old_high)
+        weight = _MOVING_AVERAGE if self.following else 1.0 / (batches + 1)
+        return torch.lerp(old_low, low, weight), torch.lerp(old_high, high, weight)
 
     def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
         """(scale, zero_point), one per channel or of one element."""
@@ -160,6 +173,18 @@ class RangeObserver(ObserverBase):
 def observers_of(model: torch.nn.Module) -> list[FakeQuantize]:
     """Every fake-quantize module of a prepared graph."""
     return [m for m in model.modules() if isinstance(m, FakeQuantize)]
+
+
+def tell_of_runs(graph: torch.nn.Module) -> None:
+    """From here on the graph's observers know when a new run of it begins."""
+    for fake_quantize in observers_of(graph):
+        fake_quantize.activation_post_process.in_graph = True
+    graph.register_forward_pre_hook(_new_run)
+
+
+def _new_run(graph: torch.nn.Module, _: object) -> None:
+    for fake_quantize in observers_of(graph):
+        fake_quantize.activation_post_process.same_run = False
 
 
 def set_phase(

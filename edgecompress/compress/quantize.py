@@ -15,7 +15,7 @@ from edgecompress.compress import folding
 from edgecompress.compress.canonical import canonicalise
 from edgecompress.compress.capture import capture, set_training
 from edgecompress.compress.fx import module_path
-from edgecompress.compress.observers import Ranges, observers_of, set_phase
+from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
 from edgecompress.compress.quantizer import TargetQuantizer
 from edgecompress.errors import ModelError
 from edgecompress.spec.target import QuantizationScheme
@@ -70,6 +70,7 @@ def prepare(
     folding.make_batch_norms_foldable(graph)
     graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))
     folding.pair(graph)
+    tell_of_runs(graph)
     if not observers_of(graph):
         raise ModelError(
             f"{type(model).__name__}: nothing in it can be quantised; remove quantize, or"
@@ -104,6 +105,7 @@ def convert(prepared: Prepared) -> Quantized:
     folding.fold(graph)
     with torch.no_grad():
         graph(*prepared.example_inputs)  # every weight's range becomes that of its last value
+    graph._forward_pre_hooks.clear()  # there are no observers left to tell
     converted = convert_pt2e(graph, fold_quantize=True)
     return Quantized(prepared, converted, _layers(converted))
 

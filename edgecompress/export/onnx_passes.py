@@ -62,6 +62,7 @@ def run_passes(model: ir.Model, layers: dict[str, str]) -> None:
         _cancel,
         _pad_in_convolution,
         _bias,
+        _stay_in_float,
     )
     for rewrite in rewrites:
         editor = Editor(model)
@@ -220,3 +221,14 @@ def _bias(editor: Editor, node: ir.Node) -> None:
     zeros = editor.constant(np.zeros(() if single else scale.shape, np.int32), f"{name}_zero")
     inputs: list[ir.Value | None] = [values, scales, zeros]
     node.replace_input_with(2, editor.before(node, "DequantizeLinear", inputs, {"axis": 0}))
+
+
+def _stay_in_float(editor: Editor, node: ir.Node) -> None:
+    """A layer that was kept in float, between DQ and Q: ONNX Runtime (seen in 1.31) quantises its
+    weights by itself, with 8 bits. A sum of one number keeps it from recognising the pattern.
+    """
+    if node.op_type not in ("Conv", "ConvTranspose", "Gemm"):
+        return
+    weight = array_of(node.inputs[1])
+    if weight is not None and dequantizer_before(node.inputs[0]) is not None:
+        node.replace_input_with(0, editor.before(node, "Sum", [node.inputs[0]]))

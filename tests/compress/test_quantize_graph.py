@@ -1,0 +1,278 @@
+"""prepare, calibrate, train, convert: the graph, its scales, and what is refused."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from quantizing import batch, built, calibrated, scheme
+from torch import Tensor, nn
+from torch.nn import functional
+from zoo.catalogue import build
+
+from edgecompress.compress.capture import set_training
+from edgecompress.compress.observers import Ranges, observers_of, set_phase
+from edgecompress.compress.quantize import (
+    Prepared,
+    calibrate,
+    convert,
+    forward,
+    prepare,
+    run_batch,
+)
+from edgecompress.compress.sensitivity import rank_layers
+from edgecompress.errors import ModelError
+
+UINT8 = scheme("uint8")
+
+
+def ranges_of(prepared: Prepared) -> list[tuple[Tensor, Tensor]]:
+    observers = [fake.activation_post_process for fake in observers_of(prepared.graph)]
+    return [(o.min_val.clone(), o.max_val.clone()) for o in observers]
+
+
+def moved(before: list[tuple[Tensor, Tensor]], after: list[tuple[Tensor, Tensor]]) -> int:
+    pairs = zip(before, after, strict=True)
+    return sum(not all(map(torch.equal, one, other)) for one, other in pairs)
+
+
+def train_step(prepared: Prepared, inputs: tuple[Tensor, ...]) -> float:
+    set_training(prepared.graph, True)
+    optimizer = torch.optim.SGD(prepared.graph.parameters(), lr=0.05)
+    optimizer.zero_grad()
+    target = torch.arange(len(inputs[0])) % 10
+    loss = functional.cross_entropy(forward(prepared, inputs), target)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None for p in prepared.graph.parameters())
+    assert all(p.grad.isfinite().all() for p in prepared.graph.parameters() if p.grad is not None)
+    optimizer.step()
+    set_training(prepared.graph, False)
+    return float(loss.detach())
+
+
+def test_training_moves_weights_and_ranges_and_lowers_the_loss() -> None:
+    model, inputs = build("mobilenet_v2")
+    prepared = calibrated(model, inputs)
+    set_phase(prepared.graph, "train")
+    weights = {name: p.detach().clone() for name, p in prepared.graph.named_parameters()}
+    ranges = ranges_of(prepared)
+    x = batch(inputs, 10, seed=4)
+    losses = [train_step(prepared, x) for _ in range(8)]
+    same = [n for n, p in prepared.graph.named_parameters() if torch.equal(p, weights[n])]
+    assert same == []
+    assert moved(ranges, ranges_of(prepared)) > len(ranges) * 0.9
+    assert losses[-1] < losses[0]
+
+
+def test_validation_moves_nothing() -> None:
+    model, inputs = build("mobilenet_v2")
+    prepared = calibrated(model, inputs)
+    set_phase(prepared.graph, "train")
+    train_step(prepared, batch(inputs, 4, seed=4))
+    forward(prepared, batch(inputs, 4, seed=5))  # weights' ranges catch up with the weights
+    state = {name: value.clone() for name, value in prepared.graph.state_dict().items()}
+    big = tuple(100 * x for x in batch(inputs, 4, seed=6))
+    forward(prepared, big)
+    for name, value in prepared.graph.state_dict().items():
+        assert torch.equal(value, state[name]), name
+
+
+def test_frozen_ranges_stay_while_weights_follow_themselves() -> None:
+    model, inputs = build("mobilenet_v2")
+    prepared = calibrated(model, inputs)
+    set_phase(prepared.graph, "frozen")
+    before = ranges_of(prepared)
+    train_step(prepared, batch(inputs, 4, seed=4))
+    forward(prepared, inputs)
+    changed = moved(before, ranges_of(prepared))
+    weights = sum(fake.activation_post_process.current for fake in observers_of(prepared.graph))
+    assert 0 < changed <= weights
+
+
+@pytest.mark.parametrize("wanted", ["uint8", "per tensor", "powers of two", "int8 symmetric"])
+def test_state_dict_rebuilds_the_same_quantised_model(wanted: str) -> None:
+    model, inputs = build("mobilenet_v3")
+    prepared = calibrated(model, inputs, wanted)
+    set_phase(prepared.graph, "train")
+    train_step(prepared, batch(inputs, 4, seed=4))
+    file = io.BytesIO()
+    torch.save(prepared.graph.state_dict(), file)
+    file.seek(0)
+    fresh = prepare(build("mobilenet_v3")[0], inputs, scheme(wanted), "minmax")
+    fresh.graph.load_state_dict(torch.load(file, weights_only=True))
+    x = batch(inputs, 3, seed=8)
+    with torch.no_grad():
+        assert torch.equal(convert(prepared).graph(*x), convert(fresh).graph(*x))
+
+
+def test_converting_twice_gives_the_same() -> None:
+    model, inputs = build("mobilenet_v3")
+    prepared = calibrated(model, inputs)
+    x = batch(inputs, 3, seed=8)
+    with torch.no_grad():
+        assert torch.equal(convert(prepared).graph(*x), convert(prepared).graph(*x))
+
+
+def test_model_is_left_as_it_was() -> None:
+    model, inputs = build("mobilenet_v2")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    prepared = calibrated(model, inputs)
+    train_step(prepared, batch(inputs, 4, seed=4))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("model", "kept"),
+    [("mobilenet_v2", "3.body.0"), ("mobilenet_v2", "3"), ("text", "encoder.self_attn")],
+)
+def test_keep_float_keeps_that_and_nothing_else(model: str, kept: str, tmp_path: Path) -> None:
+    network, inputs = build(model)
+    file = built(network, inputs, tmp_path, keep_float=(kept,))
+    layers = [op for op in file.inspection.ops if op.macs and op.module]
+    floats = {op.module for op in layers if op.dtype != "int8"}
+    assert floats
+    assert all(name == kept or name.startswith(f"{kept}.") for name in floats if name)
+    inside = [
+        op for op in layers if op.module and (op.module == kept or op.module.startswith(f"{kept}."))
+    ]
+    assert all(op.dtype == "float32" for op in inside)
+    assert {op.reason for op in inside} == {"kept in float by the recipe"}
+
+
+def test_sensitive_layers_come_first() -> None:
+    class Pair(nn.Module):
+        """`rough` loses everything when quantised: its weights differ by orders of magnitude."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fine, self.rough = nn.Linear(8, 8), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.rough(self.fine(x))  # type: ignore[no-any-return]
+
+    torch.manual_seed(0)
+    model = Pair()
+    with torch.no_grad():
+        model.rough.weight[:, 0] = 1e4
+        model.fine.weight[0] = 0
+        model.fine.bias[0] = 0
+    inputs = (torch.randn(1, 8),)
+    prepared = calibrated(model, inputs)
+    x = batch(inputs, 16, seed=4)
+    with torch.no_grad():
+        wanted = model(*x)
+
+        def loss(graph: nn.Module) -> float:
+            return float((graph(*x) - wanted).square().mean())
+
+        assert rank_layers(prepared, loss) == ["rough", "fine"]
+    assert all(fake.fake_quant_enabled[0] == 1 for fake in observers_of(prepared.graph))
+
+
+def test_a_mask_costs_no_accuracy() -> None:
+    """-inf within a range would leave no steps for the scores."""
+    model, inputs = build("masked_attention")
+    converted = convert(calibrated(model, inputs))
+    x = batch(inputs, 3, seed=8)
+    with torch.no_grad():
+        ours, original = converted.graph(*x), model(*x)
+    assert (ours - original).abs().max() < 0.15 * original.abs().max()
+
+
+def test_fixed_batch_is_run_sample_by_sample() -> None:
+    model, inputs = build("fixed_batch")
+    prepared = calibrated(model, inputs)
+    assert not prepared.free_batch
+    x = batch(inputs, 3, seed=8)
+    with torch.no_grad():
+        together = forward(prepared, x)
+        alone = [forward(prepared, (x[0][i : i + 1],)) for i in range(3)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_results_of_any_shape_are_joined() -> None:
+    model, inputs = build("dict_output")
+    x = batch(inputs, 3, seed=8)
+    with torch.no_grad():
+        joined, together = run_batch(model, x, free_batch=False), model(*x)
+    assert joined.keys() == together.keys()
+    for name in joined:
+        torch.testing.assert_close(joined[name], together[name])
+
+
+class Branching(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x) if x.sum() > 0 else x
+
+
+REFUSED = {
+    "control flow": (Branching(), ()),
+    "no such module": (nn.Sequential(nn.Linear(4, 4)), ("head",)),
+    "all in float": (nn.Sequential(nn.Linear(4, 4)), ("0",)),
+    "nothing to quantise": (nn.Sequential(nn.Tanh()), ()),
+}
+
+
+@pytest.mark.parametrize("case", list(REFUSED))
+def test_refuses_in_one_line(case: str) -> None:
+    model, keep_float = REFUSED[case]
+    with pytest.raises(ModelError) as caught:
+        prepare(model, (torch.randn(1, 4),), UINT8, "minmax", keep_float)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    assert type(model).__name__ in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
+def test_tensors_that_share_a_scale_share_the_widest_range(ranges: Ranges) -> None:
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.narrow, self.wide = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([self.narrow(x), self.wide(x)], 1)
+
+    torch.manual_seed(0)
+    model = Joined()
+    with torch.no_grad():
+        model.wide.weight.mul_(50)
+    inputs = (torch.randn(1, 3, 16, 16),)
+    prepared = prepare(model, inputs, UINT8, ranges)
+    batches = [batch(inputs, 4, seed) for seed in range(3)]
+    calibrate(prepared, [(x, None) for x in batches])
+    with torch.no_grad():
+        outputs = torch.cat([model(*x) for x in batches])
+        got = torch.cat([convert(prepared).graph(*x) for x in batches])
+    spread = outputs.max() - outputs.min()
+    assert (got - outputs).abs().mean() < 0.01 * spread
+    assert (got.max() - got.min()) > 0.7 * spread
+    for phase in ("train", "frozen"):
+        set_phase(prepared.graph, phase)  # type: ignore[arg-type]
+        set_training(prepared.graph, True)
+        for _ in range(200):
+            prepared.graph(*batches[0])
+    set_training(prepared.graph, False)
+    with torch.no_grad():
+        after = prepared.graph(*batches[0])
+    assert (after.max() - after.min()) > 0.7 * spread
+
+
+def test_calibration_sees_every_batch() -> None:
+    model, inputs = build("flatten_linear")
+    prepared = prepare(model, inputs, UINT8, "minmax")
+    seen = []
+    calibrate(
+        prepared, [(batch(inputs, 2, seed), None) for seed in range(3)], lambda: seen.append(1)
+    )
+    assert len(seen) == 3
+    observers = [fake.activation_post_process for fake in observers_of(prepared.graph)]
+    assert {int(o.batches) for o in observers if not o.current and not o.bounded} == {3}
