@@ -1,0 +1,178 @@
+"""Single facts about ONNX Runtime's kernels that the passes take care of."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from quantizing import Built, batch, built, exported, scheme
+from torch import Tensor, nn
+from zoo.catalogue import build
+from zoo.operators import Call, conv, head, image
+
+from edgecompress.compress.quantize import calibrate, prepare
+from edgecompress.errors import ModelError, SpecError
+from edgecompress.export import Exportable, exporter
+
+
+@pytest.fixture
+def quantised(tmp_path: Path) -> Callable[[str], Built]:
+    return lambda name: built(*build(name), tmp_path)
+
+
+def nodes(file: Built, op_type: str) -> list[onnx.NodeProto]:
+    graph = onnx.load(file.artifact.path).graph
+    return [node for node in graph.node if node.op_type == op_type]
+
+
+def pads(node: onnx.NodeProto) -> list[int]:
+    return next(list(attribute.ints) for attribute in node.attribute if attribute.name == "pads")
+
+
+def test_padding_before_a_convolution_becomes_its_own(quantised) -> None:
+    file = quantised("uneven_padding")
+    assert file.kernels["Pad"] == 0
+    assert [0, 0, 1, 1] in [pads(node) for node in nodes(file, "Conv")]
+    assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
+
+
+def test_padding_with_two_readers_becomes_that_of_both(quantised) -> None:
+    file = quantised("padded_input")
+    assert file.kernels["Pad"] == 0
+    assert [pads(node) for node in nodes(file, "Conv")] == [[1, 1, 2, 2]] * 2
+
+
+def test_padding_with_a_number_or_a_mirror_stays(tmp_path: Path, quantised) -> None:
+    for name in ("padded_with_half", "reflected"):
+        file = quantised(name)
+        assert file.kernels["Pad"] == 1
+        assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
+
+
+def test_residual_additions_stay_additions(quantised) -> None:
+    file = quantised("resnet20")
+    assert file.kernels["QLinearAdd"] == 9
+    assert file.kernels["QLinearConv"] == 19
+    assert file.float_kernels == set()
+
+
+@pytest.mark.parametrize("name", ["global_mean", "global_mean_kept", "relu6", "conv3d"])
+def test_means_over_positions_are_pooling(name: str, quantised) -> None:
+    file = quantised(name)
+    assert file.kernels["QLinearGlobalAveragePool"] == 1
+    assert file.kernels["ReduceMean"] == 0
+
+
+def test_linear_over_a_sequence_is_one_gemm(quantised) -> None:
+    file = quantised("linear_3d")
+    assert file.kernels["QGemm"] == 3
+    assert file.kernels["MatMulIntegerToFloat"] + file.kernels["QLinearMatMul"] == 0
+    assert file.kernels["Add"] + file.kernels["QLinearAdd"] == 0
+
+
+def test_relu_among_others_keeps_its_own_scale(quantised) -> None:
+    file = quantised("concat")
+    assert file.kernels["Clip"] == 0
+    assert file.kernels["QLinearConcat"] == 1
+    assert quantised("densenet").kernels["QLinearConcat"] == 0
+
+
+def test_softmax_has_the_step_that_its_kernel_wants(quantised) -> None:
+    file = quantised("softmax_output")
+    assert file.artifact.outputs[0].scale == 1 / 256
+    assert file.artifact.outputs[0].zero_point == 0
+    assert file.kernels["QLinearSoftmax"] == 1
+    x = batch(file.example_inputs, 8, seed=2)
+    assert torch.from_numpy(file.run(x)[0]).sum(-1).sub(1).abs().max() < 10 / 256
+
+
+@pytest.mark.parametrize("function", [nn.Hardswish(), nn.Hardsigmoid()], ids=str)
+def test_hard_activations_follow_torch_over_their_whole_range(
+    function: nn.Module, tmp_path: Path
+) -> None:
+    spread = nn.Conv2d(1, 1, 1, bias=False)
+    nn.init.constant_(spread.weight, 5.0)
+    model = nn.Sequential(spread, function).eval()
+    x = torch.linspace(-1, 1, 400).reshape(1, 1, 20, 20)
+    prepared = prepare(model, (x,), scheme("uint8"), "minmax")
+    calibrate(prepared, [((x,), None)])
+    file = exported(prepared, model, tmp_path)
+    with torch.no_grad():
+        wanted = model(x)
+    step = file.artifact.outputs[0].scale
+    assert step is not None
+    worst = (torch.from_numpy(file.run((x,))[0]) - wanted).abs().max()
+    # The input's own step is 10 / 255, whose slope is at most one (hard-swish) or a sixth.
+    assert worst < 2 * step + 5 / 255
+    assert file.float_kernels == set()
+
+
+def test_a_relu_that_symmetric_scales_need_is_done_on_integers(tmp_path: Path) -> None:
+    file = built(*build("flatten_linear"), tmp_path, "int8 symmetric")
+    clips = nodes(file, "Clip")
+    assert len(clips) == 2
+    graph = onnx.load(file.artifact.path).graph
+    kinds = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    assert {kinds[name] for clip in clips for name in clip.input[1:]} == {onnx.TensorProto.INT8}
+    assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
+
+
+def test_a_layer_kept_in_float_is_not_quantised_by_the_runtime(tmp_path: Path) -> None:
+    model = nn.Sequential(conv(3, 8), nn.ReLU(), conv(8, 8), nn.ReLU(), *head(8)).eval()
+    file = built(model, image(), tmp_path, keep_float=("2",))
+    (layer,) = (op for op in file.inspection.ops if op.module == "2" and op.macs)
+    assert layer.dtype == "float32"
+    assert layer.reason == "kept in float by the recipe"
+
+
+def test_outputs_keep_their_names_and_order(tmp_path: Path) -> None:
+    model = Call(
+        lambda m, x: {"b": m.a(x).relu().mean((2, 3)), "a": m.a(x).flatten(1), "c": x * 2},
+        a=conv(3, 4),
+    ).eval()
+    file = built(model, image(), tmp_path)
+    assert [tensor.name for tensor in file.artifact.outputs] == ["out0", "out1", "out2"]
+    x = batch(file.example_inputs, 2, seed=3)
+    assert [array.shape for array in file.run(x)] == [tuple(t.shape) for t in file.torch(x)]
+    assert file.steps_apart(x) < 2.5
+
+
+def test_float_model_is_exported_as_it_is(tmp_path: Path) -> None:
+    model, inputs = build("mobilenet_v2")
+    exportable = Exportable(model, inputs, True, ("image",), ("scores",), {"stage": "baseline"})
+    artifact = exporter("onnxruntime").export(exportable, tmp_path / "float.onnx")
+    kinds = {node.op_type for node in onnx.load(artifact.path).graph.node}
+    assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
+    assert artifact.inputs[0].shape[0] == "batch"
+    assert artifact.lineage == {"stage": "baseline"}
+
+
+def test_labels_and_kept_layers_are_in_the_file(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 2)).eval()
+    exportable = Exportable(
+        model, (torch.randn(1, 4),), True, ("x",), ("y",), {}, labels=("cat", "dog")
+    )
+    artifact = exporter("onnxruntime").export(exportable, tmp_path / "m.onnx")
+    assert artifact.labels == ("cat", "dog")
+
+
+def test_what_onnx_lacks_is_refused_in_one_line(tmp_path: Path) -> None:
+    class Spectral(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.linalg.svdvals(x)
+
+    exportable = Exportable(Spectral(), (torch.randn(1, 4, 4),), True, ("x",), ("y",), {})
+    with pytest.raises(ModelError) as caught:
+        exporter("onnxruntime").export(exportable, tmp_path / "m.onnx")
+    message = str(caught.value)
+    assert message.startswith("onnx: ")
+    assert "svd" in message
+    assert "\n" not in message
+    assert len(message) < 400
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_runtime_is_refused() -> None:
+    with pytest.raises(SpecError, match="known: onnxruntime"):
+        exporter("tflite")
