@@ -161,17 +161,17 @@ def _sources(task: Task, folder: Path) -> set[Path]:
         for base in type(task).__mro__
         if base not in (ClassificationTask, Task, ABC, object)
     }
-    files = {
-        Path(file).resolve(): name.partition(".")[0]
+    loaded = {
+        Path(file): name.partition(".")[0] in own
         for name, module in list(sys.modules.items())
-        if (file := getattr(module, "__file__", None))
+        if (file := getattr(module, "__file__", None)) and file.endswith(".py")
     }
+    root = folder.resolve()
     return {
-        path
-        for path, package in files.items()
-        if path.suffix == ".py"
+        path.resolve()
+        for path, is_own in loaded.items()
+        if (is_own or (not is_library(path) and path.resolve().is_relative_to(root)))
         and path.is_file()
-        and (package in own or (path.is_relative_to(folder.resolve()) and not is_library(path)))
     }
 
 
