@@ -1,6 +1,7 @@
 """The command line: parses and calls, nothing else."""
 
 import logging
+import os
 import sys
 import warnings
 
@@ -11,6 +12,9 @@ from edgecompress.errors import EXIT_INTERRUPTED
 
 def main() -> None:
     """Run the command that `sys.argv` names, and exit with its code."""
+    # Read by OpenMP when torch loads. Threads that spin while they wait for one that has lost its
+    # core make training several times slower on a machine that is also doing something else.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(_run(sys.argv[1:]))
 
 
