@@ -9,7 +9,7 @@ import torch
 from quantizing import Built, batch, built, exported, scheme
 from torch import Tensor, nn
 from zoo.catalogue import build
-from zoo.operators import Call, conv, head, image
+from zoo.parts import Call, conv, head, image
 
 from edgecompress.compress.quantize import calibrate, prepare
 from edgecompress.errors import ModelError, SpecError

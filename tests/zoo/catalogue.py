@@ -5,7 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from zoo import constructs, mobile, resnet
+from zoo.arrangements import ARRANGEMENTS
 from zoo.operators import OPERATORS
+from zoo.sequences import SEQUENCES
 
 Sample = tuple[nn.Module, tuple[Tensor, ...]]
 
@@ -38,7 +40,7 @@ ZOO: dict[str, Callable[[], Sample]] = {
 }
 
 
-EVERYTHING = {**ZOO, **OPERATORS}
+EVERYTHING = {**ZOO, **OPERATORS, **ARRANGEMENTS, **SEQUENCES}
 """With those that only quantising and exporting need."""
 
 
