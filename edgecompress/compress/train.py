@@ -47,6 +47,8 @@ class Training:
     penalty: Callable[[], Tensor] | None = None
     after_step: Callable[[], None] = lambda: None
     before_epoch: Callable[[int], None] = lambda _: None
+    keeps_start: bool = False
+    """The model as it comes is good enough to ship, and stays where no epoch beats it."""
     best_from: int = 0
     """Epochs before this one are never the best: their model is not yet what will ship."""
 
@@ -80,6 +82,9 @@ def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
     optimizer = _optimizer(model, spec)
     path = training.work_dir / f"{training.name}.pt"
     state = _resume(model, optimizer, path, training)
+    if training.keeps_start and state.epoch == 0:
+        state.best = _oriented(validate(model, task), task)
+        save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
     while state.epoch < spec.epochs and not _stops_early(state, spec):
         epoch = state.epoch
         seed_everything(training.seed, epoch)
@@ -91,7 +96,7 @@ def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
         )
         state.rows.append(row)
         state.epoch = epoch + 1
-        oriented = score if task.metric().higher_is_better else -score
+        oriented = _oriented(score, task)
         if epoch >= training.best_from and oriented > state.best:
             state.best, state.best_epoch = oriented, epoch
             save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
@@ -173,6 +178,11 @@ def _loss(model: nn.Module, batch: Batch, training: Training) -> Tensor:
         else:
             loss = training.teacher.loss(model, inputs_of(batch), batch[1])
     return loss if training.penalty is None else loss + training.penalty()
+
+
+def _oriented(score: float, task: Task) -> float:
+    """Turned so that higher is better."""
+    return score if task.metric().higher_is_better else -score
 
 
 def validate(model: nn.Module, task: Task, run: Callable[..., Any] | None = None) -> float:

@@ -97,5 +97,7 @@ def _fine_tune(
     training = training_of(job, "qat", spec, work_dir, teacher)
     training.before_epoch = before_epoch
     training.best_from = frozen_from
+    # Calibrated it can ship already, so fine-tuning can only gain.
+    training.keeps_start = True
     training.after_step = lambda: apply_masks(graph, masks)
     return train(graph, training)

@@ -313,3 +313,21 @@ def test_a_view_in_the_model_is_no_obstacle(tmp_path: Path) -> None:
 
     rows = train(Viewing(), training(Noise(), tmp_path))
     assert rows[-1].metric > 0.9
+
+
+@pytest.mark.parametrize("keeps_start", [True, False])
+def test_training_that_only_harms_leaves_a_start_that_may_stay(
+    tmp_path: Path, keeps_start: bool
+) -> None:
+    task = Noise()
+    model = task.model()
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    good.mkdir()
+    bad.mkdir()
+    train(model, training(task, good))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    harm = training(task, bad, changed(epochs=1, learning_rate=50.0))
+    harm.keeps_start = keeps_start
+    train(model, harm)
+    same = all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert same is keeps_start
