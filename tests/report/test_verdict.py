@@ -146,13 +146,20 @@ def test_without_a_device_it_is_unmeasured_at_best() -> None:
     [
         ({"max_metric_drop": 0.0}, {}),
         ({"model_size_bytes": 1}, {}),
-        ({"min_int8_op_fraction": 0.9}, {"int8_op_fraction": 0.8}),
     ],
 )
 def test_without_a_device_what_can_be_known_still_refuses(
     budgets: dict[str, Any], candidate: dict[str, Any]
 ) -> None:
     assert verdict(budgets, candidate, measured=False).decision == "refuse"
+
+
+def test_the_kernels_of_another_machine_do_not_refuse() -> None:
+    limits, short = {"min_int8_op_fraction": 0.9}, {"int8_op_fraction": 0.8}
+    assert verdict(limits, short).decision == "refuse"
+    result = verdict(limits, short, measured=False)
+    assert result.decision == "unmeasured"
+    assert any("80 % of the MACs" in r or "80.0 % of the MACs" in r for r in result.reasons)
 
 
 @pytest.mark.parametrize("speedup", [0.1, 100.0])
