@@ -23,13 +23,13 @@ RECIPES: dict[str, dict[str, object]] = {
     "resnet20": {
         "prune": {
             "method": "structured",
-            "importance": "taylor",
+            "importance": "magnitude",
             "allocation": "sensitivity",
             "macs_reduction": 2.0,
             "steps": 1,
         },
         "finetune": {
-            "epochs": 12,
+            "epochs": 14,
             "optimizer": "sgd",
             "learning_rate": 0.03,
             "weight_decay": 5e-4,
