@@ -12,6 +12,8 @@ from torch.nn import functional
 from edgecompress import ClassificationTask
 
 BATCH = 128
+VALIDATION = 2000
+"""Training images that only pick the best epoch; the test images are for the score alone."""
 NAMES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
 )  # fmt: skip
@@ -93,8 +95,9 @@ class Cifar10(ClassificationTask):
     def __init__(self, data: str, weights: str, arch: str) -> None:
         self.weights, self.arch = Path(weights), arch
         parts = [_load(file) for file in sorted(Path(data).glob("cifar10_train_*.npz"))]
-        self.train_images = torch.cat([images for images, _ in parts])
-        self.train_labels = torch.cat([labels for _, labels in parts])
+        images, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
+        self.train_images, self.train_labels = images[:-VALIDATION], labels[:-VALIDATION]
+        self.validation_images, self.validation_labels = images[-VALIDATION:], labels[-VALIDATION:]
         self.eval_images, self.eval_labels = _load(Path(data) / "cifar10_test_dev.npz")
 
     def model(self) -> nn.Module:
@@ -116,10 +119,15 @@ class Cifar10(ClassificationTask):
             chosen = order[start : start + BATCH]
             yield self.normalise(self.train_images[chosen]), self.train_labels[chosen]
 
+    def validation_data(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self._in_order(self.validation_images, self.validation_labels)
+
     def eval_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(self.eval_images), BATCH):
-            chosen = slice(start, start + BATCH)
-            yield self.normalise(self.eval_images[chosen]), self.eval_labels[chosen]
+        return self._in_order(self.eval_images, self.eval_labels)
+
+    def _in_order(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for chosen in torch.arange(len(images)).split(BATCH):
+            yield self.normalise(images[chosen]), labels[chosen]
 
     def normalise(self, images: Tensor) -> Tensor:  # uint8 [N, 3, 32, 32] -> float32
         if self.arch == "resnet8":

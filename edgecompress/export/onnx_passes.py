@@ -60,6 +60,7 @@ def run_passes(model: ir.Model, layers: dict[str, str]) -> None:
         _quantize_before_moving,
         _dequantize_after_moving,
         _cancel,
+        _slice_once,
         _pad_in_convolution,
         _bias,
         _stay_in_float,
@@ -172,6 +173,39 @@ def _cancel(editor: Editor, node: ir.Node) -> None:
     integers = before[0].inputs[0]
     if integers is not None:
         editor.replace(node.outputs[0], integers)
+
+
+def _slice_once(editor: Editor, node: ir.Node) -> None:
+    """x[:, :, ::2][:, :, :, ::2] is one Slice: in a small network each operator costs microseconds,
+    whatever it does.
+    """
+    first = producer(node.inputs[0], "Slice") if node.op_type == "Slice" else None
+    if first is None or only_reader(first.outputs[0], "Slice") is None:
+        return
+    cuts = [_cuts(first), _cuts(node)]
+    axes = [cut[2] for part in cuts for cut in part]
+    if not all(cuts) or len(set(axes)) < len(axes):
+        return
+    columns = zip(*cuts[0], *cuts[1], strict=True)
+    names = ("starts", "ends", "axes", "steps")
+    node.replace_input_with(0, first.inputs[0])
+    node.resize_inputs(5)
+    for index, (name, column) in enumerate(zip(names, columns, strict=True), start=1):
+        node.replace_input_with(index, editor.constant(np.array(column, np.int64), name))
+
+
+def _cuts(node: ir.Node) -> list[tuple[int, ...]]:
+    """(start, end, axis, step) of each axis that a Slice cuts; empty where that is not known."""
+    starts, ends = integers_of(input_at(node, 1)), integers_of(input_at(node, 2))
+    rank = len(dims_of(node.inputs[0]) or ())
+    if not starts or not ends or not rank:
+        return []
+    axes, steps = input_at(node, 3), input_at(node, 4)
+    along = list(range(len(starts))) if axes is None else integers_of(axes)
+    by = [1] * len(starts) if steps is None else integers_of(steps)
+    if along is None or by is None:
+        return []
+    return list(zip(starts, ends, [axis % rank for axis in along], by, strict=True))
 
 
 def _pad_in_convolution(editor: Editor, node: ir.Node) -> None:

@@ -57,6 +57,12 @@ def test_residual_additions_stay_additions(quantised) -> None:
     assert file.float_kernels == set()
 
 
+def test_slices_of_several_axes_are_one(quantised) -> None:
+    file = quantised("resnet20")
+    assert file.kernels["Slice"] == 2
+    assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
+
+
 @pytest.mark.parametrize("name", ["global_mean", "global_mean_kept", "relu6", "conv3d"])
 def test_means_over_positions_are_pooling(name: str, quantised) -> None:
     file = quantised(name)
