@@ -6,7 +6,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_INDEX_ARGS ?=
-PYTEST_ARGS ?=
+# A test process per core, each with one thread of its own.
+PYTEST_ARGS ?= -n auto
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_INDEX_ARGS) -c constraints.txt

@@ -1,6 +1,14 @@
 """Makes the helpers beside this file importable from every test."""
 
+import os
+
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Read when torch loads, here and in the programs that tests start: the cores are taken by the
+    # other workers, and threads that spin for a core make everybody slow.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
