@@ -126,7 +126,8 @@ class Cifar10(ClassificationTask):
         return self._in_order(self.eval_images, self.eval_labels)
 
     def _in_order(self, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        for chosen in torch.arange(len(images)).split(BATCH):
+        for start in range(0, len(images), BATCH):
+            chosen = slice(start, start + BATCH)
             yield self.normalise(images[chosen]), labels[chosen]
 
     def normalise(self, images: Tensor) -> Tensor:  # uint8 [N, 3, 32, 32] -> float32

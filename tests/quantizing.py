@@ -17,11 +17,13 @@ from edgecompress.compress.quantize import Prepared, Quantized, calibrate, conve
 from edgecompress.export import Exportable, exporter
 from edgecompress.inspect import inspect_onnx
 from edgecompress.inspect.kinds import CONVERSIONS, FLOATS, MOVES
+from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.target import Activations, QuantizationScheme, Weights
 from edgecompress.task.base import tensors_of
 
 Inputs = tuple[Tensor, ...]
+LOCAL = load_target("local")
 
 
 def scheme(name: str) -> QuantizationScheme:
@@ -143,6 +145,7 @@ def exported(
         input_names=tuple(f"in{index}" for index in range(len(inputs))),
         output_names=tuple(f"out{index}" for index in range(len(outputs))),
         lineage=lineage or {},
+        target=LOCAL,
         layers=quantized.layers,
         keep_float=prepared.keep_float,
     )

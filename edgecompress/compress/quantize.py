@@ -97,8 +97,15 @@ def calibrate(
     set_phase(prepared.graph, "frozen")
 
 
-def convert(prepared: Prepared) -> Quantized:
-    """Fold batch norm, fix the scales, and turn weights into integers; `prepared` is kept."""
+def convert(prepared: Prepared, integers: bool = True) -> Quantized:
+    """Fold batch norm and fix the scales; `prepared` is kept.
+
+    Args:
+        prepared: trained or calibrated.
+        integers: turn weights into integers; else they stay float, with Q/DQ behind them, which
+            computes the same.
+
+    """
     graph = copy.deepcopy(prepared.graph)
     set_training(graph, False)
     set_phase(graph, "frozen")
@@ -106,7 +113,7 @@ def convert(prepared: Prepared) -> Quantized:
     with torch.no_grad():
         graph(*prepared.example_inputs)  # every weight's range becomes that of its last value
     graph._forward_pre_hooks.clear()  # there are no observers left to tell
-    converted = convert_pt2e(graph, fold_quantize=True)
+    converted = convert_pt2e(graph, fold_quantize=integers)
     return Quantized(prepared, converted, _layers(converted))
 
 

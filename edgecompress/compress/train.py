@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from edgecompress.compress.capture import set_training
 from edgecompress.compress.checkpoint import load_checkpoint, save_checkpoint
 from edgecompress.compress.distill import Teacher
+from edgecompress.compress.memory import keep_freed_memory
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.progress import Progress
 from edgecompress.spec.deploy import TrainSpec
@@ -78,6 +79,7 @@ def train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
 
 def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
     spec, task = training.spec, training.task
+    keep_freed_memory()
     _use_channels_last(model, training)
     optimizer = _optimizer(model, spec)
     path = training.work_dir / f"{training.name}.pt"

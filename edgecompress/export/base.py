@@ -7,6 +7,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from edgecompress.artifact import Artifact
+from edgecompress.spec.target import Target
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Exportable:
         layers: weight tensor in `module`'s state -> path of the user's layer that it belongs to.
         keep_float: modules that the recipe keeps in float.
         lineage: what made it; stored in the file.
+        target: whom the file is for.
         labels: class names; stored in the file.
 
     """
@@ -31,6 +33,7 @@ class Exportable:
     input_names: tuple[str, ...]
     output_names: tuple[str, ...]
     lineage: dict[str, str]
+    target: Target
     labels: tuple[str, ...] | None = None
     layers: dict[str, str] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
@@ -38,6 +41,13 @@ class Exportable:
 
 class Exporter(Protocol):
     """One file per format implements this; `edgecompress.export.exporter` finds it by name."""
+
+    suffix: str
+    """Of its files."""
+    takes_integers: bool
+    """Whether a quantised graph comes with int8 weights inside; else with float weights -> Q -> DQ
+    (`edgecompress.compress.quantize.convert` makes both).
+    """
 
     def export(self, model: Exportable, path: Path) -> Artifact:
         """Write `path`, whole or not at all; the same model gives the same bytes.

@@ -31,6 +31,9 @@ KEEP_FLOAT_KEY = "edgecompress.keep_float"
 class OnnxExporter:
     """torch.export -> torch.onnx -> the passes of `onnx_passes` -> checker -> file."""
 
+    suffix = ".onnx"
+    takes_integers = True
+
     def export(self, model: Exportable, path: Path) -> Artifact:
         document = _to_ir(model)
         if any(node.op_type == "QuantizeLinear" for node in document.graph):

@@ -128,6 +128,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
         free_batch=model.free_batch(),
         input_names=_input_names(job),
         output_names=_output_names(outputs),
+        target=job.recipe.target,
         lineage={
             "model": model.name,
             "recipe": job.recipe.digest(),

@@ -1,5 +1,6 @@
 """`targets/*.yaml`: what a kind of board with one runtime wants."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -21,11 +22,49 @@ class Cpu(Spec):
     cores: Positive
 
 
+class Gpu(Spec):
+    architecture: str
+    """CUDA's name of it: 'sm_87'."""
+
+
 class Runtime(Spec):
     name: RuntimeName
     version: str
-    """What the board needs, as a PEP 440 specifier: '>=1.17'."""
+    """What the board needs, as a PEP 440 specifier: '>=1.17'. TensorRT's rules differ from release
+    to release, so there it is '==10.3.*'.
+    """
     threads: Positive
+    delegate: Literal["xnnpack", "nnapi", "gpu"] | None = None
+    """LiteRT only, and needed there: who runs the operators."""
+    api_level: Positive | None = None
+    """Android's, which says what NNAPI takes; only with delegate nnapi."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Runtime":
+        if (self.name == "litert") != (self.delegate is not None):
+            raise ValueError(
+                f"delegate belongs to runtime litert, which needs one; name is '{self.name}'"
+            )
+        if (self.delegate == "nnapi") != (self.api_level is not None):
+            raise ValueError("api_level belongs to delegate nnapi, which needs one")
+        if self.name == "tensorrt" and not re.fullmatch(r"==\d+\.\d+\.\*", self.version):
+            raise ValueError(f"version '{self.version}' of TensorRT must look like '==10.3.*'")
+        return self
+
+    @property
+    def release(self) -> tuple[int, int]:
+        """(major, minor) of the version that a TensorRT target names."""
+        major, minor = self.version.removeprefix("==").split(".")[:2]
+        return int(major), int(minor)
+
+
+class Edges(Spec):
+    """What the file takes and gives at its inputs and outputs."""
+
+    dtype: Literal["float32", "int8"] = "float32"
+    """int8: quantised by the caller, with the scale and zero point that the artifact names."""
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    """Of inputs with four dimensions."""
 
 
 class Activations(Spec):
@@ -71,10 +110,29 @@ class Target(Spec):
     description: str
     cpu: Cpu | Literal["native"]
     """native: that of the machine edgecompress runs on; `resolve` looks."""
+    gpu: Gpu | None = None
     runtime: Runtime
+    edges: Edges = Edges()
+    float_dtype: Literal["float32", "float16"] = "float32"
+    """What computes where nothing is quantised; float16 with TensorRT only."""
     quantization: QuantizationScheme
     round_to: Positive
     """Channel counts are kept at multiples of this: what the kernels step by."""
     sparsity: tuple[Sparsity, ...]
     """Kinds of sparsity from which this target gains."""
     measurement: MeasurementProtocol
+
+    @model_validator(mode="after")
+    def _check(self) -> "Target":
+        name, activations = self.runtime.name, self.quantization.activations
+        if name != "litert" and self.edges != Edges():
+            raise ValueError(f"edges are float32 and nchw with {name}; others need litert")
+        if name != "tensorrt" and (self.float_dtype == "float16" or self.gpu is not None):
+            raise ValueError("float_dtype float16 and gpu need runtime tensorrt")
+        if name == "tensorrt" and self.gpu is None:
+            raise ValueError("runtime tensorrt needs gpu: {architecture: sm_87}")
+        if name == "tensorrt" and (activations.dtype, activations.scheme) != ("int8", "symmetric"):
+            raise ValueError("TensorRT takes int8 symmetric activations only")
+        if name == "litert" and activations.dtype != "int8":
+            raise ValueError("LiteRT takes int8 activations only")
+        return self

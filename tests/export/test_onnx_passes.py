@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 import torch
-from quantizing import Built, batch, built, exported, scheme
+from quantizing import LOCAL, Built, batch, built, exported, scheme
 from torch import Tensor, nn
 from zoo.catalogue import build
 from zoo.parts import Call, conv, head, image
@@ -146,7 +146,9 @@ def test_outputs_keep_their_names_and_order(tmp_path: Path) -> None:
 
 def test_float_model_is_exported_as_it_is(tmp_path: Path) -> None:
     model, inputs = build("mobilenet_v2")
-    exportable = Exportable(model, inputs, True, ("image",), ("scores",), {"stage": "baseline"})
+    exportable = Exportable(
+        model, inputs, True, ("image",), ("scores",), {"stage": "baseline"}, LOCAL
+    )
     artifact = exporter("onnxruntime").export(exportable, tmp_path / "float.onnx")
     kinds = {node.op_type for node in onnx.load(artifact.path).graph.node}
     assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
@@ -157,7 +159,7 @@ def test_float_model_is_exported_as_it_is(tmp_path: Path) -> None:
 def test_labels_and_kept_layers_are_in_the_file(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 2)).eval()
     exportable = Exportable(
-        model, (torch.randn(1, 4),), True, ("x",), ("y",), {}, labels=("cat", "dog")
+        model, (torch.randn(1, 4),), True, ("x",), ("y",), {}, LOCAL, labels=("cat", "dog")
     )
     artifact = exporter("onnxruntime").export(exportable, tmp_path / "m.onnx")
     assert artifact.labels == ("cat", "dog")
@@ -168,7 +170,7 @@ def test_what_onnx_lacks_is_refused_in_one_line(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.linalg.svdvals(x)
 
-    exportable = Exportable(Spectral(), (torch.randn(1, 4, 4),), True, ("x",), ("y",), {})
+    exportable = Exportable(Spectral(), (torch.randn(1, 4, 4),), True, ("x",), ("y",), {}, LOCAL)
     with pytest.raises(ModelError) as caught:
         exporter("onnxruntime").export(exportable, tmp_path / "m.onnx")
     message = str(caught.value)
