@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from edgecompress.compress import two_four
 from edgecompress.compress.plan import replay
 from edgecompress.compress.prune import PruneContext, group_sparsity, prune
 from edgecompress.compress.sparsify import apply_masks, masks_for
@@ -62,7 +63,7 @@ def sparsified(job: Job, before: Point) -> Point:
     spec = prune_spec.sparsify if isinstance(prune_spec, StructuredPruneSpec) else None
     if spec is None or not isinstance(prune_spec, StructuredPruneSpec):
         return before
-    round_to, ignored = job.recipe.target.round_to, prune_spec.ignored_layers
+    round_to, ignored = job.recipe.round_to, prune_spec.ignored_layers
 
     def work(work_dir: Path) -> Output:
         model = copy.deepcopy(before.model)
@@ -86,11 +87,11 @@ def sparsified(job: Job, before: Point) -> Point:
 
 
 def pruned(job: Job, before: Point, teacher: Point) -> Point:
-    """Structured or unstructured, as the recipe says; with fine-tuning between steps."""
+    """Whole channels or single weights, as the recipe says; with fine-tuning between steps."""
     spec = job.recipe.config.prune
     if spec is None:
         return before
-    round_to = job.recipe.target.round_to
+    round_to = job.recipe.round_to
     between = _between(job)
 
     def work(work_dir: Path) -> Output:
@@ -124,7 +125,10 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
         raise StorageError(f"stage prune: its record has no plan; delete {job.stages.store.root}")
     point = _point("pruned", job, record, lambda: replay(before.model, plan, job.example_inputs))
     point.layers = trained.layers
-    point.masks = lambda: masks_for(before.model, plan.thresholds)
+    point.masks = lambda: {
+        **masks_for(before.model, plan.thresholds),
+        **two_four.masks_for(point.model, plan.two_four),
+    }
     return point
 
 

@@ -92,6 +92,8 @@ class StructuredPruneSpec(Spec):
     """Fine-tuning epochs after every step but the last."""
     ignored_layers: tuple[str, ...] = ()
     sparsify: SparsifySpec | None = None
+    then: Literal["2:4"] | None = None
+    """What follows the last step: see TwoFourPruneSpec."""
 
     @model_validator(mode="after")
     def _check(self) -> "StructuredPruneSpec":
@@ -123,11 +125,24 @@ class UnstructuredPruneSpec(Spec):
         return self
 
 
-PruneSpec = Annotated[StructuredPruneSpec | UnstructuredPruneSpec, Field(discriminator="method")]
+class TwoFourPruneSpec(Spec):
+    """Zero the two smallest of every four weights along input channels (Mishra et al., 2021)."""
+
+    method: Literal["2:4"]
+    ignored_layers: tuple[str, ...] = ()
+
+
+PruneSpec = Annotated[
+    StructuredPruneSpec | UnstructuredPruneSpec | TwoFourPruneSpec, Field(discriminator="method")
+]
 
 
 class QuantizeSpec(Spec):
     mode: Literal["ptq", "qat"]
+    scheme: Literal["target", "portable"] = "target"
+    """How numbers are stored: as each target prefers, or int8 symmetric, per-channel weights, of
+    which ONNX, TFLite and TensorRT files can be made after one training.
+    """
     ranges: Literal["minmax", "percentile", "mse"]
     """How an activation's range is chosen during calibration."""
     calibration_batches: Positive

@@ -1,10 +1,27 @@
 """Recipe: a Target and a DeployConfig, resolved into the plan that the stages carry out."""
 
+from collections.abc import Sequence
+from math import lcm
+from typing import Literal
+
 from edgecompress.errors import SpecError
 from edgecompress.spec.base import Spec
-from edgecompress.spec.deploy import DEFAULT_DISTILLATION, DeployConfig, DistillSpec
+from edgecompress.spec.deploy import (
+    DEFAULT_DISTILLATION,
+    DeployConfig,
+    DistillSpec,
+    PruneSpec,
+    StructuredPruneSpec,
+)
 from edgecompress.spec.native import native_cpu
-from edgecompress.spec.target import Cpu, QuantizationScheme, Target
+from edgecompress.spec.target import (
+    Activations,
+    Cpu,
+    Positive,
+    QuantizationScheme,
+    Target,
+    Weights,
+)
 
 _VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
@@ -15,24 +32,46 @@ class Recipe(Spec):
     cpu: Cpu
     """Resolved: the board's, or this machine's for `cpu: native`."""
     scheme: QuantizationScheme
-    """Resolved: the target's, with the bits of the weights."""
+    """Resolved: the target's or the portable one, with the bits of the weights."""
+    round_to: Positive
+    """Resolved: the target's, or what suits all that share the portable scheme."""
     distill: DistillSpec | None
     """Resolved: what deploy.yaml says; the default when it prunes and says nothing."""
 
 
 def resolve(target: Target, config: DeployConfig) -> Recipe:
-    """Check the wish against the board and fill in what follows from it.
+    """`resolve_all` for one target."""
+    return resolve_all((target,), config)[0]
+
+
+def resolve_all(targets: Sequence[Target], config: DeployConfig) -> tuple[Recipe, ...]:
+    """Check the wish against every board and fill in what follows from it.
+
+    With `quantize.scheme: portable` all recipes have one scheme and one `round_to`, so that one
+    training serves all the targets: 7 bits where one of them needs that, and the channels of each.
 
     Raises:
-        SpecError: the target gains nothing from the asked kind of sparsity.
+        SpecError: a target gains nothing from the asked kind of sparsity.
 
     """
+    recipes = tuple(_resolve(target, config) for target in targets)
+    if config.quantize is None or config.quantize.scheme != "portable":
+        return recipes
+    bits: Literal[7, 8] = 7 if any(r.scheme.weights.bits == 7 for r in recipes) else 8
+    shared = {
+        "scheme": QuantizationScheme(
+            activations=Activations(dtype="int8", scheme="symmetric"),
+            weights=Weights(dtype="int8", granularity="per_channel", bits=bits),
+            scales="free",
+        ),
+        "round_to": lcm(*(recipe.round_to for recipe in recipes)),
+    }
+    return tuple(recipe.model_copy(update=shared) for recipe in recipes)
+
+
+def _resolve(target: Target, config: DeployConfig) -> Recipe:
     prune = config.prune
-    if prune is not None and prune.method not in target.sparsity:
-        raise SpecError(
-            f"prune.method '{prune.method}' gains nothing on target '{target.name}';"
-            f" supported there: {', '.join(target.sparsity) or 'none'}"
-        )
+    _check_gain(target, prune)
     if config.distill == "off":
         distill = None
     elif config.distill is None:
@@ -40,8 +79,28 @@ def resolve(target: Target, config: DeployConfig) -> Recipe:
     else:
         distill = config.distill
     cpu = native_cpu() if target.cpu == "native" else target.cpu
-    scheme = _with_bits(target, cpu)
-    return Recipe(target=target, config=config, cpu=cpu, scheme=scheme, distill=distill)
+    return Recipe(
+        target=target,
+        config=config,
+        cpu=cpu,
+        scheme=_with_bits(target, cpu),
+        round_to=target.round_to,
+        distill=distill,
+    )
+
+
+def _check_gain(target: Target, prune: PruneSpec | None) -> None:
+    asked: dict[str, str | None] = {}
+    if prune is not None:
+        asked["method"] = prune.method
+    if isinstance(prune, StructuredPruneSpec):
+        asked["then"] = prune.then
+    for key, kind in asked.items():
+        if kind is not None and kind not in target.sparsity:
+            raise SpecError(
+                f"prune.{key} '{kind}' gains nothing on target '{target.name}';"
+                f" supported there: {', '.join(target.sparsity) or 'none'}"
+            )
 
 
 def weight_bits(target: Target) -> int:

@@ -14,7 +14,7 @@ from edgecompress.spec.deploy import (
     UnstructuredPruneSpec,
 )
 from edgecompress.spec.load import load_target
-from edgecompress.spec.recipe import resolve
+from edgecompress.spec.recipe import resolve, resolve_all
 from edgecompress.spec.target import Activations, Cpu, Target
 
 QUANTIZE = QuantizeSpec(mode="ptq", ranges="mse", calibration_batches=1)
@@ -81,3 +81,20 @@ def test_sparsity_that_a_target_gains_nothing_from() -> None:
     assert str(caught.value) == (
         "prune.method 'unstructured' gains nothing on target 'local'; supported there: structured"
     )
+
+
+def test_a_portable_scheme_is_one_for_all() -> None:
+    portable = CONFIG.model_copy(
+        update={"quantize": QUANTIZE.model_copy(update={"scheme": "portable"})}
+    )
+    avx2 = target(Cpu(architecture="x86_64", features=("avx2",), cores=1))
+    orin = load_target("jetson-orin-nano")
+    phone = load_target("android-xnnpack")
+    recipes = resolve_all((avx2, orin, phone), portable)
+    assert len({recipe.scheme for recipe in recipes}) == 1
+    assert recipes[0].scheme.activations == Activations(dtype="int8", scheme="symmetric")
+    # avx2 would overflow with 8 bits, and the Jetson steps by 32 channels.
+    assert recipes[1].scheme.weights.bits == 7
+    assert {recipe.round_to for recipe in recipes} == {32}
+    assert resolve(phone, portable).scheme.weights.bits == 8
+    assert resolve(phone, CONFIG).scheme.activations.scheme == "affine"
