@@ -8,6 +8,7 @@ from edgecompress.errors import ArtifactError
 from edgecompress.spec.base import Spec
 
 Format = Literal["onnx", "tflite", "tensorrt-engine"]
+Layout = Literal["nchw", "nhwc"]
 
 
 class TensorInfo(Spec):
@@ -19,6 +20,8 @@ class TensorInfo(Spec):
     dtype: str
     scale: float | None = None
     zero_point: int | None = None
+    layout: Layout | None = None
+    """Of an image input; None where the file does not say, and takes what the task gives."""
 
 
 class Artifact(Spec):

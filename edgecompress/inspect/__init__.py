@@ -7,5 +7,13 @@ from edgecompress.inspect.inspection import (
     layer_dtypes,
 )
 from edgecompress.inspect.onnx_file import describe
+from edgecompress.inspect.tflite_file import describe_tflite
 
-__all__ = ["LayerType", "between_compute", "describe", "inspect_onnx", "layer_dtypes"]
+__all__ = [
+    "LayerType",
+    "between_compute",
+    "describe",
+    "describe_tflite",
+    "inspect_onnx",
+    "layer_dtypes",
+]
