@@ -7,13 +7,18 @@ from edgecompress.inspect.inspection import (
     layer_dtypes,
 )
 from edgecompress.inspect.onnx_file import describe
+from edgecompress.inspect.tensorrt import inspect_tensorrt
+from edgecompress.inspect.tensorrt_rules import Violation, tensorrt_violations
 from edgecompress.inspect.tflite_file import describe_tflite
 
 __all__ = [
     "LayerType",
+    "Violation",
     "between_compute",
     "describe",
     "describe_tflite",
     "inspect_onnx",
+    "inspect_tensorrt",
     "layer_dtypes",
+    "tensorrt_violations",
 ]

@@ -17,15 +17,13 @@ from edgecompress.inspect.kinds import (
     compute_dtype,
     computes,
 )
-from edgecompress.inspect.macs import Uncountable, macs_of
+from edgecompress.inspect.macs import count
 from edgecompress.inspect.match import Origins
-from edgecompress.inspect.onnx_file import load, read_strings
+from edgecompress.inspect.onnx_file import KEEP_FLOAT_KEY, load, read_strings
 from edgecompress.inspect.propagate import propagate
 from edgecompress.inspect.reasons import Setting, why_convert, why_fails, why_float, why_move
 from edgecompress.inspect.values import all_nodes, module_of, node_name
 from edgecompress.spec.measurement import Inspection, Op
-
-KEEP_FLOAT_KEY = "edgecompress.keep_float"
 
 _X86 = re.compile(r"x86|amd64|i[3-6]86", re.IGNORECASE)
 _REPEATING = ("Loop", "Scan")
@@ -137,13 +135,7 @@ class _Lister:
     def _macs(self, node: ir.Node, origin: ir.Node | None) -> int:
         # Blocked convolutions count channels that only pad a register; their origin does not.
         counted = origin if origin is not None and node.domain == NCHWC else node
-        try:
-            macs = macs_of(counted)
-        except Uncountable as problem:
-            raise ArtifactError(
-                f"{self._path}: the MACs of {node.op_type} '{node_name(node)}' cannot be counted:"
-                f" {problem}; export it with fixed sizes (the batch alone may be free)"
-            ) from None
+        macs = count(self._path, counted)
         if macs and node in self._repeated:
             raise ArtifactError(
                 f"{self._path}: {node.op_type} '{node_name(node)}' runs an unknown number of"

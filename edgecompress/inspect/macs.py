@@ -7,11 +7,13 @@ FlopCounterMode.
 
 from collections.abc import Callable
 from math import prod
+from pathlib import Path
 
 import onnx_ir as ir
 
+from edgecompress.errors import ArtifactError
 from edgecompress.inspect.propagate import matmul_shapes
-from edgecompress.inspect.values import flag, shape_of
+from edgecompress.inspect.values import flag, node_name, shape_of
 
 Shape = tuple[int, ...]
 
@@ -34,6 +36,22 @@ def macs_of(node: ir.Node) -> int:
         return rule(node) if rule is not None else 0
     except (IndexError, TypeError, ValueError):
         raise Uncountable("it breaks its operator's rules") from None
+
+
+def count(path: Path, node: ir.Node) -> int:
+    """MACs of one node of a file.
+
+    Raises:
+        ArtifactError: they cannot be counted.
+
+    """
+    try:
+        return macs_of(node)
+    except Uncountable as problem:
+        raise ArtifactError(
+            f"{path}: the MACs of {node.op_type} '{node_name(node)}' cannot be counted:"
+            f" {problem}; export it with fixed sizes (the batch alone may be free)"
+        ) from None
 
 
 def _need(shape: Shape | None) -> Shape:

@@ -21,6 +21,7 @@ from edgecompress.inspect.values import (
 
 LINEAGE_KEY = "edgecompress.lineage"
 LABELS_KEY = "edgecompress.labels"
+KEEP_FLOAT_KEY = "edgecompress.keep_float"
 
 
 def describe(path: Path) -> Artifact:

@@ -53,7 +53,7 @@ class Setting:
 
 def why_float(node: ir.Node, setting: Setting) -> str:
     """The reason for a compute node, given as it stands in the exported file where it is known."""
-    if _kept(node, setting.keep_float):
+    if is_kept(node, setting.keep_float):
         return KEPT
     if not setting.quantised:
         return NOT_QUANTISED
@@ -68,7 +68,8 @@ def why_float(node: ir.Node, setting: Setting) -> str:
     return _float_bias(node) or "it is quantised on all sides, but ONNX Runtime did not fuse it"
 
 
-def _kept(node: ir.Node, keep_float: tuple[str, ...]) -> bool:
+def is_kept(node: ir.Node, keep_float: tuple[str, ...]) -> bool:
+    """Whether the node belongs to one of these modules."""
     names = [name for name in (module_of(node), node_name(node)) if name]
     return any(_starts_with(name, kept) for name in names for kept in keep_float)
 

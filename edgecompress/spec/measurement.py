@@ -129,6 +129,8 @@ class Inspection(Spec):
     machine: str
     """Where the graph was optimised; another CPU may choose other kernels."""
     ops: tuple[Op, ...]
+    violations: tuple[str, ...] = ()
+    """What in the file the runtime refuses, each with its node and rule; TensorRT only."""
 
     @property
     def macs(self) -> int:
