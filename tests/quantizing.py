@@ -19,11 +19,16 @@ from edgecompress.inspect import inspect_onnx
 from edgecompress.inspect.kinds import CONVERSIONS, FLOATS, MOVES
 from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import Inspection
-from edgecompress.spec.target import Activations, QuantizationScheme, Weights
+from edgecompress.spec.target import Activations, QuantizationScheme, Target, Weights
 from edgecompress.task.base import tensors_of
 
 Inputs = tuple[Tensor, ...]
 LOCAL = load_target("local")
+TARGETS = {
+    "int8 affine": load_target("raspberry-pi-5"),
+    "int8 symmetric": load_target("raspberry-pi-5"),
+}
+"""Of schemes that `local`, whose kernels take uint8, does not run as they are."""
 
 
 def scheme(name: str) -> QuantizationScheme:
@@ -33,6 +38,7 @@ def scheme(name: str) -> QuantizationScheme:
         "uint8, 8 bits": ("uint8", "affine", "per_channel", 8, "free"),
         "int8 affine": ("int8", "affine", "per_channel", 7, "free"),
         "int8 symmetric": ("int8", "symmetric", "per_channel", 7, "free"),
+        "portable": ("int8", "symmetric", "per_channel", 7, "free"),
         "powers of two": ("uint8", "affine", "per_channel", 7, "power_of_two"),
         "per tensor": ("uint8", "affine", "per_tensor", 7, "free"),
     }[name]
@@ -131,7 +137,11 @@ class Built:
 
 
 def exported(
-    prepared: Prepared, model: nn.Module, folder: Path, lineage: dict[str, str] | None = None
+    prepared: Prepared,
+    model: nn.Module,
+    folder: Path,
+    lineage: dict[str, str] | None = None,
+    target: Target = LOCAL,
 ) -> Built:
     """Convert and export; output names are out0, out1, .."""
     quantized = convert(prepared)
@@ -145,7 +155,7 @@ def exported(
         input_names=tuple(f"in{index}" for index in range(len(inputs))),
         output_names=tuple(f"out{index}" for index in range(len(outputs))),
         lineage=lineage or {},
-        target=LOCAL,
+        target=target,
         layers=quantized.layers,
         keep_float=prepared.keep_float,
     )
@@ -157,4 +167,4 @@ def built(
     model: nn.Module, example_inputs: Inputs, folder: Path, wanted: str = "uint8", **options: object
 ) -> Built:
     prepared = calibrated(model, example_inputs, wanted, **options)  # type: ignore[arg-type]
-    return exported(prepared, model, folder)
+    return exported(prepared, model, folder, target=TARGETS.get(wanted, LOCAL))

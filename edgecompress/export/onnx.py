@@ -37,7 +37,8 @@ class OnnxExporter:
     def export(self, model: Exportable, path: Path) -> Artifact:
         document = _to_ir(model)
         if any(node.op_type == "QuantizeLinear" for node in document.graph):
-            run_passes(document, model.layers)
+            unsigned = model.target.quantization.activations.dtype == "uint8"
+            run_passes(document, model.layers, unsigned)
         _strip(document)
         document.ir_version = IR_VERSION
         document.metadata_props[LINEAGE_KEY] = json.dumps(model.lineage, sort_keys=True)

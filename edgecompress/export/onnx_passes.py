@@ -10,6 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 
 from edgecompress.export.onnx_edit import (
+    Array,
     Editor,
     QParams,
     array_of,
@@ -43,14 +44,17 @@ _MOVING = {
 _CONSTANT = "constant"
 
 
-def run_passes(model: ir.Model, layers: dict[str, str]) -> None:
+def run_passes(model: ir.Model, layers: dict[str, str], unsigned: bool) -> None:
     """All of them, in place, in the order that they build on each other.
 
     Args:
         model: Q/DQ graph with int8 weights inside.
         layers: name of a weight initializer -> path of the user's layer.
+        unsigned: the target's kernels take uint8 activations.
 
     """
+    if unsigned:
+        _shift(model, set(layers))
     _name_layers(model, layers)
     rewrites = (
         saturate,
@@ -104,6 +108,31 @@ def _weight_name(value: ir.Value | None) -> str | None:
             return None
         value = node.inputs[0]
     return None if value is None else value.name
+
+
+def _shift(model: ir.Model, weights: set[str]) -> None:
+    """int8 activations become uint8 ones with 128 added to integers and zero points, which is the
+    same numbers: what the portable scheme trains, as x86's kernels take it.
+    """
+    editor = Editor(model)
+    for node in list(model.graph):
+        qparams = (
+            qparams_of(node) if node.op_type in ("QuantizeLinear", "DequantizeLinear") else None
+        )
+        if qparams is None or qparams.zero_point.dtype != np.int8 or qparams.axis is not None:
+            continue
+        integers = array_of(node.inputs[0]) if node.op_type == "DequantizeLinear" else None
+        if integers is not None:
+            if _weight_name(node.inputs[0]) in weights:
+                continue
+            node.replace_input_with(0, editor.constant(_unsigned(integers), "integers"))
+        node.replace_input_with(2, editor.constant(_unsigned(qparams.zero_point), "zero_point"))
+        if node.op_type == "QuantizeLinear":
+            node.outputs[0].type = ir.TensorType(ir.DataType.UINT8)
+
+
+def _unsigned(integers: Array) -> Array:
+    return (integers.astype(np.int16) + 128).astype(np.uint8)
 
 
 def _quantize_before_moving(editor: Editor, node: ir.Node) -> None:

@@ -17,8 +17,10 @@ from zoo.catalogue import build
 from edgecompress.export.onnx_edit import Array
 from edgecompress.spec.native import native_cpu
 
-SCHEMES = ("int8 affine", "int8 symmetric", "powers of two", "per tensor", "uint8, 8 bits")
-UINT8 = {"powers of two", "per tensor", "uint8, 8 bits"}
+SCHEMES = (
+    "int8 affine", "int8 symmetric", "portable", "powers of two", "per tensor", "uint8, 8 bits"
+)  # fmt: skip
+UINT8 = {"portable", "powers of two", "per tensor", "uint8, 8 bits"}
 EXACT = bool({"avx512_vnni", "avx_vnni", "amx_int8"} & set(native_cpu().features)) or (
     native_cpu().architecture != "x86_64"
 )
@@ -48,6 +50,8 @@ def test_activations_are_of_the_type_that_was_asked(case: tuple[str, Built]) -> 
     }
     if wanted == "int8 symmetric":
         assert {int(zero_point) for _, zero_point in parameters} == {0}
+    if wanted == "portable":
+        assert 128 in {int(zero_point) for _, zero_point in parameters}
 
 
 def test_uint8_runs_in_int8_kernels_throughout(case: tuple[str, Built]) -> None:
