@@ -31,6 +31,13 @@ class Request:
             raise Failure("input", f"{key} must be a text that is not empty, got {value!r}")
         return value
 
+    def choice(self, key: str, known: tuple[str, ...]) -> str:
+        """One of `known`; the first where the key is absent."""
+        value = self._document.get(key, known[0])
+        if value not in known:
+            raise Failure("input", f"{key} {value!r} is unknown; known: {', '.join(known)}")
+        return str(value)
+
     def integer(self, key: str, minimum: int) -> int:
         value = self._document.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
@@ -42,3 +49,22 @@ class Request:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
             raise Failure("input", f"{key} must be a number of at least 0, got {value!r}")
         return float(value)
+
+    def flag(self, key: str) -> bool:
+        value = self._document.get(key)
+        if not isinstance(value, bool):
+            raise Failure("input", f"{key} must be true or false, got {value!r}")
+        return value
+
+    def shapes(self, key: str) -> dict[str, list[int]]:
+        """Shapes by tensor name, every dimension fixed."""
+        value = self._document.get(key)
+        if not isinstance(value, dict) or not all(map(_is_shape, value.values())):
+            raise Failure("input", f"{key} must be lists of integers of at least 1, got {value!r}")
+        return value
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in value
+    )

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from .request import Request
 
 
+KERNELS = ("default", "reference")
+"""Those that the runtime chooses, or the plain ones that it defines its operators by."""
+
+
 class Tensor(NamedTuple):
     name: str
     dtype: str
@@ -29,6 +33,8 @@ class Runner(ABC):
 
     inputs: Sequence[Tensor] = ()
     """Known once activated."""
+    kernels = "default"
+    """One of KERNELS, set before `activate`."""
 
     def __init__(self, model: str, threads: int) -> None:
         self.model = model
@@ -89,6 +95,8 @@ class Row(NamedTuple):
 
 RUNNERS = {
     "onnx": Row("runner_onnxruntime", "OnnxRuntimeRunner", "numpy onnxruntime"),
+    # JetPack brings TensorRT, and pip has none for it.
+    "tensorrt-engine": Row("runner_tensorrt", "TensorRtRunner", "numpy"),
 }
 """From a file's format to the class that runs it; imported late, because boards lack runtimes."""
 

@@ -1,0 +1,103 @@
+"""Builder: make a TensorRT engine from an ONNX file. One implementation per way to TensorRT."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Iterable, NamedTuple
+
+from .failure import Failure
+
+TRTEXEC_FOLDER = "/usr/src/tensorrt/bin"
+"""Where JetPack has it, which is not on PATH."""
+JETPACK = (
+    "on a Jetson, JetPack brings it: sudo apt install nvidia-jetpack;"
+    " a virtual environment sees it when made with --system-site-packages"
+)
+OUT_OF_MEMORY = "Device memory is insufficient to use tactic"
+"""TensorRT warns so and takes another tactic."""
+
+
+class Flags(NamedTuple):
+    fp16: bool
+    """Let float layers run in float16, where the network is not strongly typed."""
+    sparse_weights: bool
+    """Let 2:4 sparse kernels be chosen."""
+    strongly_typed: bool
+    """Every tensor keeps the type that the graph gives it, where the release can (10 and later)."""
+    workspace_bytes: int
+
+
+class Job(NamedTuple):
+    model: str
+    """An ONNX file."""
+    quantized: bool
+    """Whether it has Q/DQ nodes."""
+    shapes: dict[str, list[int]]
+    """Of the inputs that have a free dimension."""
+    flags: Flags
+    engine: str
+    """To write to."""
+    timing_cache: str
+    """Kernel timings of earlier builds; read if it is there, and written."""
+
+
+class Builder(ABC):
+    how: str
+    """python or trtexec."""
+    version: str
+    """Of TensorRT, such as '10.3.0'."""
+
+    @abstractmethod
+    def build(self, job: Job) -> list[str]:
+        """Write the engine; returns notes on what was not as asked. Raises Failure."""
+
+
+def find_builder() -> Builder:
+    """The Python package, else trtexec.
+
+    Raises Failure: 'missing', when there is neither.
+    """
+    try:
+        from .builder_python import PythonBuilder
+    except ImportError as error:
+        # Also where it is installed and a library of it is not: the message says which.
+        why = str(error)
+    else:
+        return PythonBuilder()
+    program = shutil.which("trtexec", path=os.pathsep.join((_path(), TRTEXEC_FOLDER)))
+    if program is None:
+        raise Failure(
+            "missing",
+            f"TensorRT is missing: {why}, and no trtexec on PATH or in {TRTEXEC_FOLDER}; {JETPACK}",
+        )
+    from .builder_trtexec import TrtexecBuilder
+
+    return TrtexecBuilder(program)
+
+
+def type_notes(flags: Flags, typed: bool, version: str) -> list[str]:
+    """What was asked of the types and this release cannot do; `typed`: strongly, this time."""
+    notes = []
+    if flags.fp16 and typed:
+        notes.append("fp16 has no effect: the network is strongly typed, its types are the graph's")
+    if flags.strongly_typed and not typed:
+        notes.append(f"TensorRT {version} cannot type strongly: it chooses among the types allowed")
+    return notes
+
+
+def memory_notes(warnings: Iterable[str]) -> list[str]:
+    """TensorRT only warns when it passes over a kernel for lack of memory."""
+    count = sum(OUT_OF_MEMORY in line for line in warnings)
+    return [f"{count} kernels were passed over for lack of device memory"] if count else []
+
+
+def has_quantization(model: str) -> bool:
+    """Whether an ONNX file has Q/DQ nodes; boards have no onnx, and the name stands as text."""
+    return b"QuantizeLinear" in Path(model).read_bytes()
+
+
+def _path() -> str:
+    return os.environ.get("PATH", os.defpath)
