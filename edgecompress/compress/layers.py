@@ -17,7 +17,7 @@ WIDTHS: tuple[tuple[type[nn.Module], str], ...] = (
 
 
 def rows(before: nn.Module, after: nn.Module, reasons: Mapping[str, str]) -> tuple[LayerRow, ...]:
-    """One row per layer; `reasons` says why a layer was kept whole, by name."""
+    """One row per layer; `reasons` says why a layer that is as wide as before was kept so."""
     return tuple(
         _row(name, layer, after.get_submodule(name), reasons)
         for name, layer in before.named_modules()
@@ -25,11 +25,18 @@ def rows(before: nn.Module, after: nn.Module, reasons: Mapping[str, str]) -> tup
     )
 
 
+def with_reasons(layers: tuple[LayerRow, ...], reasons: Mapping[str, str]) -> tuple[LayerRow, ...]:
+    """The same rows, with `reasons` beside those that they have."""
+
+    def joined(row: LayerRow) -> str | None:
+        return "; ".join(filter(None, (row.reason, reasons.get(row.name)))) or None
+
+    return tuple(row.model_copy(update={"reason": joined(row)}) for row in layers)
+
+
 def _row(name: str, before: nn.Module, after: nn.Module, reasons: Mapping[str, str]) -> LayerRow:
     channels_before, channels_after = _width(before) or 0, _width(after) or 0
-    reason = None
-    if channels_before == channels_after:
-        reason = reasons.get(name, "is in no group of channels that pruning can follow")
+    reason = reasons.get(name) if channels_before == channels_after else None
     return LayerRow(
         name=name,
         kind=type(before).__name__,

@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from edgecompress.compress.groups import Cuts, Side, Slot
+from edgecompress.compress import two_four
+from edgecompress.compress.groups import Cuts, Side, Slot, duplicate
 from edgecompress.compress.macs import evaluating
 from edgecompress.compress.sparsify import apply_masks, masks_for
 from edgecompress.compress.surgery import cut
@@ -25,11 +26,13 @@ class Cut(Spec):
 
 
 class PrunePlan(Spec):
-    method: Literal["structured", "unstructured"]
+    method: Literal["structured", "unstructured", "2:4"]
     steps: tuple[tuple[Cut, ...], ...] = ()
     """Structured: what was cut, step by step, the consumers' inputs included."""
     thresholds: dict[str, float] = {}
     """Unstructured: tau by layer; weights of the original with |w| <= tau are zero."""
+    two_four: tuple[str, ...] = ()
+    """Layers whose weights are 2:4, after the steps."""
 
     def to_json(self) -> str:
         return self.model_dump_json()
@@ -60,13 +63,11 @@ def replay(model: nn.Module, plan: PrunePlan, example_inputs: tuple[Tensor, ...]
 
     """
     try:
-        if plan.method == "unstructured":
-            result = cut(model, {})
-            apply_masks(result, masks_for(result, plan.thresholds))
-        else:
-            result = model
-            for step in plan.steps:
-                result = cut(result, {Slot(c.layer, c.side, c.dim): c.removed for c in step})
+        result = duplicate(model)
+        for step in plan.steps:
+            result = cut(result, {Slot(c.layer, c.side, c.dim): c.removed for c in step})
+        apply_masks(result, masks_for(result, plan.thresholds))
+        apply_masks(result, two_four.masks_for(result, plan.two_four))
         with evaluating(result), torch.no_grad():
             result(*example_inputs)
     except Exception as error:

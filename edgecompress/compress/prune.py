@@ -1,34 +1,31 @@
-"""The pruning stage: structured (whole channels) or unstructured (single weights)."""
+"""The pruning stage: whole channels (structured), single weights (unstructured), or two of every
+four (2:4), which may also follow whole channels.
+"""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
-from edgecompress.compress import allocate, importance, sparsify
-from edgecompress.compress.groups import (
-    ChannelGroup,
-    Cuts,
-    duplicate,
-    find,
-    ignored_names,
-    merge,
-    reused_layers,
-)
-from edgecompress.compress.layers import rows
+from edgecompress.compress import allocate, importance, sparsify, two_four
+from edgecompress.compress.groups import ChannelGroup, Cuts, duplicate, ignored_names, merge
+from edgecompress.compress.layers import rows, with_reasons
 from edgecompress.compress.macs import Cost, count, evaluating
 from edgecompress.compress.plan import PrunePlan, step_of
+from edgecompress.compress.prunable import Progress, Prunable, prunable, silent, some
 from edgecompress.compress.surgery import cut, renumber
 from edgecompress.compress.verify import Checker
 from edgecompress.errors import ModelError
-from edgecompress.spec.deploy import StructuredPruneSpec, UnstructuredPruneSpec
+from edgecompress.spec.deploy import (
+    PruneSpec,
+    StructuredPruneSpec,
+    TwoFourPruneSpec,
+    UnstructuredPruneSpec,
+)
 from edgecompress.spec.report import LayerRow
 
-Progress = Callable[[str, int, int], None]
-
-
-def _silent(what: str, done: int, total: int) -> None:
-    pass
+_UNFOLLOWED = "is in no group of channels that pruning can follow"
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class PruneContext:
     """Validation metric, turned so that higher is better."""
     finetune: Callable[[nn.Module, int], None]
     """Fine-tune in place after step 1, 2, ..., but not after the last."""
-    progress: Progress = _silent
+    progress: Progress = silent
     """(what, done, total)."""
 
 
@@ -54,19 +51,12 @@ class Pruned:
     after: Cost
     layers: tuple[LayerRow, ...]
     masks: sparsify.Masks = field(default_factory=dict)
-    """Unstructured: what must stay zero; give it to `apply_masks` after each optimiser step."""
-
-
-@dataclass(frozen=True)
-class Prunable:
-    groups: list[ChannelGroup]
-    refused: dict[str, str]
-    """Why a layer is kept whole, by its name."""
+    """What must stay zero: give it to `apply_masks` after each optimiser step."""
 
 
 def prune(
     model: nn.Module,
-    spec: StructuredPruneSpec | UnstructuredPruneSpec,
+    spec: PruneSpec,
     round_to: int,
     context: PruneContext,
 ) -> Pruned:
@@ -86,36 +76,10 @@ def prune(
     """
     if isinstance(spec, UnstructuredPruneSpec):
         return _unstructured(model, spec, context)
-    return _structured(model, spec, round_to, context)
-
-
-def prunable(
-    model: nn.Module,
-    example_inputs: tuple[Tensor, ...],
-    round_to: int,
-    ignored_layers: Sequence[str] = (),
-    progress: Progress = _silent,
-) -> Prunable:
-    """Every group that may be cut: found by the dependency graph, and each checked by cutting.
-
-    Raises:
-        ModelError: the model cannot be traced or checked.
-        SpecError: a layer in ignored_layers is unknown.
-
-    """
-    checker = Checker(model, example_inputs)
-    ignored = ignored_names(model, ignored_layers)
-    reused = reused_layers(model, example_inputs)
-    found = find(model, example_inputs)
-    good, refused = [], dict(found.lost)
-    for i, group in enumerate(found.groups):
-        progress("check groups", i, len(found.groups))
-        reason = _forbidden(group, ignored, reused) or checker.reason(group, round_to)
-        if reason is None:
-            good.append(group)
-        else:
-            refused.update(dict.fromkeys(group.producers, reason))
-    return Prunable(good, refused)
+    if isinstance(spec, TwoFourPruneSpec):
+        return _two_four(_whole(model, context), spec.ignored_layers, context)
+    pruned = _structured(model, spec, round_to, context)
+    return pruned if spec.then is None else _two_four(pruned, spec.ignored_layers, context)
 
 
 def group_sparsity(
@@ -131,27 +95,7 @@ def group_sparsity(
 
     """
     found = prunable(model, example_inputs, round_to, ignored_layers)
-    return importance.GroupSparsity(model, _some(found))
-
-
-def _forbidden(group: ChannelGroup, ignored: set[str], reused: set[str]) -> str | None:
-    for slot in group.slots:
-        owner = slot.layer.rpartition(".")[0] if slot.side == "parameter" else slot.layer
-        if slot.layer in ignored and slot.side == "out":
-            return f"'{slot.layer}' is in prune.ignored_layers"
-        if owner in reused:
-            return f"'{owner}' is used more than once, or shares its weights"
-    return None
-
-
-def _some(found: Prunable) -> list[ChannelGroup]:
-    if not found.groups:
-        reasons = "; ".join(f"{name}: {why}" for name, why in list(found.refused.items())[:4])
-        raise ModelError(
-            f"model: no channels can be pruned ({reasons or 'no convolution or linear layer'});"
-            " leave out prune"
-        )
-    return found.groups
+    return importance.GroupSparsity(model, some(found))
 
 
 def _structured(
@@ -161,7 +105,7 @@ def _structured(
     checker = Checker(model, example)
     before = count(model, example)
     found = prunable(model, example, round_to, spec.ignored_layers, context.progress)
-    groups = _some(found)
+    groups = some(found)
     current, steps = duplicate(model), []
     space = allocate.Space.of(current, groups, round_to, before)
     ranking = _rank(current, spec, space, groups, context)
@@ -180,7 +124,7 @@ def _structured(
     checker.alive(current)
     after = count(current, example)
     _check_smaller(spec, before, after)
-    reasons = {**_kept_whole(space, goal), **found.refused}
+    reasons = defaultdict(lambda: _UNFOLLOWED, {**_kept_whole(space, goal), **found.refused})
     plan = PrunePlan(method="structured", steps=tuple(steps))
     return Pruned(current, plan, before, after, rows(model, current, reasons))
 
@@ -288,3 +232,28 @@ def _unstructured(model: nn.Module, spec: UnstructuredPruneSpec, context: PruneC
     plan = PrunePlan(method="unstructured", thresholds=thresholds)
     # Zeros are still multiplied, so the dense cost is unchanged.
     return Pruned(pruned, plan, cost, cost, rows(model, pruned, reasons), masks)
+
+
+def _whole(model: nn.Module, context: PruneContext) -> Pruned:
+    """Nothing removed yet."""
+    cost = count(model, context.example_inputs)
+    return Pruned(model, PrunePlan(method="2:4"), cost, cost, rows(model, model, {}))
+
+
+def _two_four(pruned: Pruned, ignored_layers: Sequence[str], context: PruneContext) -> Pruned:
+    """`pruned` with 2:4 weights where that can be; its model itself is unchanged."""
+    checker = Checker(pruned.model, context.example_inputs)
+    chosen = two_four.choose(pruned.model, context.example_inputs, ignored_layers)
+    sparse = duplicate(pruned.model)
+    masks = two_four.masks_for(sparse, chosen.layers)
+    sparsify.apply_masks(sparse, masks)
+    reasons = {name: f"not 2:4: {why}" for name, why in chosen.reasons.items()}
+    two_four.confirm({name: sparse.get_parameter(f"{name}.weight") for name in masks})
+    checker.alive(sparse)
+    return replace(
+        pruned,
+        model=sparse,
+        plan=pruned.plan.model_copy(update={"two_four": chosen.layers}),
+        layers=with_reasons(pruned.layers, reasons),
+        masks=masks,
+    )

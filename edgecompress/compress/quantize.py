@@ -1,8 +1,9 @@
 """From a float model to a quantised graph: capture, prepare, calibrate, convert."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -42,6 +43,11 @@ class Quantized:
     graph: GraphModule
     layers: dict[str, str]
     """Name of an int8 weight in `graph` -> path of the user's layer that it belongs to."""
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """By layer, as they ship; one that is used more than once may have several."""
+        for name, layer in self.layers.items():
+            yield layer, attrgetter(name)(self.graph)
 
 
 def prepare(

@@ -1,6 +1,6 @@
 """Unstructured pruning by threshold: w' = w where |w| > tau, else 0."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,27 @@ def apply_masks(model: nn.Module, masks: Masks) -> None:
     with torch.no_grad():
         for name, mask in masks.items():
             model.get_parameter(f"{name}.weight").mul_(mask)
+
+
+def confirm_masks(weights: Iterable[tuple[str, Tensor]], masks: Mapping[str, Tensor]) -> None:
+    """What was pruned is still zero in the weights that ship.
+
+    Args:
+        weights: by layer, float or integers with zero point 0; one layer may have several.
+        masks: by layer; a layer without one was not pruned.
+
+    Raises:
+        ModelError: naming the first layer where it is not.
+
+    """
+    for name, weight in weights:
+        mask = masks.get(name)
+        if mask is not None and bool(weight[~mask].any()):
+            raise ModelError(
+                f"model: quantising brought back weights of '{name}' that were pruned (a layer that"
+                " is used more than once gets weights of its own for each use);"
+                " name it in prune.ignored_layers"
+            )
 
 
 def _quantile(sizes: Tensor, fraction: float) -> float:

@@ -11,7 +11,7 @@ from edgecompress.compress.folding import freeze_statistics
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
 from edgecompress.compress.sensitivity import rank_layers
-from edgecompress.compress.sparsify import apply_masks
+from edgecompress.compress.sparsify import apply_masks, confirm_masks
 from edgecompress.compress.train import train, validate
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point, Trained
@@ -42,11 +42,18 @@ def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_d
 def rebuild(
     job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...], record: StageRecord
 ) -> Quantized:
-    """What `quantize` made, from its weights and ranges in the store."""
+    """What `quantize` made, from its weights and ranges in the store.
+
+    Raises:
+        ModelError: weights that were pruned are no longer zero.
+
+    """
     prepared = _prepared(job, spec, before, keep)
     prepared.graph.load_state_dict(state_of(job, record))
     set_phase(prepared.graph, "frozen")
-    return convert(prepared)
+    quantized = convert(prepared)
+    confirm_masks(quantized.weights(), before.masks())
+    return quantized
 
 
 def _prepared(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]) -> Prepared:

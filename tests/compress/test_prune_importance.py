@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from zoo.catalogue import build
 
 from edgecompress.compress.importance import scores
-from edgecompress.compress.prune import group_sparsity, prunable, prune
+from edgecompress.compress.prunable import prunable
+from edgecompress.compress.prune import group_sparsity, prune
 from edgecompress.errors import ModelError
 
 WORTHLESS = [1, 2, 5, 8, 9, 11, 14, 15]

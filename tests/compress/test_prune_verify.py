@@ -8,7 +8,8 @@ from zoo.catalogue import build
 
 from edgecompress.compress.groups import ChannelGroup, Slot, find, merge
 from edgecompress.compress.probe import probes
-from edgecompress.compress.prune import prunable, prune
+from edgecompress.compress.prunable import prunable
+from edgecompress.compress.prune import prune
 from edgecompress.compress.surgery import cut, masked, renumber
 from edgecompress.compress.verify import Checker, Structure
 from edgecompress.errors import ModelError, SpecError

@@ -18,6 +18,7 @@ SECTIONS: dict[str, type[Spec]] = {
     "prune with method: structured": deploy.StructuredPruneSpec,
     "prune.sparsify, further key": deploy.SparsifySpec,
     "prune with method: unstructured": deploy.UnstructuredPruneSpec,
+    "prune with method: 2:4": deploy.TwoFourPruneSpec,
     "distill": deploy.DistillSpec,
     "quantize": deploy.QuantizeSpec,
     "budgets": deploy.Budgets,

@@ -101,7 +101,7 @@ def budgets(**keys: object) -> dict[str, object]:
         ({"prune": 3}, "prune: expected keys (name: value), got 3"),
         (
             {"prune": {"method": "magnitude"}},
-            "prune.method 'magnitude' is unknown; known: structured, unstructured",
+            "prune.method 'magnitude' is unknown; known: 2:4, structured, unstructured",
         ),
         ({"prune": PRUNE}, "prune: give exactly one of pruning_ratio, macs_reduction"),
         (
@@ -116,7 +116,7 @@ def budgets(**keys: object) -> dict[str, object]:
             {"prune": {**PRUNE, "pruning_ratio": 0.5, "ratio": 1}},
             "unknown key 'prune.ratio'; did you mean 'pruning_ratio'? known: allocation,"
             " epochs_between, ignored_layers, importance, macs_reduction, method, pruning_ratio,"
-            " sparsify, steps",
+            " sparsify, steps, then",
         ),
     ],
 )

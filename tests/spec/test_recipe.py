@@ -9,8 +9,11 @@ from edgecompress.spec.deploy import (
     DEFAULT_DISTILLATION,
     Budgets,
     DeployConfig,
+    PruneSpec,
     QuantizeSpec,
+    StructuredPruneSpec,
     TaskRef,
+    TwoFourPruneSpec,
     UnstructuredPruneSpec,
 )
 from edgecompress.spec.load import load_target
@@ -81,6 +84,34 @@ def test_sparsity_that_a_target_gains_nothing_from() -> None:
     assert str(caught.value) == (
         "prune.method 'unstructured' gains nothing on target 'local'; supported there: structured"
     )
+
+
+@pytest.mark.parametrize(
+    ("key", "prune"),
+    [
+        ("method", TwoFourPruneSpec(method="2:4")),
+        (
+            "then",
+            StructuredPruneSpec(
+                method="structured",
+                importance="magnitude",
+                allocation="uniform",
+                pruning_ratio=0.5,
+                steps=1,
+                then="2:4",
+            ),
+        ),
+    ],
+)
+def test_two_four_needs_a_target_that_has_it(key: str, prune: PruneSpec) -> None:
+    config = CONFIG.model_copy(update={"prune": prune})
+    with pytest.raises(SpecError) as caught:
+        resolve(target(), config)
+    assert str(caught.value) == (
+        f"prune.{key} '2:4' gains nothing on target 'local';"
+        " supported there: structured, unstructured"
+    )
+    assert resolve(load_target("jetson-orin-nano"), config).config.prune == prune
 
 
 def test_a_portable_scheme_is_one_for_all() -> None:
