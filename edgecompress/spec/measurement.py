@@ -41,6 +41,8 @@ class Turn(Spec):
     """Every steady sample, in order."""
     peak_rss_bytes: int
     """Above the same process after it loaded the runtime and before it loaded the model."""
+    latency_ms_without_copies: tuple[float, ...] | None = None
+    """Of the same inferences, by the accelerator's own clock; None where there is none to copy to."""
     runtime_rss_bytes: int
     """That runtime-only baseline."""
     threads: int
