@@ -9,13 +9,14 @@ import numpy as np
 from .arrays import read_arrays, write_arrays
 from .failure import Failure
 from .request import Request
-from .runners import Runner, Tensor, runner
+from .runners import KERNELS, Runner, Tensor, runner
 
 
 def run(request: Request) -> dict[str, object]:
     """Inputs are [N, ...] by name; so are the outputs, in the file's order."""
     batch = request.integer("batch", 1)
     model = runner(request, request.integer("threads", 1))
+    model.kernels = request.choice("kernels", KERNELS)
     stacks = read_arrays(request.text("inputs"))
     samples = _samples(stacks)
     model.activate()

@@ -39,7 +39,7 @@ class OnnxRuntimeRunner(Runner):
         self._session = None
 
     def _activate(self) -> Sequence[Tensor]:
-        self._session = self._open(_options(self.threads))
+        self._session = self._open(_options(self.threads, self.kernels))
         self._outputs = [output.name for output in self._session.get_outputs()]
         return [
             Tensor(tensor.name, DTYPES.get(tensor.type, tensor.type), tuple(tensor.shape))
@@ -55,7 +55,7 @@ class OnnxRuntimeRunner(Runner):
             raise Failure("runtime", f"onnxruntime {ort.__version__}: {error}") from None
 
     def _optimised_graph(self, output: str) -> None:
-        options = _options(self.threads)
+        options = _options(self.threads, self.kernels)
         with whole(output) as part:
             options.optimized_model_filepath = part
             self._open(options)
@@ -68,11 +68,16 @@ class OnnxRuntimeRunner(Runner):
             raise Failure(kind, f"onnxruntime {ort.__version__}: {error}") from None
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def _options(threads: int, kernels: str) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    levels = ort.GraphOptimizationLevel
+    # Without fusions Q and DQ are computed as ONNX defines them, round float operators.
+    reference = kernels == "reference"
+    options.graph_optimization_level = (
+        levels.ORT_DISABLE_ALL if reference else levels.ORT_ENABLE_ALL
+    )
     options.log_severity_level = LOG_ERRORS_ONLY
     return options

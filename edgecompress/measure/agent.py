@@ -34,6 +34,9 @@ MAIN = f"from {PACKAGE}.__main__ import main\n\nmain()\n"
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+Kernels = Literal["default", "reference"]
+
+
 class AgentFault(Spec):
     kind: Literal["missing", "input", "runtime"]
     message: str
@@ -122,10 +125,12 @@ class Agent:
         inputs: Path,
         outputs: Path,
         batch: int = 1,
+        kernels: Kernels = "default",
     ) -> None:
         """Run the samples of `inputs` (.npz, [N, ...] by name) and write `outputs` alike.
 
-        `batch` samples at a time where the file's batch is free, else as many as it is made for.
+        `batch` samples at a time where the file's batch is free, else as many as it is made for;
+        `kernels`: those that the runtime chooses, or its reference ones.
         """
         with self._scratch("npz") as there, self._scratch("npz") as back:
             self.transport.put(inputs, there, timeout_s=self.deadline_s)
@@ -136,6 +141,7 @@ class Agent:
                 "inputs": there,
                 "outputs": back,
                 "batch": batch,
+                "kernels": kernels,
             }
             self._ask(Inferred, "infer", request, model)
             self.transport.get(back, outputs, timeout_s=self.deadline_s)

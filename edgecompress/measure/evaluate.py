@@ -1,8 +1,7 @@
 """The metric of an exported file: its runtime infers on the device, the host scores."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,8 @@ from torchmetrics import Metric
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import EdgecompressError, ModelError, TaskError
-from edgecompress.measure.agent import Agent
-from edgecompress.measure.parity import Meter
+from edgecompress.measure.agent import Agent, Kernels
+from edgecompress.measure.parity import Execution, Way
 from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
 from edgecompress.task import Batch, ClassificationTask, Task
@@ -25,14 +24,6 @@ SHARD_SAMPLES = 2000
 """What one process on the device is given at most, so that a small board's memory is enough."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """Outputs of another execution, batch by batch over the evaluation set."""
-
-    name: str
-    outputs: Iterator[list[Array]]
-
-
 def evaluate(
     agent: Agent,
     artifact: Artifact,
@@ -41,7 +32,8 @@ def evaluate(
     threads: int,
     on_progress: Callable[[int], None],
     rebuild: Callable[[list[Tensor]], Any] | None = None,
-    reference: Reference | None = None,
+    before: Sequence[Execution] = (),
+    kernels: Kernels = "default",
 ) -> Evaluation:
     """Score the file, as its runtime executes it, on the whole evaluation set.
 
@@ -54,7 +46,9 @@ def evaluate(
         on_progress: told the number of samples scored so far.
         rebuild: makes what the model returns of the file's outputs, for `task.update`; None: the
             tensor, or a tuple of tensors where there are several.
-        reference: the same model in another execution, to report the parity with.
+        before: the same model in other executions, from the one that was trained on, to report
+            the parity of each with the next, the file being the last.
+        kernels: of the runtime; "reference" for a file that another runtime will run.
 
     Raises:
         TaskError: the evaluation set is empty or wrong, or the metric fails.
@@ -65,11 +59,9 @@ def evaluate(
     """
     metric = task.metric()
     higher_is_better = _direction(metric)
-    meter = None if reference is None else Meter.of(artifact, reference.name)
+    way = Way(artifact, before)
     samples = 0
-    for index, (outputs, target) in enumerate(
-        infer_all(agent, artifact, _checked(task), workdir, threads)
-    ):
+    for outputs, target in infer_all(agent, artifact, _checked(task), workdir, threads, kernels):
         _check_outputs(artifact, task, outputs)
         _check_count(task, len(outputs[0]), target)
         tensors = tuple(torch.from_numpy(array) for array in outputs)
@@ -77,11 +69,7 @@ def evaluate(
             _update(task, metric, rebuild(list(tensors)), target)
         else:
             _update(task, metric, tensors[0] if len(tensors) == 1 else tensors, target)
-        if reference is not None and meter is not None:
-            expected = next(reference.outputs, None)
-            if expected is None:
-                raise ModelError(f"parity with {reference.name}: it has only {index} batches")
-            meter.add(expected, outputs)
+        way.add(outputs)
         samples += len(outputs[0])
         on_progress(samples)
     return Evaluation(
@@ -89,12 +77,18 @@ def evaluate(
         value=_value(metric),
         higher_is_better=higher_is_better,
         samples=samples,
-        parity=None if meter is None else meter.result(),
+        parity=way.parity(),
+        hops=way.hops(),
     )
 
 
 def infer_all(
-    agent: Agent, artifact: Artifact, batches: Iterable[Batch], workdir: Path, threads: int
+    agent: Agent,
+    artifact: Artifact,
+    batches: Iterable[Batch],
+    workdir: Path,
+    threads: int,
+    kernels: Kernels = "default",
 ) -> Iterator[tuple[list[Array], Any]]:
     """Outputs (dequantised, in the file's order, each [N, ...]) and target, batch by batch.
 
@@ -110,7 +104,7 @@ def infer_all(
     artifact.verify()
     fed = ((feed(artifact, _arrays(batch, index)), batch[1]) for index, batch in enumerate(batches))
     for shard in _shards(fed):
-        yield from _infer_shard(agent, artifact, shard, workdir, threads)
+        yield from _infer_shard(agent, artifact, shard, workdir, threads, kernels)
 
 
 Fed = tuple[dict[str, Array], Any]
@@ -144,7 +138,12 @@ def _sample_shapes(fed: dict[str, Array]) -> list[tuple[int, ...]]:
 
 
 def _infer_shard(
-    agent: Agent, artifact: Artifact, shard: list[Fed], workdir: Path, threads: int
+    agent: Agent,
+    artifact: Artifact,
+    shard: list[Fed],
+    workdir: Path,
+    threads: int,
+    kernels: Kernels,
 ) -> Iterator[tuple[list[Array], Any]]:
     stacks = {
         info.name: np.concatenate([inputs[info.name] for inputs, _ in shard])
@@ -153,7 +152,7 @@ def _infer_shard(
     with tempfile.TemporaryDirectory(dir=workdir, prefix="shard-") as folder:
         inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
         write_npz(inputs, stacks)
-        agent.infer(artifact.path, artifact.format, threads, inputs, outputs)
+        agent.infer(artifact.path, artifact.format, threads, inputs, outputs, kernels=kernels)
         stacked = outputs_of(artifact, outputs)
     start = 0
     for fed, target in shard:

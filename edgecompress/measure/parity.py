@@ -1,17 +1,79 @@
 """How far two executions of one model agree."""
 
-from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
 
 import numpy as np
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.tensors import Array
-from edgecompress.spec.measurement import Parity
+from edgecompress.spec.measurement import Hop, HopKind, Parity
 
 INT8_STEPS = 255
 """Where an output has no scale, its largest magnitude is taken as that many steps."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Outputs of one execution of a model, batch by batch over the evaluation set."""
+
+    name: str
+    outputs: Iterator[list[Array]]
+
+
+_HOPS: dict[int, tuple[HopKind, ...]] = {
+    0: (),
+    1: ("exported",),
+    2: ("converted", "exported"),
+    3: ("converted", "exported", "kernels"),
+}
+"""By the number of executions before the file's."""
+
+
+class Way:
+    """The agreement of every execution with the next, up to that of the file itself."""
+
+    def __init__(self, artifact: Artifact, before: Sequence[Execution]) -> None:
+        """`before`: one torch model, or the trained one, the converted one, and maybe the file
+        under reference kernels.
+        """
+        self._before = before
+        self._kinds = _HOPS[len(before)]
+        self._meters = [Meter.of(artifact, execution.name) for execution in before]
+        self._whole = Meter.of(artifact, before[0].name) if before else None
+        self._batches = 0
+
+    def add(self, outputs: list[Array]) -> None:
+        """One batch of the file's; the others' are drawn.
+
+        Raises:
+            ModelError: another execution has fewer batches, or outputs of other shapes.
+
+        """
+        steps = [*(self._next(execution) for execution in self._before), outputs]
+        for meter, (expected, actual) in zip(self._meters, pairwise(steps), strict=True):
+            meter.add(expected, actual)
+        if self._whole is not None:
+            self._whole.add(steps[0], outputs)
+        self._batches += 1
+
+    def _next(self, execution: Execution) -> list[Array]:
+        outputs = next(execution.outputs, None)
+        if outputs is None:
+            raise ModelError(f"parity with {execution.name}: it has only {self._batches} batches")
+        return outputs
+
+    def parity(self) -> Parity | None:
+        """From the first execution to the file."""
+        return None if self._whole is None else self._whole.result()
+
+    def hops(self) -> tuple[Hop, ...]:
+        return tuple(
+            Hop(kind=kind, parity=meter.result())
+            for kind, meter in zip(self._kinds, self._meters, strict=True)
+        )
 
 
 def parity(

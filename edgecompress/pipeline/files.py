@@ -20,7 +20,8 @@ from edgecompress.compress.macs import count
 from edgecompress.export import Exportable, exporter
 from edgecompress.inspect import describe
 from edgecompress.measure.agent import Agent, build_agent
-from edgecompress.measure.evaluate import Reference, evaluate
+from edgecompress.measure.evaluate import evaluate, infer_all
+from edgecompress.measure.parity import Execution
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.outputs import rebuilder
@@ -64,6 +65,8 @@ class Executable:
     module: Callable[[], nn.Module]
     layers: Callable[[], dict[str, str]]
     free_batch: Callable[[], bool]
+    trained: Callable[[], nn.Module] | None = None
+    """The fake-quantised graph that `module` was made from."""
 
 
 def float_model(job: Job, point: Point) -> Executable:
@@ -84,6 +87,7 @@ def int8_model(point: QuantizedPoint) -> Executable:
         lambda: point.quantized.graph,
         lambda: point.quantized.layers,
         lambda: point.quantized.prepared.free_batch,
+        lambda: point.quantized.prepared.graph,
     )
 
 
@@ -191,7 +195,6 @@ def _evaluate(
     job: Job, model: Executable, key: str, artifact: Artifact, agent: Agent
 ) -> Evaluation:
     def work(work_dir: Path) -> Output:
-        module, free_batch = model.module(), model.free_batch()
         evaluation = evaluate(
             agent,
             artifact,
@@ -199,8 +202,9 @@ def _evaluate(
             work_dir,
             job.recipe.target.runtime.threads,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
-            rebuilder(module, job.example_inputs, artifact.path),
-            Reference(f"torch, {model.name}", _outputs(job, module, free_batch)),
+            rebuilder(model.module(), job.example_inputs, artifact.path),
+            _executions(job, model, artifact, agent, work_dir),
+            "reference" if _runs_elsewhere(job) else "default",
         )
         return Output(evaluation.model_dump(mode="json"))
 
@@ -209,6 +213,28 @@ def _evaluate(
     )
     record = job.stages.run("evaluate", depends_on, DEVICE_ROOMS, work)
     return parse(Evaluation, record.result, "stage evaluate")
+
+
+def _runs_elsewhere(job: Job) -> bool:
+    """TensorRT computes Q/DQ files by rules of its own; here ONNX's definition stands in."""
+    return job.recipe.target.runtime.name == "tensorrt"
+
+
+def _executions(
+    job: Job, model: Executable, artifact: Artifact, agent: Agent, work_dir: Path
+) -> list[Execution]:
+    """From the model that was trained to the file, as far as they differ."""
+    free_batch = model.free_batch()
+    exported = Execution(f"torch, {model.name}", _outputs(job, model.module(), free_batch))
+    if model.trained is None:
+        return [exported]
+    trained = Execution("torch, fake-quantised", _outputs(job, model.trained(), free_batch))
+    if _runs_elsewhere(job):
+        return [trained, exported]
+    threads = job.recipe.target.runtime.threads
+    inferred = infer_all(agent, artifact, job.task.eval_data(), work_dir, threads, "reference")
+    reference = Execution("the runtime's reference kernels", (outputs for outputs, _ in inferred))
+    return [trained, exported, reference]
 
 
 def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[Array]]:

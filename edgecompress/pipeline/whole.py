@@ -245,6 +245,7 @@ def _model_report(built: Built, measured: Measurement | None) -> ModelReport:
         int8_op_fraction=built.inspection.int8_op_fraction,
         inspection=built.inspection,
         parity=evaluation.parity,
+        hops=evaluation.hops,
     )
 
 

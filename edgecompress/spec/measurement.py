@@ -1,5 +1,7 @@
 """What the agent reports (JSON, `schema_version` 1) and what is made of it on the host."""
 
+from typing import Literal
+
 from edgecompress.spec.base import Spec
 
 AGENT_SCHEMA_VERSION = 1
@@ -39,10 +41,10 @@ class Turn(Spec):
     warmup_ms: tuple[float, ...]
     latency_ms: tuple[float, ...]
     """Every steady sample, in order."""
-    peak_rss_bytes: int
-    """Above the same process after it loaded the runtime and before it loaded the model."""
     latency_ms_without_copies: tuple[float, ...] | None = None
     """Of the same inferences, by the accelerator's own clock; None where there is none to copy to."""
+    peak_rss_bytes: int
+    """Above the same process after it loaded the runtime and before it loaded the model."""
     runtime_rss_bytes: int
     """That runtime-only baseline."""
     threads: int
@@ -95,6 +97,19 @@ class Parity(Spec):
     """Largest difference, in steps of the output's scale (1 step = 1 scale)."""
 
 
+HopKind = Literal["converted", "exported", "kernels"]
+"""Made integer in torch; written to a file, which the runtime's reference kernels run; run by the
+kernels that the runtime chooses.
+"""
+
+
+class Hop(Spec):
+    """One step on the way from what was trained to what runs."""
+
+    kind: HopKind
+    parity: Parity
+
+
 class Evaluation(Spec):
     """The metric of one exported file, computed from what its runtime put out."""
 
@@ -103,6 +118,9 @@ class Evaluation(Spec):
     higher_is_better: bool
     samples: int
     parity: Parity | None = None
+    """With the torch model that was trained."""
+    hops: tuple[Hop, ...] = ()
+    """The same way, step by step."""
 
 
 class Op(Spec):

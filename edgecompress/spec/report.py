@@ -8,7 +8,7 @@ from pydantic import ValidationError, model_validator
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.base import Spec, parse
-from edgecompress.spec.measurement import Comparison, Inspection, Parity
+from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity
 
 REPORT_SCHEMA_VERSION = 1
 
@@ -47,6 +47,7 @@ class ModelReport(Spec):
     int8_op_fraction: float
     inspection: Inspection
     parity: Parity | None = None
+    hops: tuple[Hop, ...] = ()
 
 
 class ReportArtifact(Spec):

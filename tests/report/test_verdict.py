@@ -10,13 +10,17 @@ from synthetic import comparison, model
 
 from edgecompress.report.verdict import judge
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.measurement import Comparison, Parity
+from edgecompress.spec.measurement import Comparison, Hop, Parity
 from edgecompress.spec.report import ModelReport, VerdictResult
 
 BUDGETS = Budgets(max_metric_drop=0.01, min_speedup=1.2)
 COMPARED = comparison()
 BASELINE = model(COMPARED.baseline, quantized=False)
 CANDIDATE = model(COMPARED.candidate, quantized=True)
+
+
+def way(**hops: Parity) -> tuple[Hop, ...]:
+    return tuple(Hop.model_validate({"kind": kind, "parity": p}) for kind, p in hops.items())
 
 
 def parity(**changes: object) -> Parity:
@@ -89,6 +93,18 @@ def test_a_better_candidate_ships_and_says_by_how_much() -> None:
             {"parity": parity(top1_agreement=None, max_output_steps=34.0)},
             {},
             "the file and torch agree within 34 output steps; at most 16 allowed",
+        ),
+        (
+            {},
+            {"hops": way(converted=parity(top1_agreement=0.994), kernels=parity())},
+            {},
+            "made integer in torch, it and torch agree on 99.4 % of the answers",
+        ),
+        (
+            {},
+            {"hops": way(converted=parity(), kernels=parity(top1_agreement=0.98))},
+            {},
+            "run by the runtime's own kernels, it and torch agree on 98.0 % of the answers",
         ),
     ],
 )
