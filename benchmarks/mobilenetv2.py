@@ -7,19 +7,14 @@ compute operators), and the latency of both files, measured in turns.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-import yaml
-from cifar10 import show
+from cifar10 import deployed, show
 
-import edgecompress
-from edgecompress.errors import EdgecompressError
 from edgecompress.inspect import between_compute
-from edgecompress.progress import progress_on_stderr
 
 TASK = Path(__file__).with_name("mobilenetv2_task.py").resolve()
-RECIPE = {
+RECIPE: dict[str, object] = {
     "task": {"path": f"{TASK}:RandomImages"},
     "seed": 0,
     "quantize": {"mode": "ptq", "ranges": "minmax", "calibration_batches": 2},
@@ -28,27 +23,19 @@ RECIPE = {
 }
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/mobilenetv2"))
     parser.add_argument("--target", default="local")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    config = arguments.out / "deploy.yaml"
-    config.write_text(yaml.safe_dump(RECIPE))
-    try:
-        report = edgecompress.deploy(config, arguments.target, progress=progress_on_stderr())
-    except EdgecompressError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    report = deployed(arguments.out / "deploy.yaml", RECIPE, arguments.target)
     show(report)
     between = [
         f"{op.op_type} {op.name}: {op.reason}"
         for op in between_compute(report.candidate.inspection)
     ]
     print(f"{'between compute operators':28} {'; '.join(between) or 'none'}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

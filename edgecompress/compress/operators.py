@@ -11,14 +11,17 @@ CLIPPING = {
     ATEN.hardtanh.default,
     ATEN.hardtanh_.default,
 }
-# Operators with kernels of their own that read and write int8 of any scale.
-ELEMENTWISE = {
+BINARY = {
     ATEN.add.Tensor,
     ATEN.add_.Tensor,
     ATEN.mul.Tensor,
     ATEN.mul_.Tensor,
     ATEN.matmul.default,
     ATEN.bmm.default,
+}
+# Operators with kernels of their own that read and write int8 of any scale.
+ELEMENTWISE = {
+    *BINARY,
     ATEN.hardswish.default,
     ATEN.hardswish_.default,
     ATEN.hardsigmoid.default,
@@ -86,12 +89,4 @@ BOUNDED = {
     ATEN.sigmoid_.default,
     ATEN.hardsigmoid.default,
     ATEN.hardsigmoid_.default,
-}
-BINARY = {
-    ATEN.add.Tensor,
-    ATEN.add_.Tensor,
-    ATEN.mul.Tensor,
-    ATEN.mul_.Tensor,
-    ATEN.matmul.default,
-    ATEN.bmm.default,
 }
