@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
-from edgecompress.artifact import Format, sha256_of
+from edgecompress.artifact import Artifact, Format, sha256_of
 from edgecompress.bundled import agent_dir
 from edgecompress.errors import (
     AgentError,
@@ -25,6 +25,7 @@ from edgecompress.errors import (
     TimedOut,
 )
 from edgecompress.spec.base import S, Spec, parse
+from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.transport import Completed, Transport
@@ -35,6 +36,12 @@ ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 Kernels = Literal["default", "reference"]
+
+
+ENGINES = "tensorrt"
+"""Folder on the device for engines and their timing cache."""
+BUILD_S = 3600.0
+"""Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
 
 class AgentFault(Spec):
@@ -99,7 +106,7 @@ class Agent:
 
     def measure(
         self,
-        model: Path,
+        model: Path | Engine,
         format: Format,
         threads: int,
         inputs: Path,
@@ -119,7 +126,7 @@ class Agent:
 
     def infer(
         self,
-        model: Path,
+        model: Path | Engine,
         format: Format,
         threads: int,
         inputs: Path,
@@ -146,7 +153,28 @@ class Agent:
             self._ask(Inferred, "infer", request, model)
             self.transport.get(back, outputs, timeout_s=self.deadline_s)
 
-    def optimise(self, model: Path, format: Format, output: Path) -> tuple[str, str]:
+    def build(self, model: Artifact, flags: EngineFlags, batch: int = 1) -> Engine:
+        """Make the TensorRT engine of an ONNX file on the device, or find the one it has.
+
+        Every free first dimension becomes `batch`. Give the Engine to `measure` and `infer` as
+        their model, with the format 'tensorrt-engine'.
+
+        Raises:
+            ArtifactError: another dimension is free too, or TensorRT cannot read the file.
+            RuntimeMissing: the device has neither TensorRT's Python package nor trtexec.
+
+        """
+        request: dict[str, JsonValue] = {
+            "model": self._send(model.path),
+            "format": model.format,
+            "cache": self.transport.path(ENGINES),
+            "timing_cache": self.transport.path(f"{ENGINES}/timing.cache"),
+            "shapes": _fixed_shapes(model, batch),
+            **flags.model_dump(),
+        }
+        return self._ask(Engine, "build", request, model.path, BUILD_S)
+
+    def optimise(self, model: Path | Engine, format: Format, output: Path) -> tuple[str, str]:
         """Write the graph that the device's runtime really executes to `output`.
 
         Returns:
@@ -168,11 +196,11 @@ class Agent:
         spec: type[S],
         command: str,
         fields: dict[str, JsonValue],
-        model: Path | None = None,
+        model: Path | Engine | None = None,
         extra_s: float = 0.0,
     ) -> S:
         """`model` is named in errors; `extra_s` is added to the deadline."""
-        where = f"{self.transport.name}: agent {command}" + (f" {model}" if model else "")
+        where = f"{self.transport.name}: agent {command}" + (f" {_name(model)}" if model else "")
         request = {"schema_version": AGENT_SCHEMA_VERSION, "command": command, **fields}
         try:
             completed = self.transport.run(
@@ -198,8 +226,10 @@ class Agent:
                 self._pyz = self._send_as(file, name)
         return self._pyz
 
-    def _send(self, file: Path) -> str:
-        """Path on the device, named by content, so that a file travels once."""
+    def _send(self, file: Path | Engine) -> str:
+        """Path on the device, named by content, so that a file travels once; engines are there."""
+        if isinstance(file, Engine):
+            return file.engine
         return self._send_as(file, sha256_of(file) + file.suffix)
 
     def _send_as(self, file: Path, name: str) -> str:
@@ -217,6 +247,21 @@ class Agent:
             yield remote
         finally:
             self.transport.remove(remote, timeout_s=self.deadline_s)
+
+
+def _fixed_shapes(model: Artifact, batch: int) -> dict[str, JsonValue]:
+    """Of the inputs with a free dimension, which may be the first one only."""
+    shapes: dict[str, JsonValue] = {}
+    for tensor in model.inputs:
+        sizes = [batch if at == 0 else size for at, size in enumerate(tensor.shape)]
+        if any(isinstance(size, str) for size in sizes):
+            raise ArtifactError(
+                f"{model.path}: input '{tensor.name}' has the shape {list(tensor.shape)}; an"
+                " engine can have a free batch only: export it with the other dimensions fixed"
+            )
+        if any(isinstance(size, str) for size in tensor.shape):
+            shapes[tensor.name] = list(sizes)
+    return shapes
 
 
 def _answer(completed: Completed, where: str) -> Answer:
@@ -239,11 +284,17 @@ def _answer(completed: Completed, where: str) -> Answer:
     return answer
 
 
-def _error(fault: AgentFault, where: str, model: Path | None) -> DeviceError | ArtifactError:
+def _name(model: Path | Engine) -> str:
+    return model.engine if isinstance(model, Engine) else str(model)
+
+
+def _error(
+    fault: AgentFault, where: str, model: Path | Engine | None
+) -> DeviceError | ArtifactError:
     if fault.kind == "missing":
         return RuntimeMissing(f"{where}: {fault.message}")
     if fault.kind == "input" and model is not None:
-        return ArtifactError(f"{model}: {fault.message}")
+        return ArtifactError(f"{_name(model)}: {fault.message}")
     return AgentError(f"{where}: {fault.message}")
 
 
