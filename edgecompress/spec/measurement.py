@@ -42,7 +42,7 @@ class Turn(Spec):
     latency_ms: tuple[float, ...]
     """Every steady sample, in order."""
     latency_ms_without_copies: tuple[float, ...] | None = None
-    """Of the same inferences, by the accelerator's own clock; None where there is none to copy to."""
+    """Of the same inferences, by the accelerator's own clock; None on a CPU."""
     peak_rss_bytes: int
     """Above the same process after it loaded the runtime and before it loaded the model."""
     runtime_rss_bytes: int
