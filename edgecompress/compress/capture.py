@@ -58,6 +58,7 @@ def capture(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[Graph
                 program = torch.export.export(model, example_inputs)
                 return _own(program.module()), False
     except Exception as error:
+        # torch.export runs the user's forward(), which may raise anything.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelError(
             f"{type(model).__name__}: torch.export cannot trace it: {reason[0]};"

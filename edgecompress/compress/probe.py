@@ -60,7 +60,7 @@ def probes(model: nn.Module, example: Inputs) -> list[Inputs]:
         batch = tuple(torch.cat(parts) for parts in zip(example, *varied, strict=True))
         run(model, batch)
     except Exception:
-        # Without a batch dimension torch fails; on a size they do not take, models in their ways.
+        # Any kind: torch fails without a batch dimension, the user's forward() in its own ways.
         return [example, *varied]
     return [example, batch]
 
@@ -85,7 +85,7 @@ def stir(model: nn.Module, examples: list[Inputs]) -> tuple[nn.Module, torch.dty
         double = copy.deepcopy(twin).double()
         run(double, cast_floats(examples[0], torch.float64))
     except Exception:
-        # Some forwards write float32 down; then float32 it is.
+        # Any kind: a user's forward() that has float32 written down may refuse in its own way.
         return twin, torch.float32
     return double, torch.float64
 

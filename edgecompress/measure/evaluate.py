@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from edgecompress.artifact import Artifact
-from edgecompress.errors import EdgecompressError, ModelError, TaskError
+from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.agent import Agent, Kernels
 from edgecompress.measure.parity import Execution, Way
 from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
@@ -40,7 +40,7 @@ def evaluate(
     Args:
         agent: on the device.
         artifact: the file.
-        task: gives data and metric.
+        task: gives data and metric; guarded (`task.guard`), which checks its batches.
         workdir: a folder here for arrays on their way.
         threads: of the runtime.
         on_progress: told the number of samples scored so far.
@@ -51,7 +51,7 @@ def evaluate(
         kernels: of the runtime; "reference" for a file that another runtime will run.
 
     Raises:
-        TaskError: the evaluation set is empty or wrong, or the metric fails.
+        TaskError: the evaluation set is empty or wrong, or the metric fails or gives no number.
         ModelError: the outputs do not fit the task, or are not numbers.
         ArtifactError: the file is not the one described, or the runtime cannot read it.
         DeviceError: the device, its runtime, or the way to it.
@@ -61,14 +61,14 @@ def evaluate(
     higher_is_better = _direction(metric)
     way = Way(artifact, before)
     samples = 0
-    for outputs, target in infer_all(agent, artifact, _checked(task), workdir, threads, kernels):
+    for outputs, target in infer_all(agent, artifact, task.eval_data(), workdir, threads, kernels):
         _check_outputs(artifact, task, outputs)
         _check_count(task, len(outputs[0]), target)
         tensors = tuple(torch.from_numpy(array) for array in outputs)
         if rebuild is not None:
-            _update(task, metric, rebuild(list(tensors)), target)
+            task.update(metric, rebuild(list(tensors)), target)
         else:
-            _update(task, metric, tensors[0] if len(tensors) == 1 else tensors, target)
+            task.update(metric, tensors[0] if len(tensors) == 1 else tensors, target)
         way.add(outputs)
         samples += len(outputs[0])
         on_progress(samples)
@@ -96,7 +96,7 @@ def infer_all(
     size of the batches.
 
     Raises:
-        TaskError: there is no batch, or one does not fit the file's inputs.
+        TaskError: a batch does not fit the file's inputs.
         ArtifactError: the file is not the one described, or the runtime cannot read it.
         DeviceError: the device, its runtime, or the way to it.
 
@@ -124,9 +124,8 @@ def _shards(fed: Iterable[Fed]) -> Iterator[list[Fed]]:
             yield shard
             shard, samples, size_bytes = [], _rows(inputs), _bytes(inputs)
         shard.append(batch)
-    if not shard:
-        raise TaskError("task: eval_data() gives no batch; the evaluation set is empty")
-    yield shard
+    if shard:
+        yield shard
 
 
 def _bytes(fed: dict[str, Array]) -> int:
@@ -167,60 +166,10 @@ def _rows(fed: dict[str, Array]) -> int:
 
 def _arrays(batch: Batch, index: int) -> list[Array]:
     """The batch's inputs."""
-    where = f"task: eval_data() batch {index}"
-    tensors = inputs_of(batch)
-    if not all(isinstance(tensor, Tensor) for tensor in tensors):
-        raise TaskError(f"{where}: every input must be a tensor")
-    sizes = [tensor.shape[0] if tensor.ndim else 0 for tensor in tensors]
-    if not sizes or len(set(sizes)) > 1 or not sizes[0]:
-        raise TaskError(f"{where}: inputs must hold the same number of samples, not 0: {sizes}")
     try:
-        return [tensor.detach().cpu().numpy() for tensor in tensors]
+        return [tensor.detach().cpu().numpy() for tensor in inputs_of(batch)]
     except TypeError as error:
-        raise TaskError(f"{where}: {error}") from None
-
-
-def _checked(task: Task) -> Iterator[Batch]:
-    """The evaluation batches, with targets a classification metric can score."""
-    for index, batch in enumerate(_guarded(task)):
-        _check_batch(batch, index)
-        if isinstance(task, ClassificationTask):
-            _check_labels(batch, index, task.classes)
-        yield batch
-
-
-def _guarded(task: Task) -> Iterator[Batch]:
-    """What the user's own code raises becomes one line."""
-    try:
-        yield from task.eval_data()
-    except EdgecompressError:
-        raise
-    except Exception as error:
-        raise TaskError(f"task: eval_data() raised {type(error).__name__}: {error}") from error
-
-
-def _check_batch(batch: Batch, index: int) -> None:
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise TaskError(f"task: eval_data() batch {index} is not (inputs, target)")
-
-
-def _check_labels(batch: Batch, index: int, classes: int) -> None:
-    where = f"task: eval_data() batch {index}"
-    try:
-        labels = torch.as_tensor(batch[1])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TaskError(f"{where}: labels are not a tensor: {error}") from None
-    if labels.ndim != 1 or labels.is_floating_point():
-        raise TaskError(
-            f"{where}: labels must be integers of shape [N],"
-            f" got {labels.dtype} of shape {list(labels.shape)}"
-        )
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if len(wrong):
-        raise TaskError(
-            f"{where}: label {int(wrong[0])} is out of range;"
-            f" with classes = {classes} labels are 0 to {classes - 1}"
-        )
+        raise TaskError(f"task: eval_data() batch {index}: {error}") from None
 
 
 def _check_count(task: Task, samples: int, target: Any) -> None:
@@ -252,13 +201,6 @@ def _direction(metric: Metric) -> bool:
             " set its higher_is_better to True or False"
         )
     return bool(metric.higher_is_better)
-
-
-def _update(task: Task, metric: Metric, outputs: Tensor | tuple[Tensor, ...], target: Any) -> None:
-    try:
-        task.update(metric, outputs, target)
-    except Exception as error:
-        raise TaskError(f"task: the metric raised {type(error).__name__}: {error}") from error
 
 
 def _value(metric: Metric) -> float:

@@ -15,6 +15,7 @@ from edgecompress.errors import ArtifactError, ModelError, TaskError
 from edgecompress.measure import evaluate as module
 from edgecompress.measure.evaluate import evaluate, infer_all
 from edgecompress.task import Batch, ClassificationTask, Task
+from edgecompress.task.guard import guard
 
 FEATURES, CLASSES = 8, 3
 
@@ -83,6 +84,7 @@ def score(agent, tmp_path):
 
     def run(artifact, task):
         told: list[int] = []
+        guard(task)
         return evaluate(agent, artifact, task, tmp_path, 1, told.append), told
 
     return run
@@ -179,7 +181,7 @@ def broken_data() -> Iterable[Batch]:
 @pytest.mark.parametrize(
     ("batches", "message"),
     [
-        ([], "gives no batch; the evaluation set is empty"),
+        ([], r"Scores\.eval_data\(\): gives no batches"),
         ([IMAGES], r"batch 0 is not \(inputs, target\)"),
         ([(IMAGES, torch.tensor([0, 3]))], "batch 0: label 3 is out of range; .* 0 to 2"),
         ([(IMAGES, LABELS), (IMAGES, torch.tensor([-1, 0]))], "batch 1: label -1 is out of range"),
@@ -192,7 +194,7 @@ def broken_data() -> Iterable[Batch]:
         ([((IMAGES, IMAGES), LABELS)], "the task gives 2 inputs, linear.onnx takes 1"),
         ([(IMAGES.double(), LABELS)], "takes float32, the task gives float64"),
         ([(IMAGES.bfloat16(), LABELS)], "BFloat16"),
-        (broken_data(), r"eval_data\(\) raised FileNotFoundError: images/7.png"),
+        (broken_data(), r"eval_data\(\): FileNotFoundError: images/7.png"),
     ],
 )
 def test_data_that_cannot_be_scored(score, linear, batches, message):
