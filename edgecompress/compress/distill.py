@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgecompress.errors import ModelError
+from edgecompress.compress.names import check_names
 from edgecompress.spec.deploy import DistillSpec
 from edgecompress.task.base import Task, tensors_of
 
@@ -25,7 +25,7 @@ class Teacher:
         self.model = model.eval().requires_grad_(False)
         self.spec = spec
         self.task = task
-        _check_names(model, spec.feature_layers)
+        check_names(model, spec.feature_layers, "distill.feature_layers")
 
     def loss(self, student: nn.Module, inputs: tuple[Tensor, ...], target: Any) -> Tensor:
         """(1 - w) * task loss + w * distillation loss (+ features), scalar."""
@@ -61,13 +61,3 @@ def attention_maps(model: nn.Module, layers: tuple[str, ...]) -> Iterator[dict[s
             hook = model.get_submodule(name).register_forward_hook(keep)
             stack.callback(hook.remove)
         yield maps
-
-
-def _check_names(model: nn.Module, layers: tuple[str, ...]) -> None:
-    known = {name for name, _ in model.named_modules()}
-    for name in layers:
-        if name not in known:
-            raise ModelError(
-                f"distill.feature_layers: '{name}' is no module of {type(model).__name__};"
-                f" known: {', '.join(sorted(known - {''})[:12])}.."
-            )

@@ -16,6 +16,7 @@ from edgecompress.compress import folding
 from edgecompress.compress.canonical import canonicalise
 from edgecompress.compress.capture import capture, set_training
 from edgecompress.compress.fx import module_path
+from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
 from edgecompress.compress.quantizer import TargetQuantizer
 from edgecompress.errors import ModelError
@@ -64,13 +65,7 @@ def prepare(
             nothing in it can be quantised.
 
     """
-    known = {name for name, _ in model.named_modules()}
-    for name in keep_float:
-        if name not in known:
-            raise ModelError(
-                f"quantize.keep_float: '{name}' is no module of {type(model).__name__};"
-                f" known: {', '.join(sorted(known - {''})[:12])}.."
-            )
+    check_names(model, keep_float, "quantize.keep_float")
     graph, free_batch = capture(copy.deepcopy(model), example_inputs)
     canonicalise(graph)
     folding.make_batch_norms_foldable(graph)
