@@ -23,7 +23,8 @@ def deploy(
 
     Args:
         config: deploy.yaml.
-        target: a target's name, or the path of its file.
+        target: a target's name, or the path of its file; for several at once,
+            `edgecompress.pipeline.deploy_all`.
         progress: told of every stage; see edgecompress.progress.
         inventory: the devices at hand; None: the one that comes with edgecompress.
 

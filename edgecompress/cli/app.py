@@ -3,6 +3,7 @@
 torch, onnx, numpy and pydantic are imported inside the functions, so that `--help` is quick.
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +41,8 @@ With --json, stdout holds one JSON document and nothing else; on failure
 it is {"error": {"message", "kind", "exit_code"}}, and the exit code is the same.
 EDGECOMPRESS_DEBUG=1 shows tracebacks.
 """
-DECISION_CODES = {"ship": EXIT_SHIP, "refuse": EXIT_REFUSED, "unmeasured": EXIT_UNMEASURED}
+DECISION_CODES = {"refuse": EXIT_REFUSED, "unmeasured": EXIT_UNMEASURED, "ship": EXIT_SHIP}
+"""The worst first: of several targets it decides."""
 
 # Plain help: rich's panels would cost a third of the time that --help may take.
 app = typer.Typer(
@@ -83,7 +85,11 @@ def common(
 
 @app.command()
 def deploy(
-    target: Annotated[str, typer.Argument(help="A target's name, or the path of its file.")],
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TARGET...", help="Targets' names, or the paths of their files."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every known target.")] = False,
     config: Config = DEPLOY_YAML,
     inventory: Annotated[
         Path | None, typer.Option(help="YAML of the devices at hand; else the bundled one.")
@@ -93,13 +99,29 @@ def deploy(
     """Compress, export, evaluate and measure; give a verdict."""
     with output(as_json) as out:
         from edgecompress import pipeline
+        from edgecompress.cli import tables
         from edgecompress.progress import progress_on_stderr
+        from edgecompress.spec.load import target_files
         from edgecompress.spec.report import to_json
 
-        report = pipeline.deploy(config, target, progress=progress_on_stderr(), inventory=inventory)
-        page = config.parent / "runs" / report.run / "report.html"
-        out.result(to_json(report), lambda console: _show(report, page, console))
-    raise typer.Exit(DECISION_CODES[report.verdict.decision])
+        if every == bool(targets):
+            raise SpecError("deploy: name at least one target, or give --all, not both")
+        names = targets or list(target_files(config.parent))
+        reports = list(
+            pipeline.deploy_all(config, names, progress=progress_on_stderr(), inventory=inventory)
+        )
+        pages = [config.parent / "runs" / report.run / "report.html" for report in reports]
+        if len(reports) == 1:
+            out.result(to_json(reports[0]), lambda console: _show(reports[0], pages[0], console))
+        else:
+            documents = [json.loads(to_json(report)) for report in reports]
+            out.result(
+                {"reports": documents},
+                lambda console: tables.verdicts(list(zip(reports, pages, strict=True)), console),
+            )
+    decisions = {report.verdict.decision for report in reports}
+    worst = next(decision for decision in DECISION_CODES if decision in decisions)
+    raise typer.Exit(DECISION_CODES[worst])
 
 
 @targets_app.command("list")

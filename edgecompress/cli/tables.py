@@ -1,6 +1,7 @@
 """What commands other than deploy and report print for a person."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
@@ -12,6 +13,7 @@ from edgecompress.init import Started
 from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import weight_bits
+from edgecompress.spec.report import Report
 from edgecompress.spec.target import Cpu, Target
 from edgecompress.store import PruneResult, RunRow
 
@@ -86,6 +88,27 @@ def measured(found: Measurement | Comparison, console: Console) -> None:
         console.print(Text(f"{found.speedup:.2f}x faster ({interval}), on {found.device}"))
     for note in dict.fromkeys(note for m in columns.values() for note in m.notes):
         console.print(Text(f"note: {note}"))
+
+
+def verdicts(found: Sequence[tuple[Report, Path]], console: Console) -> None:
+    """A line for each target, with what decided where it does not ship."""
+    cells = []
+    for report, page in found:
+        metric, speedup = report.candidate.metric, report.speedup
+        why = "" if report.verdict.decision == "ship" else report.verdict.reasons[0]
+        cells.append(
+            (
+                report.target,
+                report.verdict.decision,
+                f"{metric.value:.4f}",
+                "" if speedup is None else f"{speedup:.2f}x",
+                f"{report.candidate.int8_op_fraction:.0%}",
+                why,
+                str(page),
+            )
+        )
+    columns = ("target", "verdict", "metric", "speedup", "int8 MACs", "decided by", "report")
+    _table(console, columns, cells)
 
 
 def runs(rows: Sequence[RunRow], console: Console) -> None:

@@ -1,24 +1,36 @@
 """The whole order: what `edgecompress deploy`, and the commands on single files, do."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
 from edgecompress.spec.report import Report
 
-__all__ = ["deploy", "evaluate_file", "inspect_file", "measure_file"]
+__all__ = ["deploy", "deploy_all", "evaluate_file", "inspect_file", "measure_file"]
 
 
 def deploy(
     config: Path, target: str, *, progress: Progress, inventory: Path | None = None
 ) -> Report:
+    """`deploy_all` for one target."""
+    (report,) = deploy_all(config, [target], progress=progress, inventory=inventory)
+    return report
+
+
+def deploy_all(
+    config: Path, targets: Sequence[str], *, progress: Progress, inventory: Path | None = None
+) -> Iterator[Report]:
     """Prune, fine-tune, quantise, export, inspect, evaluate, measure, judge; see `whole.py`.
 
     Args:
         config: deploy.yaml; results go to `runs/` beside it.
-        target: a target's name, or the path of its file.
+        targets: names, or paths of their files; what several have in common is done once.
         progress: told of every stage.
         inventory: the devices at hand; None: the one that comes with edgecompress.
+
+    Returns:
+        A report for each target, in order, as soon as it is done.
 
     Raises:
         BadInput: something in the files, the task, the model or the disk must change.
@@ -28,4 +40,4 @@ def deploy(
     # Imports torch; the functions on single files do without.
     from edgecompress.pipeline import whole
 
-    return whole.deploy(config, target, progress, inventory)
+    return whole.deploy(config, targets, progress, inventory)

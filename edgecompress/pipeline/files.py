@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import JsonValue
@@ -30,6 +31,9 @@ from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Evaluation, Inspection
 from edgecompress.task.base import inputs_of
+
+if TYPE_CHECKING:
+    from edgecompress.compress.quantize import Quantized
 
 EXPORT_ROOMS = ("compress", "export", "inspect", "task", "pipeline/files", "pipeline/job")
 DEVICE_ROOMS = ("inspect", "measure", "transport", "task", "pipeline/files", "pipeline/outputs")
@@ -78,14 +82,24 @@ def float_model(job: Job, point: Point) -> Executable:
     return Executable(point.name, point.key, (), lambda: point.model, dict, free_batch)
 
 
-def int8_model(point: QuantizedPoint) -> Executable:
-    """The converted graph."""
+def int8_model(job: Job, point: QuantizedPoint) -> Executable:
+    """The converted graph, with weights as the target's exporter takes them."""
+
+    @cache
+    def converted() -> "Quantized":
+        if exporter(job.recipe.target.runtime.name).takes_integers:
+            return point.quantized
+        # Imports torchao, which takes seconds.
+        from edgecompress.compress.quantize import convert
+
+        return convert(point.quantized.prepared, integers=False)
+
     return Executable(
         "quantised",
         point.key,
         point.trained.keep_float,
-        lambda: point.quantized.graph,
-        lambda: point.quantized.layers,
+        lambda: converted().graph,
+        lambda: converted().layers,
         lambda: point.quantized.prepared.free_batch,
         lambda: point.quantized.prepared.graph,
     )
@@ -106,18 +120,26 @@ def build(job: Job, model: Executable, agent: Agent) -> Built:
 
 
 def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
-    runtime = job.recipe.target.runtime.name
+    target = job.recipe.target
 
     def work(work_dir: Path) -> Output:
         module = model.module()
         cost = count(module, job.example_inputs)
-        path = work_dir / "model.onnx"
-        artifact = exporter(runtime).export(_exportable(job, model, module), path)
+        writer = exporter(target.runtime.name)
+        path = work_dir / f"model{writer.suffix}"
+        artifact = writer.export(_exportable(job, model, module), path)
         params = _parameters(module) if isinstance(module, GraphModule) else cost.params
         exported = Exported(macs=cost.macs, params=params, keep_float=model.keep_float)
         return Output(exported.model_dump(mode="json"), {"file": artifact.path})
 
-    depends_on = job.depends_on(runtime=runtime, parent=model.key, model=model.name)
+    depends_on = job.depends_on(
+        # What an exporter reads of it; how it is measured changes no file.
+        target=target.model_dump(
+            mode="json", include={"runtime", "edges", "float_dtype", "quantization", "gpu"}
+        ),
+        parent=model.key,
+        model=model.name,
+    )
     record = job.stages.run(f"export {model.name}", depends_on, EXPORT_ROOMS, work)
     artifact = describe(job.stages.store.path(record.blobs["file"]))
     return record.key, artifact, parse(Exported, record.result, f"stage {record.name}")

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,7 @@ from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_inventory, load_target
 from edgecompress.spec.measurement import Comparison, Measurement
 from edgecompress.spec.native import native_cpu
-from edgecompress.spec.recipe import Recipe, resolve
+from edgecompress.spec.recipe import Recipe, resolve_all, trains_again
 from edgecompress.spec.report import (
     LayerRow,
     MetricValue,
@@ -37,30 +38,38 @@ from edgecompress.task.load import fingerprint, load_task, original_model
 from edgecompress.task.seed import seed_everything
 
 
-def deploy(config: Path, target: str, progress: Progress, inventory: Path | None) -> Report:
-    """See `edgecompress.pipeline.deploy`."""
+def deploy(
+    config: Path, targets: Sequence[str], progress: Progress, inventory: Path | None
+) -> Iterator[Report]:
+    """See `edgecompress.pipeline.deploy_all`."""
     wanted = load_deploy(config)
-    recipe = resolve(load_target(target, config.parent), wanted)
-    device = load_inventory(inventory).for_target(recipe.target.name)
+    recipes = resolve_all([load_target(name, config.parent) for name in targets], wanted)
+    devices = load_inventory(inventory)
     with progress.stage("load task"):
         # A task may make up its data or its untrained weights when it is asked for them.
-        seed_everything(recipe.config.seed, 0)
-        task = load_task(recipe.config.task, config.parent)
+        seed_everything(wanted.seed, 0)
+        task = load_task(wanted.task, config.parent)
         model = original_model(task)
-        digest = fingerprint(task, recipe.config.task, config.parent, model)
+        digest = fingerprint(task, wanted.task, config.parent, model)
     store = Store(config.parent / "runs", progress.note)
-    run_id = store.start_run(recipe.target.name, recipe.digest())
-    try:
-        with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
-            stages = Stages(store, run_id, progress, recipe.config.seed)
-            job = Job(recipe, native_cpu(), task, model, digest, stages, Path(folder))
-            report = _run(job, device, store.run_dir(run_id))
-        return _finish(store, run_id, report)
-    finally:
-        store.end_run(run_id)
+    for index, recipe in enumerate(recipes):
+        notes = trains_again(recipe, recipes[:index])
+        for note in notes:
+            progress.note(note)
+        run_id = store.start_run(recipe.target.name, recipe.digest())
+        try:
+            with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
+                stages = Stages(store, run_id, progress, wanted.seed)
+                job = Job(recipe, native_cpu(), task, model, digest, stages, Path(folder))
+                device = devices.for_target(recipe.target.name)
+                report = _run(job, device, store.run_dir(run_id), notes)
+            finished = _finish(store, run_id, report)
+        finally:
+            store.end_run(run_id)
+        yield finished
 
 
-def _run(job: Job, device: Device | None, folder: Path) -> Report:
+def _run(job: Job, device: Device | None, folder: Path, notes: tuple[str, ...]) -> Report:
     """Every stage, in order."""
     here = agent_on(HERE, job.agent_dir)
 
@@ -74,7 +83,7 @@ def _run(job: Job, device: Device | None, folder: Path) -> Report:
         candidate = build(job, float_model(job, recovered), here)
         halfway = None
     else:
-        candidate = build(job, int8_model(integer), here)
+        candidate = build(job, int8_model(job, integer), here)
         halfway = None if recovered is start else build(job, float_model(job, recovered), here)
     comparison = None if device is None else _measure(job, device, baseline, candidate)
     points = _points(job, device, (smaller, recovered), baseline, halfway, candidate, comparison)
@@ -102,7 +111,7 @@ def _run(job: Job, device: Device | None, folder: Path) -> Report:
         points=points,
         layers=_layer_rows(start, recovered, candidate),
         epochs=tuple({(row.stage, row.epoch): row for row in epochs}.values()),
-        notes=_notes(job.recipe, device),
+        notes=(*notes, *_notes(job.recipe, device)),
         versions={
             "edgecompress": __version__,
             "python": platform.python_version(),

@@ -103,6 +103,29 @@ def _check_gain(target: Target, prune: PruneSpec | None) -> None:
             )
 
 
+def trains_again(recipe: Recipe, before: Sequence[Recipe]) -> tuple[str, ...]:
+    """Why a target of the same deploy cannot use what was trained for those before it; empty where
+    it can.
+    """
+    if recipe.config.quantize is None or not before:
+        return ()
+    if (recipe.scheme, recipe.round_to) in [(other.scheme, other.round_to) for other in before]:
+        return ()
+    return (
+        f"{recipe.target.name} wants {_in_words(recipe)}, {before[0].target.name}"
+        f" {_in_words(before[0])}: it is trained again; quantize.scheme: portable would train once"
+        " for all",
+    )
+
+
+def _in_words(recipe: Recipe) -> str:
+    activations, weights = recipe.scheme.activations, recipe.scheme.weights
+    return (
+        f"{activations.dtype} {activations.scheme} activations, {weights.bits}-bit weights"
+        f" {weights.granularity.replace('_', ' ')} and multiples of {recipe.round_to} channels"
+    )
+
+
 def weight_bits(target: Target) -> int:
     """Bits of a weight on `target`, as resolved on this machine for `cpu: native`."""
     cpu = native_cpu() if target.cpu == "native" else target.cpu

@@ -17,7 +17,7 @@ from edgecompress.spec.deploy import (
     UnstructuredPruneSpec,
 )
 from edgecompress.spec.load import load_target
-from edgecompress.spec.recipe import resolve, resolve_all
+from edgecompress.spec.recipe import resolve, resolve_all, trains_again
 from edgecompress.spec.target import Activations, Cpu, Target
 
 QUANTIZE = QuantizeSpec(mode="ptq", ranges="mse", calibration_batches=1)
@@ -129,3 +129,13 @@ def test_a_portable_scheme_is_one_for_all() -> None:
     assert {recipe.round_to for recipe in recipes} == {32}
     assert resolve(phone, portable).scheme.weights.bits == 8
     assert resolve(phone, CONFIG).scheme.activations.scheme == "affine"
+
+
+def test_a_target_with_another_scheme_is_trained_again() -> None:
+    names = ("raspberry-pi-4", "raspberry-pi-5", "jetson-orin-nano")
+    four, five, orin = resolve_all([load_target(name) for name in names], CONFIG)
+    assert trains_again(four, []) == ()
+    assert trains_again(five, [four]) == ()
+    (note,) = trains_again(orin, [four, five])
+    assert note.startswith("jetson-orin-nano wants int8 symmetric activations, 8-bit weights")
+    assert "raspberry-pi-4 int8 affine activations" in note
