@@ -38,6 +38,7 @@ def run(request: Request) -> dict[str, object]:
 
     peak_rss_bytes = memory.peak_rss() - runtime_rss_bytes
     after = read_state()
+    notes = model.notes()
     model.deactivate()
     return {
         "init_time_ms": init_time_ms,
@@ -51,6 +52,7 @@ def run(request: Request) -> dict[str, object]:
         "before": before,
         "after": after,
         "versions": {**model.versions(), "python": platform.python_version()},
+        "notes": notes,
     }
 
 

@@ -64,6 +64,10 @@ class Runner(ABC):
         self._find()
         self._optimised_graph(output)
 
+    def notes(self) -> list[str]:
+        """What the runtime does otherwise than one would expect; known once activated."""
+        return []
+
     def _find(self) -> None:
         if not Path(self.model).is_file():
             raise Failure("input", f"{self.model}: no such file")
@@ -95,6 +99,7 @@ class Row(NamedTuple):
 
 RUNNERS = {
     "onnx": Row("runner_onnxruntime", "OnnxRuntimeRunner", "numpy onnxruntime"),
+    "tflite": Row("runner_litert", "LiteRtRunner", "numpy ai-edge-litert"),
     # JetPack brings TensorRT, and pip has none for it.
     "tensorrt-engine": Row("runner_tensorrt", "TensorRtRunner", "numpy"),
 }

@@ -20,7 +20,8 @@ SINCE_BOOT = 16
 
 def notes(turns: Sequence[Turn], cores: int) -> tuple[str, ...]:
     """One line for each thing that casts doubt; none when all is well."""
-    return (*_drift(turns), *_throttling(turns), *_load(turns, cores))
+    said = dict.fromkeys(note for turn in turns for note in turn.notes)
+    return (*said, *_drift(turns), *_throttling(turns), *_load(turns, cores))
 
 
 def is_emulated(probe: Probe) -> bool:

@@ -51,6 +51,8 @@ class Turn(Spec):
     before: DeviceState
     after: DeviceState
     versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+    """What the runtime did otherwise than one would expect, in the agent's words."""
 
 
 class Measurement(Spec):
@@ -139,6 +141,11 @@ class Op(Spec):
     """Path of the torch module it came from, such as 'layer1.0.conv1', where the file says."""
     between_compute: bool = False
     """A Clip, QuantizeLinear or DequantizeLinear with compute ops on both sides: a lost fusion."""
+    delegated: bool | None = None
+    """Whether the target's delegate takes it by its documented rules; None: no delegate, or the
+    rules do not say."""
+    delegate_reason: str | None = None
+    """The rule that says no, or why nothing is known."""
 
 
 class Inspection(Spec):
