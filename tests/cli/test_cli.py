@@ -101,7 +101,8 @@ def test_help_names_every_command_and_exit_code(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["nope"], "No such command 'nope'; see edgecompress --help"),
-        (["deploy"], "Missing argument 'target'; see edgecompress --help"),
+        (["deploy"], "deploy: name at least one target, or give --all, not both"),
+        (["targets", "show"], "Missing argument 'name'; see edgecompress --help"),
         (["deploy", "local", "--nope"], "No such option: --nope; see edgecompress --help"),
         (["runs", "--keep", "-1"], "Invalid value for '--keep'"),
         (["inspect", "x.onnx", "--require-int8", "95"], "Invalid value for '--require-int8'"),
