@@ -6,7 +6,10 @@ from typing import cast
 from edgecompress.errors import SpecError
 from edgecompress.export.base import Exportable, Exporter
 
-_EXPORTERS = {"onnxruntime": "edgecompress.export.onnx:OnnxExporter"}
+_EXPORTERS = {
+    "onnxruntime": "edgecompress.export.onnx:OnnxExporter",
+    "tensorrt": "edgecompress.export.tensorrt:TensorrtExporter",
+}
 
 
 def exporter(runtime: str) -> Exporter:

@@ -1,31 +1,15 @@
 """ONNX for ONNX Runtime: one self-contained file, Q/DQ round every int8 operator."""
 
-import contextlib
-import io
-import json
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
-import onnx
-import onnx_ir as ir
-import torch
-
 from edgecompress.artifact import Artifact
-from edgecompress.compress.capture import doubled, dynamic_batch
-from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
-from edgecompress.export.onnx_passes import SCOPES_KEY, run_passes
-from edgecompress.inspect import describe
-from edgecompress.store import atomic_write
+from edgecompress.export.onnx_document import is_quantised, read_torch, write
+from edgecompress.export.onnx_passes import run_passes
 
 # What onnxruntime 1.17 reads, the oldest that the targets admit.
 OPSET = 20
 IR_VERSION = 9
-LINEAGE_KEY = "edgecompress.lineage"
-LABELS_KEY = "edgecompress.labels"
-KEEP_FLOAT_KEY = "edgecompress.keep_float"
 
 
 class OnnxExporter:
@@ -35,95 +19,8 @@ class OnnxExporter:
     takes_integers = True
 
     def export(self, model: Exportable, path: Path) -> Artifact:
-        document = _to_ir(model)
-        if any(node.op_type == "QuantizeLinear" for node in document.graph):
+        document = read_torch(model, OPSET)
+        if is_quantised(document):
             unsigned = model.target.quantization.activations.dtype == "uint8"
             run_passes(document, model.layers, unsigned)
-        _strip(document)
-        document.ir_version = IR_VERSION
-        document.metadata_props[LINEAGE_KEY] = json.dumps(model.lineage, sort_keys=True)
-        if model.labels is not None:
-            document.metadata_props[LABELS_KEY] = json.dumps(model.labels)
-        if model.keep_float:
-            document.metadata_props[KEEP_FLOAT_KEY] = json.dumps(model.keep_float)
-        proto = ir.to_proto(document)
-        try:
-            onnx.checker.check_model(proto, full_check=True)
-        except Exception as error:
-            raise ModelError(f"onnx: the exported file is not valid: {error}") from error
-        atomic_write(path, proto.SerializeToString(deterministic=True))
-        return describe(path)
-
-
-def _to_ir(model: Exportable) -> ir.Model:
-    inputs, shapes = model.example_inputs, None
-    if model.free_batch:
-        inputs, shapes = doubled(inputs), dynamic_batch(inputs)
-    try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                model.module,
-                inputs,
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(model.input_names),
-                output_names=list(model.output_names),
-                dynamic_shapes=shapes,
-                verbose=False,
-            )
-    except Exception as error:
-        raise ModelError(f"onnx: the model cannot be exported: {_root_cause(error)}") from error
-    if program is None:
-        raise ModelError("onnx: torch.onnx gave no program; check the version of onnxscript")
-    document: ir.Model = program.model
-    return document
-
-
-def _root_cause(error: BaseException) -> str:
-    """The first line of the innermost exception: torch.onnx wraps it in pages."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
-
-
-def _strip(document: ir.Model) -> None:
-    """Drop stack traces and other notes of the exporter: they name folders of this machine. What
-    stays is the path of the module that a node comes from.
-    """
-    for node in document.graph.all_nodes():
-        scopes = node.metadata_props.get(SCOPES_KEY)
-        _forget(node)
-        if scopes is not None:
-            node.metadata_props[SCOPES_KEY] = scopes
-        for output in node.outputs:
-            _forget(output)
-    for value in (*document.graph.inputs, *document.graph.initializers.values()):
-        _forget(value)
-    _forget(document.graph)
-    _forget(document)
-
-
-def _forget(noted: ir.Node | ir.Value | ir.Graph | ir.Model) -> None:
-    noted.metadata_props.clear()
-    noted.doc_string = None
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch.onnx reports its progress, and that torchvision is missing, on every stream."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-            warnings.catch_warnings(),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        return write(document, model, IR_VERSION, path)

@@ -40,6 +40,8 @@ _REARRANGING = {
 _MOVING = {
     *_REARRANGING, "Concat", "Expand", "Gather", "MaxPool", "Pad", "Slice", "Split", "Tile"
 }  # fmt: skip
+# What may stand between a weight and its layer.
+_ROUND_WEIGHTS = {"DequantizeLinear", "QuantizeLinear", "Transpose"}
 # What else Pad's mode can be only repeats values.
 _CONSTANT = "constant"
 
@@ -55,7 +57,7 @@ def run_passes(model: ir.Model, layers: dict[str, str], unsigned: bool) -> None:
     """
     if unsigned:
         _shift(model, set(layers))
-    _name_layers(model, layers)
+    name_layers(model, layers)
     rewrites = (
         saturate,
         linear_over_rows,
@@ -79,7 +81,7 @@ def run_passes(model: ir.Model, layers: dict[str, str], unsigned: bool) -> None:
     model.graph.sort()
 
 
-def _name_layers(model: ir.Model, layers: dict[str, str]) -> None:
+def name_layers(model: ir.Model, layers: dict[str, str]) -> None:
     """Nodes, weights and biases get the names that the user's model has for them."""
     taken: set[str] = set()
     for node in model.graph:
@@ -101,10 +103,10 @@ def _name_layers(model: ir.Model, layers: dict[str, str]) -> None:
 
 
 def _weight_name(value: ir.Value | None) -> str | None:
-    """Name of the constant that `value` is, or is the dequantised or transposed form of."""
+    """Name of the constant that `value` is, or is the quantised or transposed form of."""
     while value is not None and not value.is_initializer():
         node = value.producer()
-        if node is None or node.op_type not in ("DequantizeLinear", "Transpose"):
+        if node is None or node.op_type not in _ROUND_WEIGHTS:
             return None
         value = node.inputs[0]
     return None if value is None else value.name

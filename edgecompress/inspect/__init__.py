@@ -7,7 +7,7 @@ from edgecompress.inspect.inspection import (
     layer_dtypes,
 )
 from edgecompress.inspect.onnx_file import describe
-from edgecompress.inspect.tensorrt import inspect_tensorrt
+from edgecompress.inspect.tensorrt import float_nodes, inspect_tensorrt
 from edgecompress.inspect.tensorrt_rules import Violation, tensorrt_violations
 from edgecompress.inspect.tflite_file import describe_tflite
 
@@ -17,6 +17,7 @@ __all__ = [
     "between_compute",
     "describe",
     "describe_tflite",
+    "float_nodes",
     "inspect_onnx",
     "inspect_tensorrt",
     "layer_dtypes",

@@ -51,10 +51,30 @@ _ZERO_POINT_OPTIONAL: Release = (10, 0)
 _INT8_CONSTANTS: Release = (8, 5)
 """The first release whose parser was seen to take them; 8.2 was seen to refuse them."""
 
-_UNKNOWN_OPERATORS = frozenset({
+_INTEGER_OPERATORS = frozenset({
     "ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul",
 })  # fmt: skip
 """Of ONNX's operators on integers, all but QuantizeLinear and DequantizeLinear."""
+
+_NEVER: Release = (99, 0)
+_OPERATORS_SINCE: dict[str, Release] = {
+    **dict.fromkeys((
+        "AffineGrid", "Bernoulli", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr",
+        "BitwiseXor", "CenterCropPad", "Col2Im", "Compress", "ConcatFromSequence", "DFT", "Det",
+        "ImageDecoder", "MaxRoiPool", "MaxUnpool", "MelWeightMatrix", "Multinomial",
+        "NegativeLogLikelihoodLoss", "Optional", "OptionalGetElement", "OptionalHasElement",
+        "RegexFullMatch", "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase",
+        "SequenceInsert", "SequenceLength", "SequenceMap", "SoftmaxCrossEntropyLoss",
+        "SplitToSequence", "StringNormalizer", "TfIdfVectorizer", "Unique",
+    ), _NEVER),
+    "DeformConv": (10, 1),
+    "GroupNormalization": (8, 6),
+    "Hardmax": (9, 2),
+    "IsInf": (8, 6),
+    "LayerNormalization": (8, 6),
+    "STFT": (10, 5),
+}  # fmt: skip
+"""The first release whose parser has an operator; those of 8.5 (docs/operators.md) are left out."""
 
 _FOUR, _TWO = 4, 2
 
@@ -211,7 +231,11 @@ def _int8_constants(net: Net) -> Iterator[Finding]:
 
 def _operators(net: Net) -> Iterator[Finding]:
     for node in net.nodes:
-        if node.op_type in _UNKNOWN_OPERATORS:
+        since = _OPERATORS_SINCE.get(node.op_type, net.release)
+        if net.release < since:
+            later = "" if since == _NEVER else f"; {since[0]}.{since[1]} has it"
+            yield node, f"TensorRT {_version(net)} has no {node.op_type}{later}"
+        elif node.op_type in _INTEGER_OPERATORS:
             yield node, f"TensorRT has no {node.op_type}; use QuantizeLinear, DequantizeLinear"
         elif node.domain not in ("", "ai.onnx"):
             yield node, f"{node.op_type} of {node.domain} is no operator of ONNX's own"

@@ -1,0 +1,133 @@
+"""A torch model as an ONNX document, and the document as one self-contained file."""
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.capture import doubled, dynamic_batch
+from edgecompress.errors import ModelError
+from edgecompress.export.base import Exportable
+from edgecompress.export.onnx_passes import SCOPES_KEY
+from edgecompress.inspect import describe
+from edgecompress.store import atomic_write
+
+LINEAGE_KEY = "edgecompress.lineage"
+LABELS_KEY = "edgecompress.labels"
+KEEP_FLOAT_KEY = "edgecompress.keep_float"
+
+
+def read_torch(model: Exportable, opset: int) -> ir.Model:
+    """What torch.onnx makes of the model.
+
+    Raises:
+        ModelError: an operator has no counterpart in ONNX.
+
+    """
+    inputs, shapes = model.example_inputs, None
+    if model.free_batch:
+        inputs, shapes = doubled(inputs), dynamic_batch(inputs)
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                model.module,
+                inputs,
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(model.input_names),
+                output_names=list(model.output_names),
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
+    except Exception as error:
+        raise ModelError(f"onnx: the model cannot be exported: {_root_cause(error)}") from error
+    if program is None:
+        raise ModelError("onnx: torch.onnx gave no program; check the version of onnxscript")
+    document: ir.Model = program.model
+    return document
+
+
+def is_quantised(document: ir.Model) -> bool:
+    """Whether there is any Q/DQ in it."""
+    return any(node.op_type == "QuantizeLinear" for node in document.graph)
+
+
+def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) -> Artifact:
+    """Check the document and write it, whole or not at all, with what is known of the model.
+
+    Raises:
+        ModelError: it breaks a rule of ONNX.
+
+    """
+    _strip(document)
+    document.ir_version = ir_version
+    document.metadata_props[LINEAGE_KEY] = json.dumps(model.lineage, sort_keys=True)
+    if model.labels is not None:
+        document.metadata_props[LABELS_KEY] = json.dumps(model.labels)
+    if model.keep_float:
+        document.metadata_props[KEEP_FLOAT_KEY] = json.dumps(model.keep_float)
+    proto = ir.to_proto(document)
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:
+        raise ModelError(f"onnx: the exported file is not valid: {error}") from error
+    atomic_write(path, proto.SerializeToString(deterministic=True))
+    return describe(path)
+
+
+def _root_cause(error: BaseException) -> str:
+    """The first line of the innermost exception: torch.onnx wraps it in pages."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _strip(document: ir.Model) -> None:
+    """Drop stack traces and other notes of the exporter: they name folders of this machine. What
+    stays is the path of the module that a node comes from.
+    """
+    for node in document.graph.all_nodes():
+        scopes = node.metadata_props.get(SCOPES_KEY)
+        _forget(node)
+        if scopes is not None:
+            node.metadata_props[SCOPES_KEY] = scopes
+        for output in node.outputs:
+            _forget(output)
+    for value in (*document.graph.inputs, *document.graph.initializers.values()):
+        _forget(value)
+    _forget(document.graph)
+    _forget(document)
+
+
+def _forget(noted: ir.Node | ir.Value | ir.Graph | ir.Model) -> None:
+    noted.metadata_props.clear()
+    noted.doc_string = None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch.onnx reports its progress, and that torchvision is missing, on every stream."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
