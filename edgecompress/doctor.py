@@ -21,16 +21,18 @@ from edgecompress.transport import LocalTransport
 EXTRAS: dict[RuntimeName, str | None] = {
     "onnxruntime": None,
     "litert": "litert",
-    "tensorrt": "tensorrt",
+    "tensorrt": None,
 }
 """The extra that brings what a runtime's targets need on this machine; None: the core."""
 
-RUNTIME_PACKAGES: dict[RuntimeName, str] = {
+RUNTIME_PACKAGES: dict[RuntimeName, str | None] = {
     "onnxruntime": "onnxruntime",
     "litert": "ai-edge-litert",
-    "tensorrt": "tensorrt",
+    "tensorrt": None,
 }
-"""The package whose version a target's `runtime.version` speaks of."""
+"""The package whose version a target's `runtime.version` speaks of; None: only the board has it,
+where the engine is built.
+"""
 
 INT8_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 """CPU features, as /proc/cpuinfo spells them, that multiply and add int8 in one instruction."""
@@ -119,14 +121,20 @@ def _target_health(
     if extra is not None:
         problems += _missing(requirements, extra)
     package = RUNTIME_PACKAGES[target.runtime.name]
-    wanted = Requirement(f"{package}{target.runtime.version}")
-    installed = _installed(package)
-    if installed is not None and not wanted.specifier.contains(installed, prereleases=True):
-        text = f"{package} {installed} is not {target.runtime.version}, which the target asks for"
-        problems.append(Problem(text=text, fix=f"pip install '{wanted}'"))
+    if package is not None:
+        problems += _wrong_version(package, target)
     return TargetHealth(
         name=target.name, problems=tuple(problems), notes=tuple(_notes(target, probe))
     )
+
+
+def _wrong_version(package: str, target: Target) -> list[Problem]:
+    wanted = Requirement(f"{package}{target.runtime.version}")
+    installed = _installed(package)
+    if installed is None or wanted.specifier.contains(installed, prereleases=True):
+        return []
+    text = f"{package} {installed} is not {target.runtime.version}, which the target asks for"
+    return [Problem(text=text, fix=f"pip install '{wanted}'")]
 
 
 def _notes(target: Target, probe: Probe | None) -> list[str]:
@@ -192,9 +200,10 @@ def _dist(module: str) -> str:
 
 
 def _native_extras(target: Target) -> list[str]:
-    if EXTRAS[target.runtime.name] is None:
+    package = RUNTIME_PACKAGES[target.runtime.name]
+    if EXTRAS[target.runtime.name] is None or package is None:
         return []
-    return [RUNTIME_PACKAGES[target.runtime.name].replace("-", "_")]
+    return [package.replace("-", "_")]
 
 
 def _try_imports(modules: list[str]) -> tuple[list[Problem], str | None]:
