@@ -24,6 +24,8 @@ class Exportable:
         lineage: what made it; stored in the file.
         target: whom the file is for.
         labels: class names; stored in the file.
+        dense: where the recipe makes weights 2:4, the modules whose weights it leaves as they are;
+            None where it makes none.
 
     """
 
@@ -37,6 +39,7 @@ class Exportable:
     labels: tuple[str, ...] | None = None
     layers: dict[str, str] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
+    dense: tuple[str, ...] | None = None
 
 
 class Exporter(Protocol):

@@ -47,7 +47,8 @@ class TensorrtExporter:
         if opset == OPSET_17:
             lower_to_17(document)
         artifact = write(document, model, ir_version, path)
-        broken = tensorrt_violations(path, release)
+        sparse, dense = model.dense is not None, model.dense or ()
+        broken = tensorrt_violations(path, release, sparse, dense)
         if broken:
             path.unlink()
             more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""

@@ -71,6 +71,8 @@ class Executable:
     free_batch: Callable[[], bool]
     trained: Callable[[], nn.Module] | None = None
     """The fake-quantised graph that `module` was made from."""
+    two_four: tuple[str, ...] = ()
+    """Layers whose weights are 2:4."""
 
 
 def float_model(job: Job, point: Point) -> Executable:
@@ -79,7 +81,15 @@ def float_model(job: Job, point: Point) -> Executable:
     def free_batch() -> bool:
         return capture(point.model, job.example_inputs)[1]
 
-    return Executable(point.name, point.key, (), lambda: point.model, dict, free_batch)
+    return Executable(
+        point.name,
+        point.key,
+        (),
+        lambda: point.model,
+        dict,
+        free_batch,
+        two_four=point.two_four,
+    )
 
 
 def int8_model(job: Job, point: QuantizedPoint) -> Executable:
@@ -102,6 +112,7 @@ def int8_model(job: Job, point: QuantizedPoint) -> Executable:
         lambda: converted().layers,
         lambda: point.quantized.prepared.free_batch,
         lambda: point.quantized.prepared.graph,
+        point.two_four,
     )
 
 
@@ -148,6 +159,7 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
 def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
     with torch.no_grad():
         outputs = module(*job.example_inputs)
+    dense = (name for name, _ in job.model.named_modules() if name not in model.two_four)
     return Exportable(
         module=module,
         example_inputs=job.example_inputs,
@@ -164,6 +176,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
         labels=job.task.labels(),
         layers=model.layers(),
         keep_float=model.keep_float,
+        dense=tuple(dense) if model.two_four else None,
     )
 
 

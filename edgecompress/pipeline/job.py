@@ -94,6 +94,8 @@ class Point:
     epochs: tuple[EpochRow, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     masks: Callable[[], Masks] = dict
+    two_four: tuple[str, ...] = ()
+    """Layers whose weights are 2:4."""
 
     @cached_property
     def model(self) -> nn.Module:
@@ -108,6 +110,8 @@ class QuantizedPoint:
     key: str
     build: "Callable[[], Quantized]"
     trained: Trained
+    two_four: tuple[str, ...] = ()
+    """Layers whose weights are 2:4."""
 
     @cached_property
     def quantized(self) -> "Quantized":

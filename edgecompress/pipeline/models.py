@@ -129,6 +129,7 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
         **masks_for(before.model, plan.thresholds),
         **two_four.masks_for(point.model, plan.two_four),
     }
+    point.two_four = plan.two_four
     return point
 
 
@@ -150,7 +151,7 @@ def finetuned(job: Job, before: Point, teacher: Point) -> Point:
     )
     record = job.stages.run("finetune", depends_on, ROOMS, work)
     point = _point("fine-tuned", job, record, lambda: copy.deepcopy(before.model))
-    point.layers, point.masks = before.layers, before.masks
+    point.layers, point.masks, point.two_four = before.layers, before.masks, before.two_four
     return point
 
 
@@ -179,7 +180,7 @@ def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
 
         return quantizing.rebuild(job, spec, before, trained.keep_float, record)
 
-    return QuantizedPoint(record.key, build, trained)
+    return QuantizedPoint(record.key, build, trained, before.two_four)
 
 
 def _between(job: Job) -> TrainSpec | None:
