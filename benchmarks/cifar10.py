@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-import edgecompress
 from edgecompress.errors import EdgecompressError
+from edgecompress.pipeline import deploy_all
 from edgecompress.progress import progress_on_stderr
 from edgecompress.spec.report import Report
 
@@ -85,15 +85,16 @@ def main() -> None:
     folder = arguments.out / arguments.arch
     config = folder / ("ptq.yaml" if arguments.ptq else "deploy.yaml")
     target = arguments.target or TARGETS.get(arguments.arch, "local")
-    show(deployed(config, recipe(arguments), target))
+    (report,) = deployed(config, recipe(arguments), [target])
+    show(report)
 
 
-def deployed(config: Path, document: dict[str, object], target: str) -> Report:
+def deployed(config: Path, document: dict[str, object], targets: list[str]) -> list[Report]:
     """Write deploy.yaml and carry it out; what goes wrong ends the benchmark with one line."""
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(document))
     try:
-        return edgecompress.deploy(config, target, progress=progress_on_stderr())
+        return list(deploy_all(config, targets, progress=progress_on_stderr()))
     except EdgecompressError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/mobilenetv2"))
     parser.add_argument("--target", default="local")
     arguments = parser.parse_args()
-    report = deployed(arguments.out / "deploy.yaml", RECIPE, arguments.target)
+    (report,) = deployed(arguments.out / "deploy.yaml", RECIPE, [arguments.target])
     show(report)
     between = [
         f"{op.op_type} {op.name}: {op.reason}"

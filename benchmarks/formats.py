@@ -1,0 +1,80 @@
+"""One quantisation-aware training, three files: ONNX, TFLite and ONNX for TensorRT.
+
+    python benchmarks/formats.py --arch fsdd --data fsdd.npz
+    python benchmarks/formats.py --arch resnet8 --data DIR --weights FILE
+
+fsdd.npz holds the free spoken digits (github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA
+4.0): audio int16 end to end, offsets, y, is_test. CIFAR-10 and weights are those of cifar10.py.
+"""
+
+import argparse
+from pathlib import Path
+
+from cifar10 import QAT, SGD, deployed, recipe
+
+from edgecompress.spec.report import Report
+
+TARGETS = ["local", "local-litert", "jetson-orin-nano"]
+FSDD = Path(__file__).with_name("fsdd_task.py").resolve()
+ONE_EPOCH = {**SGD, "epochs": 1, "learning_rate": 0.002}
+PORTABLE = {**QAT, "scheme": "portable", "train": ONE_EPOCH}
+BUDGETS = {"max_metric_drop": 0.01}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", choices=["fsdd", "resnet8", "resnet20"], required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, default=Path())
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/formats"))
+    parser.set_defaults(ptq=False)
+    arguments = parser.parse_args()
+    document = spoken(arguments.data) if arguments.arch == "fsdd" else images(arguments)
+    show(deployed(arguments.out / arguments.arch / "deploy.yaml", document, TARGETS))
+
+
+def images(arguments: argparse.Namespace) -> dict[str, object]:
+    document = recipe(arguments)
+    return {
+        "task": document["task"],
+        "seed": 0,
+        "quantize": PORTABLE,
+        "budgets": BUDGETS,
+    }
+
+
+def spoken(data: Path) -> dict[str, object]:
+    file = str(data.resolve())
+    adamw = {"optimizer": "adamw", "weight_decay": 0.01}
+    return {
+        "task": {"path": f"{FSDD}:SpokenDigits", "options": {"data": file}, "files": [file]},
+        "seed": 0,
+        "train": {**adamw, "epochs": 20, "learning_rate": 0.004, "warmup_epochs": 1},
+        "quantize": {**PORTABLE, "train": {**adamw, "epochs": 3, "learning_rate": 0.0003}},
+        "budgets": BUDGETS,
+    }
+
+
+def show(reports: list[Report]) -> None:
+    """A row a target: what docs/benchmarks.md quotes."""
+    for report in reports:
+        candidate = report.candidate
+        floats = sorted({op.op_type for op in candidate.inspection.ops if op.dtype == "float32"})
+        print(f"{report.target}: {report.verdict.decision}, {candidate.metric.value:.2%}")
+        print(f"  fp32 {report.baseline.metric.value:.2%}, {candidate.model_size_bytes:,} bytes")
+        print(f"  int8 MACs {candidate.int8_op_fraction:.1%}, float: {', '.join(floats) or 'none'}")
+        for hop in candidate.hops:
+            agreement = f"{hop.parity.top1_agreement:.2%}" if hop.parity.top1_agreement else "-"
+            print(f"  {hop.kind}: {agreement}, {hop.parity.max_output_steps:.3g} steps")
+        if report.comparison is not None:
+            low, high = report.comparison.speedup_low, report.comparison.speedup_high
+            print(
+                f"  p50 {report.baseline.latency_ms_p50:.3f} -> {candidate.latency_ms_p50:.3f} ms,"
+                f" {report.speedup:.2f}x (95 %: {low:.2f} to {high:.2f})"
+            )
+        for note in report.notes:
+            print(f"  note: {note}")
+
+
+if __name__ == "__main__":
+    main()
