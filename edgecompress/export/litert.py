@@ -1,0 +1,123 @@
+"""TFLite for LiteRT: int8 throughout, with the edges and the layout that the target wants."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+from torch.fx import GraphModule
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.fx import stored
+from edgecompress.errors import ModelError
+from edgecompress.export.base import Exportable
+from edgecompress.export.litert_convert import to_flatbuffer
+from edgecompress.export.litert_file import Graph, Operator, Tensor, options, read
+from edgecompress.export.litert_layers import (
+    is_quantizer,
+    name_layers,
+    quantizer_of,
+    weight_nodes,
+    weights_of,
+)
+from edgecompress.export.litert_passes import run_passes
+from edgecompress.export.litert_write import write
+from edgecompress.inspect import describe_tflite
+from edgecompress.store import atomic_write
+
+# A flatbuffer's offsets are signed and 32 bits wide.
+MAX_BYTES = 2**31 - 1
+LINEAGE_KEY = "edgecompress.lineage"
+LABELS_KEY = "edgecompress.labels"
+KEEP_FLOAT_KEY = "edgecompress.keep_float"
+LAYOUT_KEY = "edgecompress.layout"
+
+
+class LitertExporter:
+    """litert-torch in its static Q/DQ mode -> the passes of `litert_passes` -> file.
+
+    The batch is always 1: what runs TFLite on boards (NNAPI, GPU) wants fixed shapes, so
+    `free_batch` is ignored. 64-bit integers at the inputs and outputs become 32-bit ones.
+    """
+
+    suffix = ".tflite"
+    takes_integers = False
+
+    def export(self, model: Exportable, path: Path) -> Artifact:
+        """Write `path`, whole or not at all; the same model gives the same bytes.
+
+        Raises:
+            ModelError: an operator has no counterpart in TFLite, control flow, or larger than the
+                format's 2 GB.
+            RuntimeMissing: litert-torch is not installed.
+
+        """
+        _check_size(model)
+        edges = model.target.edges
+        quantized = _is_quantized(model.module)
+        graph = read(to_flatbuffer(model.module, model.example_inputs, edges.layout, quantized))
+        weights = weights_of(model)
+        run_passes(graph, weights)
+        name_layers(graph, weights)
+        if edges.dtype == "float32":
+            _float_edges(graph)
+        graph.metadata |= _notes(model, graph)
+        content = write(graph, model.input_names, model.output_names)
+        atomic_write(path, content)
+        return describe_tflite(path)
+
+
+def _is_quantized(module: nn.Module) -> bool:
+    return isinstance(module, GraphModule) and any(map(is_quantizer, module.graph.nodes))
+
+
+def _check_size(model: Exportable) -> None:
+    """Before minutes of work that cannot end well."""
+    module = model.module
+    sizes = {id(t): t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers())}
+    if isinstance(module, GraphModule):
+        for node in weight_nodes(model):
+            if quantizer_of(node) is not None:
+                weight = stored(module, node)
+                sizes[id(weight)] = weight.numel()
+    total = sum(sizes.values())
+    if total > MAX_BYTES:
+        raise ModelError(
+            f"litert: the weights take {total / 1e9:.1f} GB and a TFLite file ends at"
+            f" {MAX_BYTES / 1e9:.1f} GB; prune or quantise the model, or choose a target with"
+            " another runtime"
+        )
+
+
+def _float_edges(graph: Graph) -> None:
+    """Quantise what comes in and dequantise what goes out, inside of the file."""
+    for index, tensor in enumerate(graph.inputs):
+        if tensor.dtype == "int8":
+            outside = _as_float(tensor)
+            quantize = Operator("QUANTIZE", [outside], [tensor], 1, options("QuantizeOptions"))
+            graph.operators.insert(0, quantize)
+            graph.inputs[index] = outside
+    for index, tensor in enumerate(graph.outputs):
+        if tensor.dtype == "int8":
+            outside = _as_float(tensor)
+            chosen = options("DequantizeOptions")
+            graph.operators.append(Operator("DEQUANTIZE", [tensor], [outside], 2, chosen))
+            graph.outputs[index] = outside
+
+
+def _as_float(tensor: Tensor) -> Tensor:
+    return replace(tensor, name=f"{tensor.name}/float", dtype="float32", qparams=None)
+
+
+def _notes(model: Exportable, graph: Graph) -> dict[str, bytes]:
+    """What is kept in the file's metadata."""
+    named = zip(model.input_names, graph.inputs, strict=True)
+    layout = {name: model.target.edges.layout for name, x in named if len(x.shape) == 4}
+    notes: dict[str, object] = {LINEAGE_KEY: model.lineage}
+    if layout:
+        notes[LAYOUT_KEY] = layout
+    if model.labels is not None:
+        notes[LABELS_KEY] = model.labels
+    if model.keep_float:
+        notes[KEEP_FLOAT_KEY] = model.keep_float
+    return {key: json.dumps(value, sort_keys=True).encode() for key, value in notes.items()}
