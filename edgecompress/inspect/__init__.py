@@ -9,6 +9,7 @@ from edgecompress.inspect.inspection import (
 from edgecompress.inspect.onnx_file import describe
 from edgecompress.inspect.tensorrt import float_nodes, inspect_tensorrt
 from edgecompress.inspect.tensorrt_rules import Violation, tensorrt_violations
+from edgecompress.inspect.tflite import inspect_tflite
 from edgecompress.inspect.tflite_file import describe_tflite
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "float_nodes",
     "inspect_onnx",
     "inspect_tensorrt",
+    "inspect_tflite",
     "layer_dtypes",
     "tensorrt_violations",
 ]

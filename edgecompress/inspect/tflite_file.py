@@ -5,11 +5,13 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact, Layout, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect.tflite_model import Model, Quantization, Subgraph, Tensor, load
+from edgecompress.inspect.tflite_model import Model, Quantization, Subgraph, Tensor
+from edgecompress.inspect.tflite_reader import load
 
 LINEAGE_KEY = "edgecompress.lineage"
 LABELS_KEY = "edgecompress.labels"
 LAYOUT_KEY = "edgecompress.layout"
+KEEP_FLOAT_KEY = "edgecompress.keep_float"
 
 LAYOUTS: dict[str, Layout] = {"nchw": "nchw", "nhwc": "nhwc"}
 
