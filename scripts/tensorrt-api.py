@@ -86,7 +86,7 @@ def split(text: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += letter
-    return [part.strip() for part in parts if part.strip()]
+    return [part.strip() for part in parts if part.strip() not in ("", "/", "*")]
 
 
 def parameter(text: str) -> str:

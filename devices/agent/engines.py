@@ -96,10 +96,19 @@ def check_loadable(engine: str, tensorrt: str, gpu: Gpu) -> None:
     built_with = str(sidecar.get("tensorrt"))
     if not _same_release(built_with, tensorrt):
         raise _stale(engine, f"was built with TensorRT {built_with}, and here is {tensorrt}")
-    if sidecar.get("gpu") != gpu._asdict():
-        raise _stale(engine, f"was built for {sidecar.get('gpu')}, and here is {gpu._asdict()}")
+    built_for = sidecar.get("gpu")
+    if built_for != gpu._asdict():
+        raise _stale(
+            engine, f"was built for {_told(built_for)}, and here is {_told(gpu._asdict())}"
+        )
     if sidecar.get("engine_sha256") != sha256_of(engine):
         raise _stale(engine, "has changed since it was built")
+
+
+def _told(gpu: object) -> str:
+    if not isinstance(gpu, dict):
+        return "no GPU"
+    return ", ".join(f"{field} {gpu.get(field)}" for field in Gpu._fields)
 
 
 def _stale(engine: str, why: str) -> Failure:
