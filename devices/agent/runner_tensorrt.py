@@ -130,6 +130,8 @@ class TensorRtRunner(AcceleratorRunner):
         return self._opened().compute_ms()
 
     def _activate(self) -> Sequence[Tensor]:
+        if self.kernels != "default":
+            raise Failure("input", "an engine has the kernels it was built with and no others")
         self._session = Session(self.model)
         return self._session.inputs()
 

@@ -59,7 +59,8 @@ def test_imports_only_standard_library_numpy_and_runtime(file):
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add(node.module.split(".")[0])
-    assert modules <= {*sys.stdlib_module_names, "numpy", "onnxruntime"}
+    runtimes = {"onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorrt"}
+    assert modules <= {*sys.stdlib_module_names, "numpy", *runtimes}
 
 
 def test_probe_needs_no_package(ask):
@@ -247,7 +248,7 @@ def test_optimise_writes_the_fused_graph(ask, tmp_path):
         (b'{"schema_version": 2}', "schema_version is 2; this agent speaks 1"),
         (
             b'{"schema_version": 1, "command": "dance"}',
-            "command 'dance' is unknown; known: infer, measure, optimise, probe",
+            "command 'dance' is unknown; known: build, infer, measure, optimise, probe",
         ),
         (b'{"schema_version": 1}', "command must be a text that is not empty, got None"),
         (
@@ -256,7 +257,7 @@ def test_optimise_writes_the_fused_graph(ask, tmp_path):
         ),
         (
             b'{"schema_version": 1, "command": "optimise", "format": "gguf", "model": "m"}',
-            "format 'gguf' is unknown; known: onnx",
+            "format 'gguf' is unknown; known: onnx, tensorrt-engine, tflite",
         ),
     ],
 )

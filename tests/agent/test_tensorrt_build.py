@@ -59,7 +59,13 @@ class Board:
         }
         return self.said("build", settings or {}, **fields)
 
-    def run(self, command: str, engine: str, settings: dict[str, str] | None = None):
+    def run(
+        self,
+        command: str,
+        engine: str,
+        settings: dict[str, str] | None = None,
+        kernels: str = "default",
+    ):
         x = np.random.default_rng(0).standard_normal((BATCH, FEATURES)).astype("float32")
         np.savez(self.folder / "x.npz", x=x)
         return self.said(
@@ -67,6 +73,7 @@ class Board:
             settings or {},
             **(MEASURE if command == "measure" else {**RUN, "batch": 1}),
             model=engine,
+            kernels=kernels,
             inputs=str(self.folder / "x.npz"),
             outputs=str(self.folder / "y.npz"),
             output=str(self.folder / "layers.json"),
@@ -327,8 +334,10 @@ def test_a_wrong_request_is_one_line(board, changes, expected):
     assert expected in message
 
 
-def test_the_engine_tells_its_layers(board):
+def test_the_engine_tells_its_layers_and_has_no_other_kernels(board):
     here = board()
     engine = here.build().result["engine"]
+    said = here.run("infer", engine, kernels="reference").error
+    assert said == ("input", "an engine has the kernels it was built with and no others")
     assert here.run("optimise", engine).result["runtime"] == "tensorrt 10.3.0"
     assert json.loads((here.folder / "layers.json").read_text())["format"] == "JSON"
