@@ -16,6 +16,7 @@ from edgecompress.export.onnx_edit import (
     dequantizer_before,
     dims_of,
     input_at,
+    integers_of,
     number_in,
     only_reader,
     producer,
@@ -36,7 +37,7 @@ def run_passes(model: ir.Model, layers: dict[str, str]) -> None:
         layers: name of a weight initializer -> path of the user's layer.
 
     """
-    _edit(model, _clip_weights)
+    _edit(model, _no_clip)
     name_layers(model, layers)
     for rewrite in (_transpose_weights, pool_globally, _per_tensor, _fuse_addition):
         _edit(model, rewrite)
@@ -51,30 +52,18 @@ def _edit(model: ir.Model, rewrite: Callable[[Editor, ir.Node], None]) -> None:
     RemoveUnusedNodesPass()(model)
 
 
-def _clip_weights(editor: Editor, node: ir.Node) -> None:
-    """Q -> Clip -> DQ, which keeps integers in a range of less than eight bits: there may be
-    nothing between Q and DQ, so the float weights are clipped.
+def _no_clip(editor: Editor, node: ir.Node) -> None:
+    """Q -> Clip to the whole range -> DQ, as torch writes it round weights: nothing may stand
+    between Q and DQ.
     """
     quantizer = producer(node.inputs[0], "QuantizeLinear") if node.op_type == "Clip" else None
     qparams = None if quantizer is None else qparams_of(quantizer)
-    weight = None if quantizer is None else quantizer.inputs[0]
-    array, low, high = array_of(weight), array_of(input_at(node, 1)), array_of(input_at(node, 2))
-    if quantizer is None or weight is None or qparams is None:
+    low, high = integers_of(input_at(node, 1)), integers_of(input_at(node, 2))
+    if quantizer is None or qparams is None or not low or not high:
         return
-    if array is None or low is None or high is None:
-        return
-    shape = [1] * array.ndim
-    if qparams.axis is not None:
-        shape[qparams.axis] = -1
-    scale = qparams.scale.reshape(shape)
-    clipped = np.clip(array, float(low) * scale, float(high) * scale).astype(array.dtype)
-    if not np.array_equal(clipped, array):
-        name = weight.name or "weight"
-        weight.name = f"{name}_wide"
-        replaced = editor.constant(clipped, name)
-        replaced.name = name
-        quantizer.replace_input_with(0, replaced)
-    editor.replace(node.outputs[0], quantizer.outputs[0])
+    info = np.iinfo(qparams.zero_point.dtype)
+    if low[0] <= info.min and high[0] >= info.max:
+        editor.replace(node.outputs[0], quantizer.outputs[0])
 
 
 def _transpose_weights(editor: Editor, node: ir.Node) -> None:

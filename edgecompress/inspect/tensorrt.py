@@ -137,6 +137,8 @@ class _Types:
             return node.op_type == "Add" and any(
                 self._is_product(other) for other in node.inputs if other is not value
             )
+        if node.op_type in _MOVES:
+            return self._alone(value) and _quantised_after(node)
         if node.op_type in ACTIVATIONS:
             source = value.producer()
             added = source is not None and source.op_type == "Add" and self._alone(value)
@@ -164,7 +166,6 @@ class _Listing:
         self._keep_float = keep_float
         self._types = types = _Types(graph)
         self._quantised = any(node.op_type in (QUANTIZE, DEQUANTIZE) for node in types.nodes)
-        self._half = any(types.dtype(node) == "float16" for node in types.nodes)
         self._after = self._reached(types.nodes, ir.Node.predecessors)
         self._before = self._reached(types.nodes[::-1], ir.Node.successors)
 
@@ -194,8 +195,10 @@ class _Listing:
             return "hands floats on to an operator that is not int8, or to an output"
         if is_kept(node, self._keep_float):
             return KEPT
-        reason = self._types.why_float(node) if self._quantised else NOT_QUANTISED
-        large = _beyond_float16(node) if self._half and dtype == "float32" else None
+        if not self._quantised:
+            return NOT_QUANTISED
+        reason = self._types.why_float(node)
+        large = _beyond_float16(node) if dtype == "float32" else None
         return reason if large is None else f"{reason}; {large:.3g} does not fit float16"
 
     def _reached(
@@ -234,6 +237,17 @@ def _dequantised(value: ir.Value) -> bool:
     while source is not None and source.op_type in _MOVES and source.inputs[0] is not None:
         source = source.inputs[0].producer()
     return source is not None and source.op_type == DEQUANTIZE
+
+
+def _quantised_after(node: ir.Node) -> bool:
+    """Whether all that it writes is quantised; the builder carries Q back over moves."""
+    reading = [reader for output in node.outputs for reader in readers(output)]
+    if not reading or any(output.is_graph_output() for output in node.outputs):
+        return False
+    return all(
+        reader.op_type == QUANTIZE or (reader.op_type in _MOVES and _quantised_after(reader))
+        for reader in reading
+    )
 
 
 def _writer(node: ir.Node) -> str:

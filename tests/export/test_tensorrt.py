@@ -1,0 +1,287 @@
+"""Files for TensorRT: numbers as torch has them, rules of three releases, float16, residual sums.
+
+TensorRT itself is not needed: Q/DQ is computed in float, as it is written, by ONNX Runtime with
+its optimisations disabled (with them, int8 kernels take over, which saturate on x86 without VNNI).
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+from quantizing import Inputs, batch, scheme
+from torch import Tensor, nn
+from zoo.catalogue import build
+from zoo.parts import Call, conv, head, image
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, prepare
+from edgecompress.errors import ModelError
+from edgecompress.export import Exportable, exporter
+from edgecompress.inspect import inspect_tensorrt
+from edgecompress.spec.load import load_target
+from edgecompress.spec.measurement import Inspection
+from edgecompress.spec.target import QuantizationScheme, Target
+from edgecompress.task.base import tensors_of
+
+Release = tuple[int, int]
+ORIN = load_target("jetson-orin-nano")
+RELEASES: dict[Release, int] = {(8, 6): 17, (10, 3): 20, (11, 0): 22}
+"""To the opset that is written for it."""
+CLOSE = 2.5
+"""Output steps: a residual sum is more exact in the file, and float16 a little less."""
+
+
+def target(release: Release, float_dtype: str = "float16") -> Target:
+    runtime = ORIN.runtime.model_copy(update={"version": f"=={release[0]}.{release[1]}.*"})
+    return ORIN.model_copy(update={"runtime": runtime, "float_dtype": float_dtype})
+
+
+def quantised(
+    model: nn.Module,
+    inputs: Inputs,
+    wanted: QuantizationScheme = ORIN.quantization,
+    keep_float: tuple[str, ...] = (),
+) -> Quantized:
+    prepared = prepare(model, inputs, wanted, "minmax", keep_float)
+    calibrate(prepared, [(batch(inputs, 4, seed), None) for seed in range(3)])
+    return convert(prepared, integers=False)
+
+
+@cache
+def of_zoo(name: str) -> Quantized:
+    return quantised(*build(name))
+
+
+@dataclass
+class File:
+    quantized: Quantized
+    artifact: Artifact
+    release: Release
+
+    @property
+    def inspection(self) -> Inspection:
+        return inspect_tensorrt(self.artifact.path, self.release)
+
+    @property
+    def graph(self) -> onnx.GraphProto:
+        return onnx.load(self.artifact.path).graph
+
+    @property
+    def constants(self) -> dict[str, np.ndarray]:
+        return {one.name: numpy_helper.to_array(one) for one in self.graph.initializer}
+
+    def nodes(self, op_type: str) -> list[onnx.NodeProto]:
+        return [node for node in self.graph.node if node.op_type == op_type]
+
+    def run(self, inputs: Inputs) -> list[np.ndarray]:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(
+            self.artifact.path, options, providers=["CPUExecutionProvider"]
+        )
+        names = [tensor.name for tensor in session.get_inputs()]
+        return session.run(None, {n: x.numpy() for n, x in zip(names, inputs, strict=True)})
+
+    def steps_apart(self, count: int) -> float:
+        inputs = batch(self.quantized.prepared.example_inputs, count, seed=9)
+        with torch.no_grad():
+            wanted = tensors_of(self.quantized.graph(*inputs))
+        return max(
+            float((torch.from_numpy(ours) - theirs).abs().max()) / self._step(index, theirs)
+            for index, (ours, theirs) in enumerate(zip(self.run(inputs), wanted, strict=True))
+        )
+
+    def _step(self, index: int, values: Tensor) -> float:
+        return self.artifact.outputs[index].scale or float(values.abs().max()) / 127
+
+
+def exported(
+    quantized: Quantized, path: Path, release: Release = (10, 3), float_dtype: str = "float16"
+) -> File:
+    prepared: Prepared = quantized.prepared
+    with torch.no_grad():
+        outputs = tensors_of(quantized.graph(*prepared.example_inputs))
+    exportable = Exportable(
+        module=quantized.graph,
+        example_inputs=prepared.example_inputs,
+        free_batch=prepared.free_batch,
+        input_names=tuple(f"in{i}" for i in range(len(prepared.example_inputs))),
+        output_names=tuple(f"out{i}" for i in range(len(outputs))),
+        lineage={"stage": "quantize"},
+        target=target(release, float_dtype),
+        layers=quantized.layers,
+        keep_float=prepared.keep_float,
+    )
+    artifact = exporter("tensorrt").export(exportable, path / "model.onnx")
+    return File(quantized, artifact, release)
+
+
+SLOW = {"decoder", "mobilenet_v3", "recurrent", "resnet20", "transformer"}
+CASES = [
+    pytest.param(name, release, marks=[pytest.mark.slow] if name in SLOW else [])
+    for name in ("residual_relu6", "multi_head_attention", *sorted(SLOW))
+    for release in RELEASES
+] + [("concat", (8, 6)), ("depthwise_separable", (10, 3)), ("uneven_padding", (11, 0))]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Release], File]:
+    """Models of the zoo, each exported once for a release."""
+
+    @cache
+    def build_once(name: str, release: Release) -> File:
+        return exported(of_zoo(name), tmp_path_factory.mktemp(name), release)
+
+    return build_once
+
+
+Files = Callable[[str, Release], File]
+ON_ORIN: Release = (10, 3)
+
+
+@pytest.mark.parametrize(("name", "release"), CASES)
+def test_file_agrees_with_torch_and_breaks_no_rule(
+    name: str, release: Release, files: Files
+) -> None:
+    file = files(name, release)
+    assert file.steps_apart(3) < CLOSE
+    assert file.inspection.violations == ()
+    model = onnx.load(file.artifact.path)
+    onnx.checker.check_model(model, full_check=True)
+    assert {one.domain: one.version for one in model.opset_import}[""] == RELEASES[release]
+    not_int8 = [op for op in file.inspection.ops if op.macs and op.dtype != "int8"]
+    assert {op.op_type for op in not_int8} <= {"GRU"}
+    assert all(op.reason for op in not_int8)
+    assert file.artifact.inputs[0].shape[0] == "batch"
+    assert file.artifact.lineage == {"stage": "quantize"}
+
+
+def test_weights_are_float_before_their_q_dq_under_the_users_names(files: Files) -> None:
+    file = files("residual_relu6", ON_ORIN)
+    quantizers = {node.input[0]: node for node in file.nodes("QuantizeLinear")}
+    readers = Counter(name for node in file.graph.node for name in node.input)
+    for name, array in file.constants.items():
+        assert array.dtype != np.int8 or not array.any()  # zero points only
+        if name.endswith(".weight"):
+            assert array.dtype == np.float32
+            assert readers[quantizers[name].output[0]] == 1
+    assert {name for name in file.constants if name.endswith(".weight")} == {
+        f"{path}.weight" for path in file.quantized.layers.values()
+    }
+
+
+def test_nothing_but_dq_reads_what_q_wrote(files: Files) -> None:
+    file = files("multi_head_attention", ON_ORIN)
+    written = {node.output[0] for node in file.nodes("QuantizeLinear")}
+    reading = {node.op_type for node in file.graph.node if written & set(node.input)}
+    assert reading == {"DequantizeLinear"}
+
+
+def producers(file: File) -> dict[str, str]:
+    return {name: node.op_type for node in file.graph.node for name in node.output}
+
+
+def test_a_residual_addition_reads_its_convolution_directly(files: Files) -> None:
+    file = files("residual_relu6", ON_ORIN)
+    (add,) = file.nodes("Add")
+    by = producers(file)
+    assert sorted(by[name] for name in add.input) == ["Conv", "DequantizeLinear"]
+    # Both branches end in convolutions: the later one takes the sum in.
+    order = [node.output[0] for node in file.graph.node if node.op_type == "Conv"]
+    assert add.input[[by[name] for name in add.input].index("Conv")] == order[-1]
+
+
+def test_a_convolution_that_others_read_keeps_its_q_dq(tmp_path: Path) -> None:
+    model = Call(
+        lambda m, x: m.head((y := m.a(x)) + x + m.b(y)),
+        a=conv(3, 3), b=conv(3, 3), head=nn.Sequential(*head(3)),
+    ).eval()  # fmt: skip
+    file = exported(quantised(model, image()), tmp_path)
+    by = producers(file)
+    assert sorted([sorted(by[name] for name in add.input) for add in file.nodes("Add")]) == [
+        ["Conv", "DequantizeLinear"],
+        ["DequantizeLinear", "DequantizeLinear"],
+    ]
+    assert file.inspection.violations == ()
+
+
+def test_what_is_not_int8_is_float16_in_the_graph(files: Files, tmp_path: Path) -> None:
+    file = files("multi_head_attention", ON_ORIN)
+    dtypes = {op.op_type: op.dtype for op in file.inspection.ops if op.op_type != "Cast"}
+    assert dtypes["Softmax"] == "float16"
+    casts = [node.attribute[0].i for node in file.nodes("Cast")]
+    assert sorted(casts) == [onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16]
+    plain = exported(of_zoo("layer_norm"), tmp_path, float_dtype="float32")
+    assert plain.nodes("Cast") == []
+
+
+def test_layers_kept_in_float_have_float16_weights(tmp_path: Path) -> None:
+    model = nn.Sequential(conv(3, 8), nn.ReLU(), conv(8, 8), nn.Tanh(), *head(8)).eval()
+    file = exported(quantised(model, image(), keep_float=("2", "3")), tmp_path)
+    assert file.constants["2.weight"].dtype == np.float16
+    assert file.steps_apart(3) < CLOSE
+    kept = [op for op in file.inspection.ops if op.reason == "kept in float by the recipe"]
+    assert {op.dtype for op in kept} == {"float16"}
+    # One Cast into the region and one out of it.
+    assert len(file.nodes("Cast")) == 2
+
+
+def test_numbers_beyond_float16_keep_their_operator_in_float32(tmp_path: Path) -> None:
+    model = Call(
+        lambda m, x: m.fc((m.a(x) + torch.where(x > 0, 0.0, -1e9)).softmax(-1)),
+        a=nn.Linear(8, 8), fc=nn.Linear(8, 4),
+    ).eval()  # fmt: skip
+    file = exported(quantised(model, (torch.randn(1, 5, 8),)), tmp_path)
+    assert file.steps_apart(3) < CLOSE
+    ops = {op.op_type: op for op in file.inspection.ops}
+    assert ops["Softmax"].dtype == "float32"
+    assert "-1e+09 does not fit float16" in (ops["Where"].reason or "")
+
+
+def test_a_float_model_stays_float32(tmp_path: Path) -> None:
+    model, inputs = build("residual_relu6")
+    exportable = Exportable(model, inputs, True, ("x",), ("y",), {}, target((8, 6)))
+    artifact = exporter("tensorrt").export(exportable, tmp_path / "float.onnx")
+    graph = onnx.load(artifact.path).graph
+    kinds = {node.op_type for node in graph.node}
+    assert not kinds & {"QuantizeLinear", "DequantizeLinear", "Cast"}
+    assert onnx.TensorProto.FLOAT16 not in {one.data_type for one in graph.initializer}
+
+
+def test_the_same_model_gives_the_same_bytes(files: Files, tmp_path: Path) -> None:
+    again = exported(of_zoo("concat"), tmp_path, (8, 6))
+    assert again.artifact.sha256 == files("concat", (8, 6)).artifact.sha256
+
+
+def refused(quantized: Quantized, path: Path, release: Release) -> str:
+    with pytest.raises(ModelError) as caught:
+        exported(quantized, path, release)
+    assert list(path.iterdir()) == []
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_uint8_activations_are_refused_by_name(tmp_path: Path) -> None:
+    message = refused(quantised(*build("flatten_linear"), scheme("uint8")), tmp_path, (10, 3))
+    assert message.startswith("tensorrt 10.3: ")
+    assert "more)" in message
+    assert "zero point" in message
+
+
+def test_what_a_release_lacks_is_refused_by_name(tmp_path: Path) -> None:
+    message = refused(of_zoo("layer_norm"), tmp_path, (8, 5))
+    assert "TensorRT 8.5 has no LayerNormalization; 8.6 has it (rule operators)" in message
+
+
+def test_a_release_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    assert "TensorRT 8.5 or later" in refused(of_zoo("concat"), tmp_path, (8, 2))
