@@ -10,7 +10,14 @@ from rich.text import Text
 
 from edgecompress.doctor import Health, Problem
 from edgecompress.init import Started
-from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
+from edgecompress.spec.measurement import (
+    Comparison,
+    Evaluation,
+    Inspection,
+    LayerComparison,
+    Measurement,
+    Op,
+)
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import weight_bits
 from edgecompress.spec.report import Report
@@ -60,10 +67,22 @@ def _cpu_line(cpu: Cpu) -> str:
 
 
 def inspection(found: Inspection, console: Console) -> None:
-    ops = [(op.name, op.op_type, op.dtype, _count(op.macs), op.reason or "") for op in found.ops]
-    _table(console, ("op", "type", "computes in", "MACs", "why not int8"), ops)
+    header = ["op", "type", "computes in", "MACs", "why not int8"]
+    rows = [[op.name, op.op_type, op.dtype, _count(op.macs), op.reason or ""] for op in found.ops]
+    if any(op.delegated is not None for op in found.ops):
+        header.append("delegated")
+        for row, op in zip(rows, found.ops, strict=True):
+            row.append(_delegated(op))
+    _table(console, header, rows)
     share = f"{found.int8_op_fraction:.1%} of {_count(found.macs)} MACs in int8 kernels"
     console.print(Text(f"{share}, by {found.runtime} on {found.machine}"))
+    for violation in found.violations:
+        console.print(Text(f"refused: {violation}"))
+
+
+def _delegated(op: Op) -> str:
+    answer = {True: "yes", False: "no", None: "not said"}[op.delegated]
+    return f"{answer}: {op.delegate_reason}" if op.delegate_reason else answer
 
 
 def evaluation(found: Evaluation, console: Console) -> None:
@@ -109,6 +128,14 @@ def verdicts(found: Sequence[tuple[Report, Path]], console: Console) -> None:
         )
     columns = ("target", "verdict", "metric", "speedup", "int8 MACs", "decided by", "report")
     _table(console, columns, cells)
+
+
+def layers(found: LayerComparison, each: bool, console: Console) -> None:
+    if each:
+        rows = [(row.layer, f"{row.max_steps:g}", f"{row.differing:.2%}") for row in found.layers]
+        _table(console, ("layer", "steps apart", "values that differ"), rows)
+    where = f"they part at {found.first_apart}" if found.first_apart else "they stay together"
+    console.print(Text(f"{where}, on {found.samples} samples"))
 
 
 def runs(rows: Sequence[RunRow], console: Console) -> None:

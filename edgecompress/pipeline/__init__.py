@@ -5,9 +5,25 @@ from pathlib import Path
 
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
+from edgecompress.spec.measurement import LayerComparison
 from edgecompress.spec.report import Report
 
-__all__ = ["deploy", "deploy_all", "evaluate_file", "inspect_file", "measure_file"]
+__all__ = [
+    "compare_layers",
+    "deploy",
+    "deploy_all",
+    "evaluate_file",
+    "inspect_file",
+    "measure_file",
+]
+
+
+def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> LayerComparison:
+    """The first layer at which two int8 files part; see `layers.py`."""
+    # Imports torch, with the room that writes files.
+    from edgecompress.pipeline import layers
+
+    return layers.compare_layers(a, b, config, max_steps)
 
 
 def deploy(

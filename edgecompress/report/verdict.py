@@ -130,8 +130,8 @@ def _offline(
         same = f"the file and {candidate.parity.reference} agree"
         yield _parity(candidate.parity, WHOLE_WAY, same)
     for hop in candidate.hops if len(candidate.hops) > 1 else ():
-        words, limit = HOPS[hop.kind]
-        yield _parity(hop.parity, limit, f"{words}, it and {hop.parity.reference} agree")
+        words, agreement = HOPS[hop.kind]
+        yield _parity(hop.parity, agreement, f"{words}, it and {hop.parity.reference} agree")
 
 
 def _parity(parity: Parity, limit: Agreement, same: str) -> Check:

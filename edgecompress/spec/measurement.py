@@ -168,3 +168,23 @@ class Inspection(Spec):
         """Share of the MACs that int8 kernels run; 0 when nothing multiplies."""
         int8 = sum(op.macs for op in self.ops if op.dtype == "int8")
         return int8 / self.macs if self.macs else 0.0
+
+
+class LayerDifference(Spec):
+    """One activation that two files have in common."""
+
+    layer: str
+    """As the first file calls it."""
+    max_steps: float
+    """Largest difference, in steps of its scale."""
+    differing: float
+    """Share of the values that are not equal."""
+
+
+class LayerComparison(Spec):
+    """Two quantised files on the same inputs, activation by activation in order of execution."""
+
+    samples: int
+    layers: tuple[LayerDifference, ...]
+    first_apart: str | None
+    """The first layer that differs by more steps than are allowed; None: they stay together."""

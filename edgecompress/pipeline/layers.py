@@ -1,0 +1,137 @@
+"""`edgecompress compare A B --layers`: the first layer at which two files part."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgecompress.artifact import Artifact
+from edgecompress.errors import ArtifactError
+from edgecompress.export.expose import Activation, expose
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.tensors import Array, feed, random_inputs, read_npz, write_npz
+from edgecompress.pipeline.formats import describe_file
+from edgecompress.pipeline.single import HERE, agent_on
+from edgecompress.spec.load import load_deploy
+from edgecompress.spec.measurement import LayerComparison, LayerDifference
+
+Steps = NDArray[np.int32]
+
+SAMPLES = 32
+NHWC_TO_NCHW = (0, 3, 1, 2)
+
+
+def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> LayerComparison:
+    """Run both files here and compare what they compute inside.
+
+    Activations are matched by their scale, which files of one training share: an x86 file that
+    was shifted to uint8, a TFLite file and one for TensorRT all have it.
+
+    Args:
+        a: a quantised file.
+        b: another of the same training, of any format.
+        config: deploy.yaml, whose task gives the inputs; None: random ones.
+        max_steps: how far apart the activations of a layer may be.
+
+    Raises:
+        ArtifactError: a file cannot be read, is not quantised, or they have nothing in common.
+        BadInput: deploy.yaml, or the task.
+        DeviceError: a runtime is not installed here.
+
+    """
+    files = describe_file(a), describe_file(b)
+    inputs = _random(files[0]) if config is None else _from_task(config)
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
+        agent = agent_on(HERE, Path(name))
+        sides = [_Side(agent, file, inputs, Path(name) / str(i)) for i, file in enumerate(files)]
+        layers = tuple(_differences(*sides))
+    if not layers:
+        raise ArtifactError(
+            f"{b}: has no activation in common with {a}; compare files of one training"
+        )
+    apart = (layer.layer for layer in layers if layer.max_steps > max_steps)
+    return LayerComparison(samples=len(inputs[0]), layers=layers, first_apart=next(apart, None))
+
+
+class _Side:
+    """One file's activations, by their scale."""
+
+    def __init__(self, agent: Agent, artifact: Artifact, inputs: list[Array], folder: Path) -> None:
+        folder.mkdir()
+        exposed = expose(artifact, folder / f"exposed{artifact.path.suffix}")
+        write_npz(folder / "inputs.npz", feed(exposed.artifact, inputs))
+        outputs = folder / "outputs.npz"
+        file = exposed.artifact
+        agent.infer(file.path, file.format, 1, folder / "inputs.npz", outputs)
+        self._arrays = read_npz(outputs)
+        self.activations = exposed.activations
+        self.by_scale: dict[np.float32, list[Activation]] = defaultdict(list)
+        for activation in exposed.activations:
+            self.by_scale[np.float32(activation.scale)].append(activation)
+
+    def steps(self, activation: Activation) -> Steps:
+        """Integers without their zero point, [N, ..]."""
+        integers: Steps = self._arrays[activation.output].astype(np.int32)
+        integers -= np.int32(activation.zero_point)
+        return integers
+
+
+def _differences(a: _Side, b: _Side) -> Iterator[LayerDifference]:
+    taken: dict[np.float32, int] = defaultdict(int)
+    for activation in a.activations:
+        scale = np.float32(activation.scale)
+        others, number = b.by_scale.get(scale, []), taken[scale]
+        taken[scale] += 1
+        if number >= len(others):
+            continue
+        one = a.steps(activation)
+        pairs = _arranged(one, b.steps(others[number]))
+        differences = [np.abs(one - other) for other in pairs]
+        if differences:
+            # Of two arrangements with equal shapes the wrong one is far off.
+            least = min(differences, key=lambda found: float(found.mean()))
+            yield LayerDifference(
+                layer=activation.layer,
+                max_steps=float(least.max(initial=0)),
+                differing=float((least > 0).mean()),
+            )
+
+
+def _arranged(like: Steps, other: Steps) -> list[Steps]:
+    """`other` in the layouts that have the shape of `like`: files keep channels first or last."""
+    found = [other]
+    if other.ndim == 4:
+        inverse = tuple(int(axis) for axis in np.argsort(NHWC_TO_NCHW))
+        found += [other.transpose(NHWC_TO_NCHW), other.transpose(inverse)]
+    return [array for array in found if array.shape == like.shape]
+
+
+def _random(artifact: Artifact) -> list[Array]:
+    """In the layout of a torch model."""
+    samples = [random_inputs(artifact, seed) for seed in range(SAMPLES)]
+    stacks = [np.concatenate(column) for column in zip(*samples, strict=True)]
+    return [
+        stack.transpose(NHWC_TO_NCHW) if info.layout == "nhwc" and stack.ndim == 4 else stack
+        for stack, info in zip(stacks, artifact.inputs, strict=True)
+    ]
+
+
+def _from_task(config: Path) -> list[Array]:
+    """The first samples of the evaluation set."""
+    # These import torch.
+    from edgecompress.task.base import inputs_of
+    from edgecompress.task.load import load_task
+    from edgecompress.task.seed import seed_everything
+
+    wanted = load_deploy(config)
+    seed_everything(wanted.seed, 0)
+    task = load_task(wanted.task, config.parent)
+    batches = [
+        [tensor.numpy() for tensor in inputs_of(batch)]
+        for batch in islice(task.eval_data(), SAMPLES)
+    ]
+    return [np.concatenate(column)[:SAMPLES] for column in zip(*batches, strict=True)]
