@@ -129,6 +129,9 @@ def _target_health(
 
 
 def _wrong_version(package: str, target: Target) -> list[Problem]:
+    if target.runtime.name == "litert" and target.cpu != "native":
+        # The board has another package, which may count otherwise: after TFLite 2.14 came LiteRT 1.
+        return []
     wanted = Requirement(f"{package}{target.runtime.version}")
     installed = _installed(package)
     if installed is None or wanted.specifier.contains(installed, prereleases=True):

@@ -158,6 +158,10 @@ def inspect(
         float | None,
         typer.Option(min=0, max=1, help="Exit 3 when a smaller share of the MACs is int8."),
     ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="By whose rules; else with the kernels of this machine.")
+    ] = None,
+    config: Config = DEPLOY_YAML,
     as_json: Json = False,
 ) -> None:
     """List the operators that really run, and why one is not int8."""
@@ -165,7 +169,7 @@ def inspect(
         from edgecompress import pipeline
         from edgecompress.cli import tables
 
-        inspection = pipeline.inspect_file(file)
+        inspection = pipeline.inspect_file(file, target, config.parent)
         fraction = inspection.int8_op_fraction
         document = {
             "file": str(file),
@@ -216,6 +220,27 @@ def measure(
         measured = pipeline.measure_file(file, against, target, progress_on_stderr(), threads)
         document = {"file": str(file), **measured.model_dump(mode="json")}
         out.result(document, lambda console: tables.measured(measured, console))
+
+
+@app.command()
+def compare(
+    a: ModelFile,
+    b: Annotated[Path, typer.Argument(help="Another of the same training, of any format.")],
+    layers: Annotated[bool, typer.Option("--layers", help="Show every layer.")] = False,
+    steps: Annotated[float, typer.Option(min=0, help="How far apart a layer may be.")] = 2.0,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Whose task gives inputs; else random.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the first layer at which two int8 files part."""
+    with output(as_json) as out:
+        from edgecompress import pipeline
+        from edgecompress.cli import tables
+
+        found = pipeline.compare_layers(a, b, config, steps)
+        document = found.model_dump(mode="json")
+        out.result(document, lambda console: tables.layers(found, layers, console))
 
 
 @app.command()

@@ -30,8 +30,8 @@ from edgecompress.spec.measurement import Inspection, Op
 
 _WEIGHT = ".weight"
 _REPEATING = ("WHILE", "STABLEHLO_WHILE")
-_TORCH_MODULE = re.compile(r"torch\.nn\.modules\.\w+\.[A-Za-z0-9]+_(.+)")
-_USER_MODULE = re.compile(r".*\.[A-Za-z0-9]+_(.+)")
+_MODULE = re.compile(r"(?:.+\.)?[A-Za-z0-9]+_([^.]+)")
+"""A dotted class, of which none in torch.nn has an underscore in its name, and an attribute."""
 
 
 def inspect_tflite(
@@ -278,7 +278,5 @@ def _module(op: Operator) -> str | None:
 
 def _path(name: str) -> str:
     """'' where it is no module's."""
-    found = [
-        _TORCH_MODULE.fullmatch(part) or _USER_MODULE.fullmatch(part) for part in name.split("/")
-    ]
+    found = [_MODULE.fullmatch(part) for part in name.split("/")]
     return ".".join(match.group(1) for match in found if match is not None)

@@ -11,10 +11,14 @@ from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import AgentError, StorageError, TaskError
 
 Array = NDArray[np.generic]
+INDICES = {"int32", "int64"}
 
 
 def feed(artifact: Artifact, arrays: Sequence[Array]) -> dict[str, Array]:
-    """The file's inputs by name, quantised where it takes integers, from the task's in order.
+    """The file's inputs by name, in its layout and types, from the task's in order.
+
+    Images come as [N, C, H, W] and are permuted where the file takes [N, H, W, C]; floats are
+    quantised where it takes integers, and integers become as wide as it has them.
 
     Args:
         artifact: the file.
@@ -31,12 +35,27 @@ def feed(artifact: Artifact, arrays: Sequence[Array]) -> dict[str, Array]:
             f" {len(artifact.inputs)} ({names})"
         )
     fed = {
-        info.name: quantize(array, info)
+        info.name: _as_wide(quantize(_laid_out(array, info), info), info)
         for info, array in zip(artifact.inputs, arrays, strict=True)
     }
     for info in artifact.inputs:
         _check(info, fed[info.name], artifact.path.name)
     return fed
+
+
+def _laid_out(array: Array, info: TensorInfo) -> Array:
+    if info.layout != "nhwc" or array.ndim != 4:
+        return array
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+
+
+def _as_wide(array: Array, info: TensorInfo) -> Array:
+    """Indices are int64 in torch, int32 in TFLite; those that do not fit are left to be refused."""
+    if not {array.dtype.name, info.dtype} <= INDICES or not array.size:
+        return array
+    limits = np.iinfo(info.dtype)
+    fits = limits.min <= int(array.min()) and int(array.max()) <= limits.max
+    return array.astype(info.dtype) if fits else array
 
 
 def quantize(array: Array, info: TensorInfo) -> Array:
@@ -62,17 +81,20 @@ def dequantize(array: Array, info: TensorInfo) -> Array:
 
 
 def random_inputs(artifact: Artifact, seed: int) -> list[Array]:
-    """Inputs of one inference for a file without a task: free dimensions are 1.
+    """What a task would give for one inference of a file without one: free dimensions are 1, images
+    are [N, C, H, W] whatever the file's layout.
 
-    Floats (and quantised integers) come from a standard normal distribution; other integers
-    are 0 and 1, which every embedding and mask can take.
+    Floats, also for integer inputs that have a scale, come from a standard normal distribution;
+    other integers are 0 and 1, which every embedding and mask can take.
     """
     generator = np.random.default_rng(seed)
     arrays: list[Array] = []
     for info in artifact.inputs:
         shape = tuple(size if isinstance(size, int) else 1 for size in info.shape)
+        if info.layout == "nhwc" and len(shape) == 4:
+            shape = (shape[0], shape[3], shape[1], shape[2])
         if _is_quantized(info):
-            arrays.append(quantize(generator.standard_normal(shape, np.float32), info))
+            arrays.append(generator.standard_normal(shape, np.float32))
         elif np.issubdtype(np.dtype(info.dtype), np.floating):
             arrays.append(generator.standard_normal(shape).astype(info.dtype))
         else:

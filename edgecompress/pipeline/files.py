@@ -19,14 +19,13 @@ from edgecompress.compress.capture import capture
 from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
 from edgecompress.export import Exportable, exporter
-from edgecompress.inspect import describe
 from edgecompress.measure.agent import Agent, build_agent
 from edgecompress.measure.evaluate import evaluate, infer_all
 from edgecompress.measure.parity import Execution
 from edgecompress.measure.tensors import Array
+from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.outputs import rebuilder
-from edgecompress.pipeline.single import inspect_artifact
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Evaluation, Inspection
@@ -36,7 +35,15 @@ if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
 
 EXPORT_ROOMS = ("compress", "export", "inspect", "task", "pipeline/files", "pipeline/job")
-DEVICE_ROOMS = ("inspect", "measure", "transport", "task", "pipeline/files", "pipeline/outputs")
+DEVICE_ROOMS = (
+    "inspect",
+    "measure",
+    "transport",
+    "task",
+    "pipeline/files",
+    "pipeline/formats",
+    "pipeline/outputs",
+)
 
 
 class Exported(Spec):
@@ -152,7 +159,8 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
         model=model.name,
     )
     record = job.stages.run(f"export {model.name}", depends_on, EXPORT_ROOMS, work)
-    artifact = describe(job.stages.store.path(record.blobs["file"]))
+    suffix = exporter(target.runtime.name).suffix
+    artifact = describe_file(job.stages.store.path(record.blobs["file"]), suffix)
     return record.key, artifact, parse(Exported, record.result, f"stage {record.name}")
 
 
@@ -214,7 +222,7 @@ def _reads_value(user: Node, node: Node) -> bool:
 
 def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection:
     def work(work_dir: Path) -> Output:
-        inspection = inspect_artifact(artifact, agent, work_dir)
+        inspection = inspect_for(artifact, job.recipe.target, agent, work_dir)
         return Output(inspection.model_dump(mode="json"))
 
     depends_on: dict[str, JsonValue] = {

@@ -4,13 +4,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edgecompress.artifact import Artifact
-from edgecompress.errors import ArtifactError
-from edgecompress.inspect import describe, inspect_onnx
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.compare import compare
 from edgecompress.measure.compare import measure_file as measure_alone
 from edgecompress.measure.tensors import random_inputs, write_npz
+from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.progress import Progress
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
@@ -25,25 +23,24 @@ def agent_on(device: Device, folder: Path) -> Agent:
     return Agent(connect(device, folder), device.python or sys.executable)
 
 
-def inspect_file(file: Path) -> Inspection:
-    """Every op that the runtime of this machine runs for a file.
+def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:
+    """Every op that the runtime runs for a file.
+
+    Args:
+        file: of a format that is known.
+        target: by whose rules; None: the kernels of this machine.
+        targets: the folder of deploy.yaml, whose own targets are known too.
 
     Raises:
         ArtifactError: the file is missing, damaged, or of no format that is known.
+        SpecError: there is no such target, or its runtime does not run files of this format.
         DeviceError: the runtime is not installed here.
 
     """
-    artifact = _describe(file)
+    wanted = None if target is None else load_target(target, targets)
+    artifact = describe_file(file)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        return inspect_artifact(artifact, agent_on(HERE, Path(folder)), Path(folder))
-
-
-def inspect_artifact(artifact: Artifact, agent: Agent, folder: Path) -> Inspection:
-    """What the runtime on the agent's machine makes of a file."""
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        optimised = Path(name) / "optimised.onnx"
-        runtime, machine = agent.optimise(artifact.path, artifact.format, optimised)
-        return inspect_onnx(artifact.path, optimised, runtime, machine)
+        return inspect_for(artifact, wanted, agent_on(HERE, Path(folder)), Path(folder))
 
 
 def measure_file(
@@ -60,8 +57,8 @@ def measure_file(
 
     """
     wanted = load_target(target)
-    candidate = _describe(file)
-    baseline = None if against is None else _describe(against)
+    candidate = describe_file(file)
+    baseline = None if against is None else describe_file(against)
     threads = threads or wanted.runtime.threads
     protocol = wanted.measurement
     total = protocol.turns * (1 if baseline is None else 2)
@@ -99,7 +96,7 @@ def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
     from edgecompress.task.load import load_task, original_model
     from edgecompress.task.seed import seed_everything
 
-    artifact = _describe(file)
+    artifact = describe_file(file)
     wanted = load_deploy(config)
     # As a deploy does, so that a task that makes up its data makes up the same.
     seed_everything(wanted.seed, 0)
@@ -119,9 +116,3 @@ def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
             lambda done: progress.step(done, 0, f"{done} samples"),
             rebuild,
         )
-
-
-def _describe(file: Path) -> Artifact:
-    if file.suffix != ".onnx" and file.is_file():
-        raise ArtifactError(f"{file}: format '{file.suffix}' is unknown; known: .onnx")
-    return describe(file)
