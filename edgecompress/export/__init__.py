@@ -7,9 +7,9 @@ from edgecompress.errors import SpecError
 from edgecompress.export.base import Exportable, Exporter
 
 _EXPORTERS = {
-    "litert": "edgecompress.export.litert:LitertExporter",
     "onnxruntime": "edgecompress.export.onnx:OnnxExporter",
     "tensorrt": "edgecompress.export.tensorrt:TensorrtExporter",
+    "litert": "edgecompress.export.litert:LitertExporter",
 }
 
 

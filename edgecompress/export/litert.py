@@ -20,6 +20,7 @@ from edgecompress.export.litert_layers import (
     weight_nodes,
     weights_of,
 )
+from edgecompress.export.litert_nnapi import run_nnapi_passes
 from edgecompress.export.litert_passes import run_passes
 from edgecompress.export.litert_write import write
 from edgecompress.inspect import describe_tflite
@@ -58,6 +59,8 @@ class LitertExporter:
         graph = read(to_flatbuffer(model.module, model.example_inputs, edges.layout, quantized))
         weights = weights_of(model)
         run_passes(graph, weights)
+        if model.target.runtime.delegate == "nnapi":
+            run_nnapi_passes(graph)
         name_layers(graph, weights)
         if edges.dtype == "float32":
             _float_edges(graph)

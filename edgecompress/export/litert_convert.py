@@ -131,20 +131,21 @@ def _masked(graph: GraphModule, node: Node) -> None:
     """
     if node.target in (ATEN.masked_fill.Scalar, ATEN.masked_fill.Tensor):
         x, mask, number = node.args
-        value = _number(graph, number)
-        where = (mask, value, 0.0)
+        value, replaces = _number(graph, number), True
     else:
         mask, first, second = node.args
-        one, other = _number(graph, first), _number(graph, second)
-        x, value = (second, one) if one is not None else (first, other)
-        where = (mask, value, 0.0) if one is not None else (mask, 0.0, value)
+        value, replaces = _number(graph, first), True
+        x = second
+        if value is None:
+            value, replaces, x = _number(graph, second), False, first
     if value is None or abs(value) < _HUGE or not isinstance(x, Node):
         return
     if not fake(x).is_floating_point():
         return
     with graph.graph.inserting_before(node):
-        numbers = [_scalar(graph, number) for number in where[1:]]
-        offset = graph.graph.call_function(ATEN.where.self, (where[0], *numbers))
+        huge, nothing = _scalar(graph, value), _scalar(graph, 0.0)
+        numbers = (huge, nothing) if replaces else (nothing, huge)
+        offset = graph.graph.call_function(ATEN.where.self, (mask, *numbers))
         added = graph.graph.call_function(ATEN.add.Tensor, (x, offset))
     node.replace_all_uses_with(added)
 

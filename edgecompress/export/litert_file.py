@@ -1,5 +1,6 @@
 """A TFLite flatbuffer as a graph of objects that can be edited; `litert_write` writes it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -162,8 +163,13 @@ def options(kind: str, **values: object) -> Any:
 
 
 def _in_order(entries: list[Any]) -> list[Any]:
-    """The converter sorts by name, and calls them args_0 to args_10, output_0 to output_10."""
-    return sorted(entries, key=lambda entry: int(entry.name.decode().rpartition("_")[2]))
+    """The converter sorts by name, and calls them args_0 to args_10, output_0 to output_10; those
+    of an exported file are in order.
+    """
+    numbers = [re.fullmatch(rb"(?:args|output)_(\d+)", entry.name) for entry in entries]
+    if None in numbers:
+        return entries
+    return sorted(entries, key=lambda entry: int(entry.name.rpartition(b"_")[2]))
 
 
 def schema() -> ModuleType:

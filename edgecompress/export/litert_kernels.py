@@ -46,8 +46,9 @@ class Weight:
 
     path: str
     """Of the layer in the user's model."""
-    values: NDArray[np.float32]
-    """What it stands for (after Q/DQ), sorted: layouts differ."""
+    values: tuple[NDArray[np.float32], ...]
+    """Before Q/DQ, and after it where there is one; sorted, because layouts differ. The converter
+    keeps either."""
     scale: NDArray[np.float32] | None
     """[1] or [output channels]; None where it stays in float."""
 
@@ -71,16 +72,19 @@ def match(tensor: Tensor | None, weights: Sequence[Weight]) -> Weight | None:
     """The torch weight that has the values of `tensor`, in whatever order."""
     if tensor is None or tensor.data is None:
         return None
-    candidates = [weight for weight in weights if weight.values.size == tensor.data.size]
-    if not candidates:
+    candidates = [weight for weight in weights if weight.values[0].size == tensor.data.size]
+    if not candidates or tensor.data.size == 0:
         return None
     values = np.sort(real_values(tensor), axis=None)
-    tolerance = 1e-5 * max(float(np.abs(values).max(initial=0)), 1e-20)
-    return next((w for w in candidates if np.abs(w.values - values).max() <= tolerance), None)
+    tolerance = 1e-5 * float(np.abs(values).max())
+    for weight in candidates:
+        if any(np.abs(theirs - values).max() <= tolerance for theirs in weight.values):
+            return weight
+    return None
 
 
 def fold_constants(graph: Graph, op: Operator) -> bool:
-    """The converter leaves some weights to be turned round at every inference."""
+    """The converter leaves some weights and masks to be computed at every inference."""
     inputs = [x for x in op.inputs if x is not None]
     folded = _FOLDED.get(op.op_type)
     if folded is None or any(x.data is None for x in inputs) or op.outputs[0] in graph.outputs:
@@ -92,11 +96,13 @@ def fold_constants(graph: Graph, op: Operator) -> bool:
 
 
 def _reversed(inputs: list[Tensor]) -> Array:
-    return np.flip(_data(inputs[0]), tuple(integers_of(inputs[1]) or ()))
+    turned: Array = np.flip(_data(inputs[0]), tuple(integers_of(inputs[1]) or ()))
+    return turned
 
 
 def _transposed(inputs: list[Tensor]) -> Array:
-    return _data(inputs[0]).transpose(integers_of(inputs[1]))
+    moved: Array = _data(inputs[0]).transpose(integers_of(inputs[1]) or [])
+    return moved
 
 
 def _data(tensor: Tensor) -> Array:
@@ -104,10 +110,17 @@ def _data(tensor: Tensor) -> Array:
     return tensor.data
 
 
+def _selected(inputs: list[Tensor]) -> Array:
+    condition, first, second = map(_data, inputs)
+    chosen: Array = np.where(condition, first, second)
+    return chosen
+
+
 _FOLDED = {
     "DEQUANTIZE": lambda inputs: real_values(inputs[0]),
     "RESHAPE": lambda inputs: _data(inputs[0]),
     "REVERSE_V2": _reversed,
+    "SELECT_V2": _selected,
     "TRANSPOSE": _transposed,
 }
 
@@ -165,17 +178,14 @@ def quantize_weights(graph: Graph, op: Operator, weights: Sequence[Weight]) -> b
 
 
 def _integers(weight: Array, scale: NDArray[np.float32], axis: int) -> NDArray[np.int8] | None:
-    """Multiples of the scale, in the shape of `weight`; None where it has other values."""
+    """As torch rounds them; None where there is not one scale per output channel."""
     shape = [1] * weight.ndim
     if scale.size > 1:
         if scale.size != weight.shape[axis]:
             return None
         shape[axis] = -1
-    steps = weight.astype(np.float64) / scale.astype(np.float64).reshape(shape)
-    rounded = np.round(steps)
-    if np.abs(steps - rounded).max(initial=0) > 0.01 or np.abs(rounded).max(initial=0) > 127:
-        return None
-    return rounded.astype(np.int8)
+    steps = np.round(weight.astype(np.float32) / scale.reshape(shape))
+    return np.clip(steps, -128, 127).astype(np.int8)
 
 
 def give_fixed_scale(graph: Graph, op: Operator) -> bool:

@@ -41,7 +41,7 @@ def weights_of(model: Exportable) -> list[Weight]:
             for node in weight_nodes(model)
         ]
     return [
-        Weight(path, _sorted(layer.weight), None)
+        Weight(path, (_sorted(layer.weight),), None)
         for path, layer in model.module.named_modules()
         if isinstance(getattr(layer, "weight", None), Tensor) and layer.weight.dim() > 1
     ]
@@ -50,7 +50,7 @@ def weights_of(model: Exportable) -> list[Weight]:
 def _weight(gm: GraphModule, node: Node, path: str) -> Weight:
     value, quantizer = stored(gm, node).detach(), quantizer_of(node)
     if quantizer is None:
-        return Weight(path, _sorted(value), None)
+        return Weight(path, (_sorted(value),), None)
     arguments = [stored(gm, x) if isinstance(x, Node) else x for x in quantizer.args[1:]]
     assert callable(quantizer.target)
     integers: Tensor = quantizer.target(value, *arguments)
@@ -61,7 +61,7 @@ def _weight(gm: GraphModule, node: Node, path: str) -> Weight:
         assert isinstance(axis, int)
         shape[axis] = -1
     real = integers.numpy().astype(np.float32) * scale.reshape(shape)
-    return Weight(path, np.sort(real, axis=None), scale)
+    return Weight(path, (_sorted(value), np.sort(real, axis=None)), scale)
 
 
 def _sorted(values: Tensor) -> NDArray[np.float32]:

@@ -6,20 +6,9 @@ place and says whether it did; they run until none of them finds anything, and a
 because each removes an operator or moves a rearranging one towards the outputs.
 """
 
-import math
 from collections.abc import Sequence
 
-import numpy as np
-
-from edgecompress.export.litert_file import (
-    Graph,
-    Operator,
-    Tensor,
-    constant,
-    integers_of,
-    like,
-    options,
-)
+from edgecompress.export.litert_file import Graph, Operator, constant, integers_of
 from edgecompress.export.litert_kernels import (
     Weight,
     fold_constants,
@@ -29,17 +18,19 @@ from edgecompress.export.litert_kernels import (
     pool_at_any_scale,
     quantize_weights,
 )
+from edgecompress.export.litert_transposes import (
+    dequantize_late,
+    flatten_in_place,
+    is_masked,
+    join_reshapes,
+    join_transposes,
+    sink_below_one,
+    sink_below_padding,
+    sink_below_reduction,
+    sink_below_several,
+    sink_below_slice,
+)
 
-# Operators of one data input that treat every value alike, whatever its place.
-_ELEMENTWISE = {
-    "ABS", "ELU", "EXP", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "NEG", "QUANTIZE", "RELU",
-    "RELU6", "RSQRT", "SQRT", "SQUARE", "TANH",
-}  # fmt: skip
-_BINARY = {"ADD", "MUL", "SUB", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"}
-_REDUCING = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
-_PADDING = {"PAD", "PADV2", "MIRROR_PAD"}
-_SLICING = {"SLICE", "STRIDED_SLICE"}
-_SINKABLE = {*_ELEMENTWISE, *_BINARY, *_REDUCING, *_PADDING, "CONCATENATION"}
 _SAME, _VALID = 0, 1
 
 
@@ -56,14 +47,15 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
         pool_at_any_scale,
         hard_sigmoid,
         give_fixed_scale,
-        _join_transposes,
-        _join_reshapes,
-        _sink_below_one,
-        _dequantize_late,
-        _sink_below_several,
-        _sink_below_padding,
-        _sink_below_reduction,
-        _sink_below_slice,
+        join_transposes,
+        join_reshapes,
+        sink_below_one,
+        dequantize_late,
+        sink_below_several,
+        sink_below_padding,
+        sink_below_reduction,
+        flatten_in_place,
+        sink_below_slice,
         _slice_once,
         _pad_in_convolution,
     )
@@ -77,210 +69,12 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
         graph.drop_unused()
 
 
-def _permutation(op: Operator | None) -> list[int] | None:
-    """Of a TRANSPOSE: dimension i of its output is dimension p[i] of its input."""
-    return integers_of(op.inputs[1]) if op is not None and op.op_type == "TRANSPOSE" else None
-
-
-def _inverse(permutation: list[int]) -> list[int]:
-    return [permutation.index(axis) for axis in range(len(permutation))]
-
-
-def _transpose(x: Tensor, permutation: list[int], output: Tensor) -> Operator:
-    order = constant(f"{output.name}/permutation", permutation)
-    version = 4 if len(x.shape) > 4 else 2
-    return Operator("TRANSPOSE", [x, order], [output], version, options("TransposeOptions"))
-
-
-def _reshape(x: Tensor, output: Tensor) -> Operator:
-    shape = constant(f"{output.name}/shape", output.shape)
-    return Operator("RESHAPE", [x, shape], [output], 1, options("ReshapeOptions"))
-
-
-def _bypass(graph: Graph, op: Operator, source: Tensor) -> bool:
-    """`op` does nothing: its readers read `source`. False where its output must stay."""
-    if op.outputs[0] in graph.outputs:
-        return False
-    graph.redirect(op.outputs[0], source)
-    return True
-
-
-def _moved(graph: Graph, x: Tensor | None) -> Operator | None:
-    """The TRANSPOSE that makes `x`, where all that read it can do without."""
-    before = graph.producer(x)
-    if x is None or before is None or _permutation(before) is None or x in graph.outputs:
-        return None
-    return before if all(reader.op_type in _SINKABLE for reader in graph.readers(x)) else None
-
-
-def _after(graph: Graph, op: Operator, make: Operator) -> None:
-    graph.operators.insert(graph.operators.index(op) + 1, make)
-
-
-def _join_transposes(graph: Graph, op: Operator) -> bool:
-    """Two in a row are one or none; one that moves dimensions of size 1 only is a RESHAPE."""
-    permutation = _permutation(op)
-    if permutation is None:
-        return False
-    x, output = op.data, op.outputs[0]
-    before = graph.producer(x)
-    first = _permutation(before)
-    if before is not None and first is not None:
-        both = [first[axis] for axis in permutation]
-        op.inputs = [before.data, constant(f"{output.name}/permutation", both)]
-        return True
-    if permutation == sorted(permutation):
-        return _bypass(graph, op, x)
-    if [axis for axis in permutation if x.shape[axis] > 1] != [
-        axis for axis in range(len(x.shape)) if x.shape[axis] > 1
-    ]:
-        return False
-    graph.operators[graph.operators.index(op)] = _reshape(x, output)
-    return True
-
-
-def _join_reshapes(graph: Graph, op: Operator) -> bool:
-    if op.op_type != "RESHAPE":
-        return False
-    before = graph.producer(op.inputs[0])
-    if before is not None and before.op_type == "RESHAPE":
-        op.inputs[0] = before.data
-        return True
-    return op.data.shape == op.outputs[0].shape and _bypass(graph, op, op.data)
-
-
-def _sink_below_one(graph: Graph, op: Operator) -> bool:
-    """TRANSPOSE or RESHAPE, then an elementwise operator: the other way round, so that it meets
-    the one that undoes it.
-    """
-    if op.op_type not in _ELEMENTWISE:
-        return False
-    x, output = op.data, op.outputs[0]
-    before = graph.producer(x)
-    if before is None or before.op_type not in ("TRANSPOSE", "RESHAPE"):
-        return False
-    if before.op_type == "TRANSPOSE" and _moved(graph, x) is None:
-        return False
-    if before.op_type == "RESHAPE" and graph.only_reader(x) is not op:
-        return False
-    op.inputs[0] = before.data
-    op.outputs = [like(output, f"{output.name}/before", before.data.shape)]
-    permutation = _permutation(before)
-    if permutation is None:
-        _after(graph, op, _reshape(op.outputs[0], output))
-    else:
-        _after(graph, op, _transpose(op.outputs[0], permutation, output))
-    return True
-
-
-def _dequantize_late(graph: Graph, op: Operator) -> bool:
-    """DEQUANTIZE, then an operator that moves data: the other way round, which moves bytes."""
-    before = graph.producer(op.inputs[0]) if op.op_type in ("TRANSPOSE", "RESHAPE") else None
-    if before is None or before.op_type != "DEQUANTIZE" or len(graph.readers(op.data)) > 1:
-        return False
-    output, source = op.outputs[0], before.data
-    if source.qparams is None or source.qparams.scale.size > 1 or op.data in graph.outputs:
-        return False
-    middle = like(source, f"{output.name}/before", output.shape)
-    op.inputs[0], op.outputs = source, [middle]
-    _after(graph, op, Operator("DEQUANTIZE", [middle], [output], before.version, before.options))
-    return True
-
-
-def _sink_below_several(graph: Graph, op: Operator) -> bool:
-    """An operator of several tensors that are all transposed alike."""
-    if op.op_type not in {*_BINARY, "CONCATENATION"}:
-        return False
-    operands = [x for x in op.inputs if x is not None]
-    before = [_moved(graph, x) for x in operands if x.data is None]
-    permutation = _permutation(before[0]) if before else None
-    if permutation is None or any(_permutation(other) != permutation for other in before):
-        return False
-    if any(x.data is not None and len(x.shape) > len(permutation) for x in operands):
-        return False
-    if op.op_type == "CONCATENATION":
-        if any(x.data is not None for x in operands):
-            return False
-        op.options.axis = permutation[op.options.axis % len(permutation)]
-    sources = {id(move.outputs[0]): move.data for move in before if move is not None}
-    op.inputs = [sources.get(id(x)) or _unmoved(x, permutation) for x in operands]
-    _then_transpose(graph, op, permutation)
-    return True
-
-
-def _unmoved(constant: Tensor, permutation: list[int]) -> Tensor:
-    """What `constant` must be to broadcast the same, before the permutation instead of after it."""
-    if constant.data is None or math.prod(constant.shape) == 1:
-        return constant
-    filled = constant.data.reshape((1,) * (len(permutation) - constant.data.ndim) + constant.shape)
-    moved = np.ascontiguousarray(filled.transpose(_inverse(permutation)))
-    name = f"{constant.name}/before"
-    return Tensor(name, moved.shape, constant.dtype, moved, constant.qparams)
-
-
-def _then_transpose(graph: Graph, op: Operator, permutation: list[int]) -> None:
-    """`op` computes in the order before `permutation`; a TRANSPOSE behind it makes what it made."""
-    output = op.outputs[0]
-    shape = tuple(output.shape[axis] for axis in _inverse(permutation))
-    op.outputs = [like(output, f"{output.name}/before", shape)]
-    _after(graph, op, _transpose(op.outputs[0], permutation, output))
-
-
-def _sink_below_padding(graph: Graph, op: Operator) -> bool:
-    before = _moved(graph, op.inputs[0]) if op.op_type in _PADDING else None
-    permutation = _permutation(before)
-    widths = op.inputs[1] if permutation is not None else None
-    if before is None or permutation is None or widths is None or widths.data is None:
-        return False
-    moved = widths.data[_inverse(permutation)]
-    op.inputs[:2] = [before.data, constant(f"{widths.name}/before", moved)]
-    _then_transpose(graph, op, permutation)
-    return True
-
-
-def _sink_below_reduction(graph: Graph, op: Operator) -> bool:
-    """A mean over transposed dimensions is the mean over where they were."""
-    before = _moved(graph, op.inputs[0]) if op.op_type in _REDUCING else None
-    permutation, axes = _permutation(before), integers_of(op.inputs[1]) if before else None
-    if before is None or permutation is None or axes is None:
-        return False
-    rank = len(permutation)
-    reduced = {axis % rank for axis in axes}
-    op.inputs = [before.data, constant("axes", sorted(permutation[axis] for axis in reduced))]
-    if op.options.keepDims:
-        _then_transpose(graph, op, permutation)
-        return True
-    kept = [permutation[axis] for axis in range(rank) if axis not in reduced]
-    _then_transpose(graph, op, [sorted(kept).index(axis) for axis in kept])
-    return True
-
-
-def _sink_below_slice(graph: Graph, op: Operator) -> bool:
-    if op.op_type not in _SLICING or _is_masked(op):
-        return False
-    before = graph.producer(op.inputs[0])
-    permutation = _permutation(before) if graph.only_reader(op.data) is op else None
-    places = [x.data for x in op.inputs[1:] if x is not None and x.data is not None]
-    if before is None or permutation is None or len(places) < len(op.inputs) - 1:
-        return False
-    moved = [constant("slice", place[_inverse(permutation)]) for place in places]
-    op.inputs = [before.data, *moved]
-    _then_transpose(graph, op, permutation)
-    return True
-
-
-def _is_masked(op: Operator) -> bool:
-    """Whether a STRIDED_SLICE adds, drops or leaves open a dimension."""
-    masks = ("beginMask", "endMask", "ellipsisMask", "newAxisMask", "shrinkAxisMask", "offset")
-    return any(getattr(op.options, mask, 0) for mask in masks)
-
-
 def _slice_once(graph: Graph, op: Operator) -> bool:
     """x[:, ::2][:, :, ::2] is one STRIDED_SLICE: in a small network each operator costs
     microseconds, whatever it does.
     """
     first = graph.producer(op.inputs[0]) if op.op_type == "STRIDED_SLICE" else None
-    if first is None or first.op_type != "STRIDED_SLICE" or _is_masked(op) or _is_masked(first):
+    if first is None or first.op_type != "STRIDED_SLICE" or is_masked(op) or is_masked(first):
         return False
     if graph.only_reader(first.outputs[0]) is not op:
         return False

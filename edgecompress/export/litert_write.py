@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import flatbuffers
 import numpy as np
 
 from edgecompress.export.litert_file import (
@@ -134,13 +135,13 @@ class _Writer:
 
 
 def _pack(model: Any) -> bytes:
-    import flatbuffers
-
-    class Builder(flatbuffers.Builder):  # type: ignore[misc]  # flatbuffers publishes no types
-        def StartVector(self, elem_size: int, count: int, alignment: int) -> object:  # noqa: N802
-            aligned = _DATA_ALIGNMENT if elem_size == 1 else alignment
-            return super().StartVector(elem_size, count, aligned)
-
-    builder = Builder(1 << 16)
+    builder = _AligningBuilder(1 << 16)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+class _AligningBuilder(flatbuffers.Builder):
+    """The generated code starts vectors with this; those of bytes are the tensors' data."""
+
+    def StartVector(self, size: int, count: int, alignment: int) -> object:  # noqa: N802 - its name
+        return super().StartVector(size, count, _DATA_ALIGNMENT if size == 1 else alignment)
