@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import onnx
+import onnx.shape_inference
 import onnx_ir as ir
 
 from edgecompress.artifact import Artifact, Format
@@ -52,7 +54,8 @@ def expose(artifact: Artifact, path: Path) -> Exposed:
 
 def _onnx(artifact: Artifact, path: Path) -> Exposed:
     """What each QuantizeLinear puts out, after the Clip that may saturate it."""
-    model = ir.load(artifact.path)
+    # Outputs need shapes, which exporters leave out inside of a graph.
+    model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load(artifact.path)))
     activations = []
     for node in model.graph:
         qparams = qparams_of(node) if node.op_type == "QuantizeLinear" else None

@@ -14,6 +14,7 @@ from edgecompress.measure.agent import Agent
 from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import DEVICE_ROOMS, Built, build, float_model, int8_model
+from edgecompress.pipeline.formats import FORMATS
 from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
 from edgecompress.pipeline.single import HERE, agent_on
@@ -275,7 +276,7 @@ def _keep_files(
 ) -> tuple[ReportArtifact, ...]:
     kept = []
     for name, built in (("model", candidate), ("baseline", baseline)):
-        path = folder / f"{name}{built.artifact.path.suffix or '.onnx'}"
+        path = folder / f"{name}{FORMATS[built.artifact.format].suffix}"
         job.stages.store.copy_to(built.artifact.sha256, path)
         kept.append(
             ReportArtifact(
