@@ -4,7 +4,7 @@
 set -eu
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium" >&2
+    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc" >&2
     exit 2
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -12,3 +12,6 @@ apt-get update -q
 
 # tests/report: report.html is opened in a real browser
 apt-get install -q -y --no-install-recommends chromium
+
+# tests/agent: the recording of libcudart is compiled
+apt-get install -q -y --no-install-recommends gcc libc6-dev

@@ -9,6 +9,7 @@ libraries that come with the real thing, and about a dozen functions from them. 
 compiles libraries of those names whose functions do nothing, imports the module, and asks it what
 it has (`tensorrt-api.py` beside this file). From that come
 
+- a run of what in the agent needs no more than the bindings: imports, logger, shapes, flags;
 - .pyi files (pybind11-stubgen), against which mypy checks devices/agent: every attribute, keyword
   and type, in each release;
 - one JSON file per release with the classes that the agent uses, which is committed, so that
@@ -53,6 +54,19 @@ CUDART = ROOT / "tests" / "agent" / "recording" / "libcudart.c"
 BEFORE_8_5 = "tensorrt_bindings.py"
 """Imported only where an engine has no num_io_tensors; TensorRT 10 has none of its calls."""
 CANARY = "import tensorrt as trt\n\ntrt.BuilderFlag.NO_SUCH_FLAG\n"
+USE = """
+import tensorrt as trt
+from agent import builder_python, builders, runner_tensorrt, tensorrt_io, tensorrt_log
+log = tensorrt_log.Log()
+for severity, text in ((trt.ILogger.Severity.ERROR, "no"), (trt.ILogger.Severity.WARNING, "hm")):
+    log.log(severity, text)
+assert (log.errors, log.warnings) == (["no"], ["hm"])
+assert tensorrt_io.values(trt.Dims([2, -1, 8])) == [2, -1, 8]
+assert tensorrt_io.checked("x", True, trt.DataType.HALF, [1, 2]).dtype == "float16"
+flags = builders.Flags(True, True, True, 1)
+print("network flags", builder_python._creation_flags(builder_python._is_typed(flags)))
+"""
+"""What of the agent runs on the bindings alone: imports, the logger, shapes, types, flags."""
 MYPY_CONFIG = """
 [mypy]
 strict = true
@@ -95,12 +109,14 @@ def check(folder: Path, version: str, write: bool) -> list[str]:
         # As the real thing is laid out; the wheel is meant for another package to re-export.
         (site / "tensorrt_bindings").rename(package)
     libraries = empty_libraries(package / "tensorrt.so", site / "lib")
-    api = run([sys.executable, ROOT / "scripts" / "tensorrt-api.py"], site, libraries)
+    api = run([sys.executable, ROOT / "scripts" / "tensorrt-api.py"], libraries, site)
     faults = compare(json.loads(api)["version"], api, write)
+    used = run([sys.executable, "-c", USE], libraries, site, AGENT.parent)
+    print(f"TensorRT {version}: the agent's modules import it: {used.strip()}")
     stubs = site / "stubs"
     tools = install(folder, STUBGEN)
     command = [sys.executable, "-m", "pybind11_stubgen", "tensorrt", "-o", stubs]
-    run([*command, "--ignore-all-errors"], site, libraries, tools)
+    run([*command, "--ignore-all-errors"], libraries, site, tools)
     mend(stubs / "tensorrt" / "tensorrt.pyi", json.loads(api)["classes"])
     files = sorted(AGENT.glob("*.py"))
     if not version.startswith("8."):
@@ -232,10 +248,10 @@ def pip(command: str, *arguments: object) -> None:
     tool(sys.executable, "-m", "pip", command, *quiet, *arguments)
 
 
-def run(command: list[object], site: Path, libraries: Path, tools: Path | None = None) -> str:
-    """In a process of its own, because the module cannot be unloaded."""
-    paths = os.pathsep.join(str(path) for path in (site, tools) if path)
-    env = {**os.environ, "PYTHONPATH": paths, "LD_LIBRARY_PATH": str(libraries)}
+def run(command: list[object], libraries: Path, *paths: Path) -> str:
+    """In a process of its own, because the module cannot be unloaded; `paths`: to import from."""
+    found = os.pathsep.join(map(str, paths))
+    env = {**os.environ, "PYTHONPATH": found, "LD_LIBRARY_PATH": str(libraries)}
     return tool(*command, env=env)
 
 
