@@ -102,7 +102,12 @@ def _run(job: Job, device: Device | None, folder: Path, notes: tuple[str, ...]) 
         device=None if device is None else device.id,
         task=job.recipe.config.task.path,
         recipe_digest=job.recipe.digest(),
-        verdict=judge(job.recipe.config.budgets, *reports, comparison),
+        verdict=judge(
+            job.recipe.config.budgets,
+            *reports,
+            comparison,
+            builds_engine=job.recipe.target.runtime.name == "tensorrt",
+        ),
         baseline=reports[0],
         candidate=reports[1],
         speedup=None if comparison is None else comparison.speedup,

@@ -55,6 +55,7 @@ def judge(
     baseline: ModelReport,
     candidate: ModelReport,
     comparison: Comparison | None,
+    builds_engine: bool = False,
 ) -> VerdictResult:
     """The verdict on a candidate, against the baseline and every budget that is set.
 
@@ -63,10 +64,12 @@ def judge(
         baseline: Figures of the original, exported in fp32.
         candidate: Figures of the file that would ship.
         comparison: Both measured in turns on the device; None when there was none at hand.
+        builds_engine: The device makes an engine of the file, and that is what has a size there.
 
     """
     checks = [
         *_finite(budgets=budgets, baseline=baseline, candidate=candidate, comparison=comparison),
+        *([] if builds_engine else _size(budgets, baseline, candidate)),
         *_offline(budgets, baseline, candidate, comparison is not None),
         *_on_device(budgets, baseline, candidate, comparison),
     ]
@@ -105,11 +108,7 @@ def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
             yield from _floats(f"{key}[{index}]", item)
 
 
-def _offline(
-    budgets: Budgets, baseline: ModelReport, candidate: ModelReport, measured: bool
-) -> Iterator[Check]:
-    """What needs no device. Comparisons are written so that NaN fails them."""
-    yield _metric(budgets.max_metric_drop, baseline, candidate)
+def _size(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
     size, original = candidate.model_size_bytes, baseline.model_size_bytes
     yield _check(
         size <= original,
@@ -117,6 +116,13 @@ def _offline(
     )
     if (limit := budgets.model_size_bytes) is not None:
         yield _check(size <= limit, f"file has {size:,} bytes; at most {limit:,} allowed")
+
+
+def _offline(
+    budgets: Budgets, baseline: ModelReport, candidate: ModelReport, measured: bool
+) -> Iterator[Check]:
+    """What needs no device. Comparisons are written so that NaN fails them."""
+    yield _metric(budgets.max_metric_drop, baseline, candidate)
     if (least := budgets.min_int8_op_fraction) is not None:
         fraction = candidate.int8_op_fraction
         figure, bound = apart(fraction, least, percent)
@@ -126,6 +132,8 @@ def _offline(
         else:
             machine = candidate.inspection.machine
             yield Check("unmeasured", f"{text}; on this {machine}: the board's may run more")
+    for violation in candidate.inspection.violations:
+        yield Check("fail", f"{candidate.inspection.runtime} will not take it: {violation}")
     if candidate.parity is not None:
         same = f"the file and {candidate.parity.reference} agree"
         yield _parity(candidate.parity, WHOLE_WAY, same)

@@ -340,3 +340,17 @@ def test_ship_means_that_every_budget_holds(
 def test_the_cases_above_do_ship_at_times() -> None:
     shipping = Budgets(max_metric_drop=1.0)
     assert judge(shipping, BASELINE, CANDIDATE, SMALL).decision == "ship"
+
+
+def test_a_broken_rule_of_the_runtime_refuses() -> None:
+    broken = CANDIDATE.inspection.model_copy(update={"violations": ("zero points: conv1 has 3",)})
+    (reason,) = failures(verdict(candidate={"inspection": broken}))
+    assert reason.endswith("will not take it: zero points: conv1 has 3")
+
+
+def test_what_is_built_on_the_device_has_no_size_here() -> None:
+    larger = CANDIDATE.model_copy(update={"model_size_bytes": BASELINE.model_size_bytes + 1})
+    budgets = Budgets(max_metric_drop=0.01)
+    refused = judge(budgets, BASELINE, larger, None)
+    assert refused.decision == "refuse"
+    assert judge(budgets, BASELINE, larger, None, builds_engine=True).decision == "unmeasured"
