@@ -17,13 +17,17 @@ BEFORE_8_5 = ",".join(f"ICudaEngine.{name}" for name in NAMED)
 """Hidden from 8.6.1, leave what 8.4 had: bindings only."""
 
 
+SCRATCH = tempfile.TemporaryDirectory(prefix="edgecompress-cudart-")
+"""Goes with the process."""
+
+
 @functools.cache
 def cudart() -> Path:
     """Folder with the recording as libcudart.so; skips the test where there is no compiler."""
     gcc = shutil.which("gcc") or shutil.which("cc")
     if gcc is None:
         pytest.skip("no C compiler for the recording of libcudart")
-    folder = Path(tempfile.mkdtemp(prefix="edgecompress-cudart-"))
+    folder = Path(SCRATCH.name)
     library = folder / "libcudart.so"
     subprocess.run([gcc, "-shared", "-fPIC", "-o", library, FOLDER / "libcudart.c"], check=True)
     return folder
