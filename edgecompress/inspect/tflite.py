@@ -180,13 +180,13 @@ class _Lister:
         module = _module(op)
         if module is not None and any(_covers(kept, module) for kept in self._setting.keep_float):
             return KEPT
+        weight = weights(op)
+        if weight is not None and weight.dtype in EIGHT_BIT:
+            return "only its weights are int8: its data is float"
         if not self._setting.quantised:
             return NOT_QUANTISED
         if op.op_type not in INT8_KERNELS:
             return f"LiteRT has no int8 kernel for {op.op_type}"
-        weight = weights(op)
-        if weight is not None and weight.dtype in EIGHT_BIT:
-            return "only its weights are int8: its data is float"
         data = data_inputs(op)
         writers = [self._writers.get(tensor) for tensor in data if not tensor.constant]
         if writers and all(

@@ -93,6 +93,48 @@ def test_random_inputs_fit_the_file_and_repeat():
         np.testing.assert_array_equal(array, again)
 
 
+def image(layout, dtype="float32", shape=(1, 4, 5, 3), **steps) -> Artifact:
+    tensor = TensorInfo(name="x", shape=shape, dtype=dtype, layout=layout, **steps)
+    return file(tensor)
+
+
+def test_feed_permutes_images_for_files_that_take_them_channels_last():
+    task = np.random.default_rng(0).standard_normal((2, 3, 4, 5)).astype("float32")
+
+    fed = feed(image("nhwc"), [task])["x"]
+
+    assert fed.flags.c_contiguous
+    np.testing.assert_array_equal(fed, task.transpose(0, 2, 3, 1))
+    assert feed(image("nchw", shape=(1, 3, 4, 5)), [task])["x"] is task
+    with pytest.raises(
+        TaskError, match=r"takes shape \[1, 4, 5, 3\], the task gives \[2, 3, 4, 5\]"
+    ):
+        feed(image(None), [task])
+
+
+def test_feed_permutes_before_it_quantises():
+    task = np.arange(60, dtype="float32").reshape(1, 3, 4, 5)
+    fed = feed(image("nhwc", "int8", scale=1.0, zero_point=-30), [task])["x"]
+    assert fed.dtype == np.int8
+    np.testing.assert_array_equal(fed, task.transpose(0, 2, 3, 1) - 30)
+
+
+def test_random_inputs_are_a_tasks_whatever_the_layout():
+    (array,) = random_inputs(image("nhwc", "int8", scale=0.1, zero_point=0), seed=0)
+    assert (array.shape, array.dtype) == ((1, 3, 4, 5), np.float32)
+    assert feed(image("nhwc", "int8", scale=0.1, zero_point=0), [array])["x"].shape == (1, 4, 5, 3)
+
+
+def test_feed_makes_indices_as_wide_as_the_file_has_them():
+    indices = np.array([[1, 2**31 - 1]], "int64")
+    fed = feed(file(info("int32", shape=(1, 2))), [indices])["x"]
+    assert fed.dtype == np.int32
+    np.testing.assert_array_equal(fed, indices)
+    assert feed(file(info("int64", shape=(1, 2))), [fed])["x"].dtype == np.int64
+    with pytest.raises(TaskError, match="takes int32, the task gives int64"):
+        feed(file(info("int32", shape=(1, 2))), [indices + 1])
+
+
 def test_npz_keeps_awkward_names_and_order(tmp_path):
     arrays = {"file": np.arange(3), "b/1:0": np.float32(2).reshape(()), "a": np.zeros((0, 2))}
     write_npz(tmp_path / "x.npz", arrays)
