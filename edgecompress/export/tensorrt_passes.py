@@ -58,8 +58,10 @@ def _no_clip(editor: Editor, node: ir.Node) -> None:
     """
     quantizer = producer(node.inputs[0], "QuantizeLinear") if node.op_type == "Clip" else None
     qparams = None if quantizer is None else qparams_of(quantizer)
+    if quantizer is None or qparams is None:
+        return
     low, high = integers_of(input_at(node, 1)), integers_of(input_at(node, 2))
-    if quantizer is None or qparams is None or not low or not high:
+    if not low or not high:
         return
     info = np.iinfo(qparams.zero_point.dtype)
     if low[0] <= info.min and high[0] >= info.max:

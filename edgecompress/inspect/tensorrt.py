@@ -90,8 +90,7 @@ def float_nodes(model: ir.Model) -> frozenset[str]:
     return frozenset(
         node.name
         for node in types.nodes
-        if node.name and node.op_type not in CONVERSIONS and types.dtype(node) == "float32"
-        if computes(node, "float32")
+        if node.name and types.dtype(node) == "float32" and computes(node, "float32")
     )
 
 
@@ -215,8 +214,8 @@ class _Listing:
 
 def _data_inputs(node: ir.Node) -> list[ir.Value]:
     """Those that hold floats, but no bias, and no limits of a Clip or sizes of a Resize."""
-    count = 2 if family(node) in WEIGHTED else _DATA.get(node.op_type, len(node.inputs))
-    given = [value for value in node.inputs[:count] if value is not None]
+    first = 2 if family(node) in WEIGHTED else _DATA.get(node.op_type, len(node.inputs))
+    given = [value for value in node.inputs[:first] if value is not None]
     return [value for value in given if dtype_name(value.dtype) in (*FLOATS, "unknown")]
 
 
