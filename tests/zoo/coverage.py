@@ -1,0 +1,202 @@
+"""`python tests/zoo/coverage.py` writes docs/coverage.md: what becomes of each construct.
+
+One calibrated graph of the portable scheme per construct; a file of it for each of three targets,
+inspected as a deploy does it and run on random inputs by the agent. "wrong" would be a file that
+disagrees with torch, "crashes" an error that is none of ours: neither may be in the table.
+"""
+
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "compress")]
+
+from prune_checks import context, structured  # noqa: E402 - the lines above find it
+from quantizing import batch, calibrated  # noqa: E402
+from zoo.catalogue import build  # noqa: E402
+
+from edgecompress.compress.prune import prune  # noqa: E402
+from edgecompress.compress.quantize import Prepared, convert  # noqa: E402
+from edgecompress.errors import EdgecompressError  # noqa: E402
+from edgecompress.export import Exportable, exporter  # noqa: E402
+from edgecompress.measure.parity import Meter  # noqa: E402
+from edgecompress.measure.tensors import feed, outputs_of, write_npz  # noqa: E402
+from edgecompress.pipeline.formats import inspect_for  # noqa: E402
+from edgecompress.pipeline.single import HERE, agent_on  # noqa: E402
+from edgecompress.spec.load import load_target  # noqa: E402
+from edgecompress.spec.measurement import Inspection  # noqa: E402
+from edgecompress.task.base import tensors_of  # noqa: E402
+
+TARGETS = ("local", "local-litert", "jetson-orin-nano")
+COLUMNS = ("construct", "pruned", "ONNX", "TFLite", "ONNX for TensorRT")
+MAX_STEPS = 4.0
+"""Of the output, between a file and torch: kernels round differently."""
+SAMPLES = 4
+CONSTRUCTS = {
+    "convolution, batch norm, ReLU": "depthwise_separable",
+    "ReLU6": "relu6",
+    "hard-swish": "hardswish",
+    "hard-sigmoid": "hardsigmoid",
+    "sigmoid": "sigmoid",
+    "SiLU": "silu",
+    "leaky ReLU": "leaky_relu",
+    "GELU": "gelu",
+    "depthwise": "mobilenet_v2",
+    "squeeze-excite": "mobilenet_v3",
+    "grouped": "grouped_conv",
+    "dilated": "dilated",
+    "transposed": "transposed",
+    "transposed, 1-D": "transposed_1d",
+    "1-D convolution": "conv1d",
+    "residual add": "residual",
+    "option-A shortcut": "resnet20",
+    "concatenation": "concat",
+    "dense connections": "densenet",
+    "channel shuffle": "channel_shuffle",
+    "global average pool": "global_mean",
+    "average pool": "average_pool",
+    "max pool": "max_pool",
+    "adaptive pools": "adaptive_pools",
+    "nearest upsampling": "upsample_nearest",
+    "bilinear upsampling": "upsample_bilinear",
+    "pixel shuffle": "pixel_shuffle",
+    "encoder and decoder": "unet",
+    "uneven padding": "uneven_padding",
+    "linear stack": "linear_stack",
+    "linear over a sequence": "linear_3d",
+    "layer norm": "layer_norm",
+    "group norm": "group_norm",
+    "softmax output": "softmax_output",
+    "single-head attention": "single_head_attention",
+    "multi-head attention": "multi_head_attention",
+    "masked attention": "masked_attention",
+    "transformer encoder": "transformer",
+    "embedding": "text",
+    "GRU": "recurrent",
+    "LSTM": "lstm",
+    "several inputs": "two_inputs",
+    "several outputs": "several_outputs",
+    "outputs in a dict": "dict_output",
+    "fixed batch": "fixed_batch",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    construct: str
+    pruned: str
+    files: tuple[str, ...]
+    """In the order of TARGETS."""
+
+    def line(self) -> str:
+        return f"| {' | '.join((self.construct, self.pruned, *self.files))} |"
+
+
+def row(construct: str) -> Row:
+    """Everything about one construct."""
+    name = CONSTRUCTS[construct]
+    prepared = calibrated(*build(name), "portable")
+    return Row(construct, _pruned(name), tuple(_file(prepared, target) for target in TARGETS))
+
+
+def _pruned(name: str) -> str:
+    model, inputs = build(name)
+    try:
+        result = prune(model, structured(pruning_ratio=0.5), 2, context(inputs))
+    except EdgecompressError as error:
+        return f"refused: {error}"
+    smaller = sum(layer.channels_after < layer.channels_before for layer in result.layers)
+    reasons = dict.fromkeys(layer.reason for layer in result.layers if layer.reason)
+    whole = f"; whole: {_first(reasons)}" if reasons else ""
+    return f"{smaller} of {len(result.layers)} layers{whole}"
+
+
+def _file(prepared: Prepared, name: str) -> str:
+    target = load_target(name)
+    writer = exporter(target.runtime.name)
+    quantized = convert(prepared, integers=writer.takes_integers)
+    inputs = prepared.example_inputs
+    with torch.no_grad():
+        count = len(tensors_of(quantized.graph(*inputs)))
+    exportable = Exportable(
+        module=quantized.graph,
+        example_inputs=inputs,
+        free_batch=prepared.free_batch,
+        input_names=tuple(f"in{index}" for index in range(len(inputs))),
+        output_names=tuple(f"out{index}" for index in range(count)),
+        lineage={},
+        target=target,
+        layers=quantized.layers,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        agent = agent_on(HERE, path / "agent")
+        try:
+            artifact = writer.export(exportable, path / f"model{writer.suffix}")
+            found = inspect_for(artifact, target, agent, path)
+        except EdgecompressError as error:
+            return f"refused: {error}"
+        meter = Meter.of(artifact, "torch")
+        for seed in range(SAMPLES):
+            sample = batch(inputs, 1, 100 + seed)
+            write_npz(path / "in.npz", feed(artifact, [x.numpy() for x in sample]))
+            kernels = "reference" if name == "jetson-orin-nano" else "default"
+            places = (path / "in.npz", path / "out.npz")
+            agent.infer(artifact.path, artifact.format, 1, *places, kernels=kernels)
+            with torch.no_grad():
+                expected = [x.numpy() for x in tensors_of(quantized.graph(*sample))]
+            meter.add(expected, outputs_of(artifact, path / "out.npz"))
+        steps = meter.result().max_output_steps
+        return f"wrong: {steps:.3g} steps" if steps > MAX_STEPS else _types(found)
+
+
+def _types(found: Inspection) -> str:
+    """'int8', or which operators are float and why."""
+    reasons: dict[str, str] = {}
+    for op in found.ops:
+        if op.dtype.startswith("float") and op.reason and not _converts(op.op_type):
+            reasons.setdefault(op.op_type, op.reason)
+    if not reasons:
+        return "int8"
+    return "int8 but " + "; ".join(f"{kind}: {reason}" for kind, reason in sorted(reasons.items()))
+
+
+def _converts(op_type: str) -> bool:
+    return op_type.upper() in ("QUANTIZELINEAR", "DEQUANTIZELINEAR", "QUANTIZE", "DEQUANTIZE")
+
+
+def _first(reasons: dict[str, None]) -> str:
+    first = next(iter(reasons))
+    return first if len(reasons) == 1 else f"{first}, and others"
+
+
+def page(rows: list[Row]) -> str:
+    rule = "|".join("---" for _ in COLUMNS)
+    return "\n".join(
+        (
+            "# Coverage",
+            "",
+            "What becomes of each construct: pruned to half, quantised with the portable scheme",
+            "(int8 symmetric activations), exported for three targets, run on random inputs.",
+            "`python tests/zoo/coverage.py` writes this page.",
+            "",
+            f"| {' | '.join(COLUMNS)} |",
+            f"|{rule}|",
+            *(found.line() for found in rows),
+            "",
+        )
+    )
+
+
+if __name__ == "__main__":
+    np.seterr(all="ignore")
+    found = []
+    for construct in CONSTRUCTS:
+        found.append(row(construct))
+        print(found[-1].line(), file=sys.stderr, flush=True)
+    (ROOT / "docs" / "coverage.md").write_text(page(found))
