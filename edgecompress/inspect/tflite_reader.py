@@ -152,7 +152,7 @@ class _Reader:
         shape = self._integers(tensor.ShapeLength(), tensor.ShapeAsNumpy)
         signature = self._integers(tensor.ShapeSignatureLength(), tensor.ShapeSignatureAsNumpy)
         if any(size < 0 for size in shape) or len(signature) not in (0, len(shape)):
-            raise _Damaged(f"a tensor has shape {list(shape)}")
+            raise _Damaged("a tensor has sizes that cannot be")
         free = frozenset(index for index, size in enumerate(signature) if size < 0)
         dtype = self._types.get(tensor.Type())
         if dtype is None:
