@@ -13,18 +13,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import ATEN, fake, input_of, stored
 from edgecompress.errors import ModelError, RuntimeMissing
+from edgecompress.export.litert_graph import captured, first_line
 from edgecompress.task.base import tensors_of
 
 Layout = Literal["nchw", "nhwc"]
-
-_HIGHER = torch.ops.higher_order
-_CONTROL_FLOW = {_HIGHER.cond: "cond", _HIGHER.while_loop: "while_loop", _HIGHER.scan: "scan"}
-# Numbers that stand for minus infinity; no activation that is worth a scale is this large.
-_HUGE = 1e4
 
 
 class _Static:
@@ -86,7 +80,7 @@ def to_flatbuffer(
                 " 'edgecompress[litert]'"
             ) from None
         litert_torch.config.show_progress = False
-        graph = _captured(module, example_inputs)
+        graph = captured(module, example_inputs, quantized)
         config = QuantConfig(pt2e_quantizer=_Static()) if quantized else None
         straight = _Straight(graph, layout)
         try:
@@ -98,101 +92,6 @@ def to_flatbuffer(
                 " or choose a target with another runtime"
             ) from error
     return content
-
-
-def _captured(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> GraphModule:
-    """The operators of `module`, without those that litert-torch gets wrong or does not know."""
-    try:
-        graph = torch.export.export(module, example_inputs).module()
-    except Exception as error:
-        raise ModelError(
-            f"litert: torch.export cannot trace {type(module).__name__}: {_first_line(error)};"
-            " remove data-dependent Python control flow from forward()"
-        ) from error
-    assert isinstance(graph, GraphModule)
-    for node in list(graph.graph.nodes):
-        if node.op == "call_module" and "guard" in str(node.target):
-            graph.graph.erase_node(node)
-        elif node.target in _CONTROL_FLOW:
-            raise ModelError(
-                f"litert: the model has control flow ({_CONTROL_FLOW[node.target]}), which TFLite"
-                " targets do not run; make forward() one straight line"
-            )
-        elif node.target in _REWRITES:
-            _REWRITES[node.target](graph, node)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
-    return graph
-
-
-def _masked(graph: GraphModule, node: Node) -> None:
-    """Values replaced by a huge number get it added. litert-torch takes what replaces for data that
-    is only moved, gives it the scale of the other values, and so makes -1e9 a small number.
-    """
-    if node.target in (ATEN.masked_fill.Scalar, ATEN.masked_fill.Tensor):
-        x, mask, number = node.args
-        value, replaces = _number(graph, number), True
-    else:
-        mask, first, second = node.args
-        value, replaces = _number(graph, first), True
-        x = second
-        if value is None:
-            value, replaces, x = _number(graph, second), False, first
-    if value is None or abs(value) < _HUGE or not isinstance(x, Node):
-        return
-    if not fake(x).is_floating_point():
-        return
-    with graph.graph.inserting_before(node):
-        huge, nothing = _scalar(graph, value), _scalar(graph, 0.0)
-        numbers = (huge, nothing) if replaces else (nothing, huge)
-        offset = graph.graph.call_function(ATEN.where.self, (mask, *numbers))
-        added = graph.graph.call_function(ATEN.add.Tensor, (x, offset))
-    node.replace_all_uses_with(added)
-
-
-def _number(graph: GraphModule, argument: object) -> float | None:
-    """Of a Python number or a constant of one element."""
-    if isinstance(argument, (int, float)):
-        return float(argument)
-    while isinstance(argument, Node) and argument.op == "call_function":
-        if argument.target not in (ATEN.lift_fresh_copy.default, ATEN.detach_.default):
-            return None
-        argument = argument.args[0]
-    if not isinstance(argument, Node) or argument.op != "get_attr":
-        return None
-    value = stored(graph, argument)
-    return float(value) if value.numel() == 1 else None
-
-
-def _scalar(graph: GraphModule, number: float) -> Node:
-    name = f"_litert_constant_{len(graph._buffers)}"
-    graph.register_buffer(name, torch.tensor(number))
-    return graph.graph.get_attr(name)
-
-
-def _adaptive_max_pool(graph: GraphModule, node: Node) -> None:
-    """To a divisor of the size: the maximum over equal windows."""
-    x, wanted = input_of(node), node.args[1]
-    assert isinstance(wanted, (list, tuple))
-    sizes = fake(x).shape[-2:]
-    if any(size % int(want) for size, want in zip(sizes, wanted, strict=True)):
-        return
-    window = [int(size) // int(want) for size, want in zip(sizes, wanted, strict=True)]
-    with graph.graph.inserting_before(node):
-        pooled = graph.graph.call_function(ATEN.max_pool2d.default, (x, window, window))
-    for user in list(node.users):  # getitem: values, positions
-        if user.args[1] == 0:
-            user.replace_all_uses_with(pooled)
-
-
-_REWRITES = {
-    ATEN.masked_fill.Scalar: _masked,
-    ATEN.masked_fill.Tensor: _masked,
-    ATEN.where.self: _masked,
-    ATEN.where.ScalarOther: _masked,
-    ATEN.where.ScalarSelf: _masked,
-    ATEN.adaptive_max_pool2d.default: _adaptive_max_pool,
-}
 
 
 def _reason(error: BaseException) -> str:
@@ -209,12 +108,7 @@ def _reason(error: BaseException) -> str:
         operator = re.search(r"torch\.ops\.([\w.]+)", line)
         return f"{operator[1] if operator else 'an operator'} ({illegal[3]}) has no TFLite kernel"
     at = re.search(r"call_function\[target=(?:torch\.ops\.)?([\w.]+)\]", text)
-    return f"operator {at[1]}: {_first_line(error)}" if at else _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return f"operator {at[1]}: {first_line(error)}" if at else first_line(error)
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def read(content: bytes) -> Graph:
     """The only graph of a file that the converter wrote.
 
     Raises:
-        ModelError: it has several: control flow.
+        ModelError: it has several (control flow), or an operator without a kernel.
 
     """
     generated = schema()
@@ -202,9 +202,15 @@ def _tensor(tensor: Any, buffers: list[Any], types: dict[int, str]) -> Tensor:
 
 def _operator(op: Any, codes: list[Any], names: dict[int, str], tensors: list[Tensor]) -> Operator:
     code = codes[op.opcodeIndex]
+    # Files of before 2020 know one byte of it only.
+    op_type = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    if op_type in ("CUSTOM", "DELEGATE") or op_type.startswith("STABLEHLO_"):
+        raise ModelError(
+            f"litert: an operator of the model became {op_type}, which no target has a kernel for;"
+            " replace what TFLite does not have, or choose a target with another runtime"
+        )
     return Operator(
-        # Files of before 2020 know one byte of it only.
-        op_type=names[max(code.builtinCode, code.deprecatedBuiltinCode)],
+        op_type=op_type,
         inputs=[None if index < 0 else tensors[index] for index in op.inputs],
         outputs=[tensors[index] for index in op.outputs],
         version=code.version,

@@ -1,5 +1,5 @@
-"""What TFLite's int8 kernels want: rewrites of what the converter leaves in float or would run at
-a scale that the kernels do not have. They run on the graph as `litert_passes` runs its own.
+"""Kernels with weights: what the converter leaves in float though torch has quantised it, becomes
+int8. Run by `litert_passes`, as its own rewrites are.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,8 @@ from edgecompress.export.litert_file import (
     Operator,
     QParams,
     Tensor,
-    constant,
     integers_of,
     like,
-    options,
-    per_tensor,
 )
 
 # Kernels with weights -> places of data, weights and bias among the inputs, and the dimension of
@@ -29,15 +26,9 @@ WEIGHTED = {
     "FULLY_CONNECTED": (0, 1, 2, 0),
     "TRANSPOSE_CONV": (2, 1, 3, 0),
 }
-# int8 outputs of these have one scale and zero point that their kernels insist on.
-_FIXED = {
-    "LOGISTIC": per_tensor(1 / 256, -128),
-    "SOFTMAX": per_tensor(1 / 256, -128),
-    "TANH": per_tensor(1 / 128, 0),
-}
-_VALID = 1
-_RELU, _RELU6 = 1, 3
-_FUSED = {"RELU": _RELU, "RELU6": _RELU6}
+NEARLY_ONE = 1 + 2.0**-20
+"""Marks the input of a layer that stays in float."""
+_FUSED = {"RELU": 1, "RELU6": 3}
 
 
 @dataclass(frozen=True)
@@ -125,6 +116,13 @@ _FOLDED = {
 }
 
 
+def forget_factor(graph: Graph, op: Operator) -> bool:
+    if op.op_type != "MUL" or not is_number(op.inputs[1], NEARLY_ONE, 0):
+        return False
+    graph.redirect(op.outputs[0], op.data)
+    return True
+
+
 def fuse_activation(graph: Graph, op: Operator) -> bool:
     """RELU and RELU6 behind a kernel with weights are done by it."""
     before = graph.producer(op.inputs[0]) if op.op_type in _FUSED else None
@@ -139,6 +137,23 @@ def fuse_activation(graph: Graph, op: Operator) -> bool:
     if before.op_type == "TRANSPOSE_CONV":
         before.version = max(before.version, 4)
     graph.operators.remove(op)
+    return True
+
+
+def crop_late(graph: Graph, op: Operator) -> bool:
+    """TRANSPOSE_CONV, SLICE, then RELU or QUANTIZE: SLICE last, so that they meet their kernel."""
+    crop = graph.producer(op.inputs[0]) if op.op_type in (*_FUSED, "QUANTIZE") else None
+    if crop is None or crop.op_type not in ("SLICE", "STRIDED_SLICE"):
+        return False
+    before, output = graph.producer(crop.data), op.outputs[0]
+    if before is None or before.op_type not in ("TRANSPOSE_CONV", crop.op_type, *_FUSED):
+        return False
+    if graph.only_reader(op.data) is not op:
+        return False
+    middle = like(output, f"{output.name}/whole", crop.data.shape)
+    op.inputs[0], op.outputs = crop.data, [middle]
+    late = Operator(crop.op_type, [middle, *crop.inputs[1:]], [output], crop.version, crop.options)
+    graph.operators.insert(graph.operators.index(op) + 1, late)
     return True
 
 
@@ -188,105 +203,6 @@ def _integers(weight: Array, scale: NDArray[np.float32], axis: int) -> NDArray[n
     return np.clip(steps, -128, 127).astype(np.int8)
 
 
-def give_fixed_scale(graph: Graph, op: Operator) -> bool:
-    """Kernels that write one scale only do so; a QUANTIZE makes of it what the graph wants."""
-    wanted = _FIXED.get(op.op_type)
-    output = op.outputs[0]
-    if wanted is None or output.dtype != "int8" or wanted.same_as(output.qparams):
-        return False
-    op.outputs = [replace(output, name=f"{output.name}/fixed", qparams=wanted)]
-    quantize = Operator("QUANTIZE", [op.outputs[0]], [output], 2, options("QuantizeOptions"))
-    graph.operators.insert(graph.operators.index(op) + 1, quantize)
-    return True
-
-
-def pool_at_any_scale(graph: Graph, op: Operator) -> bool:
-    """AVERAGE_POOL_2D has one scale for what it reads and writes, so that the converter puts a
-    QUANTIZE before or behind it, which saturates or rounds once more. MEAN, and a depthwise
-    convolution whose weights are all alike, have two.
-    """
-    if op.op_type != "AVERAGE_POOL_2D" or op.options.padding != _VALID or op.data.dtype != "int8":
-        return False
-    before, after = graph.producer(op.data), graph.only_reader(op.outputs[0])
-    x, outputs, spare = op.data, op.outputs, []
-    if before is not None and before.op_type == "QUANTIZE" and before.data.dtype == "int8":
-        x = before.data
-    if after is not None and after.op_type == "QUANTIZE":
-        outputs, spare = after.outputs, [after]
-    if x is op.data and not spare:
-        return False
-    graph.operators[graph.operators.index(op)] = _mean(op, x, outputs)
-    for other in spare:
-        graph.operators.remove(other)
-    return True
-
-
-def _mean(pool: Operator, x: Tensor, outputs: list[Tensor]) -> Operator:
-    window = (pool.options.filterHeight, pool.options.filterWidth)
-    if window == x.shape[1:3]:
-        chosen = options("ReducerOptions", keepDims=True)
-        return Operator("MEAN", [x, constant("axes", [1, 2])], outputs, 2, chosen)
-    channels = x.shape[3]
-    name, shape = outputs[0].name, (1, *window, channels)
-    zeros = np.zeros(channels, np.int64)
-    scale = np.full(channels, 1 / (127 * window[0] * window[1]), np.float32)
-    ones = np.full(shape, 127, np.int8)
-    weight = Tensor(f"{name}/window", shape, "int8", ones, QParams(scale, zeros, 3))
-    assert x.qparams is not None
-    steps = (x.qparams.scale * scale).astype(np.float32)
-    nothing = np.zeros(channels, np.int32)
-    bias = Tensor(f"{name}/bias", (channels,), "int32", nothing, QParams(steps, zeros))
-    chosen = options(
-        "DepthwiseConv2DOptions",
-        padding=_VALID,
-        strideH=pool.options.strideH,
-        strideW=pool.options.strideW,
-        depthMultiplier=1,
-        dilationHFactor=1,
-        dilationWFactor=1,
-        fusedActivationFunction=pool.options.fusedActivationFunction,
-    )
-    return Operator("DEPTHWISE_CONV_2D", [x, weight, bias], outputs, 3, chosen)
-
-
-def hard_sigmoid(graph: Graph, op: Operator) -> bool:
-    """relu6(x + 3) / 6 between DEQUANTIZE and QUANTIZE is relu(x / 6 + 1 / 2) in two int8 kernels:
-    the first only renames x's scale, and no output is larger than 1.
-    """
-    after = graph.only_reader(op.outputs[0]) if op.op_type == "MUL" else None
-    add = graph.producer(op.inputs[0])
-    before = None if add is None or add.op_type != "ADD" else graph.producer(add.inputs[0])
-    if after is None or add is None or before is None:
-        return False
-    if after.op_type != "QUANTIZE" or before.op_type != "DEQUANTIZE":
-        return False
-    if graph.only_reader(op.data) is not op or add.options.fusedActivationFunction != _RELU6:
-        return False
-    if not _is_number(op.inputs[1], 1 / 6) or not _is_number(add.inputs[1], 3):
-        return False
-    x, output = before.data, after.outputs[0]
-    if x.qparams is None or output.qparams is None:
-        return False
-    step, zero = float(output.qparams.scale[0]), int(output.qparams.zero_point[0])
-    if (127 - zero) * step > 1 + step / 2:
-        return False  # saturation would not stop it at 1
-    sixth = like(x, f"{output.name}/sixth", x.shape)
-    sixth.qparams = replace(x.qparams, scale=(x.qparams.scale / 6).astype(np.float32))
-    first = Operator("MUL", [x, _number(f"{output.name}/factor", 1 / 6)], [sixth], 2)
-    first.options = options("MulOptions")
-    second = Operator("ADD", [sixth, _number(f"{output.name}/half", 0.5)], [output], 2)
-    second.options = options("AddOptions", fusedActivationFunction=_RELU)
-    place = graph.operators.index(op)
-    graph.operators[place : place + 1] = [first, second]
-    graph.operators.remove(after)
-    return True
-
-
-def _is_number(tensor: Tensor | None, number: float) -> bool:
+def is_number(tensor: Tensor | None, number: float, tolerance: float = 1e-6) -> bool:
     data = None if tensor is None else tensor.data
-    return data is not None and data.size == 1 and bool(np.isclose(data.item(), number))
-
-
-def _number(name: str, number: float) -> Tensor:
-    """A positive number as an int8 constant."""
-    return Tensor(name, (), "int8", np.array(127, np.int8), per_tensor(number / 127, 0))
+    return data is not None and data.size == 1 and abs(data.item() - number) <= tolerance

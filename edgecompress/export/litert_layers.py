@@ -3,6 +3,7 @@ litert-torch keeps no names.
 """
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import GraphModule, Node
@@ -54,7 +55,7 @@ def _weight(gm: GraphModule, node: Node, path: str) -> Weight:
     arguments = [stored(gm, x) if isinstance(x, Node) else x for x in quantizer.args[1:]]
     assert callable(quantizer.target)
     integers: Tensor = quantizer.target(value, *arguments)
-    scale = np.array(arguments[0], np.float32).reshape(-1)
+    scale = torch.as_tensor(arguments[0]).float().numpy().reshape(-1)
     shape = [1] * value.dim()
     if scale.size > 1:
         axis = arguments[2]

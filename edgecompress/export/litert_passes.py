@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from edgecompress.export.litert_file import Graph, Operator, constant, integers_of
 from edgecompress.export.litert_kernels import (
     Weight,
+    crop_late,
     fold_constants,
+    forget_factor,
     fuse_activation,
-    give_fixed_scale,
-    hard_sigmoid,
-    pool_at_any_scale,
     quantize_weights,
 )
+from edgecompress.export.litert_scales import give_fixed_scale, hard_sigmoid, pool_at_any_scale
 from edgecompress.export.litert_transposes import (
+    SLICING,
     dequantize_late,
     flatten_in_place,
     is_masked,
@@ -35,13 +36,15 @@ _SAME, _VALID = 0, 1
 
 
 def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
-    """All of them, and those of `litert_kernels`, in place, until nothing changes."""
+    """Every rewrite, in place, until nothing changes."""
 
     def int8_weights(graph: Graph, op: Operator) -> bool:
         return quantize_weights(graph, op, weights)
 
     rewrites = (
         fold_constants,
+        forget_factor,
+        crop_late,
         fuse_activation,
         int8_weights,
         pool_at_any_scale,
@@ -70,28 +73,39 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
 
 
 def _slice_once(graph: Graph, op: Operator) -> bool:
-    """x[:, ::2][:, :, ::2] is one STRIDED_SLICE: in a small network each operator costs
-    microseconds, whatever it does.
+    """x[:, ::2][:, :, ::2] is one slice: in a small network each operator costs microseconds,
+    whatever it does.
     """
-    first = graph.producer(op.inputs[0]) if op.op_type == "STRIDED_SLICE" else None
-    if first is None or first.op_type != "STRIDED_SLICE" or is_masked(op) or is_masked(first):
+    first = graph.producer(op.inputs[0]) if op.op_type in SLICING else None
+    if first is None or first.op_type != op.op_type or is_masked(op) or is_masked(first):
         return False
     if graph.only_reader(first.outputs[0]) is not op:
         return False
-    columns = [[integers_of(x) for x in one.inputs[1:]] for one in (first, op)]
-    middle, result = first.outputs[0].shape, op.outputs[0].shape
-    cut = [first.data.shape != middle, middle != result]
-    mine = [axis for axis, size in enumerate(middle) if size != result[axis]]
-    theirs = [axis for axis, size in enumerate(first.data.shape) if size != middle[axis]]
-    if not all(cut) or set(mine) & set(theirs):
+    mine, theirs = _cut_axes(op), _cut_axes(first)
+    if mine is None or theirs is None or mine & theirs:
         return False
     merged = []
-    for earlier, later in zip(*columns, strict=True):
-        if earlier is None or later is None:
-            return False
-        merged.append([later[i] if i in mine else earlier[i] for i in range(len(middle))])
-    op.inputs = [first.data, *(constant("slice", column) for column in merged)]
+    for earlier, later in zip(first.inputs[1:], op.inputs[1:], strict=True):
+        pairs = zip(integers_of(earlier) or [], integers_of(later) or [], strict=True)
+        column = [there if axis in mine else here for axis, (here, there) in enumerate(pairs)]
+        merged.append(constant("slice", column))
+    op.inputs = [first.data, *merged]
     return True
+
+
+def _cut_axes(op: Operator) -> set[int] | None:
+    """Dimensions of which a slice takes a part, or another order; None where that is computed."""
+    columns = [integers_of(x) for x in op.inputs[1:]]
+    if any(column is None for column in columns):
+        return None
+    begins, *_, last = (column or [] for column in columns)
+    strides = last if op.op_type == "STRIDED_SLICE" else [1] * len(begins)
+    sizes = zip(op.data.shape, op.outputs[0].shape, begins, strides, strict=True)
+    return {
+        axis
+        for axis, (size, left, begin, stride) in enumerate(sizes)
+        if (size, 0, 1) != (left, begin, stride)
+    }
 
 
 def _pad_in_convolution(graph: Graph, op: Operator) -> bool:

@@ -25,7 +25,7 @@ _ELEMENTWISE = {
 _BINARY = {"ADD", "MUL", "SUB", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"}
 _REDUCING = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
 _PADDING = {"PAD", "PADV2", "MIRROR_PAD"}
-_SLICING = {"SLICE", "STRIDED_SLICE"}
+SLICING = {"SLICE", "STRIDED_SLICE"}
 _SINKABLE = {*_ELEMENTWISE, *_BINARY, *_REDUCING, *_PADDING, "CONCATENATION"}
 
 
@@ -229,7 +229,7 @@ def flatten_in_place(graph: Graph, op: Operator) -> bool:
 
 
 def sink_below_slice(graph: Graph, op: Operator) -> bool:
-    if op.op_type not in _SLICING or is_masked(op):
+    if op.op_type not in SLICING or is_masked(op):
         return False
     before = graph.producer(op.inputs[0])
     permutation = _permutation(before) if graph.only_reader(op.data) is op else None

@@ -1,0 +1,198 @@
+"""A captured graph as litert-torch can convert it: operators that it lacks, or gets wrong, become
+others that compute the same.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+
+from edgecompress.compress.folding import WEIGHTED
+from edgecompress.compress.fx import ATEN, fake, input_of, stored
+from edgecompress.errors import ModelError
+from edgecompress.export.litert_kernels import NEARLY_ONE
+
+_HIGHER = torch.ops.higher_order
+_CONTROL_FLOW = {_HIGHER.cond: "cond", _HIGHER.while_loop: "while_loop", _HIGHER.scan: "scan"}
+# Numbers that stand for minus infinity; no activation that is worth a scale is this large.
+_HUGE = 1e4
+
+
+def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: bool) -> GraphModule:
+    """The operators of `module`, without those that litert-torch gets wrong or does not know.
+
+    Args:
+        module: a float module, or a converted graph with float weights -> Q -> DQ.
+        example_inputs: of batch size 1.
+        quantized: whether `module` has Q and DQ.
+
+    Raises:
+        ModelError: it cannot be traced, or has control flow.
+
+    """
+    try:
+        graph = torch.export.export(module, example_inputs).module()
+    except Exception as error:
+        raise ModelError(
+            f"litert: torch.export cannot trace {type(module).__name__}: {first_line(error)};"
+            " remove data-dependent Python control flow from forward()"
+        ) from error
+    assert isinstance(graph, GraphModule)
+    for node in list(graph.graph.nodes):
+        if node.op == "call_module" and "guard" in str(node.target):
+            graph.graph.erase_node(node)
+        elif node.target in _CONTROL_FLOW:
+            raise ModelError(
+                f"litert: the model has control flow ({_CONTROL_FLOW[node.target]}), which TFLite"
+                " targets do not run; make forward() one straight line"
+            )
+        elif node.target in _REWRITES:
+            _REWRITES[node.target](graph, node)
+        if quantized and node.target in WEIGHTED:
+            _stay_in_float(graph, node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _stay_in_float(graph: GraphModule, node: Node) -> None:
+    """A layer that is kept in float, between DQ and Q: litert-torch quantises its weights by
+    itself. A factor keeps it from recognising the pattern; `litert_kernels.forget_factor` removes
+    it from the file.
+    """
+    x, weight = input_of(node), node.args[1]
+    if isinstance(weight, Node) and weight.op == "get_attr":
+        with graph.graph.inserting_before(node):
+            factor = _scalar(graph, NEARLY_ONE)
+            node.replace_input_with(x, graph.graph.call_function(ATEN.mul.Tensor, (x, factor)))
+
+
+def _masked(graph: GraphModule, node: Node) -> None:
+    """Values replaced by a huge number get it added. litert-torch takes what replaces for data that
+    is only moved, gives it the scale of the other values, and so makes -1e9 a small number.
+    """
+    if node.target in (ATEN.masked_fill.Scalar, ATEN.masked_fill.Tensor):
+        x, mask, number = node.args
+        value, replaces = _number(graph, number), True
+    else:
+        mask, first, second = node.args
+        value, replaces = _number(graph, first), True
+        x = second
+        if value is None:
+            value, replaces, x = _number(graph, second), False, first
+    if value is None or abs(value) < _HUGE or not isinstance(x, Node):
+        return
+    if not fake(x).is_floating_point():
+        return
+    with graph.graph.inserting_before(node):
+        huge, nothing = _scalar(graph, value), _scalar(graph, 0.0)
+        numbers = (huge, nothing) if replaces else (nothing, huge)
+        offset = graph.graph.call_function(ATEN.where.self, (mask, *numbers))
+        added = graph.graph.call_function(ATEN.add.Tensor, (x, offset))
+    node.replace_all_uses_with(added)
+
+
+def _number(graph: GraphModule, argument: object) -> float | None:
+    """Of a Python number or a constant of one element."""
+    if isinstance(argument, (int, float)):
+        return float(argument)
+    while isinstance(argument, Node) and argument.op == "call_function":
+        if argument.target not in (ATEN.lift_fresh_copy.default, ATEN.detach_.default):
+            return None
+        argument = argument.args[0]
+    if not isinstance(argument, Node) or argument.op != "get_attr":
+        return None
+    value = stored(graph, argument)
+    return float(value) if value.numel() == 1 else None
+
+
+def _scalar(graph: GraphModule, number: float) -> Node:
+    name = f"_litert_constant_{len(graph._buffers)}"
+    graph.register_buffer(name, torch.tensor(number))
+    return graph.graph.get_attr(name)
+
+
+def _adaptive_max_pool(graph: GraphModule, node: Node) -> None:
+    """To a divisor of the size: the maximum over equal windows."""
+    x, wanted = input_of(node), node.args[1]
+    assert isinstance(wanted, (list, tuple))
+    sizes = fake(x).shape[-2:]
+    if any(size % int(want) for size, want in zip(sizes, wanted, strict=True)):
+        return
+    window = [int(size) // int(want) for size, want in zip(sizes, wanted, strict=True)]
+    with graph.graph.inserting_before(node):
+        pooled = graph.graph.call_function(ATEN.max_pool2d.default, (x, window, window))
+    for user in list(node.users):  # getitem: values, positions
+        if user.args[1] == 0:
+            user.replace_all_uses_with(pooled)
+
+
+def _transposed_convolution(graph: GraphModule, node: Node) -> None:
+    """conv_transpose2d(x, weight, bias, stride, padding, output_padding, groups, dilation)."""
+    arguments = [*node.args, *_DEFAULTS[len(node.args) :]]
+    if arguments[6] != 1:
+        _bake_weight(graph, node)
+    stride, padding, extra, dilation = (_pair(arguments[index]) for index in (3, 4, 5, 7))
+    kernel = fake(input_of(node, 1)).shape[-2:]
+    whole = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    spare = [w - s for w, s in zip(whole, stride, strict=True)]
+    if not any((*padding, *extra)) or stride == [1, 1]:
+        return
+    if not any(extra) and spare == [2 * pad for pad in padding]:
+        return  # what TensorFlow calls SAME
+    if any(e > pad for e, pad in zip(extra, padding, strict=True)):
+        return
+    sizes = fake(node).shape[-2:]
+    arguments[4] = arguments[5] = [0, 0]
+    with graph.graph.inserting_before(node):
+        cropped = graph.graph.call_function(ATEN.conv_transpose2d.input, tuple(arguments))
+        for axis, pad, size in zip((2, 3), padding, sizes, strict=True):
+            bounds = (axis, pad, pad + int(size))
+            cropped = graph.graph.call_function(ATEN.slice.Tensor, (cropped, *bounds))
+    node.replace_all_uses_with(cropped)
+
+
+# Of conv_transpose2d's arguments.
+_DEFAULTS = [None, None, None, [1, 1], [0, 0], [0, 0], 1, [1, 1]]
+
+
+def _pair(argument: object) -> list[int]:
+    assert isinstance(argument, (list, tuple))
+    return [int(argument[0]), int(argument[-1])]
+
+
+def _bake_weight(graph: GraphModule, node: Node) -> None:
+    """With groups it converts with a constant weight only, and so stays in float, with the values
+    that the integers stand for.
+    """
+    dequantizer = input_of(node, 1)
+    if "dequantize_per" not in str(dequantizer.target):
+        return
+    quantizer = input_of(dequantizer)
+    value: object = stored(graph, input_of(quantizer)).detach()
+    for step in (quantizer, dequantizer):
+        given = [stored(graph, x) if isinstance(x, Node) else x for x in step.args[1:]]
+        assert callable(step.target)
+        value = step.target(value, *given)
+    assert isinstance(value, Tensor)
+    name = f"_litert_weight_{len(graph._buffers)}"
+    graph.register_buffer(name, value)
+    with graph.graph.inserting_before(node):
+        baked = graph.graph.get_attr(name)
+    baked.meta["val"] = fake(dequantizer)
+    node.replace_input_with(dequantizer, baked)
+
+
+_REWRITES = {
+    ATEN.conv_transpose2d.input: _transposed_convolution,
+    ATEN.masked_fill.Scalar: _masked,
+    ATEN.masked_fill.Tensor: _masked,
+    ATEN.where.self: _masked,
+    ATEN.where.ScalarOther: _masked,
+    ATEN.where.ScalarSelf: _masked,
+    ATEN.adaptive_max_pool2d.default: _adaptive_max_pool,
+}
+
+
+def first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

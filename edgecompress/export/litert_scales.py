@@ -1,0 +1,127 @@
+"""int8 kernels that cannot have just any scale, and what computes the same with those that they do
+have. Run by `litert_passes`, as its own rewrites are.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from edgecompress.export.litert_file import (
+    Graph,
+    Operator,
+    QParams,
+    Tensor,
+    constant,
+    like,
+    options,
+    per_tensor,
+)
+from edgecompress.export.litert_kernels import is_number
+
+# int8 outputs of these have one scale and zero point that their kernels insist on.
+_FIXED = {
+    "LOGISTIC": per_tensor(1 / 256, -128),
+    "SOFTMAX": per_tensor(1 / 256, -128),
+    "TANH": per_tensor(1 / 128, 0),
+}
+_VALID = 1
+_RELU, _RELU6 = 1, 3
+
+
+def give_fixed_scale(graph: Graph, op: Operator) -> bool:
+    """Kernels that write one scale only do so; a QUANTIZE makes of it what the graph wants."""
+    wanted = _FIXED.get(op.op_type)
+    output = op.outputs[0]
+    if wanted is None or output.dtype != "int8" or wanted.same_as(output.qparams):
+        return False
+    op.outputs = [replace(output, name=f"{output.name}/fixed", qparams=wanted)]
+    quantize = Operator("QUANTIZE", [op.outputs[0]], [output], 2, options("QuantizeOptions"))
+    graph.operators.insert(graph.operators.index(op) + 1, quantize)
+    return True
+
+
+def pool_at_any_scale(graph: Graph, op: Operator) -> bool:
+    """AVERAGE_POOL_2D has one scale for what it reads and writes, so that the converter puts a
+    QUANTIZE before or behind it, which saturates or rounds once more. MEAN, and a depthwise
+    convolution whose weights are all alike, have two.
+    """
+    if op.op_type != "AVERAGE_POOL_2D" or op.options.padding != _VALID or op.data.dtype != "int8":
+        return False
+    before, after = graph.producer(op.data), graph.only_reader(op.outputs[0])
+    x, outputs, spare = op.data, op.outputs, []
+    if before is not None and before.op_type == "QUANTIZE" and before.data.dtype == "int8":
+        x = before.data
+    if after is not None and after.op_type == "QUANTIZE":
+        outputs, spare = after.outputs, [after]
+    if x is op.data and not spare:
+        return False
+    graph.operators[graph.operators.index(op)] = _mean(op, x, outputs)
+    for other in spare:
+        graph.operators.remove(other)
+    return True
+
+
+def _mean(pool: Operator, x: Tensor, outputs: list[Tensor]) -> Operator:
+    window = (pool.options.filterHeight, pool.options.filterWidth)
+    if window == x.shape[1:3]:
+        chosen = options("ReducerOptions", keepDims=True)
+        return Operator("MEAN", [x, constant("axes", [1, 2])], outputs, 2, chosen)
+    channels = x.shape[3]
+    name, shape = outputs[0].name, (1, *window, channels)
+    zeros = np.zeros(channels, np.int64)
+    scale = np.full(channels, 1 / (127 * window[0] * window[1]), np.float32)
+    ones = np.full(shape, 127, np.int8)
+    weight = Tensor(f"{name}/window", shape, "int8", ones, QParams(scale, zeros, 3))
+    assert x.qparams is not None
+    steps = (x.qparams.scale * scale).astype(np.float32)
+    nothing = np.zeros(channels, np.int32)
+    bias = Tensor(f"{name}/bias", (channels,), "int32", nothing, QParams(steps, zeros))
+    chosen = options(
+        "DepthwiseConv2DOptions",
+        padding=_VALID,
+        strideH=pool.options.strideH,
+        strideW=pool.options.strideW,
+        depthMultiplier=1,
+        dilationHFactor=1,
+        dilationWFactor=1,
+        fusedActivationFunction=pool.options.fusedActivationFunction,
+    )
+    return Operator("DEPTHWISE_CONV_2D", [x, weight, bias], outputs, 3, chosen)
+
+
+def hard_sigmoid(graph: Graph, op: Operator) -> bool:
+    """relu6(x + 3) / 6 between DEQUANTIZE and QUANTIZE is relu(x / 6 + 1 / 2) in two int8 kernels:
+    the first only renames x's scale, and no output is larger than 1.
+    """
+    after = graph.only_reader(op.outputs[0]) if op.op_type == "MUL" else None
+    add = graph.producer(op.inputs[0])
+    before = None if add is None or add.op_type != "ADD" else graph.producer(add.inputs[0])
+    if after is None or add is None or before is None:
+        return False
+    if after.op_type != "QUANTIZE" or before.op_type != "DEQUANTIZE":
+        return False
+    if graph.only_reader(op.data) is not op or add.options.fusedActivationFunction != _RELU6:
+        return False
+    if not is_number(op.inputs[1], 1 / 6) or not is_number(add.inputs[1], 3):
+        return False
+    x, output = before.data, after.outputs[0]
+    if x.qparams is None or output.qparams is None:
+        return False
+    step, zero = float(output.qparams.scale[0]), int(output.qparams.zero_point[0])
+    if (127 - zero) * step > 1 + step / 2:
+        return False  # saturation would not stop it at 1
+    sixth = like(x, f"{output.name}/sixth", x.shape)
+    sixth.qparams = replace(x.qparams, scale=(x.qparams.scale / 6).astype(np.float32))
+    first = Operator("MUL", [x, _number(f"{output.name}/factor", 1 / 6)], [sixth], 2)
+    first.options = options("MulOptions")
+    second = Operator("ADD", [sixth, _number(f"{output.name}/half", 0.5)], [output], 2)
+    second.options = options("AddOptions", fusedActivationFunction=_RELU)
+    place = graph.operators.index(op)
+    graph.operators[place : place + 1] = [first, second]
+    graph.operators.remove(after)
+    return True
+
+
+def _number(name: str, number: float) -> Tensor:
+    """A positive number as an int8 constant."""
+    return Tensor(name, (), "int8", np.array(127, np.int8), per_tensor(number / 127, 0))
