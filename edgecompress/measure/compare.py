@@ -1,7 +1,7 @@
 """Latency and memory of one file, or of two in turns."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.notes import is_emulated, notes
 from edgecompress.measure.tensors import feed, read_npz, write_npz
+from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import Comparison, Measurement, Turn
 from edgecompress.spec.target import MeasurementProtocol
 
@@ -33,6 +34,7 @@ def compare(
     protocol: MeasurementProtocol,
     threads: int,
     on_turn: OnTurn,
+    engines: Mapping[str, EngineFlags] | None = None,
 ) -> Comparison:
     """Measure two files in turns, each turn a fresh process; who goes first alternates.
 
@@ -45,6 +47,8 @@ def compare(
         protocol: how long, and how many turns.
         threads: of the runtime.
         on_turn: told of each finished turn.
+        engines: flags for 'baseline' and 'candidate' where the device makes TensorRT engines of
+            them first, and those are measured.
 
     Raises:
         ArtifactError: a file is not the one described, or the runtime cannot read it.
@@ -54,12 +58,15 @@ def compare(
     """
     files = {"baseline": baseline, "candidate": candidate}
     probe = agent.probe()
+    built = {name: agent.build(files[name], flags) for name, flags in (engines or {}).items()}
     turns: dict[str, list[Turn]] = {name: [] for name in files}
     with _inputs_of(files, inputs) as inputs_of:
         for number in range(1, protocol.turns + 1):
             order = list(files) if number % 2 else list(reversed(files))
             for name in order:
-                turn = _turn(agent, files[name], inputs_of[name], protocol, threads)
+                turn = _turn(
+                    agent, files[name], inputs_of[name], protocol, threads, built.get(name)
+                )
                 turns[name].append(turn)
                 on_turn(name, number, turn)
     before, after = (summarise(turns[name], probe.cores) for name in files)
@@ -144,8 +151,15 @@ def _thin(samples: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _turn(
-    agent: Agent, artifact: Artifact, inputs: Path, protocol: MeasurementProtocol, threads: int
+    agent: Agent,
+    artifact: Artifact,
+    inputs: Path,
+    protocol: MeasurementProtocol,
+    threads: int,
+    engine: Engine | None = None,
 ) -> Turn:
+    if engine is not None:
+        return agent.measure(engine, "tensorrt-engine", threads, inputs, protocol)
     return agent.measure(artifact.path, artifact.format, threads, inputs, protocol)
 
 

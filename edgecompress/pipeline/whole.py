@@ -1,7 +1,6 @@
 """deploy.yaml and a target in, a verdict out."""
 
 import platform
-import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,15 +9,13 @@ from tempfile import TemporaryDirectory
 from edgecompress import __version__
 from edgecompress.compress.layers import rows
 from edgecompress.inspect import layer_dtypes
-from edgecompress.measure.agent import Agent
-from edgecompress.measure.compare import compare, measure_file
-from edgecompress.measure.tensors import write_npz
-from edgecompress.pipeline.files import DEVICE_ROOMS, Built, build, float_model, int8_model
+from edgecompress.pipeline.files import Built, build, float_model, int8_model
 from edgecompress.pipeline.formats import FORMATS
 from edgecompress.pipeline.job import Job, Point
+from edgecompress.pipeline.measuring import measure_halfway, measure_in_turns
 from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
 from edgecompress.pipeline.single import HERE, agent_on
-from edgecompress.pipeline.stages import Output, Stages
+from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import Progress
 from edgecompress.report import judge
 from edgecompress.spec.device import Device
@@ -86,7 +83,7 @@ def _run(job: Job, device: Device | None, folder: Path, notes: tuple[str, ...]) 
     else:
         candidate = build(job, int8_model(job, integer), here)
         halfway = None if recovered is start else build(job, float_model(job, recovered), here)
-    comparison = None if device is None else _measure(job, device, baseline, candidate)
+    comparison = None if device is None else measure_in_turns(job, device, baseline, candidate)
     points = _points(job, device, (smaller, recovered), baseline, halfway, candidate, comparison)
     epochs = [*start.epochs, *sparse.epochs, *smaller.epochs, *recovered.epochs]
     if integer is not None:
@@ -134,67 +131,6 @@ def _finish(store: Store, run_id: str, report: Report) -> Report:
     return report
 
 
-def _measure(job: Job, device: Device, baseline: Built, candidate: Built) -> Comparison:
-    """In turns, on the device, now: a latency belongs to its run and is never cached."""
-    started = time.monotonic()
-    target, progress = job.recipe.target, job.stages.progress
-    with progress.stage("measure"):
-        agent, inputs = _on_device(job, device)
-        total, done = 2 * target.measurement.turns, 0
-
-        def on_turn(name: str, number: int, _: object) -> None:
-            nonlocal done
-            done += 1
-            progress.step(done, total, f"{name}, turn {number}")
-
-        comparison = compare(
-            agent,
-            device.id,
-            baseline.artifact,
-            candidate.artifact,
-            inputs,
-            target.measurement,
-            target.runtime.threads,
-            on_turn,
-        )
-    job.stages.note("measure", time.monotonic() - started, cached=False)
-    return comparison
-
-
-def _measure_halfway(job: Job, device: Device, built: Built) -> float:
-    """p50 of the float model between, for the chart alone, so that an earlier one will do."""
-    target = job.recipe.target
-
-    def work(_: Path) -> Output:
-        agent, inputs = _on_device(job, device)
-        measured = measure_file(
-            agent,
-            built.artifact,
-            inputs,
-            target.measurement,
-            target.runtime.threads,
-            lambda name, number, _: job.stages.progress.step(
-                number, target.measurement.turns, f"{name}, turn {number}"
-            ),
-        )
-        return Output({"latency_ms_p50": measured.latency_ms_p50})
-
-    depends_on = job.depends_on(
-        parent=built.key,
-        device=device.model_dump(mode="json"),
-        protocol=target.measurement.model_dump(mode="json"),
-    )
-    record = job.stages.run("measure fine-tuned", depends_on, DEVICE_ROOMS, work)
-    return float(str(record.result["latency_ms_p50"]))
-
-
-def _on_device(job: Job, device: Device) -> tuple[Agent, Path]:
-    inputs = job.agent_dir / "inputs.npz"
-    arrays = {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)}
-    write_npz(inputs, arrays)
-    return agent_on(device, job.agent_dir), inputs
-
-
 def _points(
     job: Job,
     device: Device | None,
@@ -209,7 +145,9 @@ def _points(
         _point("original", baseline, comparison.baseline.latency_ms_p50 if comparison else None)
     ]
     if halfway is not None:
-        latency = None if device is None else _measure_halfway(job, device, halfway)
+        # An engine for a point of the chart alone would take minutes.
+        engine = job.recipe.target.runtime.name == "tensorrt"
+        latency = None if device is None or engine else measure_halfway(job, device, halfway)
         if recovered is not smaller and smaller.name == "pruned" and smaller.metric is not None:
             # The same layers as the fine-tuned model, so its latency and cost too.
             points.append(

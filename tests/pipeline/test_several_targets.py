@@ -41,3 +41,49 @@ def test_targets_are_named_or_all(tmp_path: Path, cli: deploying.Cli) -> None:
         assert done.stderr.splitlines()[-1].endswith(
             "deploy: name at least one target, or give --all, not both"
         )
+
+
+@pytest.mark.slow
+def test_three_formats_from_one_training(tmp_path: Path, cli: deploying.Cli) -> None:
+    pytest.importorskip("litert_torch", reason="needs litert-torch: pip install '.[litert]'")
+    folder = deploying.fresh(tmp_path / "project")
+    config = folder / "deploy.yaml"
+    text = config.read_text().replace("mode: qat", "mode: qat\n  scheme: portable")
+    # The Jetson steps by 32 channels, and the tiny model has no more.
+    config.write_text(text[: text.index("prune:")] + text[text.index("quantize:") :])
+    targets = ("raspberry-pi-5", "android-xnnpack", "jetson-orin-nano")
+    done = cli.run(folder, "deploy", *targets, "--inventory", "inventory.yaml", "--json")
+    assert done.returncode in (3, 5), done.stderr
+    reports = json.loads(done.stdout)["reports"]
+    assert [report["artifacts"][0]["format"] for report in reports] == ["onnx", "tflite", "onnx"]
+    assert deploying.epochs(folder) == 4
+    accuracies = [report["candidate"]["accuracy"] for report in reports]
+    assert max(accuracies) - min(accuracies) <= 0.02
+    for report in reports:
+        path = folder / report["artifacts"][0]["path"]
+        assert path.suffix == (".tflite" if report["target"] == "android-xnnpack" else ".onnx")
+        assert report["speedup"] is None
+    onnx, tflite = (str(folder / report["artifacts"][0]["path"]) for report in reports[:2])
+    compared = cli.run(folder, "compare", onnx, tflite, "--layers", "-c", "deploy.yaml", "--json")
+    assert compared.returncode == 0, compared.stderr
+    layers = json.loads(compared.stdout)["layers"]
+    assert len(layers) >= 4
+    assert max(layer["max_steps"] for layer in layers) <= 3
+
+
+def test_an_engine_cannot_be_built_without_tensorrt(tmp_path: Path, cli: deploying.Cli) -> None:
+    folder = deploying.fresh(tmp_path / "project")
+    config = folder / "deploy.yaml"
+    text = config.read_text()
+    start, end = text.index("prune:"), text.index("budgets:")
+    ptq = "quantize:\n  mode: ptq\n  ranges: minmax\n  calibration_batches: 2\n\n"
+    config.write_text(text[:start] + ptq + text[end:])
+    inventory = folder / "inventory.yaml"
+    inventory.write_text(inventory.read_text().replace("target: tiny", "target: jetson-orin-nano"))
+    done = cli.run(folder, "deploy", "jetson-orin-nano", "--inventory", "inventory.yaml")
+    assert done.returncode == 4
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "trtexec" in error
+    # All up to the file is there, and kept.
+    assert "export quantised" in done.stderr

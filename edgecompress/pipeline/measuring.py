@@ -1,0 +1,100 @@
+"""The stage that needs the device: baseline and candidate, in turns."""
+
+import time
+from pathlib import Path
+
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.compare import compare, measure_file
+from edgecompress.measure.tensors import write_npz
+from edgecompress.pipeline.files import DEVICE_ROOMS, Built
+from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.single import agent_on
+from edgecompress.pipeline.stages import Output
+from edgecompress.spec.device import Device
+from edgecompress.spec.engine import EngineFlags
+from edgecompress.spec.measurement import Comparison
+from edgecompress.spec.target import Target
+
+STRONGLY_TYPED_FROM = (10, 0)
+WORKSPACE_BYTES = 1 << 30
+"""What TensorRT may use while it builds; the smallest Jetson shares 4 GB with everything else."""
+
+
+def measure_in_turns(job: Job, device: Device, baseline: Built, candidate: Built) -> Comparison:
+    """In turns, on the device, now: a latency belongs to its run and is never cached."""
+    started = time.monotonic()
+    target, progress = job.recipe.target, job.stages.progress
+    with progress.stage("measure"):
+        agent, inputs = _on_device(job, device)
+        total, done = 2 * target.measurement.turns, 0
+
+        def on_turn(name: str, number: int, _: object) -> None:
+            nonlocal done
+            done += 1
+            progress.step(done, total, f"{name}, turn {number}")
+
+        comparison = compare(
+            agent,
+            device.id,
+            baseline.artifact,
+            candidate.artifact,
+            inputs,
+            target.measurement,
+            target.runtime.threads,
+            on_turn,
+            _engines(target),
+        )
+    job.stages.note("measure", time.monotonic() - started, cached=False)
+    return comparison
+
+
+def _engines(target: Target) -> dict[str, EngineFlags] | None:
+    """How the device builds what is measured: the original in float32, as it was trained."""
+    if target.runtime.name != "tensorrt":
+        return None
+    baseline = EngineFlags(
+        fp16=False,
+        sparse_weights=False,
+        strongly_typed=target.runtime.release >= STRONGLY_TYPED_FROM,
+        workspace_bytes=WORKSPACE_BYTES,
+    )
+    wanted = {
+        # What stays in float is float16 in the graph; TensorRT 8 must be allowed it as well.
+        "fp16": target.float_dtype == "float16" and not baseline.strongly_typed,
+        "sparse_weights": "2:4" in target.sparsity,
+    }
+    return {"baseline": baseline, "candidate": baseline.model_copy(update=wanted)}
+
+
+def measure_halfway(job: Job, device: Device, built: Built) -> float:
+    """p50 of the float model between, for the chart alone, so that an earlier one will do."""
+    target = job.recipe.target
+
+    def work(_: Path) -> Output:
+        agent, inputs = _on_device(job, device)
+        measured = measure_file(
+            agent,
+            built.artifact,
+            inputs,
+            target.measurement,
+            target.runtime.threads,
+            lambda name, number, _: job.stages.progress.step(
+                number, target.measurement.turns, f"{name}, turn {number}"
+            ),
+        )
+        return Output({"latency_ms_p50": measured.latency_ms_p50})
+
+    depends_on = job.depends_on(
+        parent=built.key,
+        device=device.model_dump(mode="json"),
+        protocol=target.measurement.model_dump(mode="json"),
+    )
+    record = job.stages.run("measure fine-tuned", depends_on, DEVICE_ROOMS, work)
+    return float(str(record.result["latency_ms_p50"]))
+
+
+def _on_device(job: Job, device: Device) -> tuple[Agent, Path]:
+    inputs = job.agent_dir / "inputs.npz"
+    arrays = {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)}
+    write_npz(inputs, arrays)
+    return agent_on(device, job.agent_dir), inputs
