@@ -50,10 +50,12 @@ def reshape(x: Tensor, output: Tensor) -> Operator:
 
 
 def _bypass(graph: Graph, op: Operator, source: Tensor) -> bool:
-    """`op` does nothing: its readers read `source`. False where its output must stay."""
-    if op.outputs[0] in graph.outputs:
+    """`op` does nothing: its readers read `source`. False where an input would be an output."""
+    output = op.outputs[0]
+    if output in graph.outputs and source in (*graph.inputs, *graph.outputs):
         return False
-    graph.redirect(op.outputs[0], source)
+    graph.outputs = [source if tensor is output else tensor for tensor in graph.outputs]
+    graph.redirect(output, source)
     return True
 
 
