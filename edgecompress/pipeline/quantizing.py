@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.folding import freeze_statistics
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
@@ -31,6 +32,7 @@ def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_d
     rows: tuple[EpochRow, ...] = ()
     if spec.train is not None:
         rows = _fine_tune(job, spec.freeze_at, spec.train, prepared, before, teacher, work_dir)
+    snap_biases(prepared)
 
     def run(*inputs: Tensor) -> Any:
         return forward(prepared, inputs)

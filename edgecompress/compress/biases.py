@@ -1,0 +1,48 @@
+"""Biases as int8 kernels add them: whole numbers of the product of two scales."""
+
+import torch
+from torch.fx import Node
+from torchao.quantization.pt2e import FakeQuantize
+
+from edgecompress.compress.folding import WEIGHTED, BatchNorm
+from edgecompress.compress.fx import input_of, only_user, optional_input, stored
+from edgecompress.compress.quantize import Prepared
+
+
+def snap_biases(prepared: Prepared) -> None:
+    """Move each bias to the nearest one that a file can hold; the last step of quantising.
+
+    A file stores biases as int32 at scale(input) * scale(weight), by at most half of which they
+    move here. So what is evaluated in torch has the biases that ship: left to the exporters, this
+    rounding alone changed one answer in 150 of a CIFAR-10 network.
+    """
+    graph = prepared.graph
+    modules = dict(graph.named_modules())
+    with torch.no_grad():
+        graph(*prepared.example_inputs)  # every weight's range becomes that of its last value
+        for node in graph.graph.nodes:
+            if node.target not in WEIGHTED:
+                continue
+            of_input, of_weight = (modules.get(str(input_of(node, i).target)) for i in (0, 1))
+            if not isinstance(of_input, FakeQuantize) or not isinstance(of_weight, FakeQuantize):
+                continue
+            step = of_input.scale * of_weight.scale
+            following = only_user(node)
+            batch_norm = None if following is None else modules.get(str(following.target))
+            bias = optional_input(node, 2)
+            if isinstance(batch_norm, BatchNorm):
+                shift = batch_norm.shift(None if bias is None else stored(graph, bias))
+                batch_norm.bias.add_(_to_grid(shift, step) - shift)
+            elif bias is not None and _has_one_reader(bias):
+                value = stored(graph, bias)
+                value.copy_(_to_grid(value, step))
+
+
+def _to_grid(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    return torch.round(values.double() / step.double()).mul(step.double()).to(values.dtype)
+
+
+def _has_one_reader(bias: Node) -> bool:
+    """One that several layers add would have to lie on several grids."""
+    holders = [n for n in bias.graph.nodes if n.op == "get_attr" and n.target == bias.target]
+    return bias.op == "get_attr" and sum(len(holder.users) for holder in holders) == 1

@@ -1,0 +1,56 @@
+"""Biases on the grid that a file stores them on."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from quantizing import batch, calibrated, exported
+from zoo.catalogue import build
+
+from edgecompress.compress.biases import snap_biases
+
+
+def share_that_differs(name: str, folder: Path, snapped: bool) -> float:
+    """Of the outputs, between torch and ONNX's own definition of the file."""
+    model, inputs = build(name)
+    prepared = calibrated(model, inputs)
+    if snapped:
+        snap_biases(prepared)
+    folder.mkdir()
+    file = exported(prepared, model, folder)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        file.artifact.path, options, providers=["CPUExecutionProvider"]
+    )
+    x = batch(inputs, 32, seed=3)
+    (ours,) = session.run(None, {session.get_inputs()[0].name: x[0].numpy()})
+    return float(np.mean(ours != file.torch(x)[0].numpy()))
+
+
+@pytest.mark.parametrize("name", ["resnet_conv_shortcut", "mobilenet_v2"])
+def test_the_file_is_what_torch_computes(name: str, tmp_path: Path) -> None:
+    before = share_that_differs(name, tmp_path / "before", snapped=False)
+    after = share_that_differs(name, tmp_path / "after", snapped=True)
+    assert after <= before / 4
+    assert after < 0.01
+
+
+def test_a_second_time_nothing_moves() -> None:
+    prepared = calibrated(*build("resnet_conv_shortcut"))
+    snap_biases(prepared)
+    once = {name: value.clone() for name, value in prepared.graph.state_dict().items()}
+    snap_biases(prepared)
+    for name, value in prepared.graph.state_dict().items():
+        torch.testing.assert_close(value, once[name], rtol=1e-6, atol=1e-7)
+
+
+def test_a_bias_that_two_layers_share_stays() -> None:
+    model, inputs = build("shared_bias")
+    prepared = calibrated(model, inputs)
+    before = {name: value.clone() for name, value in prepared.graph.named_parameters()}
+    snap_biases(prepared)
+    kept = [name for name, value in prepared.graph.named_parameters() if "bias" in name]
+    assert any(torch.equal(before[name], prepared.graph.get_parameter(name)) for name in kept)
