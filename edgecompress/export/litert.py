@@ -15,7 +15,7 @@ from edgecompress.export.litert_convert import to_flatbuffer
 from edgecompress.export.litert_file import Graph, Operator, Tensor, options, read
 from edgecompress.export.litert_layers import (
     is_quantizer,
-    name_layers,
+    name_tensors,
     quantizer_of,
     weight_nodes,
     weights_of,
@@ -61,7 +61,7 @@ class LitertExporter:
         run_passes(graph, weights)
         if model.target.runtime.delegate == "nnapi":
             run_nnapi_passes(graph)
-        name_layers(graph, weights)
+        name_tensors(graph, weights, model.input_names)
         if edges.dtype == "float32":
             _float_edges(graph)
         graph.metadata |= _notes(model, graph)

@@ -9,16 +9,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from edgecompress.artifact import Layout
 from edgecompress.errors import ModelError, RuntimeMissing
 from edgecompress.export.litert_graph import captured, first_line
 from edgecompress.task.base import tensors_of
-
-Layout = Literal["nchw", "nhwc"]
 
 
 class _Static:

@@ -10,7 +10,7 @@ from torch.fx import GraphModule, Node
 
 from edgecompress.compress.fx import stored
 from edgecompress.export.base import Exportable
-from edgecompress.export.litert_file import Graph
+from edgecompress.export.litert_file import Graph, Operator
 from edgecompress.export.litert_kernels import WEIGHTED, Weight, match
 
 
@@ -69,24 +69,32 @@ def _sorted(values: Tensor) -> NDArray[np.float32]:
     return np.sort(values.detach().float().numpy(), axis=None)
 
 
-def name_layers(graph: Graph, weights: list[Weight]) -> None:
+def name_tensors(graph: Graph, weights: list[Weight], input_names: tuple[str, ...]) -> None:
     """What a layer puts out is called as the user's model calls the layer; its second call has a '
-    behind the name. Its constants are called `<layer>.weight` and `<layer>.bias`.
+    behind the name. Its constants are called `<layer>.weight` and `<layer>.bias`. Of what else is
+    computed the name is that of the operator and its place: `add_7`.
     """
     taken: set[str] = set()
-    for op in graph.operators:
-        if op.op_type not in WEIGHTED:
-            continue
-        _, weight_at, bias_at, _ = WEIGHTED[op.op_type]
-        weight = op.inputs[weight_at]
-        found = match(weight, weights)
-        if found is None or weight is None:
-            continue
-        name = found.path
+    for tensor, name in zip(graph.inputs, input_names, strict=True):
+        tensor.name = name
+    for index, op in enumerate(graph.operators):
+        found = _layer_of(op, weights)
+        name = f"{op.op_type.lower()}_{index}" if found is None else found.path
         while name in taken:
             name += "'"
         taken.add(name)
-        weight.name, op.outputs[0].name = f"{found.path}.weight", name
-        bias = op.inputs[bias_at] if len(op.inputs) > bias_at else None
-        if bias is not None:
-            bias.name = f"{found.path}.bias"
+        for tensor in op.outputs:
+            tensor.name = name
+        for place, constant in enumerate(op.inputs):
+            if constant is not None and constant.data is not None:
+                constant.name = f"{name}/{place}"
+        if found is not None:
+            _, weight_at, bias_at, _ = WEIGHTED[op.op_type]
+            for place, what in ((weight_at, "weight"), (bias_at, "bias")):
+                named = op.inputs[place] if len(op.inputs) > place else None
+                if named is not None:
+                    named.name = f"{found.path}.{what}"
+
+
+def _layer_of(op: Operator, weights: list[Weight]) -> Weight | None:
+    return match(op.inputs[WEIGHTED[op.op_type][1]], weights) if op.op_type in WEIGHTED else None
