@@ -30,7 +30,7 @@ def share_that_differs(name: str, folder: Path, snapped: bool) -> float:
     return float(np.mean(ours != file.torch(x)[0].numpy()))
 
 
-@pytest.mark.parametrize("name", ["resnet_conv_shortcut", "mobilenet_v2"])
+@pytest.mark.parametrize("name", ["resnet_conv_shortcut", "mobilenet_v2", "uneven_padding"])
 def test_the_file_is_what_torch_computes(name: str, tmp_path: Path) -> None:
     before = share_that_differs(name, tmp_path / "before", snapped=False)
     after = share_that_differs(name, tmp_path / "after", snapped=True)
