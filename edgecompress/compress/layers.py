@@ -16,10 +16,12 @@ WIDTHS: tuple[tuple[type[nn.Module], str], ...] = (
 )
 
 
-def rows(before: nn.Module, after: nn.Module, reasons: Mapping[str, str]) -> tuple[LayerRow, ...]:
-    """One row per layer; `reasons` says why a layer that is as wide as before was kept so."""
+def rows(
+    before: nn.Module, after: nn.Module, reasons: Mapping[str, str], otherwise: str | None = None
+) -> tuple[LayerRow, ...]:
+    """One row per layer; `reasons`, or `otherwise`, says why one is as wide as before."""
     return tuple(
-        _row(name, layer, after.get_submodule(name), reasons)
+        _row(layer, after.get_submodule(name), name, reasons.get(name, otherwise))
         for name, layer in before.named_modules()
         if _width(layer) is not None
     )
@@ -34,16 +36,15 @@ def with_reasons(layers: tuple[LayerRow, ...], reasons: Mapping[str, str]) -> tu
     return tuple(row.model_copy(update={"reason": joined(row)}) for row in layers)
 
 
-def _row(name: str, before: nn.Module, after: nn.Module, reasons: Mapping[str, str]) -> LayerRow:
+def _row(before: nn.Module, after: nn.Module, name: str, reason: str | None) -> LayerRow:
     channels_before, channels_after = _width(before) or 0, _width(after) or 0
-    reason = reasons.get(name) if channels_before == channels_after else None
     return LayerRow(
         name=name,
         kind=type(before).__name__,
         channels_before=channels_before,
         channels_after=channels_after,
         dtype=None,
-        reason=reason,
+        reason=reason if channels_before == channels_after else None,
     )
 
 

@@ -126,7 +126,8 @@ def _structured(
     _check_smaller(spec, before, after)
     reasons = defaultdict(lambda: _UNFOLLOWED, {**_kept_whole(space, goal), **found.refused})
     plan = PrunePlan(method="structured", steps=tuple(steps))
-    return Pruned(current, plan, before, after, rows(model, current, reasons))
+    layers = rows(model, current, reasons, "is in no group of channels that pruning can follow")
+    return Pruned(current, plan, before, after, layers)
 
 
 def _allocation(

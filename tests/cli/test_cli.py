@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgecompress.spec.load import list_targets
+from edgecompress.spec.load import list_targets, load_target
 
 COMMANDS = (
     "deploy",
@@ -131,9 +131,9 @@ def test_with_json_an_error_is_the_document(tmp_path: Path) -> None:
 
 
 def test_with_json_a_usage_error_is_the_document_too(tmp_path: Path) -> None:
-    done = run("deploy", "--json", folder=tmp_path)
+    done = run("targets", "show", "--json", folder=tmp_path)
     assert document(done)["error"] == {
-        "message": "Missing argument 'target'; see edgecompress --help",
+        "message": "Missing argument 'name'; see edgecompress --help",
         "kind": "UsageError",
         "exit_code": 2,
     }
@@ -173,7 +173,7 @@ def test_doctor_knows_this_machine(tmp_path: Path) -> None:
 
 
 def test_doctor_of_a_target_that_is_unusable_here(tmp_path: Path) -> None:
-    target = list_targets()[0].model_dump(mode="json")
+    target = load_target("local").model_dump(mode="json")
     target["name"] = "future"
     target["runtime"]["version"] = ">=99"
     (tmp_path / "future.yaml").write_text(json.dumps(target))
