@@ -1,6 +1,7 @@
 """Makes the helpers beside this file importable from every test."""
 
 import os
+import signal
 
 import pytest
 
@@ -9,6 +10,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # other workers, and threads that spin for a core make everybody slow.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts background jobs so, and the programs that tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,16 +1,32 @@
 """The ways to a device: one file and one row each."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.device import Device
 from edgecompress.transport.base import Completed, FileStat, Transport
+from edgecompress.transport.files import Files
 from edgecompress.transport.local import LocalTransport
 
-__all__ = ["TRANSPORTS", "Completed", "FileStat", "LocalTransport", "Transport", "connect"]
+__all__ = [
+    "TRANSPORTS",
+    "Completed",
+    "FileStat",
+    "Files",
+    "LocalTransport",
+    "Transport",
+    "connect",
+]
 
-TRANSPORTS = {"local": LocalTransport}
-"""From a device's `transport` to its class."""
+
+def _local(device: Device, workdir: Path) -> Transport:
+    pushed = Path(device.root) if device.root else Path.home() / ".edgecompress" / device.id
+    return LocalTransport(workdir, pushed)
+
+
+TRANSPORTS: dict[str, Callable[[Device, Path], Transport]] = {"local": _local}
+"""From a device's `transport` to what opens it; a library that one needs is imported inside."""
 
 
 def connect(device: Device, workdir: Path) -> Transport:
@@ -18,6 +34,7 @@ def connect(device: Device, workdir: Path) -> Transport:
 
     Raises:
         SpecError: no such transport.
+        DeviceError: it cannot be reached, or is not the device that it was.
 
     """
     if device.transport not in TRANSPORTS:
@@ -26,4 +43,4 @@ def connect(device: Device, workdir: Path) -> Transport:
             f"inventory.yaml: device '{device.id}': transport '{device.transport}' is unknown;"
             f" known: {known}"
         )
-    return TRANSPORTS[device.transport](workdir)
+    return TRANSPORTS[device.transport](device, workdir)

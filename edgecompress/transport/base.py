@@ -4,6 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+
+from typing_extensions import Self
+
+from edgecompress.transport.files import Files
 
 
 @dataclass(frozen=True)
@@ -25,13 +30,18 @@ class Transport(ABC):
     """Paths on the device are strings, made by `path`.
 
     Every method raises DeviceError when the device cannot be reached or refuses, StorageError
-    when a file cannot be written or read, and TimedOut when `timeout_s` has passed.
+    when a file cannot be written or read, and TimedOut when `timeout_s` has passed. A connection
+    that was lost is a TransientError; the next call tries to open it again.
     """
 
     name: str
     """Of the place, for messages: 'this machine', 'pi@10.0.0.7'."""
     workdir: str
     """A folder on the device for the agent, models and arrays."""
+    root: str
+    """A folder on the device for what is pushed: see docs/devices.md."""
+    files: Files
+    """What a push is built from."""
 
     def path(self, name: str) -> str:
         """Path on the device of the file `name` in the working folder."""
@@ -59,3 +69,18 @@ class Transport(ABC):
     @abstractmethod
     def remove(self, remote: str, *, timeout_s: float) -> None:
         """Remove a file if it is there."""
+
+    def close(self) -> None:
+        """End the connection; there is none to a device that is here. Never raises."""
+        return None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _: type[BaseException] | None,
+        __: BaseException | None,
+        ___: TracebackType | None,
+    ) -> None:
+        self.close()

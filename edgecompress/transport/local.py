@@ -11,21 +11,24 @@ from pathlib import Path
 
 from edgecompress.errors import DeviceError, StorageError, TimedOut
 from edgecompress.transport.base import Completed, FileStat, Transport
+from edgecompress.transport.local_files import LocalFiles
 
 CHUNK_BYTES = 4 << 20
 
 
 class LocalTransport(Transport):
-    """Works in `workdir`, which is made when it is not there."""
+    """Works in `workdir`, which is made when it is not there; what is pushed goes to `root`."""
 
     name = "this machine"
 
-    def __init__(self, workdir: Path) -> None:
+    def __init__(self, workdir: Path, root: Path | None = None) -> None:
         try:
             workdir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{workdir}: cannot be made: {error.strerror}") from None
         self.workdir = str(workdir.resolve())
+        self.root = str((root or workdir / "pushed").absolute())
+        self.files = LocalFiles()
 
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
         try:

@@ -1,0 +1,81 @@
+"""File operations on a device: the steps that a push is made of."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+Sent = Callable[[int], None]
+"""Called now and then with the bytes of a file that are on the device."""
+
+
+class Files(ABC):
+    """Paths are absolute and POSIX, `/`-separated.
+
+    Methods raise StorageError when the device has no space, the file system is read-only or the
+    path is forbidden; TransientError when the connection is lost; TimedOut when the device does not
+    answer for too long; DeviceError for all other reasons. None of them promises more than it
+    says: what must be whole or not at all is written under another name and renamed.
+    """
+
+    symlinks: bool = True
+    """Whether the file system there has symbolic links."""
+    resumes: bool = True
+    """Whether `append` can go on behind the bytes that are there."""
+
+    @abstractmethod
+    def size(self, remote: str) -> int | None:
+        """In bytes; of a folder something; None when there is nothing."""
+
+    @abstractmethod
+    def names(self, remote: str) -> tuple[str, ...]:
+        """What a folder holds, sorted; nothing when there is no such folder."""
+
+    @abstractmethod
+    def read(self, remote: str, limit_bytes: int) -> bytes | None:
+        """A small file; None when there is none. More than `limit_bytes` is a DeviceError."""
+
+    @abstractmethod
+    def write(self, remote: str, content: bytes) -> None:
+        """A small file, made or overwritten, and on the disk when this returns."""
+
+    @abstractmethod
+    def append(
+        self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
+    ) -> None:
+        """Write local[offset:] to remote at `offset`, and cut what lies behind.
+
+        The file is made where `offset` is 0; else it has at least `offset` bytes. It is on the
+        disk when this returns, and `sent` is called now and then.
+        """
+
+    @abstractmethod
+    def sha256(self, remote: str, length: int | None = None, *, timeout_s: float) -> str | None:
+        """In hex, of the first `length` bytes or all, computed on the device; None: no file."""
+
+    @abstractmethod
+    def make_folder(self, remote: str) -> bool:
+        """In a folder that is there. False when it was there already; nobody else got True."""
+
+    @abstractmethod
+    def rename(self, source: str, target: str) -> None:
+        """Atomically; a file or a link replaces a file or link of that name."""
+
+    @abstractmethod
+    def link(self, remote: str, target: str) -> None:
+        """Make a symbolic link to `target` (relative to the link's folder)."""
+
+    @abstractmethod
+    def read_link(self, remote: str) -> str | None:
+        """What a link points to; None when there is no link."""
+
+    @abstractmethod
+    def sync(self, remote: str) -> None:
+        """Bring a file, or a folder's entries, to the disk."""
+
+    @abstractmethod
+    def remove(self, remote: str) -> None:
+        """A file, a link, or a folder with all it holds; nothing when it is not there."""
+
+    @abstractmethod
+    def free_bytes(self, remote: str) -> int:
+        """What may still be written where `remote` lies."""

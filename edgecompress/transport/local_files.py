@@ -1,0 +1,142 @@
+"""Files of the machine we run on."""
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgecompress.errors import DeviceError, StorageError, TimedOut
+from edgecompress.transport.files import Files, Sent
+
+CHUNK_BYTES = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class LocalFiles(Files):
+    def size(self, remote: str) -> int | None:
+        with _explained(remote):
+            try:
+                return Path(remote).stat().st_size
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def names(self, remote: str) -> tuple[str, ...]:
+        with _explained(remote):
+            try:
+                return tuple(sorted(entry.name for entry in Path(remote).iterdir()))
+            except (FileNotFoundError, NotADirectoryError):
+                return ()
+
+    def read(self, remote: str, limit_bytes: int) -> bytes | None:
+        with _explained(remote):
+            try:
+                with Path(remote).open("rb") as reader:
+                    content = reader.read(limit_bytes + 1)
+            except FileNotFoundError:
+                return None
+        if len(content) > limit_bytes:
+            raise DeviceError(f"{remote}: has more than {limit_bytes} bytes; what is it?")
+        return content
+
+    def write(self, remote: str, content: bytes) -> None:
+        with _explained(remote), Path(remote).open("wb") as writer:
+            writer.write(content)
+            writer.flush()
+            os.fsync(writer.fileno())
+
+    def append(
+        self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
+    ) -> None:
+        deadline = time.monotonic() + timeout_s
+        with _explained(remote), local.open("rb") as reader:
+            reader.seek(offset)
+            with Path(remote).open("r+b" if offset else "wb") as writer:
+                writer.seek(offset)
+                writer.truncate()
+                while chunk := reader.read(CHUNK_BYTES):
+                    if time.monotonic() > deadline:
+                        raise TimedOut(f"{remote}: copying took longer than {timeout_s:g} s")
+                    writer.write(chunk)
+                    sent(writer.tell())
+                writer.flush()
+                os.fsync(writer.fileno())
+
+    def sha256(self, remote: str, length: int | None = None, *, timeout_s: float) -> str | None:
+        digest, deadline = hashlib.sha256(), time.monotonic() + timeout_s
+        with _explained(remote):
+            try:
+                with Path(remote).open("rb") as reader:
+                    left = Path(remote).stat().st_size if length is None else length
+                    while chunk := reader.read(min(CHUNK_BYTES, left)):
+                        if time.monotonic() > deadline:
+                            raise TimedOut(f"{remote}: hashing took longer than {timeout_s:g} s")
+                        digest.update(chunk)
+                        left -= len(chunk)
+            except FileNotFoundError:
+                return None
+        return digest.hexdigest()
+
+    def make_folder(self, remote: str) -> bool:
+        with _explained(remote):
+            try:
+                Path(remote).mkdir()
+            except FileExistsError:
+                return False
+            return True
+
+    def rename(self, source: str, target: str) -> None:
+        with _explained(source):
+            Path(source).replace(target)
+
+    def link(self, remote: str, target: str) -> None:
+        with _explained(remote):
+            Path(remote).symlink_to(target)
+
+    def read_link(self, remote: str) -> str | None:
+        with _explained(remote):
+            try:
+                return str(Path(remote).readlink())
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.EINVAL):
+                    return None
+                raise
+
+    def sync(self, remote: str) -> None:
+        with _explained(remote):
+            descriptor = os.open(remote, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def remove(self, remote: str) -> None:
+        with _explained(remote):
+            try:
+                if Path(remote).is_dir() and not Path(remote).is_symlink():
+                    shutil.rmtree(remote)
+                else:
+                    Path(remote).unlink()
+            except FileNotFoundError:
+                pass
+
+    def free_bytes(self, remote: str) -> int:
+        with _explained(remote):
+            return shutil.disk_usage(remote).free
+
+
+@contextmanager
+def _explained(remote: str) -> Iterator[None]:
+    """What the operating system refuses, in one line."""
+    try:
+        yield
+    except OSError as error:
+        said = f"{error.filename or remote}: {error.strerror or error}"
+        if error.errno in FULL:
+            raise StorageError(f"{said}; make room there") from None
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StorageError(f"{said}; that folder must be writable") from None
+        raise DeviceError(said) from None
