@@ -70,9 +70,9 @@ class Transport(ABC):
     def remove(self, remote: str, *, timeout_s: float) -> None:
         """Remove a file if it is there."""
 
+    @abstractmethod
     def close(self) -> None:
-        """End the connection; there is none to a device that is here. Never raises."""
-        return None
+        """End the connection, if there is one. Never raises."""
 
     def __enter__(self) -> Self:
         return self

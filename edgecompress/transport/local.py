@@ -73,6 +73,9 @@ class LocalTransport(Transport):
         except OSError as error:
             raise StorageError(f"{remote}: cannot be removed: {error.strerror}") from None
 
+    def close(self) -> None:
+        pass  # Nothing is open.
+
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill what still runs of the process and its children, and reap it."""
