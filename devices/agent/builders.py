@@ -67,7 +67,7 @@ def find_builder() -> Builder:
         why = str(error)
     else:
         return PythonBuilder()
-    program = shutil.which("trtexec", path=os.pathsep.join((_path(), TRTEXEC_FOLDER)))
+    program = find_trtexec()
     if program is None:
         raise Failure(
             "missing",
@@ -76,6 +76,10 @@ def find_builder() -> Builder:
     from .builder_trtexec import TrtexecBuilder
 
     return TrtexecBuilder(program)
+
+
+def find_trtexec() -> str | None:
+    return shutil.which("trtexec", path=os.pathsep.join((_path(), TRTEXEC_FOLDER)))
 
 
 def type_notes(flags: Flags, typed: bool, version: str) -> list[str]:

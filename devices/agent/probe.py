@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
+import sys
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from .builders import find_trtexec
 from .request import Request
+from .state import read_state
 
 PACKAGES = (
     "numpy",
@@ -28,8 +33,15 @@ def run(_request: Request) -> dict[str, object]:
         "python": platform.python_version(),
         **read_cpu(),
         "cores": _cores(),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": _memory_bytes("MemTotal"),
         "versions": _versions(),
+        "kernel_machine": _read(Path("/proc/sys/kernel/arch")).strip() or None,
+        "python_bits": 64 if sys.maxsize > 2**32 else 32,
+        "trtexec": find_trtexec(),
+        "free_disk_bytes": shutil.disk_usage(os.curdir).free,
+        "available_memory_bytes": _memory_bytes("MemAvailable"),
+        "epoch_s": time.time(),
+        "state": read_state(),
     }
 
 
@@ -52,8 +64,8 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _memory_bytes() -> int | None:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE)
+def _memory_bytes(key: str) -> int | None:
+    found = re.search(rf"^{key}:\s+(\d+) kB", _read(Path("/proc/meminfo")), re.MULTILINE)
     return int(found.group(1)) * 1024 if found else None
 
 

@@ -35,6 +35,7 @@ def compare(
     threads: int,
     on_turn: OnTurn,
     engines: Mapping[str, EngineFlags] | None = None,
+    emulated: bool = False,
 ) -> Comparison:
     """Measure two files in turns, each turn a fresh process; who goes first alternates.
 
@@ -49,6 +50,7 @@ def compare(
         on_turn: told of each finished turn.
         engines: flags for 'baseline' and 'candidate' where the device makes TensorRT engines of
             them first, and those are measured.
+        emulated: the inventory says so; what the probe tells is heeded as well.
 
     Raises:
         ArtifactError: a file is not the one described, or the runtime cannot read it.
@@ -74,7 +76,7 @@ def compare(
     return Comparison(
         device=device_id,
         probe=probe,
-        emulated=is_emulated(probe),
+        emulated=emulated or is_emulated(probe),
         baseline=before,
         candidate=after,
         speedup=before.latency_ms_p50 / after.latency_ms_p50,

@@ -7,6 +7,7 @@ import numpy as np
 from edgecompress.spec.measurement import Probe, Turn
 
 DRIFT_LIMIT = 0.10
+X86 = ("x86_64", "AMD64", "i686", "i386")
 UNTHROTTLED = "0x0"
 PI_FLAGS = {
     0: "under-voltage",
@@ -27,9 +28,12 @@ def notes(turns: Sequence[Turn], cores: int) -> tuple[str, ...]:
 def is_emulated(probe: Probe) -> bool:
     """Whether the kernel's word on the CPU is of another architecture than the interpreter's.
 
-    So it is under qemu-user. What ran there must never enter a verdict on speed.
+    So it is under qemu-user, which from release 8.2 on makes up /proc/cpuinfo, but no other word
+    of the kernel. What ran there must never enter a verdict on speed.
     """
-    is_x86 = probe.machine in ("x86_64", "AMD64", "i686")
+    is_x86 = probe.machine in X86
+    if probe.kernel_machine is not None and (probe.kernel_machine in X86) != is_x86:
+        return True
     x86_kernel, arm_kernel = "sse2" in probe.cpu_features, "asimd" in probe.cpu_features
     return arm_kernel if is_x86 else x86_kernel
 

@@ -43,6 +43,7 @@ def measure_in_turns(job: Job, device: Device, baseline: Built, candidate: Built
             target.runtime.threads,
             on_turn,
             _engines(target),
+            device.emulated,
         )
     job.stages.note("measure", time.monotonic() - started, cached=False)
     return comparison

@@ -42,7 +42,7 @@ def deploy(
     """See `edgecompress.pipeline.deploy_all`."""
     wanted = load_deploy(config)
     recipes = resolve_all([load_target(name, config.parent) for name in targets], wanted)
-    devices = load_inventory(inventory)
+    devices = load_inventory(inventory, config.parent)
     with progress.stage("load task"):
         # A task may make up its data or its untrained weights when it is asked for them.
         seed_everything(wanted.seed, 0)

@@ -1,11 +1,15 @@
 """`devices/inventory.yaml`: the physical units at hand. Never a secret in here."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from edgecompress.spec.base import Spec
+
+ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
+"""Ids become names of files and folders."""
 
 
 class Device(Spec):
@@ -32,6 +36,29 @@ class Device(Spec):
     emulated: bool = False
     """Its latencies say nothing about a board, and decide nothing."""
     tags: tuple[str, ...] = ()
+
+    @field_validator("id")
+    @classmethod
+    def _id_is_a_file_name(cls, value: str) -> str:
+        if not ID.fullmatch(value):
+            raise ValueError(
+                f"{value!r} must be of a-z, 0-9, '.', '_' and '-', and begin with one of a-z or 0-9"
+            )
+        return value
+
+    @field_validator("address", "user", "python", "benchmark_model", "root")
+    @classmethod
+    def _is_no_option(cls, value: str | None) -> str | None:
+        """Some of these become arguments of programs, others lines of what they read."""
+        if value is not None and (not value.isprintable() or value[:1] in ("", "-", " ")):
+            raise ValueError(f"{value!r} is empty, has control characters, or begins with '-'")
+        return value
+
+    @model_validator(mode="after")
+    def _ssh_has_an_address(self) -> "Device":
+        if self.transport == "ssh" and self.address is None:
+            raise ValueError("transport ssh needs an address: a host name, or a Host of ssh_config")
+        return self
 
 
 class Inventory(Spec):

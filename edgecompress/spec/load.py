@@ -11,6 +11,8 @@ from edgecompress.spec.device import Inventory
 from edgecompress.spec.target import Target
 from edgecompress.spec.yaml import load_yaml
 
+OWN_INVENTORY = "devices.yaml"
+"""Beside deploy.yaml: the user's own devices."""
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -21,15 +23,25 @@ def load_deploy(path: Path) -> DeployConfig:
     return parse(DeployConfig, load_yaml(path), str(path))
 
 
-def load_inventory(path: Path | None) -> Inventory:
-    """The devices at hand; None: the inventory that comes with edgecompress.
+def load_inventory(path: Path | None, beside: Path | None = None) -> Inventory:
+    """The devices at hand.
+
+    Args:
+        path: a file with all of them; None: the user's own first, then those that come with
+            edgecompress and whose ids the user did not take.
+        beside: the folder of deploy.yaml, where the user's own `devices.yaml` may be.
 
     Raises:
         SpecError: naming the file and, where there is one, the line or the key.
 
     """
-    path = path or devices_dir() / "inventory.yaml"
-    return parse(Inventory, load_yaml(path), str(path))
+    if path is not None:
+        return _read_inventory(path)
+    own = None if beside is None else beside / OWN_INVENTORY
+    mine = _read_inventory(own).devices if own is not None and own.exists() else ()
+    bundled = _read_inventory(devices_dir() / "inventory.yaml").devices
+    taken = {device.id for device in mine}
+    return Inventory(devices=(*mine, *(d for d in bundled if d.id not in taken)))
 
 
 def load_target(target: str, beside: Path | None = None) -> Target:
@@ -74,6 +86,10 @@ def target_files(beside: Path | None = None) -> dict[str, Path]:
         if path.suffix in _SUFFIXES
     }
     return dict(sorted(files.items()))
+
+
+def _read_inventory(path: Path) -> Inventory:
+    return parse(Inventory, load_yaml(path), str(path))
 
 
 def _read_target(path: Path) -> Target:

@@ -31,6 +31,17 @@ class Probe(Spec):
     memory_bytes: int | None
     versions: dict[str, str]
     """Of those found: numpy, onnxruntime, ..."""
+    kernel_machine: str | None = None
+    """As the kernel calls it, which no emulator of programs changes; Linux 6.1 and later say so."""
+    python_bits: int | None = None
+    trtexec: str | None = None
+    """Its path, where TensorRT's tool is."""
+    free_disk_bytes: int | None = None
+    """Where the agent works."""
+    available_memory_bytes: int | None = None
+    epoch_s: float | None = None
+    """Seconds since 1970, by the board's clock."""
+    state: DeviceState | None = None
 
 
 class Turn(Spec):

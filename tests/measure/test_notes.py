@@ -57,16 +57,19 @@ def test_load():
 
 
 @pytest.mark.parametrize(
-    ("machine", "feature", "expected"),
+    ("machine", "feature", "kernel", "expected"),
     [
-        ("x86_64", "sse2", False),
-        ("aarch64", "asimd", False),
-        ("aarch64", "sse2", True),
-        ("armv7l", "sse2", True),
-        ("x86_64", "asimd", True),
+        ("x86_64", "sse2", None, False),
+        ("aarch64", "asimd", None, False),
+        ("aarch64", "sse2", None, True),
+        ("armv7l", "sse2", None, True),
+        ("x86_64", "asimd", None, True),
+        ("x86_64", "sse2", "x86_64", False),
+        ("armv7l", "asimd", "aarch64", False),
+        ("aarch64", "asimd", "x86_64", True),
     ],
 )
-def test_emulated(machine, feature, expected):
+def test_emulated(machine, feature, kernel, expected):
     probe = Probe(
         machine=machine,
         system="Linux",
@@ -76,5 +79,6 @@ def test_emulated(machine, feature, expected):
         cores=4,
         memory_bytes=None,
         versions={},
+        kernel_machine=kernel,
     )
     assert is_emulated(probe) is expected

@@ -98,9 +98,38 @@ def test_bundled_inventory_has_this_machine() -> None:
     assert device.transport == "local"
 
 
-def test_inventory_errors_name_file_and_key(tmp_path: Path) -> None:
+def test_own_devices_come_before_the_bundled_and_hide_them(tmp_path: Path) -> None:
+    (tmp_path / "devices.yaml").write_text(
+        "devices:\n  - {id: mine, target: local, transport: local}\n"
+        "  - {id: this-machine-litert, target: local, transport: local, tags: [mine]}\n"
+    )
+    found = load_inventory(None, tmp_path)
+    assert [device.id for device in found.devices] == [
+        "mine",
+        "this-machine-litert",
+        "this-machine",
+    ]
+    assert found.devices[1].tags == ("mine",)
+    assert load_inventory(None, tmp_path / "elsewhere") == load_inventory(None)
+    assert len(load_inventory(tmp_path / "devices.yaml", tmp_path).devices) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [
+        ("{id: a, target: local, transport: usb}", "devices.0.transport 'usb' is unknown; known:"),
+        ("{id: a, target: local, transport: ssh}", "devices.0: transport ssh needs an address"),
+        ("{id: ../up, target: local, transport: local}", "devices.0.id: '../up' must be of a-z"),
+        ("{id: '', target: local, transport: local}", "devices.0.id: '' must be of a-z"),
+        ("{id: é, target: local, transport: local}", "devices.0.id: 'é' must be of a-z"),
+        ("{id: a, target: local, transport: ssh, address: -oProxyCommand=x}", "begins with '-'"),
+        ('{id: a, target: local, transport: local, python: "a\\nb"}', "control characters"),
+    ],
+)
+def test_inventory_errors_name_file_and_key(tmp_path: Path, device: str, problem: str) -> None:
     path = tmp_path / "inventory.yaml"
-    path.write_text("devices:\n  - {id: a, target: local, transport: ssh}\n")
+    path.write_text(f"devices:\n  - {device}\n")
     with pytest.raises(SpecError) as caught:
         load_inventory(path)
-    assert str(caught.value) == (f"{path}: devices.0.transport 'ssh' is unknown; known: local")
+    assert str(caught.value).startswith(f"{path}: devices.0")
+    assert problem in str(caught.value)
