@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from edgecompress.spec.base import Spec
 from edgecompress.vendor.text import (
+    MS_PER_US,
     NUMBER,
     complete_lines,
     integer,
@@ -20,7 +21,6 @@ from edgecompress.vendor.text import (
     scaled,
 )
 
-US_PER_MS = 1000
 ROUNDING = 1e-5
 """The tool prints six digits."""
 
@@ -148,7 +148,7 @@ def parse_benchmark_model(text: str) -> BenchmarkModel:
     summaries = matches(SUMMARY, said)
     counts = [timings for timings in map(_timings, matches(COUNT, said)) if timings is not None]
     warmup_ms, mean_ms = (
-        only(scaled(found[key], US_PER_MS) for found in summaries) for key in ("warmup", "mean")
+        only(scaled(found[key], MS_PER_US) for found in summaries) for key in ("warmup", "mean")
     )
     run = _of_mean(counts, mean_ms)
     memory = matches(MEMORY, said)
@@ -158,8 +158,8 @@ def parse_benchmark_model(text: str) -> BenchmarkModel:
         graph=only(found["graph"] for found in matches(GRAPH, said)),
         threads=only(integer(found["threads"]) for found in matches(THREADS, said)),
         model_size_mb=only(number(found["size"]) for found in matches(SIZE, said)),
-        init_time_ms=only(scaled(found["init"], US_PER_MS) for found in summaries),
-        first_inference_ms=only(scaled(found["first"], US_PER_MS) for found in summaries),
+        init_time_ms=only(scaled(found["init"], MS_PER_US) for found in summaries),
+        first_inference_ms=only(scaled(found["first"], MS_PER_US) for found in summaries),
         warmup_ms_mean=warmup_ms,
         latency_ms_mean=mean_ms,
         warmup=_of_mean([timings for timings in counts if timings is not run], warmup_ms),
@@ -176,7 +176,7 @@ def _timings(found: re.Match[str]) -> Timings | None:
     count = integer(found["count"])
     if not count:
         return None
-    stats = {name: scaled(value, US_PER_MS) for name, value in STAT.findall(found["stats"])}
+    stats = {name: scaled(value, MS_PER_US) for name, value in STAT.findall(found["stats"])}
     return Timings(
         count=count,
         latency_ms_first=stats.get("first"),

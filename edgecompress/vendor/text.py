@@ -13,6 +13,9 @@ T = TypeVar("T")
 
 NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?"
 """For patterns: as C++ streams and printf write them, ASCII digits only."""
+MS_PER_US = Decimal("0.001")
+MS_PER_S = Decimal(1000)
+MHZ_PER_HZ = Decimal("0.000001")
 SIGNED = f"-?{NUMBER}"
 _SIGNED = re.compile(SIGNED)
 _INTEGER = re.compile(r"[0-9]{1,18}")
@@ -20,14 +23,13 @@ _LOGCAT = re.compile(
     r"(?:[0-9]{4}-)?[0-9]{2}-[0-9]{2} [0-9:.]{8,} +[0-9]+ +[0-9]+ (?P<long>[VDIWEFS]) [^:]*: "
     r"|(?P<brief>[VDIWEFS])/[^(:]*\( *[0-9]+\): "
 )
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LEVEL = re.compile(r"(VERBOSE|DEBUG|INFO|WARNING|ERROR|FATAL): ?")
 
 
 def complete_lines(text: str) -> list[str]:
     r"""Those that end in a line break (\n, \r\n, or adb's \r\r\n), without it."""
-    # A lone surrogate, from a name that was decoded so, is no text that JSON can hold.
-    whole = text.encode("utf-8", "replace").decode()
-    return [line.rstrip("\r") for line in whole.split("\n")[:-1]]
+    return [line.rstrip("\r") for line in _clean(text).split("\n")[:-1]]
 
 
 def message(line: str) -> tuple[str | None, str]:
@@ -44,15 +46,15 @@ def message(line: str) -> tuple[str | None, str]:
 
 def number(text: str | None) -> float | None:
     """None for None, for what is no number, and for one too large to be finite."""
-    return scaled(text, 1)
+    return scaled(text, Decimal(1))
 
 
-def scaled(text: str | None, divisor: int) -> float | None:
-    """`number` in another unit."""
+def scaled(text: str | None, factor: Decimal) -> float | None:
+    """`number` in another unit: MS_PER_US, MS_PER_S or MHZ_PER_HZ."""
     if text is None or _SIGNED.fullmatch(text) is None:
         return None
     # Decimal, so that 92571.2 us are 92.5712 ms and not 92.57119999999999.
-    value = float(Decimal(text) / divisor)
+    value = float(Decimal(text) * factor)
     return value if math.isfinite(value) else None
 
 
@@ -75,7 +77,9 @@ def matches(pattern: re.Pattern[str], lines: Iterable[str]) -> list[re.Match[str
 def json_document(text: str) -> JsonValue:
     """None when the text is not JSON: cut off, or broken."""
     try:
-        document: JsonValue = json.loads(text, parse_constant=_no_constant)
+        document: JsonValue = json.loads(_clean(text), parse_constant=_no_constant)
+        if ESCAPED_SURROGATE.search(text):
+            document = json.loads(_clean(json.dumps(document, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return None
     return document
@@ -90,6 +94,11 @@ def json_number(value: JsonValue) -> float | None:
     except OverflowError:
         return None
     return found if math.isfinite(found) else None
+
+
+def _clean(text: str) -> str:
+    """Without lone surrogates, which no spec and no JSON file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _no_constant(word: str) -> None:
