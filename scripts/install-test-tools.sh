@@ -4,7 +4,7 @@
 set -eu
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc" >&2
+    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc adb mksh toybox" >&2
     exit 2
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -15,3 +15,6 @@ apt-get install -q -y --no-install-recommends chromium
 
 # tests/agent: the recording of libcudart is compiled
 apt-get install -q -y --no-install-recommends gcc libc6-dev
+
+# tests/transport, tests/measure: adb's client and server, and Android's shell and tools for a phone
+apt-get install -q -y --no-install-recommends adb mksh toybox

@@ -5,12 +5,15 @@ from pathlib import Path
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.device import Device
+from edgecompress.transport.adb import ROOT as ANDROID_ROOT
+from edgecompress.transport.adb import AdbTransport
 from edgecompress.transport.base import Completed, FileStat, Transport
 from edgecompress.transport.files import Files
 from edgecompress.transport.local import LocalTransport
 
 __all__ = [
     "TRANSPORTS",
+    "AdbTransport",
     "Completed",
     "FileStat",
     "Files",
@@ -25,7 +28,11 @@ def _local(device: Device, workdir: Path) -> Transport:
     return LocalTransport(workdir, pushed)
 
 
-TRANSPORTS: dict[str, Callable[[Device, Path], Transport]] = {"local": _local}
+def _adb(device: Device, _workdir: Path) -> Transport:
+    return AdbTransport(device.address, device.root or ANDROID_ROOT)
+
+
+TRANSPORTS: dict[str, Callable[[Device, Path], Transport]] = {"adb": _adb, "local": _local}
 """From a device's `transport` to what opens it; a library that one needs is imported inside."""
 
 

@@ -1,0 +1,147 @@
+"""Files of an Android device: adb's sync protocol, and toybox where that has no word for it."""
+
+import re
+from pathlib import Path
+from typing import NoReturn
+
+from edgecompress.errors import DeviceError, StorageError
+from edgecompress.transport import adb_shell, adb_sync
+from edgecompress.transport.adb_link import AdbLink
+from edgecompress.transport.base import Completed
+from edgecompress.transport.files import Files, Sent
+
+STEP_S = 60.0
+"""For one step without much data."""
+ABSENT = 44
+"""Exit code of our own scripts, which toybox has no use for."""
+FULL = ("no space left", "quota exceeded")
+FORBIDDEN = ("read-only file system", "permission denied", "not permitted")
+
+# Scripts are fixed texts; names reach them as arguments only. fsync came with Android 10.
+SYNC = '[ -e "$1" ] && if command -v fsync >/dev/null; then fsync "$1"; else sync; fi'
+WRITE = f'cat > "$1" && {SYNC}'
+READ = f'[ -e "$1" ] || exit {ABSENT}; head -c "$2" "$1"'
+HASH = f'[ -f "$1" ] || exit {ABSENT}; sha256sum < "$1"'
+HASH_START = f'[ -f "$1" ] || exit {ABSENT}; head -c "$2" "$1" | sha256sum'
+MAKE_FOLDER = f'mkdir "$1" && exit; [ -e "$1" ] && exit {ABSENT}; exit 1'
+# Without -T, which came late, mv would put it into a folder of that name.
+RENAME = 'if [ -d "$2" ]; then echo "$2: is a folder" >&2; exit 1; fi; mv -f "$1" "$2"'
+
+
+class AdbFiles(Files):
+    """Android's apps and its SD cards follow no symbolic links, so pushes use pointer files; and
+    the sync protocol has no offsets, so a cut upload begins again.
+    """
+
+    symlinks = False
+    resumes = False
+
+    def __init__(self, link: AdbLink) -> None:
+        self._link = link
+
+    def size(self, remote: str) -> int | None:
+        found = adb_sync.stat_of(self._link, remote, STEP_S)
+        return None if found is None else found.size_bytes
+
+    def names(self, remote: str) -> tuple[str, ...]:
+        return adb_sync.names_in(self._link, remote, STEP_S)
+
+    def read(self, remote: str, limit_bytes: int) -> bytes | None:
+        done = self._script(READ, remote, str(limit_bytes + 1))
+        if done.returncode == ABSENT:
+            return None
+        self._check(done, remote)
+        if len(done.stdout) > limit_bytes:
+            raise DeviceError(f"{remote}: has more than {limit_bytes} bytes; what is it?")
+        return done.stdout
+
+    def write(self, remote: str, content: bytes) -> None:
+        self._check(self._script(WRITE, remote, stdin=content), remote)
+
+    def append(
+        self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
+    ) -> None:
+        if offset:
+            raise DeviceError(f"{remote}: adb sends whole files, not what is behind {offset}")
+        self.send(local, remote, timeout_s, sent)
+        self.sync(remote)
+
+    def send(self, local: Path, remote: str, timeout_s: float, sent: Sent) -> None:
+        """A whole file, which is not yet on the disk when this returns."""
+        try:
+            with local.open("rb") as reader:
+                adb_sync.send(self._link, reader, remote, timeout_s, sent)
+        except adb_sync.Refusal as refusal:
+            self._refuse(str(refusal), remote)
+        except OSError as error:
+            raise StorageError(f"{local}: cannot be read: {error.strerror}") from None
+
+    def sha256(self, remote: str, length: int | None = None, *, timeout_s: float) -> str | None:
+        if length is None:
+            done = self._script(HASH, remote, timeout_s=timeout_s)
+        else:
+            done = self._script(HASH_START, remote, str(length), timeout_s=timeout_s)
+        if done.returncode == ABSENT:
+            return None
+        self._check(done, remote)
+        found = re.match(rb"[0-9a-f]{64}\b", done.stdout)
+        if found is None:
+            raise DeviceError(f"{self._link.name}: sha256sum printed no hash of {remote}")
+        return found.group().decode()
+
+    def make_folder(self, remote: str) -> bool:
+        done = self._script(MAKE_FOLDER, remote)
+        if done.returncode == ABSENT:
+            return False
+        self._check(done, remote)
+        return True
+
+    def make_folders(self, remote: str) -> None:
+        """With those that it lies in, where they are not there."""
+        self._check(self._run("mkdir", "-p", remote), remote)
+
+    def rename(self, source: str, target: str) -> None:
+        self._check(self._script(RENAME, source, target), source)
+
+    def link(self, remote: str, target: str) -> None:
+        raise DeviceError(f"{remote}: no symbolic links on Android; use a file that holds a name")
+
+    def read_link(self, remote: str) -> str | None:
+        return None
+
+    def sync(self, remote: str) -> None:
+        self._check(self._script(SYNC, remote), remote)
+
+    def remove(self, remote: str) -> None:
+        self._check(self._run("rm", "-rf", remote), remote)
+
+    def free_bytes(self, remote: str) -> int:
+        done = self._run("df", "-k", remote)
+        self._check(done, remote)
+        # Filesystem, blocks, used, available, 4%, mounted on; a long first one takes its own line.
+        found = re.findall(rb"\s\d+\s+\d+\s+(\d+)\s+\d+%\s", done.stdout)
+        if len(found) != 1:
+            raise DeviceError(f"{self._link.name}: df does not say how much space {remote} has")
+        return int(found[0]) * 1024
+
+    def _script(
+        self, script: str, *arguments: str, stdin: bytes = b"", timeout_s: float = STEP_S
+    ) -> Completed:
+        return self._run("sh", "-c", script, "sh", *arguments, stdin=stdin, timeout_s=timeout_s)
+
+    def _run(self, *argv: str, stdin: bytes = b"", timeout_s: float = STEP_S) -> Completed:
+        return adb_shell.run(self._link, argv, stdin, None, timeout_s)
+
+    def _check(self, done: Completed, remote: str) -> None:
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()
+            self._refuse(said or f"exit code {done.returncode}", remote)
+
+    def _refuse(self, said: str, remote: str) -> NoReturn:
+        """The device's words, by what they mean."""
+        where = f"{self._link.name}: {said}" if remote in said else f"{remote}: {said}"
+        if any(words in said.lower() for words in FULL):
+            raise StorageError(f"{where}; make room there")
+        if any(words in said.lower() for words in FORBIDDEN):
+            raise StorageError(f"{where}; that folder must be writable")
+        raise DeviceError(where)

@@ -1,0 +1,220 @@
+"""One Android device, by the adb server of this machine: found, and streams to its services."""
+
+import contextlib
+import socket
+import subprocess
+import time
+from types import ModuleType
+
+from edgecompress.errors import DeviceError, RuntimeMissing, TimedOut, TransientError
+
+CONNECT_S = 15.0
+"""For what needs the server, or the radio, but no work of the device."""
+INSTALL_ADB = (
+    "install Android's platform tools (`apt install adb`, or"
+    " https://developer.android.com/tools/releases/platform-tools)"
+)
+ALLOW = "unlock it and allow USB debugging for this computer"
+START = "start Android on it"
+ADVICE = {
+    "unauthorized": ALLOW,
+    "authorizing": ALLOW,
+    "offline": "unplug it and plug it in again, or run `adb reconnect`",
+    "no": "this user has no permission to open it: `apt install"
+    " android-sdk-platform-tools-common` and plug it in again",
+    "recovery": START,
+    "bootloader": START,
+    "sideload": START,
+}
+"""What to do, by the first word of the state that `adb devices` prints."""
+
+
+class Stream:
+    """A connection to a service of the device, with one deadline for all that it does."""
+
+    def __init__(self, connection: socket.socket, link: "AdbLink", timeout_s: float) -> None:
+        self.socket = connection
+        self._link = link
+        self._timeout_s = timeout_s
+        self._deadline = time.monotonic() + timeout_s
+
+    def left_s(self) -> float:
+        """Raises TimedOut when nothing is left."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise self.late()
+        return left
+
+    def late(self) -> TimedOut:
+        return TimedOut(f"{self._link.name}: no answer within {self._timeout_s:g} s")
+
+    def lost(self) -> TransientError:
+        return self._link.lost("it ended")
+
+    def read(self, count: int) -> bytes:
+        """Exactly that many bytes."""
+        content = bytearray()
+        while len(content) < count:
+            self.socket.settimeout(self.left_s())
+            try:
+                chunk = self.socket.recv(count - len(content))
+            except TimeoutError:
+                raise self.late() from None
+            except OSError:
+                raise self.lost() from None
+            if not chunk:
+                raise self.lost()
+            content += chunk
+        return bytes(content)
+
+    def write(self, content: bytes) -> None:
+        self.socket.settimeout(self.left_s())
+        try:
+            self.socket.sendall(content)
+        except TimeoutError:
+            raise self.late() from None
+        except OSError:
+            raise self.lost() from None
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class AdbLink:
+    """Finds the device at once, and again after it was lost."""
+
+    def __init__(self, address: str | None) -> None:
+        """`address`: serial number or HOST:PORT; None: the only device that is connected.
+
+        Raises:
+            RuntimeMissing: adbutils or adb is not installed here.
+            DeviceError: there is no such device, or it is not ready.
+
+        """
+        self._adbutils = _adbutils()
+        self._client = self._adbutils.AdbClient()
+        self.serial = address or ""
+        self._was_ready = False
+        self._is_ready = False
+        self._find()
+
+    @property
+    def name(self) -> str:
+        return f"Android device {self.serial}"
+
+    def open(self, service: str, timeout_s: float) -> Stream:
+        """A stream to a service, such as 'sync:'.
+
+        Raises:
+            TransientError: the device is gone; the next call looks for it again.
+            TimedOut: it does not answer.
+            DeviceError: it is not ready, and somebody must do something about it.
+
+        """
+        if not self._is_ready:
+            self._find()
+        patience_s = min(timeout_s, CONNECT_S)
+        with contextlib.ExitStack() as stack:
+            try:
+                device = self._adbutils.AdbDevice(self._client, self.serial)
+                connection = device.open_transport(timeout=patience_s)
+                stack.callback(connection.conn.close)
+                connection.send_command(service)
+                connection.check_okay()
+            except self._adbutils.AdbTimeout:
+                raise TimedOut(f"{self.name}: no answer within {patience_s:g} s") from None
+            except self._failures() as error:
+                raise self._explained(error) from None
+            stack.pop_all()
+        return Stream(connection.conn, self, timeout_s)
+
+    def lost(self, why: object) -> TransientError:
+        """The next call looks for the device again."""
+        self._is_ready = False
+        return TransientError(f"{self.name}: the connection was lost: {why}")
+
+    def _find(self) -> None:
+        try:
+            state, said = self._state()
+            if state != "device":
+                raise self._not_ready(state, said)
+            features = self._adbutils.AdbDevice(self._client, self.serial).get_features()
+        except self._failures() as error:
+            raise self._explained(error) from None
+        if "shell_v2" not in features.split(","):
+            raise DeviceError(
+                f"{self.name}: its shell tells no exit codes; Android 8 or later is needed"
+            )
+        self._is_ready = self._was_ready = True
+
+    def _state(self) -> tuple[str | None, str]:
+        """As `adb devices` prints it, None when it is not listed; and what `adb connect` said."""
+        states = self._states()
+        if not self.serial:
+            self.serial = _only(states)
+        state = states.get(self.serial)
+        if ":" not in self.serial or state not in (None, "offline"):
+            return state, ""
+        if state is not None:
+            # Of a device that it lost, the server would say that it is connected already.
+            self._client.disconnect(self.serial)
+        said = self._client.connect(self.serial, timeout=CONNECT_S)
+        return self._states().get(self.serial), said
+
+    def _states(self) -> dict[str, str]:
+        return {info.serial: info.state for info in self._client.list()}
+
+    def _not_ready(self, state: str | None, said: str) -> DeviceError:
+        if self._was_ready and state in (None, "offline"):
+            return self.lost(said or "it is not connected any more")
+        if state is None:
+            others = ", ".join(self._states()) or "none"
+            return DeviceError(
+                f"{self.name}: {said or 'is not connected'}; adb sees these devices: {others}"
+            )
+        advice = ADVICE.get(state, "see https://developer.android.com/tools/adb")
+        return DeviceError(f"{self.name}: is in the state '{state}'; {advice}")
+
+    def _failures(self) -> tuple[type[Exception], ...]:
+        """What adbutils lets out."""
+        return (self._adbutils.AdbError, OSError, subprocess.SubprocessError)
+
+    def _explained(self, error: Exception) -> DeviceError:
+        if isinstance(error, FileNotFoundError | PermissionError) or "No adb exe" in str(error):
+            return RuntimeMissing(f"adb is not installed here; {INSTALL_ADB}")
+        if self._was_ready:
+            return self.lost(error)
+        if isinstance(error, self._adbutils.errors.AdbConnectionError | OSError):
+            where = f"{self._client.host}:{self._client.port}"
+            return DeviceError(
+                f"the adb server at {where} does not answer ({error}); run `adb start-server`,"
+                f" and if that fails {INSTALL_ADB}"
+            )
+        return DeviceError(f"{self.name}: {error}; run `adb devices` and see its state")
+
+
+def _adbutils() -> ModuleType:
+    try:
+        import adbutils
+        import adbutils.errors
+    except ImportError as error:
+        raise RuntimeMissing(
+            f"transport adb: {error}; run: pip install 'edgecompress[adb]'"
+        ) from None
+    module: ModuleType = adbutils
+    return module
+
+
+def _only(states: dict[str, str]) -> str:
+    if len(states) == 1:
+        return next(iter(states))
+    if not states:
+        raise DeviceError(
+            "no Android device is connected; plug it in, allow USB debugging in its developer"
+            " options, and look for it with `adb devices`"
+        )
+    listed = ", ".join(f"{serial} ({state})" for serial, state in states.items())
+    raise DeviceError(
+        f"several Android devices are connected: {listed}; name one as the address of the device"
+        " in the inventory"
+    )

@@ -1,0 +1,171 @@
+"""A program on an Android device, by the second version of adb's shell protocol.
+
+Packets both ways: an id of one byte, the length of what follows in four, little end first
+(packages/modules/adb/shell_protocol.h).
+"""
+
+import contextlib
+import selectors
+import shlex
+import socket
+import struct
+from collections.abc import Sequence
+
+from edgecompress.errors import DeviceError, EdgecompressError, TimedOut, TransientError
+from edgecompress.transport.adb_link import AdbLink, Stream
+from edgecompress.transport.base import Completed
+
+STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
+HEADER = struct.Struct("<BI")
+CHUNK_BYTES = 64 << 10
+LINE_BYTES = 32 << 10
+"""The server takes 64 KiB, with the name of the service."""
+OUTPUT_BYTES = 32 << 20
+KILL_S = 10.0
+SIGNALLED = 128
+"""adbd adds it to the number of the signal that ended the program."""
+LAST_SIGNAL = 64
+
+
+def run(
+    link: AdbLink, argv: Sequence[str], stdin: bytes, workdir: str | None, timeout_s: float
+) -> Completed:
+    """Run a program with exactly these arguments, in `workdir` where one is given.
+
+    The device's adbd gives every command line to a shell, so each argument is quoted. That shell
+    becomes the program, in a session of its own, whose number it prints first: closing the
+    connection ends only what still writes, so after a time-out the whole session is killed by it.
+
+    Raises:
+        DeviceError: the program is not there, or it writes more than 32 MiB.
+        TimedOut: it was still running.
+        TransientError: the device was lost.
+
+    """
+    stream = link.open(f"shell,v2,raw:{_command_line(argv, workdir)}", timeout_s)
+    talk = _Talk(stream, stdin)
+    try:
+        code = talk.finish()
+    except TransientError:
+        raise
+    except TimedOut:
+        _kill(link, talk.session())
+        raise TimedOut(f"{link.name}: '{argv[0]}' ran longer than {timeout_s:g} s") from None
+    except BaseException:
+        # Not only errors: Ctrl-C here shall end the program there.
+        _kill(link, talk.session())
+        raise
+    finally:
+        stream.close()
+    session, _, stdout = bytes(talk.outputs[STDOUT]).partition(b"\n")
+    stderr = bytes(talk.outputs[STDERR])
+    if not session.strip().isdigit():
+        why = stderr.decode(errors="replace").strip() or "there is no such program"
+        raise DeviceError(f"{link.name}: '{argv[0]}' cannot be started: {why}")
+    is_signal = SIGNALLED < code <= SIGNALLED + LAST_SIGNAL
+    return Completed(SIGNALLED - code if is_signal else code, stdout, stderr)
+
+
+def _command_line(argv: Sequence[str], workdir: str | None) -> str:
+    if any("\0" in argument for argument in argv):
+        raise DeviceError(f"'{argv[0]}' cannot be started: an argument holds a NUL")
+    quoted = [shlex.quote(argument) for argument in argv]
+    there = f"cd {shlex.quote(workdir)} || exit; " if workdir else ""
+    found = f"command -v {quoted[0]} >/dev/null || exit; echo $$; "
+    line = f"{there}{found}exec {' '.join(quoted)}"
+    if len(line.encode()) > LINE_BYTES:
+        raise DeviceError(f"'{argv[0]}' cannot be started: its arguments are too long for adb")
+    return line
+
+
+def _kill(link: AdbLink, session: int | None) -> None:
+    """Whatever may still run; best effort, since the device may be gone."""
+    if session is None:
+        return
+    with contextlib.suppress(EdgecompressError):
+        stream = link.open(f"shell,v2,raw:kill -KILL -- -{session}", KILL_S)
+        try:
+            with contextlib.suppress(EdgecompressError):
+                _Talk(stream, b"").finish()
+        finally:
+            stream.close()
+
+
+class _Talk:
+    """Sends what the program reads while it takes what the program writes."""
+
+    def __init__(self, stream: Stream, stdin: bytes) -> None:
+        self.outputs = {STDOUT: bytearray(), STDERR: bytearray()}
+        self._stream = stream
+        self._unsent = memoryview(_packets(stdin))
+        self._received = bytearray()
+        self._code: int | None = None
+
+    def session(self) -> int | None:
+        first, line_break, _ = bytes(self.outputs[STDOUT][:20]).partition(b"\n")
+        return int(first) if line_break and first.strip().isdigit() else None
+
+    def finish(self) -> int:
+        """Until the program ends; its exit code."""
+        connection = self._stream.socket
+        connection.setblocking(False)
+        with selectors.DefaultSelector() as selector:
+            while self._code is None:
+                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
+                selector.register(connection, wanted)
+                ready = selector.select(self._stream.left_s())
+                selector.unregister(connection)
+                events = ready[0][1] if ready else 0
+                if events & selectors.EVENT_WRITE:
+                    self._send(connection)
+                if events & selectors.EVENT_READ:
+                    self._receive(connection)
+        return self._code
+
+    def _send(self, connection: socket.socket) -> None:
+        try:
+            self._unsent = self._unsent[connection.send(self._unsent[:CHUNK_BYTES]) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            # It does not read on; what it says of that is still to come.
+            self._unsent = self._unsent[:0]
+
+    def _receive(self, connection: socket.socket) -> None:
+        try:
+            chunk = connection.recv(CHUNK_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            raise self._stream.lost() from None
+        if not chunk:
+            raise self._stream.lost()
+        self._received += chunk
+        while self._code is None and (packet := self._packet()) is not None:
+            kind, content = packet
+            if kind == EXIT:
+                self._code = content[0] if content else SIGNALLED
+            elif kind in self.outputs:
+                self.outputs[kind] += content
+        if sum(map(len, self.outputs.values())) > OUTPUT_BYTES:
+            raise DeviceError(f"a program wrote more than {OUTPUT_BYTES >> 20} MiB; what is it?")
+
+    def _packet(self) -> tuple[int, bytes] | None:
+        """The next whole one of what was received."""
+        if len(self._received) < HEADER.size:
+            return None
+        kind, length = HEADER.unpack_from(self._received)
+        if length > OUTPUT_BYTES:
+            raise DeviceError("the device does not speak adb's shell protocol")
+        end = HEADER.size + length
+        if len(self._received) < end:
+            return None
+        content = bytes(self._received[HEADER.size : end])
+        del self._received[:end]
+        return kind, content
+
+
+def _packets(stdin: bytes) -> bytes:
+    parts = [stdin[at : at + CHUNK_BYTES] for at in range(0, len(stdin), CHUNK_BYTES)]
+    framed = [HEADER.pack(STDIN, len(part)) + part for part in parts]
+    return b"".join([*framed, HEADER.pack(CLOSE_STDIN, 0)])

@@ -1,0 +1,137 @@
+"""Files of an Android device by adb's sync protocol: whole ones, with exact names.
+
+Requests and answers: four letters and four bytes, little end first (packages/modules/adb,
+SYNC.TXT). adbutils has these too, but waits for ever for a device that does not answer, and does
+not say why one refuses.
+"""
+
+import select
+import stat
+import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
+
+from edgecompress.errors import DeviceError, TransientError
+from edgecompress.transport.adb_link import AdbLink, Stream
+
+CHUNK_BYTES = 64 << 10
+"""The most that the protocol takes at once."""
+PATH_BYTES = 1024
+WORD = struct.Struct("<4sI")
+STAT = struct.Struct("<III")
+ENTRY = struct.Struct("<4sIIII")
+MESSAGE_BYTES = 64 << 10
+
+
+class Refusal(Exception):
+    """What the device says of a file that it does not take or give."""
+
+
+class Stat(NamedTuple):
+    mode: int
+    size_bytes: int
+    """Of a file below 4 GiB."""
+
+
+def stat_of(link: AdbLink, remote: str, timeout_s: float) -> Stat | None:
+    """None when there is nothing of that name, or nothing that may be seen."""
+    with _requested(link, b"STAT", remote, timeout_s) as stream:
+        _expect(stream.read(4), b"STAT")
+        mode, size, _ = STAT.unpack(stream.read(STAT.size))
+    return Stat(mode, size) if mode else None
+
+
+def names_in(link: AdbLink, remote: str, timeout_s: float) -> tuple[str, ...]:
+    """Sorted; none when there is no such folder."""
+    found = []
+    with _requested(link, b"LIST", remote, timeout_s) as stream:
+        while True:
+            word, _, _, _, length = ENTRY.unpack(stream.read(ENTRY.size))
+            if word == b"DONE":
+                break
+            _expect(word, b"DENT")
+            found.append(_read_text(stream, length))
+    return tuple(sorted(name for name in found if name not in (".", "..")))
+
+
+def send(
+    link: AdbLink,
+    reader: BinaryIO,
+    remote: str,
+    timeout_s: float,
+    sent: Callable[[int], None],
+    mode: int = 0o644,
+) -> None:
+    """Write all that `reader` gives to `remote`, from its beginning.
+
+    Raises:
+        Refusal: in the device's words.
+
+    """
+    with _requested(link, b"SEND", f"{remote},{stat.S_IFREG | mode}", timeout_s) as stream:
+        total = 0
+        while not _answers(stream) and (chunk := reader.read(CHUNK_BYTES)):
+            try:
+                stream.write(WORD.pack(b"DATA", len(chunk)) + chunk)
+            except TransientError:
+                if not _answers(stream):
+                    raise
+                break
+            total += len(chunk)
+            sent(total)
+        else:
+            if not _answers(stream):
+                stream.write(WORD.pack(b"DONE", int(time.time())))
+        word, length = WORD.unpack(stream.read(WORD.size))
+        if word == b"FAIL":
+            raise Refusal(_read_text(stream, length))
+        _expect(word, b"OKAY")
+
+
+def receive(link: AdbLink, remote: str, timeout_s: float) -> Iterator[bytes]:
+    """The content, in pieces.
+
+    Raises:
+        Refusal: in the device's words.
+
+    """
+    with _requested(link, b"RECV", remote, timeout_s) as stream:
+        while True:
+            word, length = WORD.unpack(stream.read(WORD.size))
+            if word == b"DONE":
+                return
+            if word == b"FAIL":
+                raise Refusal(_read_text(stream, length))
+            _expect(word, b"DATA")
+            if length > CHUNK_BYTES:
+                raise DeviceError(f"{link.name}: does not speak adb's sync protocol")
+            yield stream.read(length)
+
+
+@contextmanager
+def _requested(link: AdbLink, word: bytes, path: str, timeout_s: float) -> Iterator[Stream]:
+    encoded = path.encode("utf-8", "surrogateescape")
+    if b"\0" in encoded or len(encoded) > PATH_BYTES:
+        raise DeviceError(f"{path[:80]!r}: is no path that adb takes")
+    stream = link.open("sync:", timeout_s)
+    try:
+        stream.write(WORD.pack(word, len(encoded)) + encoded)
+        yield stream
+    finally:
+        stream.close()
+
+
+def _answers(stream: Stream) -> bool:
+    """Whether something may be read: an answer before the end is a refusal."""
+    return bool(select.select([stream.socket], [], [], 0)[0])
+
+
+def _read_text(stream: Stream, length: int) -> str:
+    return stream.read(min(length, MESSAGE_BYTES)).decode("utf-8", "surrogateescape")
+
+
+def _expect(word: bytes, expected: bytes) -> None:
+    if word != expected:
+        raise DeviceError(f"the device answers {word!r} where adb's protocol has {expected!r}")
