@@ -157,5 +157,5 @@ def test_connect_by_name(tmp_path):
 
 def test_connect_to_an_unknown_transport_lists_the_known(tmp_path):
     device = Device.model_construct(id="d", target="local", transport="pigeon")
-    with pytest.raises(SpecError, match="device 'd': transport 'pigeon' is unknown; known: local"):
+    with pytest.raises(SpecError, match="device 'd': transport 'pigeon' is unknown; known: adb, local"):
         connect(device, tmp_path)
