@@ -23,3 +23,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=8,
         help="how often tests/pipeline/test_kill.py kills a deploy; the promise is about 30",
     )
+    parser.addoption(
+        "--faults",
+        type=int,
+        default=200,
+        help="how many seeds tests/push/test_push_faults.py tries; the promise is about 10000",
+    )
+    parser.addoption(
+        "--mutations",
+        type=int,
+        default=3000,
+        help="how many broken logs tests/vendor/test_mutations.py reads; the promise is 100000",
+    )
+    parser.addoption(
+        "--kill-stride",
+        type=int,
+        default=6,
+        help="tests/push/test_push_kill.py kills at every n-th place; the promise is about 1",
+    )

@@ -57,6 +57,7 @@ NOT_APPLIED = re.compile(
     r"Though (?P<delegate>\S+) delegate is (?:ex|im)plicitly applied, the model graph will not be"
     r" executed by the delegate\.?"
 )
+BEGIN = "STARTING!"
 FAILED = (
     re.compile(r"Failed to apply \S+ delegate\.?|Disallowed CPU fallback detected\.?"),
     re.compile(r"Benchmarking failed\.?"),
@@ -232,10 +233,10 @@ def _failure(lines: list[_Line], summaries: list[re.Match[str]], run: Timings | 
     if failed:
         errors = [line.text for line in lines if line.level in ("ERROR", "E", "FATAL", "F")]
         return ": ".join(dict.fromkeys([failed[0].rstrip("."), *errors[:1]]))
+    if len(summaries) > 1 or said.count(BEGIN) > 1:
+        return "the log holds several runs"
     if not summaries:
         return "the log is not complete: it has no line 'Inference timings in us: ..'"
-    if len({found.group() for found in summaries}) > 1:
-        return "the log holds several runs"
     if run is None:
         return "no line 'count=.. avg=..' agrees with the mean of 'Inference timings in us: ..'"
     return None

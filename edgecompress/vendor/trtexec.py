@@ -56,7 +56,7 @@ LAYERS = (
     # TensorRT 8.5 and before, the median since 8.4.
     re.compile(
         rf"\s*(?P<name>\S.*?)\s{{2,}}(?P<total>{NUMBER})\s+(?P<mean>{NUMBER})\s+"
-        rf"(?:(?P<median>{NUMBER})\s+)?(?P<percent>{NUMBER})%"
+        rf"(?:(?P<median>{NUMBER})\s+)?(?P<percent>{NUMBER})"
     ),
     # From 8.6 on.
     re.compile(
@@ -253,19 +253,18 @@ def _transfers(banners: list[re.Match[str]], said: list[str]) -> bool | None:
 
 def _layers(said: Iterable[str]) -> Iterable[LayerTime]:
     for line in said:
-        for pattern in LAYERS:
-            found = pattern.fullmatch(line)
-            if found is None:
-                continue
-            total, mean, percent = (number(found[key]) for key in ("total", "mean", "percent"))
-            if total is not None and mean is not None and percent is not None:
-                yield LayerTime(
-                    name=found["name"],
-                    total_ms=total,
-                    mean_ms=mean,
-                    median_ms=number(found["median"]),
-                    percent=percent,
-                )
+        both = [found for pattern in LAYERS if (found := pattern.fullmatch(line))]
+        if len(both) != 1:
+            continue
+        total, mean, percent = (number(both[0][key]) for key in ("total", "mean", "percent"))
+        if total is not None and mean is not None and percent is not None:
+            yield LayerTime(
+                name=both[0]["name"],
+                total_ms=total,
+                mean_ms=mean,
+                median_ms=number(both[0]["median"]),
+                percent=percent,
+            )
 
 
 def _version(digits: int) -> str:
@@ -276,12 +275,12 @@ def _version(digits: int) -> str:
 
 
 def _failure(banners: list[re.Match[str]], errors: tuple[str, ...]) -> str | None:
-    ends = {found.group(): found["state"] for found in banners if found["state"] != "RUNNING"}
+    ends = [found["state"] for found in banners if found["state"] != "RUNNING"]
     because = f": {errors[0]}" if errors else ""
-    if len(ends) > 1:
+    if len(ends) > 1 or len(banners) - len(ends) > 1:
         return "the log holds several runs"
     if not ends:
         return f"the log has no line '&&&& PASSED TensorRT.trtexec'{because}"
-    if "PASSED" not in ends.values():
-        return f"trtexec says {next(iter(ends.values()))}{because}"
+    if ends != ["PASSED"]:
+        return f"trtexec says {ends[0]}{because}"
     return None
