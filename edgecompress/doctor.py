@@ -1,8 +1,6 @@
 """`edgecompress doctor`: what is here, what is missing for which target, and what adds it."""
 
-import json
 import os
-import subprocess
 import sys
 import tempfile
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -10,6 +8,8 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from edgecompress.devices.imports import try_imports
+from edgecompress.devices.needs import RUNTIME_PACKAGES, Problem, runtime_problem
 from edgecompress.errors import EdgecompressError
 from edgecompress.measure.agent import Agent
 from edgecompress.spec.base import Spec
@@ -25,38 +25,11 @@ EXTRAS: dict[RuntimeName, str | None] = {
 }
 """The extra that brings what a runtime's targets need on this machine; None: the core."""
 
-RUNTIME_PACKAGES: dict[RuntimeName, str | None] = {
-    "onnxruntime": "onnxruntime",
-    "litert": "ai-edge-litert",
-    "tensorrt": None,
-}
-"""The package whose version a target's `runtime.version` speaks of; None: only the board has it,
-where the engine is built.
-"""
-
 INT8_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 """CPU features, as /proc/cpuinfo spells them, that multiply and add int8 in one instruction."""
 
 # Those with compiled parts: installed, they may still fail to load.
 NATIVE_MODULES = ("onnx", "onnxruntime", "torch", "torchao")
-IMPORT_TIMEOUT_S = 120.0
-_IMPORTER = """\
-import importlib, json, sys
-for name in sys.argv[1:]:
-    try:
-        module, error = importlib.import_module(name), None
-    except BaseException as raised:
-        error = f"{type(raised).__name__}: {raised}"
-    print(json.dumps({"module": name, "error": error}), flush=True)
-    if name == "torch" and error is None and module.cuda.is_available():
-        print(json.dumps({"cuda": module.cuda.get_device_name()}), flush=True)
-"""
-
-
-class Problem(Spec):
-    text: str
-    fix: str
-    """A command where there is one, else what to do."""
 
 
 class TargetHealth(Spec):
@@ -73,7 +46,7 @@ class Health(Spec):
     int8_features: tuple[str, ...]
     """Of INT8_FEATURES, those that this CPU has."""
     governor: str | None
-    """cpufreq's, of core 0; None where the system does not say."""
+    """cpufreq's; None where the system does not say."""
     cuda: str | None
     """A GPU that torch sees; edgecompress trains on the CPU all the same."""
     packages: dict[str, str | None]
@@ -93,7 +66,7 @@ def examine(folder: Path, target: str | None) -> Health:
     targets = list_targets(folder) if target is None else [load_target(target, folder)]
     requirements = _requirements()
     modules = [*NATIVE_MODULES, *(m for t in targets for m in _native_extras(t))]
-    broken, cuda = _try_imports([m for m in dict.fromkeys(modules) if _installed(_dist(m))])
+    broken, cuda = _broken([m for m in dict.fromkeys(modules) if _installed(_dist(m))])
     probe, agent_problem = _probe()
     shared = (*broken, *agent_problem, *_runs_folder(folder))
     core = _missing(requirements, None)
@@ -102,16 +75,19 @@ def examine(folder: Path, target: str | None) -> Health:
         machine=probe.machine if probe else None,
         cpu_model=probe.cpu_model if probe else None,
         int8_features=tuple(f for f in INT8_FEATURES if probe and f in probe.cpu_features),
-        governor=_governor(),
+        governor=probe.state.governor if probe and probe.state else None,
         cuda=cuda,
         packages={r.name: _installed(r.name) for r in requirements},
         problems=(*core, *shared),
-        targets=tuple(_target_health(t, requirements, (*core, *shared), probe) for t in targets),
+        targets=tuple(
+            _target_health(t, folder, requirements, (*core, *shared), probe) for t in targets
+        ),
     )
 
 
 def _target_health(
     target: Target,
+    folder: Path,
     requirements: list[Requirement],
     shared: tuple[Problem, ...],
     probe: Probe | None,
@@ -120,28 +96,26 @@ def _target_health(
     extra = EXTRAS[target.runtime.name]
     if extra is not None:
         problems += _missing(requirements, extra)
-    package = RUNTIME_PACKAGES[target.runtime.name]
-    if package is not None:
-        problems += _wrong_version(package, target)
+    problems += _wrong_version(target)
     return TargetHealth(
-        name=target.name, problems=tuple(problems), notes=tuple(_notes(target, probe))
+        name=target.name, problems=tuple(problems), notes=tuple(_notes(target, folder, probe))
     )
 
 
-def _wrong_version(package: str, target: Target) -> list[Problem]:
+def _wrong_version(target: Target) -> list[Problem]:
+    if target.runtime.name == "tensorrt":
+        return []  # only the board has it, where the engine is built
     if target.runtime.name == "litert" and target.cpu != "native":
         # The board has another package, which may count otherwise: after TFLite 2.14 came LiteRT 1.
         return []
-    wanted = Requirement(f"{package}{target.runtime.version}")
+    package = RUNTIME_PACKAGES[target.runtime.name][0]
     installed = _installed(package)
-    if installed is None or wanted.specifier.contains(installed, prereleases=True):
-        return []
-    text = f"{package} {installed} is not {target.runtime.version}, which the target asks for"
-    return [Problem(text=text, fix=f"pip install '{wanted}'")]
+    problem = runtime_problem(target, {package: installed}, "pip") if installed else None
+    return [problem] if problem else []
 
 
-def _notes(target: Target, probe: Probe | None) -> list[str]:
-    device = load_inventory(None).for_target(target.name)
+def _notes(target: Target, folder: Path, probe: Probe | None) -> list[str]:
+    device = load_inventory(None, folder).for_target(target.name)
     if device is None:
         return ["no device in the inventory: it is built and evaluated here, but not measured"]
     if probe is None or device.transport != "local":
@@ -203,40 +177,22 @@ def _dist(module: str) -> str:
 
 
 def _native_extras(target: Target) -> list[str]:
-    package = RUNTIME_PACKAGES[target.runtime.name]
-    if EXTRAS[target.runtime.name] is None or package is None:
+    if EXTRAS[target.runtime.name] is None:
         return []
-    return [package.replace("-", "_")]
+    return [RUNTIME_PACKAGES[target.runtime.name][0].replace("-", "_")]
 
 
-def _try_imports(modules: list[str]) -> tuple[list[Problem], str | None]:
-    """Import them in another process, which a broken one may take down; and name the GPU."""
-    try:
-        done = subprocess.run(  # our own interpreter and our own script
-            [sys.executable, "-c", _IMPORTER, *modules],
-            capture_output=True,
-            text=True,
-            timeout=IMPORT_TIMEOUT_S,
-            check=False,
-        )
-        lines = done.stdout.splitlines()
-    except subprocess.TimeoutExpired as expired:
-        out = expired.stdout or b""
-        lines = (out if isinstance(out, str) else out.decode()).splitlines()
-    told = [json.loads(line) for line in lines if line.startswith('{"')]
-    errors = {line["module"]: line["error"] for line in told if "module" in line}
-    cuda = next((line["cuda"] for line in told if "cuda" in line), None)
-    unfinished = next((module for module in modules if module not in errors), None)
-    if unfinished is not None:
-        errors[unfinished] = "the interpreter ended, or hung, while it was imported"
+def _broken(modules: list[str]) -> tuple[list[Problem], str | None]:
+    """What is installed and cannot be imported; and the GPU that torch sees."""
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        imported = try_imports(LocalTransport(Path(folder)), sys.executable, modules)
     return [
         Problem(
-            text=" ".join(f"{_dist(module)} cannot be imported: {error}".split()),
+            text=f"{_dist(module)} cannot be imported: {error}",
             fix=f"pip install --force-reinstall '{_dist(module)}=={_installed(_dist(module))}'",
         )
-        for module, error in errors.items()
-        if error is not None
-    ], cuda
+        for module, error in imported.errors.items()
+    ], imported.cuda
 
 
 def _probe() -> tuple[Probe | None, list[Problem]]:
@@ -254,11 +210,3 @@ def _runs_folder(folder: Path) -> list[Problem]:
     if os.access(place, os.W_OK | os.X_OK):
         return []
     return [Problem(text=f"{place} cannot be written", fix="make it writable, or work elsewhere")]
-
-
-def _governor() -> str | None:
-    try:
-        path = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-        return path.read_text(encoding="utf-8").strip()
-    except OSError:
-        return None

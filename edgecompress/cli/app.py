@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecompress import __version__
+from edgecompress.cli.devices import devices_app
 from edgecompress.cli.failure import after_result
+from edgecompress.cli.options import DEPLOY_YAML, Config, Json
 from edgecompress.cli.output import output
 from edgecompress.errors import (
     EXIT_REFUSED,
@@ -54,12 +56,10 @@ app = typer.Typer(
 )
 targets_app = typer.Typer(help="List or show the boards that a model can be made for.")
 app.add_typer(targets_app, name="targets")
+app.add_typer(devices_app, name="devices")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Config = Annotated[Path, typer.Option("--config", "-c", help="The deploy.yaml to use.")]
 ModelFile = Annotated[Path, typer.Argument(help="A model file, such as model.onnx.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="The folder of runs.")]
-DEPLOY_YAML = Path("deploy.yaml")
 RUNS = Path("runs")
 KEEP = 5
 """Runs that `runs --prune` leaves."""

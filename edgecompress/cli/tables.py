@@ -8,8 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgecompress.doctor import Health, Problem
+from edgecompress.devices import Checked
+from edgecompress.devices.needs import Problem
+from edgecompress.doctor import Health
 from edgecompress.init import Started
+from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import (
     Comparison,
     Evaluation,
@@ -64,6 +67,36 @@ def _cpu(found: Target) -> str:
 def _cpu_line(cpu: Cpu) -> str:
     features = ", ".join(cpu.features) or "no features named"
     return f"{cpu.architecture}, cores: {cpu.cores}, {features}"
+
+
+def devices(found: Sequence[Device], console: Console) -> None:
+    rows = [
+        (
+            device.id,
+            device.target,
+            device.transport + " (emulated)" * device.emulated,
+            _address(device),
+            ", ".join(device.tags),
+        )
+        for device in found
+    ]
+    _table(console, ("device", "target", "transport", "address", "tags"), rows)
+
+
+def _address(device: Device) -> str:
+    user = f"{device.user}@" if device.user else ""
+    port = f":{device.port}" if device.port else ""
+    return f"{user}{device.address or ''}{port}"
+
+
+def devices_checked(found: Sequence[Checked], console: Console) -> None:
+    for one in found:
+        verdict = "usable" if one.usable else "not usable"
+        rows = [(row.name, row.state, row.text) for row in one.rows]
+        _table(console, (one.device, verdict, f"for {one.target}"), rows)
+        for row in one.rows:
+            if row.fix is not None:
+                console.print(Text(f"{row.name}: {row.text}\n  fix: {row.fix}"))
 
 
 def inspection(found: Inspection, console: Console) -> None:

@@ -1,6 +1,5 @@
 """Commands on one file: inspect, measure, evaluate; here, with the agent, without a run."""
 
-import sys
 import tempfile
 from pathlib import Path
 
@@ -20,7 +19,7 @@ HERE = Device(id="this-machine", target="local", transport="local")
 
 def agent_on(device: Device, folder: Path) -> Agent:
     """The agent on a device; `folder` is where transport `local` works."""
-    return Agent(connect(device, folder), device.python or sys.executable)
+    return Agent(connect(device, folder), device.interpreter)
 
 
 def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:

@@ -1,6 +1,7 @@
 """`devices/inventory.yaml`: the physical units at hand. Never a secret in here."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,11 @@ class Device(Spec):
     emulated: bool = False
     """Its latencies say nothing about a board, and decide nothing."""
     tags: tuple[str, ...] = ()
+
+    @property
+    def interpreter(self) -> str:
+        """Python on the device."""
+        return self.python or (sys.executable if self.transport == "local" else "python3")
 
     @field_validator("id")
     @classmethod

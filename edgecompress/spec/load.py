@@ -9,6 +9,7 @@ from edgecompress.spec.base import parse
 from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.device import Inventory
 from edgecompress.spec.target import Target
+from edgecompress.spec.virtual import VirtualBoards
 from edgecompress.spec.yaml import load_yaml
 
 OWN_INVENTORY = "devices.yaml"
@@ -42,6 +43,12 @@ def load_inventory(path: Path | None, beside: Path | None = None) -> Inventory:
     bundled = _read_inventory(devices_dir() / "inventory.yaml").devices
     taken = {device.id for device in mine}
     return Inventory(devices=(*mine, *(d for d in bundled if d.id not in taken)))
+
+
+def load_virtual_boards() -> VirtualBoards:
+    """What comes with edgecompress. Raises SpecError when it is not valid."""
+    path = devices_dir() / "virtual.yaml"
+    return parse(VirtualBoards, load_yaml(path), str(path))
 
 
 def load_target(target: str, beside: Path | None = None) -> Target:

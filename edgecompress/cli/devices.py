@@ -1,0 +1,151 @@
+"""`edgecompress devices list|add|check`: each parses and calls one function."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecompress.cli.failure import after_result
+from edgecompress.cli.options import DEPLOY_YAML, Config, Json
+from edgecompress.cli.output import output
+from edgecompress.errors import RuntimeMissing, SpecError
+
+if TYPE_CHECKING:
+    from edgecompress.spec.device import Device
+
+devices_app = typer.Typer(help="List, add or check the boards at hand.")
+
+InventoryFile = Annotated[
+    Path | None,
+    typer.Option(help="Another file than devices.yaml beside deploy.yaml, with all devices."),
+]
+
+
+@devices_app.command("list")
+def devices_list(
+    inventory: InventoryFile = None, config: Config = DEPLOY_YAML, as_json: Json = False
+) -> None:
+    """List the devices: your own, and this machine."""
+    with output(as_json) as out:
+        from edgecompress.cli import tables
+        from edgecompress.spec.load import load_inventory
+
+        found = load_inventory(inventory, config.parent).devices
+        document = {"devices": [device.model_dump(mode="json") for device in found]}
+        out.result(document, lambda console: tables.devices(found, console))
+
+
+@devices_app.command("check")
+def devices_check(
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID...", help="Which ones; else all.")
+    ] = None,
+    inventory: InventoryFile = None,
+    config: Config = DEPLOY_YAML,
+    as_json: Json = False,
+) -> None:
+    """Connect, and say what is missing there and what adds it."""
+    with output(as_json) as out:
+        from edgecompress.cli import tables
+        from edgecompress.devices import check_devices
+        from edgecompress.progress import progress_on_stderr
+
+        found = check_devices(ids or (), inventory, config.parent, progress_on_stderr())
+        document = {"devices": [one.model_dump(mode="json") for one in found]}
+        out.result(document, lambda console: tables.devices_checked(found, console))
+        unusable = [one for one in found if not one.usable]
+        if unusable:
+            first = next(row for row in unusable[0].rows if row.state == "missing")
+            names = ", ".join(one.device for one in unusable)
+            raise after_result(
+                RuntimeMissing(f"not usable: {names}; of {unusable[0].device}: {first.text}")
+            )
+
+
+@devices_app.command("add")
+def devices_add(
+    virtual: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGET", help="Build this board under qemu-user, with SSH, and add it."
+        ),
+    ] = None,
+    device_id: Annotated[
+        str | None, typer.Option("--id", help="Its name here [virtual-TARGET].")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="What kind of board it is.")] = None,
+    transport: Annotated[str | None, typer.Option(help="local, ssh or adb.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="ssh: host name, or a Host of ssh_config; adb: serial or HOST:PORT."),
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="ssh: who to be there.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="ssh: else 22.")] = None,
+    ssh_config: Annotated[Path | None, typer.Option(help="Else ~/.ssh/config.")] = None,
+    host_keys: Annotated[
+        str | None, typer.Option(help="strict, or accept-new: take down an unknown host's key.")
+    ] = None,
+    python: Annotated[str | None, typer.Option(help="Path of Python there.")] = None,
+    benchmark_model: Annotated[
+        str | None, typer.Option(help="adb: path of TFLite's tool, there or here.")
+    ] = None,
+    root: Annotated[str | None, typer.Option(help="Folder there for what is pushed.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="May be given again.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --virtual: of Debian's packages.")
+    ] = None,
+    inventory: InventoryFile = None,
+    config: Config = DEPLOY_YAML,
+    as_json: Json = False,
+) -> None:
+    """Write a device into devices.yaml, or build a virtual one."""
+    given = {
+        "target": target,
+        "transport": transport,
+        "address": address,
+        "user": user,
+        "port": port,
+        "ssh_config": None if ssh_config is None else str(ssh_config.absolute()),
+        "host_keys": host_keys,
+        "python": python,
+        "benchmark_model": benchmark_model,
+        "root": root,
+        "tags": tags,
+    }
+    document = {key: value for key, value in given.items() if value}
+    with output(as_json) as out:
+        from edgecompress import devices
+        from edgecompress.progress import progress_on_stderr
+
+        if virtual is None:
+            device = _described({"id": device_id, **document}, mirror)
+        else:
+            if document:
+                options = ", ".join(f"--{key.replace('_', '-')}" for key in document)
+                raise SpecError(f"devices add: --virtual says it all; leave out {options}")
+            name = device_id or f"virtual-{virtual}"
+            devices.check_new(name, virtual, inventory, config.parent)
+            device = devices.virtual_device(virtual, name, mirror, progress_on_stderr())
+        path = devices.add(device, inventory, config.parent)
+        written = {"inventory": str(path), "device": device.model_dump(mode="json")}
+        out.result(
+            written,
+            lambda console: console.print(
+                f"{path}: added {device.id}; next: edgecompress devices check {device.id}",
+                soft_wrap=True,
+                markup=False,
+            ),
+        )
+
+
+def _described(document: dict[str, object], mirror: str | None) -> "Device":
+    from edgecompress.spec.base import parse
+    from edgecompress.spec.device import Device
+
+    if mirror is not None:
+        raise SpecError("devices add: --mirror goes with --virtual")
+    missing = [key for key in ("id", "target", "transport") if not document.get(key)]
+    if missing:
+        options = ", ".join(f"--{key}" for key in missing)
+        raise SpecError(f"devices add: {options} missing; or build a board with --virtual TARGET")
+    return parse(Device, document, "devices add")

@@ -1,0 +1,10 @@
+"""Options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Config = Annotated[Path, typer.Option("--config", "-c", help="The deploy.yaml to use.")]
+DEPLOY_YAML = Path("deploy.yaml")

@@ -1,0 +1,148 @@
+"""Connects to a device and tells what is missing there, before anything is built for it."""
+
+import re
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from edgecompress.devices.android import android_rows
+from edgecompress.devices.imports import MODULES, try_imports
+from edgecompress.devices.needs import installed_runtime
+from edgecompress.devices.rows import (
+    Checked,
+    Row,
+    board_rows,
+    checked,
+    missing,
+    ok,
+    pip_line,
+    python_row,
+)
+from edgecompress.errors import AgentError, DeviceError
+from edgecompress.measure.agent import Agent
+from edgecompress.progress import Progress
+from edgecompress.spec.device import Device
+from edgecompress.spec.measurement import Probe
+from edgecompress.spec.target import Target
+from edgecompress.transport import Transport, connect
+
+ANSWER_S = 30.0
+"""For a command that does next to nothing."""
+AGENT_S = 120.0
+AT_ONCE = 8
+
+_VERSION = re.compile(r"Python (\d+\.\d+\S*)")
+_ADVICE = {
+    "local": "see the message",
+    "ssh": "try it with: ssh {address} true",
+    "adb": "see what is connected with: adb devices",
+}
+
+
+def check_all(wanted: Sequence[tuple[Device, Target]], progress: Progress) -> list[Checked]:
+    """Several devices at once, each with the target that it is for; in the order given.
+
+    Raises SpecError when a device cannot be one of its kind, as `connect` says.
+    """
+    found: dict[int, Checked] = {}
+    with progress.stage("check"), ThreadPoolExecutor(AT_ONCE) as pool:
+        jobs = {pool.submit(check, *one): number for number, one in enumerate(wanted)}
+        for done, job in enumerate(as_completed(jobs), start=1):
+            found[jobs[job]] = job.result()
+            progress.step(done, len(jobs), found[jobs[job]].device)
+    return [found[number] for number in range(len(wanted))]
+
+
+def check(device: Device, target: Target) -> Checked:
+    """Whether the device can run what is made for the target; its failures are rows too.
+
+    Raises SpecError as `connect` does.
+    """
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
+            connect(device, Path(folder)) as transport,
+        ):
+            return checked(device, rows_of(transport, device, target))
+    except DeviceError as error:
+        advice = _ADVICE[device.transport].format(address=_ssh_words(device))
+        return checked(device, [missing("connection", str(error), advice)])
+
+
+def rows_of(transport: Transport, device: Device, target: Target) -> list[Row]:
+    """One row after the other, until one is missing without which nothing more can be asked.
+
+    Raises DeviceError when the device does not answer at all.
+    """
+    system = _said(transport, ["uname", "-sm"])
+    first = ok("connection", f"{transport.name}: {system}")
+    find: Callable[[Transport, Device, Target], list[Row]]
+    find = android_rows if device.transport == "adb" else _linux_rows
+    return [first, *find(transport, device, target)]
+
+
+def _linux_rows(transport: Transport, device: Device, target: Target) -> list[Row]:
+    python = _python_row(transport, device)
+    if python.state == "missing":
+        return [python]
+    started_s = time.time()
+    try:
+        probe = Agent(transport, device.interpreter, AGENT_S).probe()
+    except AgentError as error:
+        return [python, missing("agent", str(error), "report it, with this output")]
+    behind_s = 0.0 if probe.epoch_s is None else (started_s + time.time()) / 2 - probe.epoch_s
+    rows = board_rows(target, device, probe, behind_s)
+    return [python, *rows, *_import_rows(transport, device, target, probe)]
+
+
+def _python_row(transport: Transport, device: Device) -> Row:
+    """Of the board, asked before the agent, which can say nothing where there is none."""
+    program = device.interpreter
+    try:
+        done = transport.run([program, "--version"], timeout_s=ANSWER_S)
+        said = (done.stdout or done.stderr).decode(errors="replace").strip()
+    except DeviceError as error:
+        said = str(error)
+    found = _VERSION.match(said)
+    if found is not None:
+        return python_row(found.group(1), program)
+    fix = (
+        "sudo apt install python3 python3-venv on the board, or name another Python with python:"
+        " in the inventory"
+    )
+    return missing(
+        "python", f"no Python there: '{program} --version' said: {said or 'nothing'}", fix
+    )
+
+
+def _import_rows(transport: Transport, device: Device, target: Target, probe: Probe) -> list[Row]:
+    """Try numpy and the runtime, where they are installed at all."""
+    names = ("numpy", installed_runtime(target, probe.versions))
+    packages = {MODULES[name]: name for name in names if name in probe.versions}
+    errors = try_imports(transport, device.interpreter, list(packages)).errors
+    if packages and not errors:
+        return [ok("import", f"{' and '.join(packages.values())} load")]
+    return [
+        missing(
+            "import",
+            f"{packages[module]} cannot be imported: {error}",
+            f"{pip_line(device)} install --force-reinstall {packages[module]}",
+        )
+        for module, error in errors.items()
+    ]
+
+
+def _said(transport: Transport, argv: Sequence[str]) -> str:
+    done = transport.run(argv, timeout_s=ANSWER_S)
+    return done.stdout.decode(errors="replace").strip()
+
+
+def _ssh_words(device: Device) -> str:
+    """What `ssh` takes to go the same way."""
+    words = ["-F", str(device.ssh_config)] if device.ssh_config else []
+    words += ["-p", str(device.port)] if device.port else []
+    return " ".join(
+        [*words, f"{device.user}@{device.address}" if device.user else f"{device.address}"]
+    )

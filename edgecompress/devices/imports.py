@@ -1,0 +1,62 @@
+"""Whether what is installed loads: a package's version says nothing about its libraries."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgecompress.errors import TimedOut
+from edgecompress.transport import Transport
+
+MODULES = {
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "onnxruntime-gpu": "onnxruntime",
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "tflite-runtime": "tflite_runtime.interpreter",
+    "tensorrt": "tensorrt",
+}
+"""From what pip installs to what the agent imports."""
+TIMEOUT_S = 180.0
+ENDED = "the interpreter ended, or hung, while it was imported"
+# Each is told as soon as it is known, because the next one may end the interpreter.
+_SCRIPT = """\
+import importlib, json, sys
+for name in sys.argv[1:]:
+    try:
+        importlib.import_module(name)
+        error = None
+    except BaseException as raised:
+        error = "{}: {}".format(type(raised).__name__, raised)
+    print("\\n" + json.dumps({"module": name, "error": error}), flush=True)
+    if name == "torch" and error is None and sys.modules[name].cuda.is_available():
+        print(json.dumps({"cuda": sys.modules[name].cuda.get_device_name()}), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Imported:
+    errors: dict[str, str]
+    """Module to what went wrong, of those that did."""
+    cuda: str | None
+    """The GPU, where torch was among them and sees one."""
+
+
+def try_imports(transport: Transport, python: str, modules: Sequence[str]) -> Imported:
+    """Import modules on a device, in a process of its own, which a broken one may take down.
+
+    Raises DeviceError when the device cannot be reached.
+    """
+    lines: list[str] = []
+    with contextlib.suppress(TimedOut):
+        done = transport.run([python, "-c", _SCRIPT, *modules], timeout_s=TIMEOUT_S)
+        lines = done.stdout.decode(errors="replace").splitlines()
+    told = [json.loads(line) for line in lines if line.startswith('{"')]
+    errors = {line["module"]: line["error"] for line in told if "module" in line}
+    unfinished = next((module for module in modules if module not in errors), None)
+    if unfinished is not None:
+        errors[unfinished] = ENDED
+    return Imported(
+        errors={name: " ".join(error.split()) for name, error in errors.items() if error},
+        cuda=next((line["cuda"] for line in told if "cuda" in line), None),
+    )
