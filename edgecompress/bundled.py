@@ -17,13 +17,18 @@ def targets_dir() -> Path:
 
 
 def devices_dir() -> Path:
-    """The folder that holds `inventory.yaml` and `agent/`."""
+    """The folder that holds `inventory.yaml`, `agent/` and `helper/`."""
     return _find("devices")
 
 
 def agent_dir() -> Path:
     """The folder of the agent's sources."""
     return devices_dir() / "agent"
+
+
+def helper_file() -> Path:
+    """What a board behind SSH runs for file operations and commands."""
+    return devices_dir() / "helper" / "helper.py"
 
 
 def _find(name: str) -> Path:

@@ -1,9 +1,10 @@
 """The ways to a device: one file and one row each."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
-from edgecompress.errors import SpecError
+from edgecompress.errors import RuntimeMissing, SpecError
 from edgecompress.spec.device import Device
 from edgecompress.transport.adb import ROOT as ANDROID_ROOT
 from edgecompress.transport.adb import AdbTransport
@@ -32,7 +33,22 @@ def _adb(device: Device, _workdir: Path) -> Transport:
     return AdbTransport(device.address, device.root or ANDROID_ROOT)
 
 
-TRANSPORTS: dict[str, Callable[[Device, Path], Transport]] = {"adb": _adb, "local": _local}
+def _ssh(device: Device, _workdir: Path) -> Transport:
+    if find_spec("asyncssh") is None:
+        raise RuntimeMissing(
+            f"device '{device.id}': transport ssh needs a package here: pip install"
+            " 'edgecompress[ssh]'"
+        )
+    from edgecompress.transport.ssh import SshTransport
+
+    return SshTransport(device)
+
+
+TRANSPORTS: dict[str, Callable[[Device, Path], Transport]] = {
+    "adb": _adb,
+    "local": _local,
+    "ssh": _ssh,
+}
 """From a device's `transport` to what opens it; a library that one needs is imported inside."""
 
 

@@ -42,6 +42,8 @@ class Transport(ABC):
     """A folder on the device for what is pushed: see docs/devices.md."""
     files: Files
     """What a push is built from."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how the device was reached, a line each."""
 
     def path(self, name: str) -> str:
         """Path on the device of the file `name` in the working folder."""

@@ -18,21 +18,21 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 class LocalFiles(Files):
     def size(self, remote: str) -> int | None:
-        with _explained(remote):
+        with explained(remote):
             try:
                 return Path(remote).stat().st_size
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
     def names(self, remote: str) -> tuple[str, ...]:
-        with _explained(remote):
+        with explained(remote):
             try:
                 return tuple(sorted(entry.name for entry in Path(remote).iterdir()))
             except (FileNotFoundError, NotADirectoryError):
                 return ()
 
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
-        with _explained(remote):
+        with explained(remote):
             try:
                 with Path(remote).open("rb") as reader:
                     content = reader.read(limit_bytes + 1)
@@ -43,7 +43,7 @@ class LocalFiles(Files):
         return content
 
     def write(self, remote: str, content: bytes) -> None:
-        with _explained(remote), Path(remote).open("wb") as writer:
+        with explained(remote), Path(remote).open("wb") as writer:
             writer.write(content)
             writer.flush()
             os.fsync(writer.fileno())
@@ -52,7 +52,7 @@ class LocalFiles(Files):
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
     ) -> None:
         deadline = time.monotonic() + timeout_s
-        with _explained(remote), local.open("rb") as reader:
+        with explained(remote), local.open("rb") as reader:
             reader.seek(offset)
             with Path(remote).open("r+b" if offset else "wb") as writer:
                 writer.seek(offset)
@@ -67,7 +67,7 @@ class LocalFiles(Files):
 
     def sha256(self, remote: str, length: int | None = None, *, timeout_s: float) -> str | None:
         digest, deadline = hashlib.sha256(), time.monotonic() + timeout_s
-        with _explained(remote):
+        with explained(remote):
             try:
                 with Path(remote).open("rb") as reader:
                     left = Path(remote).stat().st_size if length is None else length
@@ -81,7 +81,7 @@ class LocalFiles(Files):
         return digest.hexdigest()
 
     def make_folder(self, remote: str) -> bool:
-        with _explained(remote):
+        with explained(remote):
             try:
                 Path(remote).mkdir()
             except FileExistsError:
@@ -89,15 +89,15 @@ class LocalFiles(Files):
             return True
 
     def rename(self, source: str, target: str) -> None:
-        with _explained(source):
+        with explained(source):
             Path(source).replace(target)
 
     def link(self, remote: str, target: str) -> None:
-        with _explained(remote):
+        with explained(remote):
             Path(remote).symlink_to(target)
 
     def read_link(self, remote: str) -> str | None:
-        with _explained(remote):
+        with explained(remote):
             try:
                 return str(Path(remote).readlink())
             except OSError as error:
@@ -106,7 +106,7 @@ class LocalFiles(Files):
                 raise
 
     def sync(self, remote: str) -> None:
-        with _explained(remote):
+        with explained(remote):
             descriptor = os.open(remote, os.O_RDONLY)
             try:
                 os.fsync(descriptor)
@@ -114,7 +114,7 @@ class LocalFiles(Files):
                 os.close(descriptor)
 
     def remove(self, remote: str) -> None:
-        with _explained(remote):
+        with explained(remote):
             try:
                 if Path(remote).is_dir() and not Path(remote).is_symlink():
                     shutil.rmtree(remote)
@@ -124,13 +124,19 @@ class LocalFiles(Files):
                 pass
 
     def free_bytes(self, remote: str) -> int:
-        with _explained(remote):
+        with explained(remote):
             return shutil.disk_usage(remote).free
 
 
 @contextmanager
-def _explained(remote: str) -> Iterator[None]:
-    """What the operating system refuses, in one line."""
+def explained(remote: str) -> Iterator[None]:
+    """What the operating system refuses of `remote`, in one line.
+
+    Raises:
+        StorageError: no space, read-only, forbidden.
+        DeviceError: all else.
+
+    """
     try:
         yield
     except OSError as error:

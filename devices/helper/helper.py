@@ -1,0 +1,349 @@
+"""What edgecompress runs on a board behind SSH: file operations and commands, one after another.
+
+Standard library only, Python 3.8 on, nothing installed: the host sends this text to `python3 -c`.
+Unlike SFTP it tells a full disk from a read-only one, brings a folder to the disk, hashes where
+the bytes are, and ends what it started when the host goes away.
+
+Requests come on stdin, one JSON object a line, some with `length` bytes behind them. Frames go to
+stdout: a kind, the body's length as 4 bytes (big-endian), the body.
+
+    A  answer, JSON                     the request is done
+    X  refusal, JSON: errno, text       it is not, and the helper ends
+    P  progress, JSON                   bytes of a file that are written
+    D  data                             of a file, or of a command's stdout
+    S  data                             of a command's stderr
+
+A path is a JSON string; what is no UTF-8 in it travels as lone surrogates (PEP 383).
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import os
+import struct
+import sys
+
+MAGIC = b"\0edgecompress helper 1\n"
+"""Before the first frame: a login shell may have written a greeting."""
+BLOCK_BYTES = 1 << 20
+PROGRESS_BYTES = 4 << 20
+HEADER = struct.Struct(">cI")
+
+
+class Gone(Exception):
+    """The host has closed stdin within a request."""
+
+
+class Request:
+    def __init__(self, fields: dict[str, object], stdin: io.BufferedIOBase) -> None:
+        self._fields = fields
+        self.stdin = stdin
+
+    def text(self, key: str) -> str:
+        return str(self._fields[key])
+
+    def count(self, key: str) -> int:
+        return int(self.text(key))
+
+    def optional(self, key: str) -> int | None:
+        return None if self._fields[key] is None else self.count(key)
+
+    def path(self, key: str = "path") -> bytes:
+        return self.text(key).encode("utf-8", "surrogateescape")
+
+    def words(self, key: str) -> list[bytes]:
+        words = self._fields[key]
+        assert isinstance(words, list)
+        return [word.encode("utf-8", "surrogateescape") for word in words]
+
+    def payload(self) -> bytes:
+        """The bytes behind the request, read before anything can fail."""
+        content = self.stdin.read(self.count("length"))
+        if len(content) < self.count("length"):
+            raise Gone
+        return content
+
+
+def main() -> None:
+    # The host asks nothing before it has read MAGIC, so sys.stdin holds nothing back.
+    stdin = io.BufferedReader(io.FileIO(0, closefd=False))
+    _write(MAGIC)
+    for line in iter(stdin.readline, b""):
+        request = Request(json.loads(line), stdin)
+        try:
+            send(b"A", OPERATIONS[request.text("op")](request))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _refuse(error)
+            return
+        except ValueError as error:  # A path with a NUL in it.
+            _refuse(OSError(errno.EINVAL, str(error)))
+            return
+
+
+def _refuse(error: OSError) -> None:
+    where = error.filename
+    answer = {
+        "errno": errno.errorcode.get(error.errno or 0, "EIO"),
+        "text": error.strerror or str(error),
+        "path": _text(where) if isinstance(where, bytes) else where,
+    }
+    send(b"X", answer)
+
+
+def send(kind: bytes, value: object) -> None:
+    body = value if isinstance(value, (bytes, memoryview)) else json.dumps(value).encode()
+    _write(HEADER.pack(kind, len(body)))
+    _write(body)
+
+
+def _write(data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "surrogateescape")
+
+
+def prepare(request: Request) -> str:
+    """Make the root and its working folder; a root that is not absolute lies in the home."""
+    home = os.path.expanduser("~")
+    root = os.path.normpath(os.path.join(home, os.path.expanduser(request.text("root"))))
+    os.makedirs(os.path.join(root, request.text("work")), exist_ok=True)
+    return root
+
+
+def size(request: Request) -> int | None:
+    try:
+        return os.stat(request.path()).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def names(request: Request) -> list[str]:
+    try:
+        return [_text(name) for name in os.listdir(request.path())]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def read(request: Request) -> bool:
+    """The start of a file, up to `limit` bytes: false when there is none."""
+    try:
+        with open(request.path(), "rb") as reader:
+            send(b"D", reader.read(request.count("limit")))
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def write(request: Request) -> None:
+    content = request.payload()
+    with open(request.path(), "wb") as writer:
+        writer.write(content)
+        _to_disk(writer)
+
+
+def append(request: Request) -> None:
+    offset = request.count("offset")
+    with open(request.path(), "r+b" if offset else "wb", buffering=0) as writer:
+        writer.seek(offset)
+        writer.truncate()
+        _receive(request, writer, offset)
+        _to_disk(writer)
+
+
+def put(request: Request) -> None:
+    """A file that appears whole or not at all."""
+    target = request.path()
+    part = target + b"." + request.text("suffix").encode() + b".part"
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    try:
+        with open(part, "xb", buffering=0) as writer:
+            _receive(request, writer, 0)
+        os.replace(part, target)
+    except BaseException:
+        if os.path.lexists(part):
+            os.unlink(part)
+        raise
+
+
+def _receive(request: Request, writer: io.FileIO, offset: int) -> None:
+    """Write what comes in, in large blocks, and say now and then how far the file has got."""
+    block = memoryview(bytearray(BLOCK_BYTES))
+    end, told = offset + request.count("length"), offset
+    while offset < end:
+        count = request.stdin.readinto(block[: min(BLOCK_BYTES, end - offset)])
+        if not count:
+            raise Gone
+        left = block[:count]
+        while left:
+            left = left[writer.write(left) :]
+        offset += count
+        if offset - told >= PROGRESS_BYTES:
+            send(b"P", offset)
+            told = offset
+
+
+def get(request: Request) -> None:
+    with open(request.path(), "rb", buffering=0) as reader:
+        block = memoryview(bytearray(BLOCK_BYTES))
+        count = reader.readinto(block)
+        while count:
+            send(b"D", block[:count])
+            count = reader.readinto(block)
+
+
+def sha256(request: Request) -> str | None:
+    digest, left = hashlib.sha256(), request.optional("count")
+    block = memoryview(bytearray(BLOCK_BYTES))
+    try:
+        with open(request.path(), "rb", buffering=0) as reader:
+            while left is None or left:
+                count = reader.readinto(block if left is None else block[:left])
+                if not count:
+                    break
+                digest.update(block[:count])
+                left = None if left is None else left - count
+    except FileNotFoundError:
+        return None
+    return digest.hexdigest()
+
+
+def make_folder(request: Request) -> bool:
+    try:
+        os.mkdir(request.path())
+    except FileExistsError:
+        return False
+    return True
+
+
+def rename(request: Request) -> None:
+    os.replace(request.path(), request.path("target"))
+
+
+def link(request: Request) -> None:
+    os.symlink(request.path("target"), request.path())
+
+
+def read_link(request: Request) -> str | None:
+    try:
+        return _text(os.readlink(request.path()))
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EINVAL):
+            return None
+        raise
+
+
+def sync(request: Request) -> None:
+    descriptor = os.open(request.path(), os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(request: Request) -> None:
+    path = request.path()
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            import shutil
+
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def free_bytes(request: Request) -> int:
+    there = os.statvfs(request.path())
+    return there.f_bavail * there.f_frsize
+
+
+def run(request: Request) -> int:
+    """A command in a process group of its own, which ends when the host goes away."""
+    # Their import takes as long as the rest of the start.
+    import signal
+    import subprocess
+    import threading
+
+    content = request.payload()
+    argv = request.words("argv")
+    argv[0] = os.path.expanduser(argv[0])
+    child = subprocess.Popen(
+        argv,
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=request.path("cwd"),
+        start_new_session=True,
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    assert child.stderr is not None
+    with child.stdout, child.stderr:
+        # Not joined: what the command leaves behind may hold its stdin and never read.
+        threading.Thread(target=_feed, args=(child.stdin, content), daemon=True).start()
+        try:
+            _forward({child.stdout.fileno(): b"D", child.stderr.fileno(): b"S"})
+            return child.wait()
+        finally:
+            if child.returncode is None:
+                # Not reaped yet, so the number is still its own.
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+
+def _feed(pipe: io.FileIO, content: bytes) -> None:
+    left = memoryview(content)
+    try:
+        with pipe:
+            while left:
+                left = left[pipe.write(left) :]
+    except BrokenPipeError:
+        pass  # It does not read all that it is given.
+
+
+def _forward(streams: dict[int, bytes]) -> None:
+    """Send what comes out of the pipes until all are closed."""
+    import selectors
+
+    with selectors.DefaultSelector() as selector:
+        for stream in (0, *streams):
+            selector.register(stream, selectors.EVENT_READ)
+        while streams:
+            for key, _ in selector.select():
+                if key.fd == 0:
+                    # The host asks nothing while a command runs: this is the end of stdin.
+                    raise Gone
+                data = os.read(key.fd, 1 << 16)
+                if data:
+                    send(streams[key.fd], data)
+                else:
+                    selector.unregister(key.fd)
+                    del streams[key.fd]
+
+
+def _to_disk(writer: io.BufferedWriter | io.FileIO) -> None:
+    writer.flush()
+    os.fsync(writer.fileno())
+
+
+_FILES = (append, get, link, make_folder, names, put, read, read_link, remove, rename, write)
+_OTHERS = (free_bytes, prepare, run, sha256, size, sync)
+OPERATIONS = {operation.__name__: operation for operation in (*_FILES, *_OTHERS)}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Gone, BrokenPipeError):
+        sys.exit(1)

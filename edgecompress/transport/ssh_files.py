@@ -1,0 +1,101 @@
+"""Files of a device behind SSH, by the helper that runs there.
+
+Not by SFTP: that tells no full disk from any other failure, hashes nothing, and a small board may
+lack it; the helper also takes in a file faster.
+"""
+
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from edgecompress.errors import DeviceError
+from edgecompress.transport.files import Files, Sent
+from edgecompress.transport.local_files import explained
+from edgecompress.transport.ssh_link import SshLink
+from edgecompress.transport.ssh_session import Take, expect
+
+ANSWER_S = 120.0
+"""A memory card that brings a large file to the disk is silent for long."""
+
+
+class SshFiles(Files):
+    """`append` calls `sent` in another thread than its caller's."""
+
+    def __init__(self, link: SshLink) -> None:
+        self._link = link
+
+    def size(self, remote: str) -> int | None:
+        answer = self._ask("size", remote)
+        return None if answer is None else expect(answer, int)
+
+    def names(self, remote: str) -> tuple[str, ...]:
+        names = expect(self._ask("names", remote), list)
+        return tuple(sorted(expect(name, str) for name in names))
+
+    def read(self, remote: str, limit_bytes: int) -> bytes | None:
+        content = bytearray()
+
+        def take(kind: bytes, body: bytes) -> None:
+            if kind == b"D":
+                content.extend(body)
+            if len(content) > limit_bytes:
+                raise DeviceError(
+                    f"{self._named(remote)}: has more than {limit_bytes} bytes; what is it?"
+                )
+
+        there = expect(self._ask("read", remote, take=take, limit=limit_bytes + 1), bool)
+        return bytes(content) if there else None
+
+    def write(self, remote: str, content: bytes) -> None:
+        self._ask("write", remote, content)
+
+    def append(
+        self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
+    ) -> None:
+        fields: dict[str, JsonValue] = {"path": remote, "offset": offset}
+        with explained(self._named(remote)):
+            self._link.send("append", fields, local, offset, sent, timeout_s=timeout_s)
+
+    def sha256(self, remote: str, length: int | None = None, *, timeout_s: float) -> str | None:
+        answer = self._ask("sha256", remote, timeout_s=timeout_s, count=length)
+        return None if answer is None else expect(answer, str)
+
+    def make_folder(self, remote: str) -> bool:
+        return expect(self._ask("make_folder", remote), bool)
+
+    def rename(self, source: str, target: str) -> None:
+        self._ask("rename", source, target=target)
+
+    def link(self, remote: str, target: str) -> None:
+        self._ask("link", remote, target=target)
+
+    def read_link(self, remote: str) -> str | None:
+        answer = self._ask("read_link", remote)
+        return None if answer is None else expect(answer, str)
+
+    def sync(self, remote: str) -> None:
+        self._ask("sync", remote)
+
+    def remove(self, remote: str) -> None:
+        self._ask("remove", remote)
+
+    def free_bytes(self, remote: str) -> int:
+        return expect(self._ask("free_bytes", remote), int)
+
+    def _ask(
+        self,
+        operation: str,
+        remote: str,
+        payload: bytes = b"",
+        *,
+        take: Take | None = None,
+        timeout_s: float = ANSWER_S,
+        **fields: JsonValue,
+    ) -> JsonValue:
+        late = f"{self._named(remote)}: '{operation}' took longer than {timeout_s:g} s"
+        fields["path"] = remote
+        with explained(self._named(remote)):
+            return self._link.ask(operation, fields, payload, take, timeout_s=timeout_s, late=late)
+
+    def _named(self, remote: str) -> str:
+        return f"{self._link.name}:{remote}"

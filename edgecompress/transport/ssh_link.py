@@ -1,0 +1,140 @@
+"""A connection that is opened again when it was lost, and its helpers, as blocking calls."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from edgecompress.errors import StorageError
+from edgecompress.spec.device import Device
+from edgecompress.transport.background import Background
+from edgecompress.transport.files import Sent
+from edgecompress.transport.ssh_connect import CONNECT_S, Connected, Connector
+from edgecompress.transport.ssh_session import Session, Take, expect
+
+
+class SshLink:
+    """What the device's operating system refuses is an OSError here; its users explain it.
+
+    Several threads may call at once: each call has a helper of its own, which then waits for the
+    next call.
+    """
+
+    def __init__(self, device: Device, python: str) -> None:
+        self._connector = Connector(device)
+        self.name = str(self._connector.way)
+        self.notes: list[str] = []
+        self._python = python
+        self._opening = asyncio.Lock()
+        self._connected: Connected | None = None
+        self._idle: list[Session] = []
+        self._background = Background(self.name)
+
+    def ask(
+        self,
+        operation: str,
+        fields: Mapping[str, JsonValue],
+        payload: bytes = b"",
+        take: Take | None = None,
+        *,
+        timeout_s: float,
+        late: str,
+    ) -> JsonValue:
+        """The helper's answer; `late` is said when there is none in time.
+
+        Raises:
+            OSError: what the device's operating system refuses.
+            TimedOut, TransientError, DeviceError: as Transport says.
+
+        """
+
+        async def work() -> JsonValue:
+            async with self._session() as session:
+                await session.request(operation, fields, payload, len(payload))
+                return await session.answer(take)
+
+        return self._background.call(work(), timeout_s, late)
+
+    def send(
+        self,
+        operation: str,
+        fields: Mapping[str, JsonValue],
+        local: Path,
+        offset: int,
+        sent: Sent,
+        *,
+        timeout_s: float,
+    ) -> None:
+        """A request with the rest of a file behind it; raises what `ask` does."""
+
+        def take(kind: bytes, body: bytes) -> None:
+            if kind == b"P":
+                sent(int(body))
+
+        async def work() -> None:
+            length = max(0, _size(local) - offset)
+            async with self._session() as session:
+                await session.request(operation, fields, b"", length)
+                answer = asyncio.ensure_future(session.answer(take))
+                try:
+                    await session.send(local, offset, length)
+                except StorageError:
+                    answer.cancel()
+                    raise
+                except Exception:
+                    # The helper may have said why it reads no more.
+                    await answer
+                    raise
+                await answer
+
+        late = f"{self.name}:{fields['path']}: copying took longer than {timeout_s:g} s"
+        self._background.call(work(), timeout_s, late)
+
+    def open(self, root: str, work: str) -> str:
+        """The root's absolute path; it and its folder `work` are made."""
+        late = f"{self.name}: did not answer within {4 * CONNECT_S:g} s of connecting"
+        fields = {"root": root, "work": work}
+        return expect(self.ask("prepare", fields, timeout_s=4 * CONNECT_S, late=late), str)
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self._background.call(self._disconnect(), CONNECT_S, "")
+        self._background.close()
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[Session]:
+        session = await self._ready()
+        try:
+            yield session
+        except BaseException:
+            await session.end()
+            raise
+        self._idle.append(session)
+
+    async def _ready(self) -> Session:
+        """A helper that waits, or a new one, over a new connection where the old one is lost."""
+        async with self._opening:
+            if self._connected is None or self._connected.connection.is_closed():
+                await self._disconnect()
+                self._connected = await self._connector.open()
+                self.notes += self._connected.notes
+            connection = self._connected.connection
+        if self._idle:
+            return self._idle.pop()
+        return await Session.open(connection, self.name, self._python)
+
+    async def _disconnect(self) -> None:
+        self._idle.clear()
+        if self._connected is not None:
+            connected, self._connected = self._connected, None
+            await connected.close()
+
+
+def _size(local: Path) -> int:
+    try:
+        return local.stat().st_size
+    except OSError as error:
+        raise StorageError(f"{local}: cannot be read: {error.strerror}") from None
