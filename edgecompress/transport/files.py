@@ -32,7 +32,7 @@ class Files(ABC):
 
     @abstractmethod
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
-        """A small file; None when there is none. More than `limit_bytes` is a DeviceError."""
+        """The first `limit_bytes` of a file, which is all of a small one; None: there is none."""
 
     @abstractmethod
     def write(self, remote: str, content: bytes) -> None:

@@ -1,0 +1,107 @@
+"""A device as a push sees it: names below its root, small documents, and another try."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+import tenacity
+
+from edgecompress.errors import SpecError, TransientError
+from edgecompress.spec.base import S, parse
+from edgecompress.transport import Transport
+
+T = TypeVar("T")
+FOLDERS = ("releases", "incoming", "locks")
+DOCUMENT_BYTES = 64 << 10
+"""A manifest, journal or history that is larger is not ours."""
+ATTEMPTS = 5
+ATTEMPTS_S = 120.0
+TEMPORARY = ".new-"
+
+
+class Board:
+    """`sleep` and `clock` are another's in tests, which have no time to wait."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.transport = transport
+        self.files = transport.files
+        self.name = transport.name
+        self.sleep = sleep
+        self.clock = clock
+
+    def path(self, *parts: str) -> str:
+        return str(PurePosixPath(self.transport.root, *parts))
+
+    def retried(self, step: Callable[[], T]) -> T:
+        """The step, again while it loses its connection, so it must look before it does.
+
+        Raises:
+            TransientError: five times, or for two minutes. All other errors at once.
+
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientError),
+            stop=tenacity.stop_after_attempt(ATTEMPTS) | tenacity.stop_after_delay(ATTEMPTS_S),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
+            sleep=self.sleep,
+            reraise=True,
+        )
+        return retrying(step)
+
+    def make_folders(self) -> None:
+        root = PurePosixPath(self.transport.root)
+        missing = [
+            folder for folder in (root, *root.parents) if self.files.size(str(folder)) is None
+        ]
+        for folder in reversed(missing):
+            self.files.make_folder(str(folder))
+        for name in FOLDERS:
+            if self.files.size(self.path(name)) is None:
+                self.files.make_folder(self.path(name))
+
+    def temporary(self, folder: str) -> str:
+        """A name in `folder` that nobody else has; what a kill leaves of it is cleaned up."""
+        return f"{folder}/{TEMPORARY}{secrets.token_hex(8)}"
+
+    def replace(self, name: str, content: bytes) -> None:
+        """A small file, whole or not at all, as it was given, and on the disk."""
+        path = self.path(name)
+        folder = str(PurePosixPath(path).parent)
+        temporary = self.temporary(folder)
+        self.files.write(temporary, content)
+        if self.files.read(temporary, len(content) + 1) != content:
+            self.files.remove(temporary)
+            raise TransientError(f"{self.name}: {path} was not written as it was sent")
+        self.files.rename(temporary, path)
+        self.files.sync(folder)
+
+    def document(self, spec: type[S], name: str) -> S | None:
+        """What lies under a name; None when there is nothing, or nothing that can be read."""
+        content = self.files.read(self.path(name), DOCUMENT_BYTES)
+        return None if content is None else parsed(spec, content, name)
+
+    def clean_up(self, keep: str) -> None:
+        """Remove what interrupted pushes left, but the upload `keep`."""
+        for folder in (self.path(), self.path("releases")):
+            for name in self.files.names(folder):
+                if name.startswith(TEMPORARY):
+                    self.files.remove(f"{folder}/{name}")
+        for name in self.files.names(self.path("incoming")):
+            if name != keep:
+                self.files.remove(self.path("incoming", name))
+
+
+def parsed(spec: type[S], content: bytes, name: str) -> S | None:
+    """None for what is damaged or another version's: a push must be able to go on."""
+    try:
+        return parse(spec, json.loads(content), name)
+    except (ValueError, SpecError):
+        return None

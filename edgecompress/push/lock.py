@@ -1,0 +1,178 @@
+"""One pusher at a time on a device, and none for ever."""
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+
+from edgecompress.errors import DeviceError, EdgecompressError
+from edgecompress.push.board import Board, parsed
+from edgecompress.push.documents import Owner
+
+QUIET_S = 120.0
+"""How long a holder may say nothing while it moves files."""
+UNKNOWN_S = 10.0
+"""How long one may say nothing that has not yet written who it is."""
+WAIT_S = 1200.0
+"""Longer than any holder may be silent, so that the dead are overtaken in one wait."""
+POLL_S = 1.0
+OWNER_BYTES = 4096
+
+
+class Overtaken(DeviceError):
+    """We were silent for so long that another holds the lock now."""
+
+
+class Lock:
+    """The folder `locks/<n>` of the highest n is its maker's; making one is atomic.
+
+    The dead are overtaken by making the next number, which only one of those who try can. So a
+    holder that was only slow finds out in `check`, and has done nothing in between that the new
+    one's work could not follow: every pointer it moved pointed to a whole release.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        note: Callable[[str], None] = lambda _: None,
+        wait_s: float = WAIT_S,
+    ) -> None:
+        self.board = board
+        self.note = note
+        self.wait_s = wait_s
+        self.number = 0
+        self.owner = Owner(
+            nonce=secrets.token_hex(8),
+            user=_user(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            renewed=0,
+            quiet_s=QUIET_S,
+        )
+
+    def __enter__(self) -> "Lock":
+        self._acquire()
+        return self
+
+    def __exit__(
+        self,
+        _: type[BaseException] | None,
+        __: BaseException | None,
+        ___: TracebackType | None,
+    ) -> None:
+        # What cannot be released is overtaken later; the reason to leave is worth more.
+        try:
+            self._replace(self.owner.model_copy(update={"released": True}))
+        except EdgecompressError as error:
+            self.note(f"{self.board.name}: the lock was not released: {error}")
+
+    def renew(self, quiet_s: float = QUIET_S) -> None:
+        """Say that we live, and for how long we may be silent now."""
+        update = {"renewed": self.owner.renewed + 1, "quiet_s": quiet_s}
+        self.owner = self.owner.model_copy(update=update)
+        self.board.retried(self.check)
+        self._write(self.owner)
+
+    def check(self) -> None:
+        """Raises Overtaken when another holds the lock now."""
+        number, content = _highest(self.board)
+        owner = content and parsed(Owner, content, "owner.json")
+        if number != self.number or (owner and owner.nonce != self.owner.nonce):
+            by = f"{owner.user}@{owner.host}" if owner else "another"
+            raise Overtaken(
+                f"{self.board.name}: {by} took over the lock, because we were silent for too long;"
+                " see edgecompress status, and push again"
+            )
+
+    def _acquire(self) -> None:
+        board = self.board
+        seen: tuple[int, bytes | None] | None = None
+        started = since = board.clock()
+        while True:
+            held = board.retried(lambda: _highest(board))
+            if held != seen:
+                seen, since = held, board.clock()
+            number, content = held
+            owner = parsed(Owner, content, "owner.json") if content else None
+            quiet_s = owner.quiet_s if owner else UNKNOWN_S
+            if number == 0 or _is_free(owner) or board.clock() - since > quiet_s:
+                if board.retried(partial(self._make, number + 1)):
+                    return
+                continue
+            if board.clock() - started > self.wait_s:
+                raise DeviceError(
+                    f"{board.name}: {_words(owner)} is pushing there for {self.wait_s:g} s;"
+                    " try again later, or see edgecompress status"
+                )
+            if since == started:
+                self.note(f"{board.name}: waiting for {_words(owner)}")
+            board.sleep(POLL_S)
+
+    def _make(self, number: int) -> bool:
+        folder = self.board.path("locks", str(number))
+        if not self.board.files.make_folder(folder):
+            content = self.board.files.read(f"{folder}/owner.json", OWNER_BYTES)
+            owner = parsed(Owner, content, "owner.json") if content else None
+            # Ours, when the answer to the first try was lost.
+            if owner is None or owner.nonce != self.owner.nonce:
+                return False
+        self.number = number
+        self._write(self.owner)
+        self.check()
+        for name in self.board.files.names(self.board.path("locks")):
+            if name.isdigit() and int(name) < number:
+                self.board.files.remove(self.board.path("locks", name))
+        return True
+
+    def _write(self, owner: Owner) -> None:
+        self.board.retried(partial(self._replace, owner))
+
+    def _replace(self, owner: Owner) -> None:
+        self.board.replace(f"locks/{self.number}/owner.json", owner.model_dump_json().encode())
+
+
+def holder(board: Board) -> Owner | None:
+    """Who is pushing now, as far as the device knows."""
+    _, content = _highest(board)
+    owner = parsed(Owner, content, "owner.json") if content else None
+    return None if owner is None or owner.released else owner
+
+
+def _highest(board: Board) -> tuple[int, bytes | None]:
+    """Its number, 0 when there is none, and what its owner.json holds."""
+    numbers = [int(name) for name in board.files.names(board.path("locks")) if name.isdigit()]
+    if not numbers:
+        return 0, None
+    number = max(numbers)
+    return number, board.files.read(board.path("locks", str(number), "owner.json"), OWNER_BYTES)
+
+
+def _is_free(owner: Owner | None) -> bool:
+    """Released, or held by a process of this machine that is gone."""
+    if owner is None:
+        return False
+    return owner.released or (owner.host == socket.gethostname() and not _lives(owner.pid))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _words(owner: Owner | None) -> str:
+    return "somebody" if owner is None else f"{owner.user}@{owner.host} (process {owner.pid})"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

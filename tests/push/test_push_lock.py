@@ -1,0 +1,153 @@
+"""Who holds the lock of a device, and who takes it over."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pushing import Clock, accept, board_on, local, opened, release
+
+from edgecompress.errors import DeviceError
+from edgecompress.push import Board, push, status
+from edgecompress.push.documents import Owner
+from edgecompress.push.lock import Lock
+
+
+def _other(board: Board, **update: object) -> Lock:
+    """A lock of somebody on another machine, whose process we cannot look for."""
+    lock = Lock(board)
+    lock.owner = lock.owner.model_copy(update={"host": "elsewhere", "user": "eve", **update})
+    return lock
+
+
+def test_the_second_waits_and_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    model, manifest = release(tmp_path, b"1")
+    with _other(board) as first:
+        clock = Clock()
+
+        def alive(seconds: float) -> None:
+            clock.sleep(seconds)
+            if clock.now % 60 == 0:
+                first.renew()
+
+        pushed = push(Board(board.transport, sleep=alive, clock=clock), model, manifest, accept)
+        assert pushed.outcome == "rolled_back"
+        assert "eve@elsewhere" in pushed.reasons[0]
+        assert clock.now >= 1200
+        assert opened(Path(board.transport.root)) is None
+    assert push(board, model, manifest, accept).outcome == "success"
+
+
+def test_a_silent_holder_is_overtaken_and_can_do_nothing_more(tmp_path: Path) -> None:
+    board, root = board_on(local(tmp_path)), Path(local(tmp_path).root)
+    board.make_folders()
+    old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
+
+    def overtaken(_: str, alive: Callable[[], None]) -> None:
+        alive()
+        assert push(board_on(local(tmp_path)), *new, accept).outcome == "success"
+
+    slow = board_on(local(tmp_path))
+    with _Elsewhere():
+        pushed = push(slow, *old, overtaken)
+    assert pushed.outcome == "rolled_back"
+    assert "took over the lock" in pushed.reasons[0]
+    assert opened(root) == new[1].id
+    journal = status(board).journal
+    assert journal is not None
+    assert (journal.release, journal.state) == (new[1].id, "success")
+
+
+class _Elsewhere:
+    """While open, locks are taken as somebody on another machine."""
+
+    def __enter__(self) -> None:
+        self.patch = pytest.MonkeyPatch()
+        names = iter(["elsewhere", *["here"] * 1000])
+        self.patch.setattr("socket.gethostname", lambda: next(names))
+
+    def __exit__(self, *_: object) -> None:
+        self.patch.undo()
+
+
+def test_a_dead_process_of_this_machine_is_overtaken_at_once(tmp_path: Path) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    dead = Lock(board)
+    dead.owner = dead.owner.model_copy(update={"pid": 2**22 - 1})
+    dead.__enter__()
+    clock = Clock()
+    model, manifest = release(tmp_path, b"1")
+    quick = Board(board.transport, sleep=clock.sleep, clock=clock)
+    assert push(quick, model, manifest, accept).outcome == "success"
+    assert clock.now == 0
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"pid": 1}', bytes(5000)])
+def test_a_lock_that_says_nothing_is_overtaken(tmp_path: Path, content: bytes | None) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    folder = Path(board.path("locks", "7"))
+    folder.mkdir()
+    if content is not None:
+        (folder / "owner.json").write_bytes(content)
+    model, manifest = release(tmp_path, b"1")
+    assert push(board, model, manifest, accept).outcome == "success"
+    assert status(board).holder is None
+
+
+def test_many_at_once_are_never_two_holders(tmp_path: Path) -> None:
+    transport = local(tmp_path)
+    Board(transport).make_folders()
+    inside, most, errors = [0], [0], []
+    guard = threading.Lock()
+
+    def work() -> None:
+        try:
+            for _ in range(5):
+                with Lock(Board(transport, sleep=lambda _: None)):
+                    with guard:
+                        inside[0] += 1
+                        most[0] = max(most[0], inside[0])
+                    with guard:
+                        inside[0] -= 1
+        except DeviceError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (most[0], errors) == (1, [])
+
+
+def test_two_pushers_at_once_leave_one_whole_model(tmp_path: Path) -> None:
+    root = Path(local(tmp_path).root)
+    releases = [release(tmp_path, bytes([number]) * 5000) for number in range(4)]
+    outcomes = []
+
+    def work(model: Path, manifest: object) -> None:
+        board = Board(local(tmp_path), sleep=lambda _: None)
+        outcomes.append(push(board, model, manifest, accept).outcome)  # type: ignore[arg-type]
+
+    threads = [threading.Thread(target=work, args=pair) for pair in releases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == ["success"] * 4
+    assert opened(root) in {manifest.id for _, manifest in releases}
+
+
+def test_the_owner_file_says_who(tmp_path: Path) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    with Lock(board):
+        found = status(board).holder
+        assert isinstance(found, Owner)
+        assert found.pid > 0
+        assert found.user
+    assert status(board).holder is None

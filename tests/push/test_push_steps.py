@@ -1,0 +1,161 @@
+"""A push to a healthy device, step by step, and the commands around it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pushing import accept, board_on, documents, local, opened, release
+
+from edgecompress.errors import AgentError, ArtifactError, DeviceError, Refused
+from edgecompress.push import Watch, history, push, status, switch
+from edgecompress.transport import LocalTransport
+
+
+@pytest.fixture(params=["links", "files"])
+def transport(request: pytest.FixtureRequest, tmp_path: Path) -> LocalTransport:
+    transport = local(tmp_path)
+    transport.files.symlinks = request.param == "links"
+    return transport
+
+
+def test_the_new_one_is_active_and_the_old_one_previous(
+    transport: LocalTransport, tmp_path: Path
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    releases = [release(tmp_path, content) for content in (b"first", b"second", b"third")]
+    for model, manifest in releases:
+        pushed = push(board, model, manifest, accept)
+        assert (pushed.outcome, pushed.active) == ("success", manifest.id)
+        assert pushed.sent_bytes == manifest.size_bytes
+        assert opened(root) == manifest.id
+    state = status(board)
+    ids = [manifest.id for _, manifest in releases]
+    assert (state.current, state.previous) == (ids[2], ids[1])
+    assert {found.id: found.whole for found in state.releases} == {ids[1]: True, ids[2]: True}
+    assert state.holder is None
+    assert [entry.release for entry in history(board).entries] == ids
+    assert list((root / "incoming").iterdir()) == []
+    assert not [path for path in root.rglob("*") if path.name.startswith(".new-")]
+    assert dict(documents(root))
+
+
+def test_what_is_there_is_not_sent_again(transport: LocalTransport, tmp_path: Path) -> None:
+    board = board_on(transport)
+    model, manifest = release(tmp_path, b"model" * 1000)
+    push(board, model, manifest, accept)
+    again = push(board, model, manifest, accept)
+    assert (again.outcome, again.sent_bytes) == ("success", 0)
+    assert status(board).previous is None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Refused("accuracy is 0.71 on 500 samples, 0.89 here"),
+        AgentError("the agent died of SIGKILL"),
+        ArtifactError("model.onnx: cannot be loaded"),
+        DeviceError("gone"),
+    ],
+)
+def test_what_is_not_validated_is_not_activated(
+    transport: LocalTransport, tmp_path: Path, error: Exception
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    old = release(tmp_path, b"old")
+    push(board, *old, accept)
+    seen = []
+
+    def validate(path: str, alive: Callable[[], None]) -> None:
+        alive()
+        seen.append(Path(path).read_bytes())
+        assert opened(root) == old[1].id
+        raise error
+
+    model, manifest = release(tmp_path, b"new")
+    pushed = push(board, model, manifest, validate)
+    assert seen == [b"new"]
+    assert (pushed.outcome, pushed.active) == ("rolled_back", old[1].id)
+    assert pushed.reasons == (str(error),)
+    assert opened(root) == old[1].id
+    assert history(board).entries[-1].reason == str(error)
+    assert status(board).holder is None
+
+
+def test_rollback_and_back_again(transport: LocalTransport, tmp_path: Path) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    (_, first), (_, second) = old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
+    push(board, *old, accept)
+    with pytest.raises(ArtifactError, match="no previous release"):
+        switch(board, None)
+    push(board, *new, accept)
+    assert switch(board, None).active == first.id == opened(root)
+    assert switch(board, None).active == second.id == opened(root)
+    assert [entry.action for entry in history(board).entries] == ["push", "push", *["rollback"] * 2]
+
+
+def test_validated_first_and_activated_later(transport: LocalTransport, tmp_path: Path) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
+    push(board, *old, accept)
+    assert push(board, *new, accept, activates=False).active == old[1].id
+    assert opened(root) == old[1].id
+    assert switch(board, new[1].id).active == new[1].id == opened(root)
+
+
+@pytest.mark.parametrize("wanted", ["0" * 16, "..", "../releases", "", "a b", "-rf", "é\n"])
+def test_only_a_release_can_be_activated(
+    transport: LocalTransport, tmp_path: Path, wanted: str
+) -> None:
+    board = board_on(transport)
+    old = release(tmp_path, b"1")
+    push(board, *old, accept)
+    with pytest.raises(ArtifactError, match=r"no (previous )?release"):
+        switch(board, wanted)
+    assert opened(Path(transport.root)) == old[1].id
+
+
+def test_a_damaged_release_is_not_activated_but_mended(
+    transport: LocalTransport, tmp_path: Path
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    old, new = release(tmp_path, b"1" * 100), release(tmp_path, b"2" * 100)
+    push(board, *old, accept)
+    push(board, *new, accept)
+    (root / "releases" / old[1].id / "model.onnx").write_bytes(b"1" * 99 + b"0")
+    assert [found.whole for found in status(board).releases if found.id == old[1].id] == [False]
+    with pytest.raises(ArtifactError, match="damaged"):
+        switch(board, None)
+    assert opened(root) == new[1].id
+    assert push(board, *old, accept).outcome == "success"
+    assert opened(root) == old[1].id
+
+
+def test_a_file_that_changed_here_is_not_sent(transport: LocalTransport, tmp_path: Path) -> None:
+    board = board_on(transport)
+    model, manifest = release(tmp_path, b"as described")
+    model.write_bytes(b"as changed..")
+    pushed = push(board, model, manifest, accept)
+    assert pushed.outcome == "rolled_back"
+    assert "has changed" in pushed.reasons[0]
+    assert opened(Path(transport.root)) is None
+
+
+def test_progress_is_told(transport: LocalTransport, tmp_path: Path) -> None:
+    model, manifest = release(tmp_path, bytes(3 << 20))
+    sent: list[int] = []
+    push(board_on(transport), model, manifest, accept, Watch(sent=sent.append))
+    assert sent[-1] == 3 << 20
+    assert sent == sorted(sent)
+
+
+def test_no_room(
+    transport: LocalTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = board_on(transport)
+    model, manifest = release(tmp_path, bytes(3 << 20))
+    monkeypatch.setattr(transport.files, "free_bytes", lambda _: 17 << 20)
+    pushed = push(board, model, manifest, accept)
+    assert pushed.outcome == "rolled_back"
+    assert "17 MiB free" in pushed.reasons[0]
+    assert "19 MiB needed" in pushed.reasons[0]
+    assert list((Path(transport.root) / "incoming").iterdir()) == []
