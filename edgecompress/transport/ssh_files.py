@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from edgecompress.errors import DeviceError
 from edgecompress.transport.files import Files, Sent
 from edgecompress.transport.local_files import explained
 from edgecompress.transport.ssh_link import SshLink
@@ -38,13 +37,9 @@ class SshFiles(Files):
         def take(kind: bytes, body: bytes) -> None:
             if kind == b"D":
                 content.extend(body)
-            if len(content) > limit_bytes:
-                raise DeviceError(
-                    f"{self._named(remote)}: has more than {limit_bytes} bytes; what is it?"
-                )
 
-        there = expect(self._ask("read", remote, take=take, limit=limit_bytes + 1), bool)
-        return bytes(content) if there else None
+        there = expect(self._ask("read", remote, take=take, limit=limit_bytes), bool)
+        return bytes(content[:limit_bytes]) if there else None
 
     def write(self, remote: str, content: bytes) -> None:
         self._ask("write", remote, content)

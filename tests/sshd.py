@@ -2,7 +2,7 @@
 
 `ssh_device` needs no port and no daemon: every connection is a fresh `sshd -i`, started by the
 ProxyCommand of the configuration that it writes. `Daemon` listens on a loopback port, for what
-needs one: connections that are killed, host keys that change, two networks.
+needs one: connections that are killed, jump hosts, other clients.
 """
 
 import getpass
@@ -39,13 +39,15 @@ def ssh_device(
     device_id: str = HOST,
     target: str = "local",
     python: str = sys.executable,
+    server: str = "",
     **fields: object,
 ) -> Device:
     """A device that is this machine behind `sshd -i`; its home is `folder`/home.
 
-    `fields` are further ones of Device: root, host_keys, tags, emulated.
+    `server`: further lines of the server's configuration; `fields`: further ones of Device, such
+    as root, host_keys, tags, emulated.
     """
-    _lay_out(folder)
+    _lay_out(folder, server)
     command = f"{SSHD} -i -f {folder}/sshd_config -E {folder}/sshd.log"
     _write_client(folder, f"ProxyCommand {command}")
     know(folder)
@@ -73,7 +75,7 @@ class Daemon:
 @contextmanager
 def ssh_daemon(folder: Path, **fields: object) -> Iterator[Daemon]:
     """An sshd on a free loopback port, and a device that reaches it."""
-    _lay_out(folder)
+    _lay_out(folder, "")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -104,7 +106,7 @@ def new_host_key(folder: Path) -> None:
     _make_key(folder / "host_key")
 
 
-def _lay_out(folder: Path) -> None:
+def _lay_out(folder: Path, server: str) -> None:
     home = folder / "home"
     home.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
@@ -126,6 +128,7 @@ PidFile none
 MaxStartups 200
 Subsystem sftp internal-sftp
 SetEnv HOME={home}
+{server}
 """
     )
 
