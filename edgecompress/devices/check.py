@@ -20,7 +20,7 @@ from edgecompress.devices.rows import (
     pip_line,
     python_row,
 )
-from edgecompress.errors import AgentError, DeviceError
+from edgecompress.errors import AgentError, DeviceError, RuntimeMissing
 from edgecompress.measure.agent import Agent
 from edgecompress.progress import Progress
 from edgecompress.spec.device import Device
@@ -32,13 +32,12 @@ ANSWER_S = 30.0
 """For a command that does next to nothing."""
 AGENT_S = 120.0
 AT_ONCE = 8
+PYTHON_THERE = (
+    "sudo apt install python3 python3-venv on the board, or name another Python with python: in the"
+    " inventory"
+)
 
 _VERSION = re.compile(r"Python (\d+\.\d+\S*)")
-_ADVICE = {
-    "local": "see the message",
-    "ssh": "try it with: ssh {address} true",
-    "adb": "see what is connected with: adb devices",
-}
 
 
 def check_all(wanted: Sequence[tuple[Device, Target]], progress: Progress) -> list[Checked]:
@@ -66,9 +65,13 @@ def check(device: Device, target: Target) -> Checked:
             connect(device, Path(folder)) as transport,
         ):
             return checked(device, rows_of(transport, device, target))
+    except RuntimeMissing as error:
+        # The way there needs something itself, and says how to get it: adb a program here, SSH a
+        # Python there.
+        name = "python" if device.transport == "ssh" else "connection"
+        return checked(device, [missing(name, str(error))])
     except DeviceError as error:
-        advice = _ADVICE[device.transport].format(address=_ssh_words(device))
-        return checked(device, [missing("connection", str(error), advice)])
+        return checked(device, [missing("connection", str(error), _advice(device))])
 
 
 def rows_of(transport: Transport, device: Device, target: Target) -> list[Row]:
@@ -108,13 +111,8 @@ def _python_row(transport: Transport, device: Device) -> Row:
     found = _VERSION.match(said)
     if found is not None:
         return python_row(found.group(1), program)
-    fix = (
-        "sudo apt install python3 python3-venv on the board, or name another Python with python:"
-        " in the inventory"
-    )
-    return missing(
-        "python", f"no Python there: '{program} --version' said: {said or 'nothing'}", fix
-    )
+    text = f"no Python there: '{program} --version' said: {said or 'nothing'}"
+    return missing("python", text, PYTHON_THERE)
 
 
 def _import_rows(transport: Transport, device: Device, target: Target, probe: Probe) -> list[Row]:
@@ -139,10 +137,12 @@ def _said(transport: Transport, argv: Sequence[str]) -> str:
     return done.stdout.decode(errors="replace").strip()
 
 
-def _ssh_words(device: Device) -> str:
-    """What `ssh` takes to go the same way."""
+def _advice(device: Device) -> str | None:
+    if device.transport == "adb":
+        return "see what is connected with: adb devices"
+    if device.transport == "local":
+        return None
     words = ["-F", str(device.ssh_config)] if device.ssh_config else []
     words += ["-p", str(device.port)] if device.port else []
-    return " ".join(
-        [*words, f"{device.user}@{device.address}" if device.user else f"{device.address}"]
-    )
+    words += ["-l", device.user] if device.user else []
+    return f"try it with: ssh {' '.join([*words, str(device.address)])} true"

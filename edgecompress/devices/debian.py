@@ -25,7 +25,7 @@ APT::Architecture "{architecture}";
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
-Acquire::Retries "3";
+Acquire::Retries "2";
 Dir::State "{folder}";
 Dir::State::status "{folder}/status";
 Dir::Cache "{folder}";

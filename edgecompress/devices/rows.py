@@ -28,7 +28,7 @@ class Row(Spec):
     """missing: the target cannot be measured there. warning: it can, and something is amiss."""
     text: str
     fix: str | None = None
-    """The line that mends it."""
+    """The line that mends it; None where the text says it, or nothing does."""
 
 
 class Checked(Spec):
@@ -49,7 +49,7 @@ def ok(name: str, text: str) -> Row:
     return Row(name=name, state="ok", text=text)
 
 
-def missing(name: str, text: str, fix: str) -> Row:
+def missing(name: str, text: str, fix: str | None = None) -> Row:
     return Row(name=name, state="missing", text=text, fix=fix)
 
 

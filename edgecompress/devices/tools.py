@@ -59,6 +59,9 @@ def run_tool(argv: Sequence[str], advice: str = "") -> str:
         raise DeviceError(f"{argv[0]}: did not end within {TIMEOUT_S:g} s") from None
     if done.returncode:
         said = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        why = said[-1] if said else f"exit code {done.returncode}, and it said nothing"
+        # apt and pip first say what happened, then what follows from it.
+        errors = [line for line in said if line.startswith(("E: ", "ERROR: "))]
+        silent = f"exit code {done.returncode}, and it said nothing"
+        why = (*errors, *said[-1:], silent)[0]
         raise DeviceError(f"{Path(argv[0]).name} failed: {why}" + (f"; {advice}" if advice else ""))
     return done.stdout
