@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import platform
+import shutil
 import time
+from pathlib import Path
 from typing import Callable
 
 from . import memory
@@ -12,17 +14,21 @@ from .accelerator import AcceleratorRunner
 from .arrays import read_arrays
 from .request import Request
 from .runners import runner
+from .sensors import Which
 from .state import read_state
+from .telemetry import Telemetry, energy_mj
 
 
-def run(request: Request) -> dict[str, object]:
+def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -> dict[str, object]:
+    """A Turn; sensors are looked for under `root`, and the programs that read them by `which`."""
     threads = request.integer("threads", 1)
     warmup_iterations = request.integer("warmup_iterations", 0)
     min_iterations = request.integer("min_iterations", 1)
     min_duration_s = request.number("min_duration_s")
     model = runner(request, threads)
     feed = read_arrays(request.text("inputs"))
-    before = read_state()
+    before = read_state(root, which)
+    telemetry = Telemetry(root, which)
     # A collection in the middle would show as an outlier of the model.
     gc.collect()
     gc.disable()
@@ -34,10 +40,11 @@ def run(request: Request) -> dict[str, object]:
     first_inference_ms = _time_ms(call)
     warmup_ms = [_time_ms(call) for _ in range(warmup_iterations)]
     compute_ms = model.compute_ms if isinstance(model, AcceleratorRunner) else None
-    latency_ms, without_copies_ms = _steady_ms(call, compute_ms, min_iterations, min_duration_s)
+    with telemetry:
+        latency_ms, without_copies_ms = _steady_ms(call, compute_ms, min_iterations, min_duration_s)
 
     peak_rss_bytes = memory.peak_rss() - runtime_rss_bytes
-    after = read_state()
+    after = read_state(root, which)
     notes = model.notes()
     model.deactivate()
     return {
@@ -51,6 +58,9 @@ def run(request: Request) -> dict[str, object]:
         "threads": threads,
         "before": before,
         "after": after,
+        "telemetry": telemetry.samples,
+        "power_of": telemetry.power_of,
+        "energy_mj_per_inference": energy_mj(telemetry.power_mw, latency_ms),
         "versions": {**model.versions(), "python": platform.python_version()},
         "notes": notes,
     }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgecompress.artifact import Artifact
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.notes import is_emulated, notes
+from edgecompress.measure.telemetry import energy_mj_per_inference
 from edgecompress.measure.tensors import feed, read_npz, write_npz
 from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import Comparison, Measurement, Turn
@@ -115,6 +116,7 @@ def summarise(turns: list[Turn], cores: int) -> Measurement:
         first_inference_ms=float(np.median([turn.first_inference_ms for turn in turns])),
         init_time_ms=float(np.median([turn.init_time_ms for turn in turns])),
         peak_rss_bytes=max(turn.peak_rss_bytes for turn in turns),
+        energy_mj_per_inference=energy_mj_per_inference(turns),
         notes=notes(turns, cores),
     )
 

@@ -4,25 +4,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgecompress.measure.telemetry import energy_note, flags, throttling_during
 from edgecompress.spec.measurement import Probe, Turn
 
 DRIFT_LIMIT = 0.10
 X86 = ("x86_64", "AMD64", "i686", "i386")
 UNTHROTTLED = "0x0"
-PI_FLAGS = {
-    0: "under-voltage",
-    1: "frequency capped",
-    2: "throttled",
-    3: "soft temperature limit",
-}
-"""Bits of a Raspberry Pi's get_throttled; 16 bits higher the same since boot."""
-SINCE_BOOT = 16
 
 
 def notes(turns: Sequence[Turn], cores: int) -> tuple[str, ...]:
     """One line for each thing that casts doubt; none when all is well."""
     said = dict.fromkeys(note for turn in turns for note in turn.notes)
-    return (*said, *_drift(turns), *_throttling(turns), *_load(turns, cores))
+    return (
+        *said,
+        *_drift(turns),
+        *_throttling(turns),
+        *_load(turns, cores),
+        *energy_note(turns),
+    )
 
 
 def is_emulated(probe: Probe) -> bool:
@@ -60,21 +59,20 @@ def _drift(turns: Sequence[Turn]) -> list[str]:
 
 def _throttling(turns: Sequence[Turn]) -> list[str]:
     words = {state.throttled for turn in turns for state in (turn.before, turn.after)}
-    return [
+    around = [
         f"the board says throttled={word} ({_explain(word)})"
         for word in sorted(word for word in words if word)
         if word != UNTHROTTLED
     ]
+    return around + throttling_during(turns)
 
 
 def _explain(word: str) -> str:
-    try:
-        bits = int(word, 16)
-    except ValueError:
+    found = flags(word)
+    if found is None:
         return "unknown flags"
-    now = [name for bit, name in PI_FLAGS.items() if bits >> bit & 1]
-    past = [f"{name} since boot" for bit, name in PI_FLAGS.items() if bits >> bit + SINCE_BOOT & 1]
-    return ", ".join(now + past) or "unknown flags"
+    past = [f"{flag} since boot" for flag in found.since_boot]
+    return ", ".join([*found.now, *past]) or "unknown flags"
 
 
 def _load(turns: Sequence[Turn], cores: int) -> list[str]:

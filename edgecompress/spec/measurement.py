@@ -44,6 +44,21 @@ class Probe(Spec):
     state: DeviceState | None = None
 
 
+class TelemetrySample(Spec):
+    """Read while the steady inferences ran; None where the board does not say."""
+
+    at_s: float
+    """Since the first of them."""
+    temperature_c: float | None
+    """The hottest zone of the CPU."""
+    clock_mhz: float | None
+    """Of the fastest core."""
+    throttled: str | None
+    """As in DeviceState."""
+    power_mw: float | None
+    """Of what the turn's `power_of` names."""
+
+
 class Turn(Spec):
     """One model in one fresh process on the device."""
 
@@ -61,6 +76,14 @@ class Turn(Spec):
     threads: int
     before: DeviceState
     after: DeviceState
+    telemetry: tuple[TelemetrySample, ...] = ()
+    """One a second of the steady inferences, in order."""
+    power_of: str | None = None
+    """What the board measures the power of: 'VDD_IN', the whole of a Jetson's module; a sum of
+    rails; None where it measures none, or of parts only."""
+    energy_mj_per_inference: float | None = None
+    """Mean of the telemetry's power_mw, times the mean of latency_ms. So idle power is in it, and
+    what else ran; None of fewer than two readings of power."""
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
     """What the runtime did otherwise than one would expect, in the agent's words."""
@@ -79,6 +102,8 @@ class Measurement(Spec):
     """Median over the turns."""
     peak_rss_bytes: int
     """Largest over the turns."""
+    energy_mj_per_inference: float | None = None
+    """Median over the turns; None unless all measured the power of the same. See Turn."""
     notes: tuple[str, ...] = ()
     """What may make it wrong: drift, throttling, a busy machine."""
 
