@@ -18,6 +18,7 @@ def deploy(
     *,
     progress: "Progress | None" = None,
     inventory: str | Path | None = None,
+    device: str | None = None,
 ) -> "Report":
     """What `edgecompress deploy TARGET --config CONFIG` does; silent without a `progress`.
 
@@ -26,7 +27,8 @@ def deploy(
         target: a target's name, or the path of its file; for several at once,
             `edgecompress.pipeline.deploy_all`.
         progress: told of every stage; see edgecompress.progress.
-        inventory: the devices at hand; None: the one that comes with edgecompress.
+        inventory: the devices at hand; None: `devices.yaml` beside `config`, and this machine.
+        device: id of the one that the model is pushed to and activated on.
 
     Raises:
         EdgecompressError: see edgecompress.errors; a verdict of 'refuse' is no error.
@@ -40,6 +42,7 @@ def deploy(
         target,
         progress=progress or SilentProgress(),
         inventory=None if inventory is None else Path(inventory),
+        device=device,
     )
 
 

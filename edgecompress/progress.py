@@ -5,13 +5,16 @@ Everything goes to stderr, because stdout belongs to results.
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
+Lane = Callable[[int, int, str], None]
+"""As `Progress.step`, for one of several things that go on at the same time."""
+
 
 class Progress(Protocol):
-    """What a stage is given; all three may be called as often as one likes."""
+    """What a stage is given; all of it may be called as often as one likes."""
 
     def stage(self, name: str) -> AbstractContextManager[None]:
         """Everything inside the `with` belongs to this stage; stages may nest."""
@@ -21,6 +24,9 @@ class Progress(Protocol):
 
     def note(self, text: str) -> None:
         """One line that stays on the screen."""
+
+    def lane(self, name: str) -> AbstractContextManager[Lane]:
+        """A line of its own for one of several, told from a thread of its own."""
 
 
 class SilentProgress:
@@ -35,6 +41,10 @@ class SilentProgress:
 
     def note(self, text: str) -> None:
         pass
+
+    @contextmanager
+    def lane(self, name: str) -> Iterator[Lane]:
+        yield self.step
 
 
 class PlainProgress:
@@ -67,6 +77,19 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         self._line(text)
+
+    @contextmanager
+    def lane(self, name: str) -> Iterator[Lane]:
+        last, told = "", 0.0
+
+        def step(done: int, total: int, text: str) -> None:
+            nonlocal last, told
+            now = time.monotonic()
+            if text != last or done == total or now - told >= self._every_s:
+                last, told = text, now
+                self._line(f"{name}: {text}" + (f" {done}/{total}" if total else ""))
+
+        yield step
 
     def _line(self, text: str) -> None:
         where = f"[{self._names[-1]}] " if self._names else ""

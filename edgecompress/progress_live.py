@@ -1,7 +1,7 @@
 """Progress on a terminal: a live bar per stage."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -54,6 +54,19 @@ class LiveProgress:
                 count=f"{done}/{total}" if total else "",
                 text=text,
             )
+
+    @contextmanager
+    def lane(self, name: str) -> Iterator[Callable[[int, int, str], None]]:
+        bar = self._bars.add_task("", total=None, stage=name, count="", text="")
+
+        def step(done: int, total: int, text: str) -> None:
+            count = f"{100 * done // total} %" if total else ""
+            self._bars.update(bar, completed=done, total=total or None, count=count, text=text)
+
+        try:
+            yield step
+        finally:
+            self._bars.remove_task(bar)
 
     def note(self, text: str) -> None:
         self._print(Text(f"     {text}", style="dim"))

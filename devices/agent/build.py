@@ -7,8 +7,9 @@ from pathlib import Path
 
 from .builders import Flags, Job, find_builder, has_quantization
 from .cuda import Cuda
-from .engines import Made, Origin, find_current, sha256_of, write_sidecar
+from .engines import Made, Origin, find_current, write_sidecar
 from .failure import Failure
+from .files import sha256_of
 from .request import Request
 
 

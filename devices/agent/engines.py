@@ -14,10 +14,9 @@ from typing import NamedTuple
 
 from .cuda import Gpu
 from .failure import Failure
-from .files import whole
+from .files import sha256_of, whole
 
 SIDECAR_VERSION = 1
-CHUNK_BYTES = 1 << 20
 
 
 class Origin(NamedTuple):
@@ -46,18 +45,6 @@ class Made(NamedTuple):
     """python or trtexec."""
     notes: list[str]
     """What was not as asked."""
-
-
-def sha256_of(path: str) -> str:
-    """Raises Failure when it cannot be read."""
-    hasher = hashlib.sha256()
-    try:
-        with Path(path).open("rb") as file:
-            for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
-                hasher.update(chunk)
-    except OSError as error:
-        raise Failure("input", f"{path}: cannot be read: {error.strerror}") from None
-    return hasher.hexdigest()
 
 
 def write_sidecar(engine: str, origin: Origin, made: Made) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
+
+from .failure import Failure
+
+CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
@@ -18,3 +23,15 @@ def whole(path: str) -> Iterator[str]:
     finally:
         if part.exists():
             part.unlink()
+
+
+def sha256_of(path: str) -> str:
+    """Raises Failure when it cannot be read."""
+    hasher = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as file:
+            for chunk in iter(lambda: file.read(CHUNK_BYTES), b""):
+                hasher.update(chunk)
+    except OSError as error:
+        raise Failure("input", f"{path}: cannot be read: {error.strerror}") from None
+    return hasher.hexdigest()

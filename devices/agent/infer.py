@@ -8,6 +8,7 @@ import numpy as np
 
 from .arrays import read_arrays, write_arrays
 from .failure import Failure
+from .files import sha256_of
 from .request import Request
 from .runners import KERNELS, Runner, Tensor, runner
 
@@ -28,7 +29,7 @@ def run(request: Request) -> dict[str, object]:
     outputs = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
     write_arrays(request.text("outputs"), outputs)
     model.deactivate()
-    return {"samples": samples}
+    return {"samples": samples, "model_sha256": sha256_of(request.text("model"))}
 
 
 def _samples(stacks: dict[str, np.ndarray]) -> int:

@@ -12,6 +12,7 @@ from typing import Callable
 from . import memory
 from .accelerator import AcceleratorRunner
 from .arrays import read_arrays
+from .files import sha256_of
 from .request import Request
 from .runners import runner
 from .sensors import Which
@@ -55,6 +56,7 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
         "latency_ms_without_copies": without_copies_ms,
         "peak_rss_bytes": peak_rss_bytes,
         "runtime_rss_bytes": runtime_rss_bytes,
+        "model_sha256": sha256_of(request.text("model")),
         "threads": threads,
         "before": before,
         "after": after,

@@ -12,9 +12,11 @@ import typer
 from edgecompress import __version__
 from edgecompress.cli.devices import devices_app
 from edgecompress.cli.failure import after_result
-from edgecompress.cli.options import DEPLOY_YAML, Config, Json
+from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import output
+from edgecompress.cli.push import push_app
 from edgecompress.errors import (
+    EXIT_DEVICE,
     EXIT_REFUSED,
     EXIT_SHIP,
     EXIT_UNMEASURED,
@@ -34,7 +36,7 @@ Exit codes:
   1    a defect of edgecompress
   2    bad input: a file, an option, the task or the model must change
   3    refused by the verdict, or by inspect --require-int8
-  4    the device, its runtime, or the way to it
+  4    the device, its runtime, or the way to it; a push that was rolled back
   5    built but unmeasured: no device of that target at hand
   130  interrupted; the same command again resumes
 
@@ -91,8 +93,10 @@ def deploy(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every known target.")] = False,
     config: Config = DEPLOY_YAML,
-    inventory: Annotated[
-        Path | None, typer.Option(help="YAML of the devices at hand; else the bundled one.")
+    inventory: InventoryFile = None,
+    devices: Annotated[
+        list[str] | None,
+        typer.Option("--device", help="Push the model there too, validate and activate it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -108,7 +112,13 @@ def deploy(
             raise SpecError("deploy: name at least one target, or give --all, not both")
         names = targets or list(target_files(config.parent))
         reports = list(
-            pipeline.deploy_all(config, names, progress=progress_on_stderr(), inventory=inventory)
+            pipeline.deploy_all(
+                config,
+                names,
+                progress=progress_on_stderr(),
+                inventory=inventory,
+                devices=devices or (),
+            )
         )
         pages = [config.parent / "runs" / report.run / "report.html" for report in reports]
         if len(reports) == 1:
@@ -121,7 +131,13 @@ def deploy(
             )
     decisions = {report.verdict.decision for report in reports}
     worst = next(decision for decision in DECISION_CODES if decision in decisions)
+    pushes = [report.pushed for report in reports if report.pushed is not None]
+    if worst != "refuse" and any(pushed.outcome != "success" for pushed in pushes):
+        raise typer.Exit(EXIT_DEVICE)
     raise typer.Exit(DECISION_CODES[worst])
+
+
+app.registered_commands += push_app.registered_commands
 
 
 @targets_app.command("list")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecompress.cli.failure import after_result
-from edgecompress.cli.options import DEPLOY_YAML, Config, Json
+from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import output
 from edgecompress.errors import RuntimeMissing, SpecError
 
@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from edgecompress.spec.device import Device
 
 devices_app = typer.Typer(help="List, add or check the boards at hand.")
-
-InventoryFile = Annotated[
-    Path | None,
-    typer.Option(help="Another file than devices.yaml beside deploy.yaml, with all devices."),
-]
 
 
 @devices_app.command("list")

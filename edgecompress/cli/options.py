@@ -8,3 +8,10 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Config = Annotated[Path, typer.Option("--config", "-c", help="The deploy.yaml to use.")]
 DEPLOY_YAML = Path("deploy.yaml")
+
+InventoryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--inventory", help="Another file than devices.yaml beside deploy.yaml, with all devices."
+    ),
+]

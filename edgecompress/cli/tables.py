@@ -32,7 +32,7 @@ MIB = 2**20
 
 def targets(found: Sequence[Target], console: Console) -> None:
     rows = [(t.name, f"{t.runtime.name} {t.runtime.version}", t.description) for t in found]
-    _table(console, ("target", "runtime", "what it is"), rows)
+    table(console, ("target", "runtime", "what it is"), rows)
 
 
 def target(found: Target, console: Console) -> None:
@@ -80,7 +80,7 @@ def devices(found: Sequence[Device], console: Console) -> None:
         )
         for device in found
     ]
-    _table(console, ("device", "target", "transport", "address", "tags"), rows)
+    table(console, ("device", "target", "transport", "address", "tags"), rows)
 
 
 def _address(device: Device) -> str:
@@ -93,7 +93,7 @@ def devices_checked(found: Sequence[Checked], console: Console) -> None:
     for one in found:
         verdict = "usable" if one.usable else "not usable"
         rows = [(row.name, row.state, row.text) for row in one.rows]
-        _table(console, (one.device, verdict, f"for {one.target}"), rows)
+        table(console, (one.device, verdict, f"for {one.target}"), rows)
         for row in one.rows:
             if row.fix is not None:
                 console.print(Text(f"{row.name}: {row.text}\n  fix: {row.fix}"))
@@ -106,7 +106,7 @@ def inspection(found: Inspection, console: Console) -> None:
         header.append("delegated")
         for row, op in zip(rows, found.ops, strict=True):
             row.append(_delegated(op))
-    _table(console, header, rows)
+    table(console, header, rows)
     share = f"{found.int8_op_fraction:.1%} of {_count(found.macs)} MACs in int8 kernels"
     console.print(Text(f"{share}, by {found.runtime} on {found.machine}"))
     for violation in found.violations:
@@ -134,7 +134,7 @@ def measured(found: Measurement | Comparison, console: Console) -> None:
         for name in (*names, "init_time_ms")
     ]
     rows.append(("peak_rss", *(f"{m.peak_rss_bytes / MIB:.1f} MiB" for m in columns.values())))
-    _table(console, ("", *columns), rows)
+    table(console, ("", *columns), rows)
     if isinstance(found, Comparison):
         interval = f"95 % interval {found.speedup_low:.2f} to {found.speedup_high:.2f}"
         console.print(Text(f"{found.speedup:.2f}x faster ({interval}), on {found.device}"))
@@ -160,13 +160,13 @@ def verdicts(found: Sequence[tuple[Report, Path]], console: Console) -> None:
             )
         )
     columns = ("target", "verdict", "metric", "speedup", "int8 MACs", "decided by", "report")
-    _table(console, columns, cells)
+    table(console, columns, cells)
 
 
 def layers(found: LayerComparison, each: bool, console: Console) -> None:
     if each:
         rows = [(row.layer, f"{row.max_steps:g}", f"{row.differing:.2%}") for row in found.layers]
-        _table(console, ("layer", "steps apart", "values that differ"), rows)
+        table(console, ("layer", "steps apart", "values that differ"), rows)
     where = f"they part at {found.first_apart}" if found.first_apart else "they stay together"
     console.print(Text(f"{where}, on {found.samples} samples"))
 
@@ -183,7 +183,7 @@ def runs(rows: Sequence[RunRow], console: Console) -> None:
         )
         for row in rows
     ]
-    _table(console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells)
+    table(console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells)
 
 
 def pruned(result: PruneResult, console: Console) -> None:
@@ -217,7 +217,7 @@ def health(found: Health, console: Console) -> None:
         },
     )
     rows = [(t.name, "no" if t.problems else "yes", "; ".join(t.notes)) for t in found.targets]
-    _table(console, ("target", "usable here", "notes"), rows)
+    table(console, ("target", "usable here", "notes"), rows)
     affected: dict[Problem, list[str]] = {}
     for item in found.targets:
         for problem in item.problems:
@@ -226,7 +226,7 @@ def health(found: Health, console: Console) -> None:
         console.print(Text(f"{problem.text} (for {', '.join(names)})\n  fix: {problem.fix}"))
 
 
-def _table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(header):
         # What a row is called must stay in one piece, to be found and copied.
@@ -238,7 +238,7 @@ def _table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def _fields(console: Console, title: str, fields: dict[str, str]) -> None:
-    _table(console, (title, ""), list(fields.items()))
+    table(console, (title, ""), list(fields.items()))
 
 
 def _count(macs: int) -> str:

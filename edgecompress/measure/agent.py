@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
@@ -58,6 +58,7 @@ class Answer(Spec):
 
 class Inferred(Spec):
     samples: int
+    model_sha256: str
 
 
 class Optimised(Spec):
@@ -85,6 +86,39 @@ def build_agent() -> bytes:
     return buffer.getvalue()
 
 
+class DeviceAgent(Protocol):
+    """What measures and infers on one device: the Agent, or on Android the AndroidAgent.
+
+    Methods and their errors are the Agent's.
+    """
+
+    transport: Transport
+
+    def place(self, sha256: str, remote: str) -> None: ...
+
+    def probe(self) -> Probe: ...
+
+    def measure(
+        self,
+        model: Path | Engine,
+        format: Format,
+        threads: int,
+        inputs: Path,
+        protocol: MeasurementProtocol,
+    ) -> Turn: ...
+
+    def infer(
+        self,
+        model: Path | Engine,
+        format: Format,
+        threads: int,
+        inputs: Path,
+        outputs: Path,
+        batch: int = 1,
+        kernels: Kernels = "default",
+    ) -> None: ...
+
+
 class Agent:
     """The agent on one device; every method is one fresh process there.
 
@@ -99,6 +133,16 @@ class Agent:
         self.python = python
         self.deadline_s = deadline_s
         self._pyz: str | None = None
+        self._placed: dict[str, str] = {}
+        self._engines: dict[str, Engine] = {}
+
+    def place(self, sha256: str, remote: str) -> None:
+        """A file of this content lies at `remote`: it is used there, and not sent."""
+        self._placed[sha256] = remote
+
+    def run_as(self, sha256: str, engine: Engine) -> None:
+        """From now on a file of this content is run as the engine that was built of it."""
+        self._engines[sha256] = engine
 
     def probe(self) -> Probe:
         """What the board is and has; needs neither numpy nor a runtime there."""
@@ -113,6 +157,7 @@ class Agent:
         protocol: MeasurementProtocol,
     ) -> Turn:
         """One turn; `inputs` is an .npz with the arrays of one inference by input name."""
+        model, format = self._running(model, format)
         request: dict[str, JsonValue] = {
             "model": self._send(model),
             "format": format,
@@ -122,7 +167,9 @@ class Agent:
             "min_iterations": protocol.min_iterations,
             "min_duration_s": protocol.min_duration_s,
         }
-        return self._ask(Turn, "measure", request, model, protocol.min_duration_s)
+        turn = self._ask(Turn, "measure", request, model, protocol.min_duration_s)
+        self._check_model(model, turn.model_sha256)
+        return turn
 
     def infer(
         self,
@@ -139,6 +186,7 @@ class Agent:
         `batch` samples at a time where the file's batch is free, else as many as it is made for;
         `kernels`: those that the runtime chooses, or its reference ones.
         """
+        model, format = self._running(model, format)
         with self._scratch("npz") as there, self._scratch("npz") as back:
             self.transport.put(inputs, there, timeout_s=self.deadline_s)
             request: dict[str, JsonValue] = {
@@ -150,7 +198,8 @@ class Agent:
                 "batch": batch,
                 "kernels": kernels,
             }
-            self._ask(Inferred, "infer", request, model)
+            inferred = self._ask(Inferred, "infer", request, model)
+            self._check_model(model, inferred.model_sha256)
             self.transport.get(back, outputs, timeout_s=self.deadline_s)
 
     def build(self, model: Artifact, flags: EngineFlags, batch: int = 1) -> Engine:
@@ -230,7 +279,20 @@ class Agent:
         """Path on the device, named by content, so that a file travels once; engines are there."""
         if isinstance(file, Engine):
             return file.engine
-        return self._send_as(file, sha256_of(file) + file.suffix)
+        digest = sha256_of(file)
+        return self._placed.get(digest) or self._send_as(file, digest + file.suffix)
+
+    def _running(self, model: Path | Engine, format: Format) -> tuple[Path | Engine, Format]:
+        engine = self._engines.get(sha256_of(model)) if isinstance(model, Path) else None
+        return (model, format) if engine is None else (engine, "tensorrt-engine")
+
+    def _check_model(self, model: Path | Engine, ran: str | None) -> None:
+        """A figure is worth nothing when it is another file's."""
+        if isinstance(model, Path) and ran != sha256_of(model):
+            raise AgentError(
+                f"{self.transport.name}: the agent ran a file of sha256 {str(ran)[:12]}.., not"
+                f" {model}; something there changes files or answers: push again, check its card"
+            )
 
     def _send_as(self, file: Path, name: str) -> str:
         remote = self.transport.path(name)

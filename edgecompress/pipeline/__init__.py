@@ -6,6 +6,7 @@ from pathlib import Path
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
 from edgecompress.spec.measurement import LayerComparison
+from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Report
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "evaluate_file",
     "inspect_file",
     "measure_file",
+    "push_run",
 ]
 
 
@@ -27,15 +29,28 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
 
 
 def deploy(
-    config: Path, target: str, *, progress: Progress, inventory: Path | None = None
+    config: Path,
+    target: str,
+    *,
+    progress: Progress,
+    inventory: Path | None = None,
+    device: str | None = None,
 ) -> Report:
     """`deploy_all` for one target."""
-    (report,) = deploy_all(config, [target], progress=progress, inventory=inventory)
+    devices = () if device is None else (device,)
+    (report,) = deploy_all(
+        config, [target], progress=progress, inventory=inventory, devices=devices
+    )
     return report
 
 
 def deploy_all(
-    config: Path, targets: Sequence[str], *, progress: Progress, inventory: Path | None = None
+    config: Path,
+    targets: Sequence[str],
+    *,
+    progress: Progress,
+    inventory: Path | None = None,
+    devices: Sequence[str] = (),
 ) -> Iterator[Report]:
     """Prune, fine-tune, quantise, export, inspect, evaluate, measure, judge; see `whole.py`.
 
@@ -44,6 +59,8 @@ def deploy_all(
         targets: names, or paths of their files; what several have in common is done once.
         progress: told of every stage.
         inventory: the devices at hand; None: the one that comes with edgecompress.
+        devices: ids of those that the models are pushed to and activated on, at most one for a
+            target; a target without is measured on the first of its devices, and nothing stays.
 
     Returns:
         A report for each target, in order, as soon as it is done.
@@ -56,4 +73,20 @@ def deploy_all(
     # Imports torch; the functions on single files do without.
     from edgecompress.pipeline import whole
 
-    return whole.deploy(config, targets, progress, inventory)
+    return whole.deploy(config, targets, progress, inventory, devices)
+
+
+def push_run(
+    run: str,
+    device_ids: Sequence[str],
+    config: Path,
+    progress: Progress,
+    inventory: Path | None = None,
+    *,
+    activates: bool = True,
+) -> tuple[Pushed, ...]:
+    """The model of a finished run onto devices; see `pushing.py`."""
+    # Imports torch, to score what the devices compute.
+    from edgecompress.pipeline import pushing
+
+    return pushing.push_run(run, device_ids, config, progress, inventory, activates=activates)

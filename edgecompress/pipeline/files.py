@@ -85,6 +85,7 @@ class Executable:
 def float_model(job: Job, point: Point) -> Executable:
     """The model of a point, as it is."""
 
+    @cache  # it traces the whole model
     def free_batch() -> bool:
         return capture(point.model, job.example_inputs)[1]
 

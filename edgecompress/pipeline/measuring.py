@@ -1,55 +1,68 @@
 """The stage that needs the device: baseline and candidate, in turns."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import DeviceAgent
 from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import DEVICE_ROOMS, Built
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.single import agent_on
+from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.target import Target
+from edgecompress.transport import connect
 
 STRONGLY_TYPED_FROM = (10, 0)
 WORKSPACE_BYTES = 1 << 30
 """What TensorRT may use while it builds; the smallest Jetson shares 4 GB with everything else."""
 
 
-def measure_in_turns(job: Job, device: Device, baseline: Built, candidate: Built) -> Comparison:
-    """In turns, on the device, now: a latency belongs to its run and is never cached."""
+def measure_in_turns(
+    job: Job,
+    device: Device,
+    agent: DeviceAgent,
+    baseline: Built,
+    candidate: Built,
+    alive: Callable[[], None] = lambda: None,
+) -> Comparison:
+    """In turns, on the device, now: a latency belongs to its run and is never cached.
+
+    `alive` is called after each turn.
+    """
     started = time.monotonic()
     target, progress = job.recipe.target, job.stages.progress
     with progress.stage("measure"):
-        agent, inputs = _on_device(job, device)
         total, done = 2 * target.measurement.turns, 0
 
         def on_turn(name: str, number: int, _: object) -> None:
             nonlocal done
             done += 1
             progress.step(done, total, f"{name}, turn {number}")
+            alive()
 
         comparison = compare(
             agent,
             device.id,
             baseline.artifact,
             candidate.artifact,
-            inputs,
+            _inputs(job),
             target.measurement,
             target.runtime.threads,
             on_turn,
-            _engines(target),
+            engines_of(target),
             device.emulated,
         )
     job.stages.note("measure", time.monotonic() - started, cached=False)
     return comparison
 
 
-def _engines(target: Target) -> dict[str, EngineFlags] | None:
+def engines_of(target: Target) -> dict[str, EngineFlags] | None:
     """How the device builds what is measured: the original in float32, as it was trained."""
     if target.runtime.name != "tensorrt":
         return None
@@ -72,17 +85,17 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float:
     target = job.recipe.target
 
     def work(_: Path) -> Output:
-        agent, inputs = _on_device(job, device)
-        measured = measure_file(
-            agent,
-            built.artifact,
-            inputs,
-            target.measurement,
-            target.runtime.threads,
-            lambda name, number, _: job.stages.progress.step(
-                number, target.measurement.turns, f"{name}, turn {number}"
-            ),
-        )
+        with on_device(job, device) as agent:
+            measured = measure_file(
+                agent,
+                built.artifact,
+                _inputs(job),
+                target.measurement,
+                target.runtime.threads,
+                lambda name, number, _: job.stages.progress.step(
+                    number, target.measurement.turns, f"{name}, turn {number}"
+                ),
+            )
         return Output({"latency_ms_p50": measured.latency_ms_p50})
 
     depends_on = job.depends_on(
@@ -94,8 +107,15 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float:
     return float(str(record.result["latency_ms_p50"]))
 
 
-def _on_device(job: Job, device: Device) -> tuple[Agent, Path]:
-    inputs = job.agent_dir / "inputs.npz"
-    arrays = {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)}
-    write_npz(inputs, arrays)
-    return agent_on(device, job.agent_dir), inputs
+@contextmanager
+def on_device(job: Job, device: Device) -> Iterator[DeviceAgent]:
+    """While open, the device is connected."""
+    with connect(device, job.agent_dir) as transport:
+        yield agent_over(transport, device, job.recipe.target)
+
+
+def _inputs(job: Job) -> Path:
+    """The arrays of one inference."""
+    path = job.agent_dir / "inputs.npz"
+    write_npz(path, {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)})
+    return path

@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.android import AndroidAgent
 from edgecompress.measure.compare import compare
 from edgecompress.measure.compare import measure_file as measure_alone
 from edgecompress.measure.tensors import random_inputs, write_npz
@@ -12,14 +13,23 @@ from edgecompress.progress import Progress
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
-from edgecompress.transport import connect
+from edgecompress.spec.target import Target
+from edgecompress.transport import Transport, connect
 
 HERE = Device(id="this-machine", target="local", transport="local")
 
 
 def agent_on(device: Device, folder: Path) -> Agent:
-    """The agent on a device; `folder` is where transport `local` works."""
+    """The agent on this machine; `folder` is where it works."""
     return Agent(connect(device, folder), device.interpreter)
+
+
+def agent_over(transport: Transport, device: Device, target: Target) -> DeviceAgent:
+    """What measures and infers on a device for a target."""
+    if device.transport == "adb":
+        delegate = target.runtime.delegate
+        return AndroidAgent(transport, device.benchmark_model, delegate, describe_file)
+    return Agent(transport, device.interpreter)
 
 
 def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:

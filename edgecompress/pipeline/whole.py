@@ -8,12 +8,16 @@ from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
 from edgecompress.compress.layers import rows
+from edgecompress.errors import SpecError
 from edgecompress.inspect import layer_dtypes
 from edgecompress.pipeline.files import Built, build, float_model, int8_model
 from edgecompress.pipeline.formats import FORMATS
 from edgecompress.pipeline.job import Job, Point
-from edgecompress.pipeline.measuring import measure_halfway, measure_in_turns
+from edgecompress.pipeline.measuring import measure_halfway, measure_in_turns, on_device
 from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
+from edgecompress.pipeline.on_device import find_device
+from edgecompress.pipeline.outputs import rebuilder
+from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import Progress
@@ -22,6 +26,7 @@ from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_inventory, load_target
 from edgecompress.spec.measurement import Comparison, Measurement
 from edgecompress.spec.native import native_cpu
+from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.recipe import Recipe, resolve_all, trains_again
 from edgecompress.spec.report import (
     LayerRow,
@@ -30,6 +35,7 @@ from edgecompress.spec.report import (
     Report,
     ReportArtifact,
     StagePoint,
+    VerdictResult,
 )
 from edgecompress.store import Store
 from edgecompress.task.load import fingerprint, load_task, original_model
@@ -37,12 +43,17 @@ from edgecompress.task.seed import seed_everything
 
 
 def deploy(
-    config: Path, targets: Sequence[str], progress: Progress, inventory: Path | None
+    config: Path,
+    targets: Sequence[str],
+    progress: Progress,
+    inventory: Path | None,
+    device_ids: Sequence[str] = (),
 ) -> Iterator[Report]:
     """See `edgecompress.pipeline.deploy_all`."""
     wanted = load_deploy(config)
     recipes = resolve_all([load_target(name, config.parent) for name in targets], wanted)
     devices = load_inventory(inventory, config.parent)
+    sent_to = _by_target(recipes, device_ids, inventory, config)
     with progress.stage("load task"):
         # A task may make up its data or its untrained weights when it is asked for them.
         seed_everything(wanted.seed, 0)
@@ -59,15 +70,40 @@ def deploy(
             with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
                 stages = Stages(store, run_id, progress, wanted.seed)
                 job = Job(recipe, native_cpu(), task, model, digest, stages, Path(folder))
-                device = devices.for_target(recipe.target.name)
-                report = _run(job, device, store.run_dir(run_id), notes)
+                name = recipe.target.name
+                device = sent_to.get(name) or devices.for_target(name)
+                report = _run(job, device, store.run_dir(run_id), notes, pushes=name in sent_to)
             finished = _finish(store, run_id, report)
         finally:
             store.end_run(run_id)
         yield finished
 
 
-def _run(job: Job, device: Device | None, folder: Path, notes: tuple[str, ...]) -> Report:
+def _by_target(
+    recipes: Sequence[Recipe], device_ids: Sequence[str], inventory: Path | None, config: Path
+) -> dict[str, Device]:
+    """The device that each target's model is sent to, known before anything is trained."""
+    targets = {recipe.target.name: recipe.target for recipe in recipes}
+    found: dict[str, Device] = {}
+    for name in device_ids:
+        device = find_device(name, inventory, config)
+        if device.target not in targets:
+            raise SpecError(
+                f"--device {name} is of target '{device.target}', which is not deployed for;"
+                f" add it: edgecompress deploy {device.target} --device {name}"
+            )
+        if device.target in found:
+            raise SpecError(
+                f"--device {name}: {found[device.target].id} is of the same target; deploy to one,"
+                f" and then: edgecompress push latest {name}"
+            )
+        found[device.target] = device
+    return found
+
+
+def _run(
+    job: Job, device: Device | None, folder: Path, notes: tuple[str, ...], *, pushes: bool
+) -> Report:
     """Every stage, in order."""
     here = agent_on(HERE, job.agent_dir)
 
@@ -78,20 +114,35 @@ def _run(job: Job, device: Device | None, folder: Path, notes: tuple[str, ...]) 
     recovered = finetuned(job, smaller, start)
     integer = quantized(job, recovered, start)
     if integer is None:
-        candidate = build(job, float_model(job, recovered), here)
+        model = float_model(job, recovered)
+        candidate = build(job, model, here)
         halfway = None
     else:
-        candidate = build(job, int8_model(job, integer), here)
+        model = int8_model(job, integer)
+        candidate = build(job, model, here)
         halfway = None if recovered is start else build(job, float_model(job, recovered), here)
-    comparison = None if device is None else measure_in_turns(job, device, baseline, candidate)
+
+    def verdict(comparison: Comparison | None, pushed: Pushed | None = None) -> VerdictResult:
+        return judge(
+            job.recipe.config.budgets,
+            _model_report(baseline, comparison.baseline if comparison else None),
+            _model_report(candidate, comparison.candidate if comparison else None),
+            comparison,
+            builds_engine=job.recipe.target.runtime.name == "tensorrt",
+            pushed=pushed,
+        )
+
+    comparison, pushed = None, None
+    if device is not None and pushes:
+        rebuild = rebuilder(model.module(), job.example_inputs, candidate.artifact.path)
+        pushed, comparison = push_judged(job, device, baseline, candidate, rebuild, verdict)
+    elif device is not None:
+        with on_device(job, device) as agent:
+            comparison = measure_in_turns(job, device, agent, baseline, candidate)
     points = _points(job, device, (smaller, recovered), baseline, halfway, candidate, comparison)
     epochs = [*start.epochs, *sparse.epochs, *smaller.epochs, *recovered.epochs]
     if integer is not None:
         epochs += integer.trained.epochs
-    reports = (
-        _model_report(baseline, comparison.baseline if comparison else None),
-        _model_report(candidate, comparison.candidate if comparison else None),
-    )
     return Report(
         run=job.stages.run_id,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -99,14 +150,9 @@ def _run(job: Job, device: Device | None, folder: Path, notes: tuple[str, ...]) 
         device=None if device is None else device.id,
         task=job.recipe.config.task.path,
         recipe_digest=job.recipe.digest(),
-        verdict=judge(
-            job.recipe.config.budgets,
-            *reports,
-            comparison,
-            builds_engine=job.recipe.target.runtime.name == "tensorrt",
-        ),
-        baseline=reports[0],
-        candidate=reports[1],
+        verdict=verdict(comparison, pushed),
+        baseline=_model_report(baseline, comparison.baseline if comparison else None),
+        candidate=_model_report(candidate, comparison.candidate if comparison else None),
         speedup=None if comparison is None else comparison.speedup,
         comparison=comparison,
         artifacts=_keep_files(job, folder, baseline, candidate),
@@ -114,6 +160,7 @@ def _run(job: Job, device: Device | None, folder: Path, notes: tuple[str, ...]) 
         points=points,
         layers=_layer_rows(start, recovered, candidate),
         epochs=tuple({(row.stage, row.epoch): row for row in epochs}.values()),
+        pushed=pushed,
         notes=(*notes, *_notes(job.recipe, device)),
         versions={
             "edgecompress": __version__,

@@ -1,10 +1,11 @@
 """A model's way onto a device, as safe as an over-the-air update: docs/devices.md."""
 
 from edgecompress.push.board import Board
-from edgecompress.push.documents import DeviceStatus, History, Manifest, Pushed
+from edgecompress.push.documents import DeviceStatus, History, Manifest
 from edgecompress.push.session import Watch
 from edgecompress.push.status import history, status
 from edgecompress.push.transaction import Validate, push, switch
+from edgecompress.spec.pushed import Pushed
 
 __all__ = [
     "Board",

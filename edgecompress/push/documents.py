@@ -6,8 +6,8 @@ from pydantic import Field
 
 from edgecompress.artifact import Format, TensorInfo
 from edgecompress.spec.base import Spec
+from edgecompress.spec.pushed import Outcome
 
-Outcome = Literal["success", "rolled_back", "inconsistent"]
 Action = Literal["push", "validate", "activate", "rollback"]
 
 
@@ -74,19 +74,6 @@ class HistoryEntry(Spec):
 class History(Spec):
     schema_version: Literal[1] = 1
     entries: tuple[HistoryEntry, ...] = ()
-
-
-class Pushed(Spec):
-    """How one push ended on one device."""
-
-    device: str
-    outcome: Outcome
-    release: str
-    active: str | None
-    """The release that an application opens now; None: there is none, or it is not known."""
-    reasons: tuple[str, ...] = ()
-    sent_bytes: int = 0
-    """Of the model; the rest was there already."""
 
 
 class ReleaseState(Spec):

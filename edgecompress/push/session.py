@@ -8,9 +8,10 @@ from datetime import datetime, timezone
 
 from edgecompress.errors import DeviceError, EdgecompressError
 from edgecompress.push.board import Board
-from edgecompress.push.documents import Action, History, HistoryEntry, Journal, Outcome, Pushed
+from edgecompress.push.documents import Action, History, HistoryEntry, Journal
 from edgecompress.push.lock import Lock, Overtaken
 from edgecompress.push.pointers import is_whole, point, pointed
+from edgecompress.spec.pushed import Outcome, Pushed
 
 HISTORY = 100
 REASON_CHARACTERS = 500

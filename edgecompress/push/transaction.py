@@ -4,13 +4,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from edgecompress.errors import ArtifactError, EdgecompressError
+from edgecompress.errors import ArtifactError, EdgecompressError, Refused
 from edgecompress.push.board import Board
-from edgecompress.push.documents import Journal, Manifest, Outcome, Pushed
+from edgecompress.push.documents import Journal, Manifest
 from edgecompress.push.lock import Lock
 from edgecompress.push.pointers import is_whole, manifest_of, pointed
 from edgecompress.push.session import RollbackError, Session, Watch
 from edgecompress.push.upload import Upload
+from edgecompress.spec.pushed import Outcome, Pushed
 
 VALIDATION_S = 960.0
 """The lock's holder may be silent for so long while the device carries out one command of the
@@ -54,13 +55,14 @@ def push(
             session = Session(board, lock, watch)
             session.settle(keep=upload.part)
             journal = session.begin(manifest.id)
-            outcome, reason = _outcome(
+            outcome, reason, refused = _outcome(
                 lambda: _carry_out(session, upload, validate, journal if activates else None)
             )
             pushed = session.end(journal, "push" if activates else "validate", outcome, reason)
             if outcome == "success" and not activates:
                 pushed = pushed.model_copy(update={"active": journal.before})
-            return pushed.model_copy(update={"sent_bytes": upload.sent_bytes})
+            update = {"sent_bytes": upload.sent_bytes, "refused": refused}
+            return pushed.model_copy(update=update)
     except EdgecompressError as error:
         # Nothing of this push has changed anything there; what one before it left may be broken.
         return Pushed(
@@ -104,15 +106,16 @@ def switch(board: Board, release: str | None, watch: Watch = SILENT) -> Pushed:
         if not board.retried(lambda: is_whole(board, wanted)):
             raise ArtifactError(f"{board.name}: release {wanted} is damaged there; push it again")
         journal = session.begin(wanted)
-        outcome, reason = _outcome(lambda: session.activate(journal))
+        outcome, reason, _ = _outcome(lambda: session.activate(journal))
         return session.end(journal, "activate" if release else "rollback", outcome, reason)
 
 
-def _outcome(work: Callable[[], None]) -> tuple[Outcome, str | None]:
+def _outcome(work: Callable[[], None]) -> tuple[Outcome, str | None, bool]:
+    """How it ended, why, and whether the model was refused."""
     try:
         work()
     except RollbackError as error:
-        return "inconsistent", str(error)
+        return "inconsistent", str(error), False
     except EdgecompressError as error:
-        return "rolled_back", str(error)
-    return "success", None
+        return "rolled_back", str(error), isinstance(error, (Refused, ArtifactError))
+    return "success", None, False

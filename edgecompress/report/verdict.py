@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.measurement import Comparison, HopKind, Parity
+from edgecompress.spec.measurement import Comparison, HopKind, Measurement, Parity
+from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import ModelReport, Status, VerdictResult
 
 METRIC_TOLERANCE = 2.0**-23
@@ -56,6 +57,7 @@ def judge(
     candidate: ModelReport,
     comparison: Comparison | None,
     builds_engine: bool = False,
+    pushed: Pushed | None = None,
 ) -> VerdictResult:
     """The verdict on a candidate, against the baseline and every budget that is set.
 
@@ -65,6 +67,7 @@ def judge(
         candidate: Figures of the file that would ship.
         comparison: Both measured in turns on the device; None when there was none at hand.
         builds_engine: The device makes an engine of the file, and that is what has a size there.
+        pushed: What became of the file on the device that it was sent to; None: not sent.
 
     """
     checks = [
@@ -72,6 +75,7 @@ def judge(
         *([] if builds_engine else _size(budgets, baseline, candidate)),
         *_offline(budgets, baseline, candidate, comparison is not None),
         *_on_device(budgets, baseline, candidate, comparison),
+        *([] if pushed is None else [_pushed(pushed)]),
     ]
     # What decides comes first.
     checks.sort(key=lambda check: ("fail", "unmeasured", "pass").index(check.status))
@@ -202,7 +206,7 @@ def _on_device(
     else:
         yield from _speed(budgets.min_speedup, comparison)
         yield from _memory(baseline, candidate)
-        yield from _limits(budgets, candidate)
+        yield from _within(budgets, candidate)
 
 
 def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
@@ -234,6 +238,31 @@ def _memory(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
     )
 
 
+def _pushed(pushed: Pushed) -> Check:
+    validation = pushed.validation
+    if pushed.outcome != "success" or validation is None:
+        why = pushed.reasons[0] if pushed.reasons else "not validated"
+        text = f"{pushed.device}: {pushed.outcome.replace('_', ' ')}: {why}"
+        return Check("fail" if pushed.refused else "unmeasured", text)
+    around = (
+        ""
+        if validation.low is None or validation.high is None
+        else f" ({plain(validation.low)} to {plain(validation.high)})"
+    )
+    return Check(
+        "pass",
+        f"{pushed.device}: release {pushed.release} is active; {validation.metric}"
+        f" {plain(validation.value)}{around} on {validation.parity.samples} samples there,"
+        f" {plain(validation.value_here)} here",
+    )
+
+
+def over_budget(budgets: Budgets, measured: Measurement) -> tuple[str, ...]:
+    """Of the budgets that only a device can check, those that it does not keep."""
+    checks = _within(budgets, measured)
+    return tuple(check.text for check in checks if check.status != "pass")
+
+
 _LIMITS = {
     "latency_ms_p50": ("latency p50", milliseconds),
     "latency_ms_p90": ("latency p90", milliseconds),
@@ -244,7 +273,7 @@ _LIMITS = {
 """Budgets that only a device can check, each also the name of the candidate's figure."""
 
 
-def _limits(budgets: Budgets, candidate: ModelReport) -> Iterator[Check]:
+def _within(budgets: Budgets, candidate: ModelReport | Measurement) -> Iterator[Check]:
     for key, (name, unit) in _LIMITS.items():
         limit: float | None = getattr(budgets, key)
         value: float | None = getattr(candidate, key)

@@ -42,6 +42,21 @@ class Probe(Spec):
     epoch_s: float | None = None
     """Seconds since 1970, by the board's clock."""
     state: DeviceState | None = None
+    is_emulator: bool = False
+    """Android says so of itself."""
+
+
+class LatencySummary(Spec):
+    """What a tool says of its steady samples when it does not give them; None: not even that."""
+
+    count: int
+    latency_ms_mean: float
+    latency_ms_min: float
+    latency_ms_max: float
+    latency_ms_std: float | None
+    latency_ms_p5: float | None
+    latency_ms_p50: float | None
+    latency_ms_p95: float | None
 
 
 class TelemetrySample(Spec):
@@ -66,13 +81,17 @@ class Turn(Spec):
     first_inference_ms: float
     warmup_ms: tuple[float, ...]
     latency_ms: tuple[float, ...]
-    """Every steady sample, in order."""
+    """Every steady sample, in order; none where there is a summary."""
+    summary: LatencySummary | None = None
+    """Where the device runs a tool that keeps its samples to itself."""
     latency_ms_without_copies: tuple[float, ...] | None = None
     """Of the same inferences, by the accelerator's own clock; None on a CPU."""
     peak_rss_bytes: int
     """Above the same process after it loaded the runtime and before it loaded the model."""
-    runtime_rss_bytes: int
-    """That runtime-only baseline."""
+    runtime_rss_bytes: int | None
+    """That runtime-only baseline; None where it is not told."""
+    model_sha256: str | None = None
+    """Of the file that ran, read by the agent; None where none runs on the device."""
     threads: int
     before: DeviceState
     after: DeviceState
@@ -88,9 +107,25 @@ class Turn(Spec):
     notes: tuple[str, ...] = ()
     """What the runtime did otherwise than one would expect, in the agent's words."""
 
+    @property
+    def central_ms(self) -> tuple[float, ...]:
+        """The samples, or one figure in their place: the tool's median, or else its mean."""
+        if self.summary is None:
+            return self.latency_ms
+        median = self.summary.latency_ms_p50
+        return (self.summary.latency_ms_mean if median is None else median,)
+
+    @property
+    def samples(self) -> int:
+        return len(self.latency_ms) if self.summary is None else self.summary.count
+
 
 class Measurement(Spec):
-    """All turns of one model; the summary figures are derived from the raw samples."""
+    """All turns of one model; the summary figures are derived from the raw samples.
+
+    Where a turn has a summary in their place (`has_samples` is false), p50 is the median of the
+    turns' medians, and p90 and p99 are upper bounds: the largest p95 and the largest sample.
+    """
 
     turns: tuple[Turn, ...]
     latency_ms_p50: float
@@ -106,6 +141,10 @@ class Measurement(Spec):
     """Median over the turns; None unless all measured the power of the same. See Turn."""
     notes: tuple[str, ...] = ()
     """What may make it wrong: drift, throttling, a busy machine."""
+
+    @property
+    def has_samples(self) -> bool:
+        return all(turn.summary is None for turn in self.turns)
 
 
 class Comparison(Spec):

@@ -9,6 +9,7 @@ from pydantic import ValidationError, model_validator
 from edgecompress.errors import SpecError
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity
+from edgecompress.spec.pushed import Pushed
 
 REPORT_SCHEMA_VERSION = 1
 
@@ -114,6 +115,8 @@ class Report(Spec):
     points: tuple[StagePoint, ...]
     layers: tuple[LayerRow, ...]
     epochs: tuple[EpochRow, ...]
+    pushed: Pushed | None = None
+    """With `--device`: what became of the model there."""
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = {}
 

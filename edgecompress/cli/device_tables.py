@@ -1,0 +1,81 @@
+"""What the commands on devices print for a person."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from edgecompress.cli.tables import table
+from edgecompress.push import DeviceStatus, History
+from edgecompress.spec.pushed import Pushed, Validation
+
+
+def pushed(found: Sequence[Pushed], console: Console) -> None:
+    rows = [
+        (
+            one.device,
+            one.outcome.replace("_", " "),
+            one.active or "-",
+            _there(one.validation),
+            _latency(one.validation),
+            "; ".join(one.reasons),
+        )
+        for one in found
+    ]
+    headings = ("device", "outcome", "active", "metric there / here", "p50", "why")
+    table(console, headings, rows)
+    if len(found) > 1:
+        counts = Counter(one.outcome.replace("_", " ") for one in found)
+        console.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+
+
+def _there(validation: Validation | None) -> str:
+    if validation is None:
+        return "-"
+    return f"{validation.value:.4g} / {validation.value_here:.4g}"
+
+
+def _latency(validation: Validation | None) -> str:
+    if validation is None or validation.latency_ms_p50 is None:
+        return "-"
+    return f"{validation.latency_ms_p50:.3g} ms{' (emulated)' if validation.emulated else ''}"
+
+
+def status(found: DeviceStatus, console: Console) -> None:
+    names = {found.current: "current", found.previous: "previous"}
+    rows = [
+        (
+            names.get(release.id, ""),
+            release.id,
+            "?" if release.manifest is None else release.manifest.target,
+            "?" if release.manifest is None else f"{release.manifest.size_bytes:,}",
+            "whole" if release.whole else "damaged: push it again",
+        )
+        for release in found.releases
+    ]
+    if rows:
+        table(console, ("", "release", "target", "bytes", "state"), rows)
+    else:
+        console.print(f"{found.device}: nothing was pushed there yet")
+    if found.holder is not None:
+        console.print(f"being pushed to by {found.holder.user}@{found.holder.host}")
+    if found.journal is not None and found.journal.state not in ("success", "rolled_back"):
+        console.print(
+            f"a push of {found.journal.release} was left {found.journal.state};"
+            " the next push or rollback puts it in order"
+        )
+
+
+def history(found: History, console: Console) -> None:
+    rows = [
+        (
+            entry.at,
+            entry.by,
+            entry.action,
+            entry.release,
+            entry.outcome.replace("_", " "),
+            entry.reason or "",
+        )
+        for entry in found.entries
+    ]
+    table(console, ("at", "by", "what", "release", "outcome", "why"), rows)

@@ -1,0 +1,150 @@
+"""`push`, `validate`, `activate`, `rollback`, `status`, `history`: each calls one function."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edgecompress.cli.failure import after_result
+from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
+from edgecompress.cli.output import Output, output
+from edgecompress.errors import DeviceError, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgecompress.spec.pushed import Pushed
+
+push_app = typer.Typer()
+
+Run = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or 'latest'.")]
+Devices = Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Ids of the inventory.")]
+OneDevice = Annotated[str, typer.Argument(help="Id in the inventory.")]
+
+
+@push_app.command()
+def push(
+    run: Run,
+    devices: Devices,
+    config: Config = DEPLOY_YAML,
+    inventory: InventoryFile = None,
+    as_json: Json = False,
+) -> None:
+    """Send a run's model to devices, validate it there, activate it."""
+    _push(run, devices, config, inventory, as_json, activates=True)
+
+
+@push_app.command()
+def validate(
+    run: Run,
+    devices: Devices,
+    config: Config = DEPLOY_YAML,
+    inventory: InventoryFile = None,
+    as_json: Json = False,
+) -> None:
+    """Send a run's model and validate it there; the active one stays."""
+    _push(run, devices, config, inventory, as_json, activates=False)
+
+
+@push_app.command()
+def activate(
+    device: OneDevice,
+    release: Annotated[str, typer.Argument(help="Id of a release that `status` lists.")],
+    config: Config = DEPLOY_YAML,
+    inventory: InventoryFile = None,
+    as_json: Json = False,
+) -> None:
+    """Activate a release that is on the device."""
+    _switch(device, release, config, inventory, as_json)
+
+
+@push_app.command()
+def rollback(
+    device: OneDevice,
+    config: Config = DEPLOY_YAML,
+    inventory: InventoryFile = None,
+    as_json: Json = False,
+) -> None:
+    """Activate the previous release again."""
+    _switch(device, None, config, inventory, as_json)
+
+
+@push_app.command()
+def status(
+    device: OneDevice,
+    config: Config = DEPLOY_YAML,
+    inventory: InventoryFile = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is active on a device, and whether it is whole."""
+    with output(as_json) as out:
+        from edgecompress.cli import device_tables
+        from edgecompress.pipeline.on_device import status_of
+
+        found = status_of(device, inventory, config)
+        document = found.model_dump(mode="json")
+        out.result(document, lambda console: device_tables.status(found, console))
+
+
+@push_app.command()
+def history(
+    device: OneDevice,
+    config: Config = DEPLOY_YAML,
+    inventory: InventoryFile = None,
+    as_json: Json = False,
+) -> None:
+    """List the pushes and rollbacks of a device."""
+    with output(as_json) as out:
+        from edgecompress.cli import device_tables
+        from edgecompress.pipeline.on_device import history_of
+
+        found = history_of(device, inventory, config)
+        document = found.model_dump(mode="json")
+        out.result(document, lambda console: device_tables.history(found, console))
+
+
+def _push(
+    run: str,
+    devices: list[str],
+    config: Path,
+    inventory: Path | None,
+    as_json: bool,
+    *,
+    activates: bool,
+) -> None:
+    with output(as_json) as out:
+        from edgecompress import pipeline
+        from edgecompress.progress import progress_on_stderr
+
+        found = pipeline.push_run(
+            run, devices, config, progress_on_stderr(), inventory, activates=activates
+        )
+        _show(out, found)
+
+
+def _switch(
+    device: str, release: str | None, config: Path, inventory: Path | None, as_json: bool
+) -> None:
+    with output(as_json) as out:
+        from edgecompress.pipeline.on_device import switch_on
+        from edgecompress.progress import progress_on_stderr
+
+        found = switch_on(device, release, inventory, config, progress_on_stderr())
+        _show(out, [found])
+
+
+def _show(out: Output, found: "Sequence[Pushed]") -> None:
+    """Raises what the exit code follows from when a device does not have what was asked."""
+    from edgecompress.cli import device_tables
+
+    document = {"devices": [one.model_dump(mode="json") for one in found]}
+    out.result(document, lambda console: device_tables.pushed(found, console))
+    failed = [one for one in found if one.outcome != "success"]
+    if not failed:
+        return
+    text = f"{failed[0].device}: {failed[0].outcome.replace('_', ' ')}"
+    if len(found) > 1:
+        text = f"{len(failed)} of {len(found)} devices do not have it; the first: {text}"
+    reason = failed[0].reasons[0] if failed[0].reasons else "see the table"
+    kind = Refused if len(found) == 1 and failed[0].refused else DeviceError
+    raise after_result(kind(f"{text}: {reason}"))

@@ -1,0 +1,173 @@
+"""Whether a file does on a device what it does here."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from edgecompress.artifact import Artifact
+from edgecompress.errors import Refused
+from edgecompress.measure.agent import DeviceAgent, Kernels
+from edgecompress.measure.evaluate import infer_all
+from edgecompress.measure.parity import Meter
+from edgecompress.measure.tensors import Array
+from edgecompress.spec.measurement import Parity
+from edgecompress.spec.pushed import Validation
+from edgecompress.task import Batch, Task
+from edgecompress.task.base import inputs_of
+
+GOLDEN = 8
+SAMPLES = 500
+MAX_OUTPUT_STEPS = 16.0
+"""Kernels of different processors round differently, by a few steps after many layers."""
+MIN_TOP1 = 0.98
+MAX_DROP = 0.005
+"""Of the metric between the device and here: half a point of an accuracy."""
+Z_95 = 1.959964
+
+Rebuild = Callable[[list[Tensor]], Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Part of the evaluation set, and what a file puts out for it here."""
+
+    task: Task
+    artifact: Artifact
+    rebuild: Rebuild
+    batches: list[Batch]
+    outputs: list[list[Array]]
+    value: float
+    """Of the task's metric."""
+
+
+def draw(
+    here: DeviceAgent,
+    artifact: Artifact,
+    task: Task,
+    rebuild: Rebuild,
+    workdir: Path,
+    seed: int,
+) -> Sample:
+    """Whole batches at random, until there are enough samples, run under reference kernels here.
+
+    Args:
+        here: on this machine.
+        artifact: the file.
+        task: guarded; its evaluation data is drawn from.
+        rebuild: as of `evaluate`.
+        workdir: a folder here.
+        seed: of the choice.
+
+    Raises:
+        TaskError, ModelError, ArtifactError, DeviceError: as of `evaluate`.
+
+    """
+    sizes = [len(inputs_of(batch)[0]) for batch in task.eval_data()]
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    enough = int(np.searchsorted(np.cumsum([sizes[i] for i in order]), SAMPLES)) + 1
+    chosen = set(order[:enough].tolist())
+    batches = [batch for index, batch in enumerate(task.eval_data()) if index in chosen]
+    outputs = _infer(here, artifact, batches, workdir, reference=True)
+    return Sample(
+        task, artifact, rebuild, batches, outputs, _value(task, rebuild, batches, outputs)
+    )
+
+
+def validate(
+    agent: DeviceAgent, sample: Sample, workdir: Path, alive: Callable[[], None]
+) -> Validation:
+    """Run the sample on the device: the first few of it, and then all.
+
+    Args:
+        agent: on the device.
+        sample: what is expected.
+        workdir: a folder here.
+        alive: called before each command of the agent.
+
+    Raises:
+        Refused: the outputs or the metric are not those of here.
+        ArtifactError: the device cannot load the file.
+        DeviceError: it dies, hangs, or answers nonsense.
+
+    """
+    name = agent.transport.name
+    first = [_head(sample.batches[0], GOLDEN)]
+    alive()
+    few = _infer(agent, sample.artifact, first, workdir)
+    golden = _parity(sample, [[array[:GOLDEN] for array in sample.outputs[0]]], few)
+    if golden.max_output_steps > MAX_OUTPUT_STEPS:
+        raise Refused(
+            f"{name}: golden outputs differ by {golden.max_output_steps:.3g} steps from those of"
+            f" here; at most {MAX_OUTPUT_STEPS:g} are rounding: its runtime computes wrongly"
+        )
+    alive()
+    outputs = _infer(agent, sample.artifact, sample.batches, workdir)
+    parity = _parity(sample, sample.outputs, outputs)
+    value = _value(sample.task, sample.rebuild, sample.batches, outputs)
+    metric = sample.task.metric()
+    drop = sample.value - value if metric.higher_is_better else value - sample.value
+    low, high = _interval(type(metric).__name__, value, parity.samples)
+    if drop > MAX_DROP + 1e-9 or (parity.top1_agreement or 1.0) < MIN_TOP1:
+        around = "" if low is None else f" ({low:.4f} to {high:.4f})"
+        agreed = parity.top1_agreement
+        same = "" if agreed is None else f", and {agreed:.2%} of the answers are the same"
+        raise Refused(
+            f"{name}: {type(metric).__name__} is {value:.4f}{around} on {parity.samples} samples"
+            f" there, {sample.value:.4f} here{same}; at most {MAX_DROP:g} worse allowed"
+        )
+    return Validation(
+        golden=golden,
+        parity=parity,
+        metric=type(metric).__name__,
+        value=value,
+        value_here=sample.value,
+        low=low,
+        high=high,
+    )
+
+
+def _infer(
+    agent: DeviceAgent,
+    artifact: Artifact,
+    batches: list[Batch],
+    workdir: Path,
+    *,
+    reference: bool = False,
+) -> list[list[Array]]:
+    kernels: Kernels = "reference" if reference else "default"
+    return [outputs for outputs, _ in infer_all(agent, artifact, batches, workdir, 1, kernels)]
+
+
+def _head(batch: Batch, count: int) -> Batch:
+    """Its first samples; the target is of no use to the device."""
+    return tuple(tensor[:count] for tensor in inputs_of(batch)), batch[1]
+
+
+def _parity(sample: Sample, expected: list[list[Array]], actual: list[list[Array]]) -> Parity:
+    meter = Meter.of(sample.artifact, "the same file under reference kernels here")
+    for want, have in zip(expected, actual, strict=True):
+        meter.add(want, have)
+    return meter.result()
+
+
+def _value(task: Task, rebuild: Rebuild, batches: list[Batch], outputs: list[list[Array]]) -> float:
+    metric = task.metric()
+    for batch, arrays in zip(batches, outputs, strict=True):
+        task.update(metric, rebuild([torch.from_numpy(array) for array in arrays]), batch[1])
+    return float(metric.compute())
+
+
+def _interval(metric: str, value: float, samples: int) -> tuple[float | None, float | None]:
+    """Wilson's score interval (1927) of a share of right answers."""
+    if not metric.endswith("Accuracy") or not 0 <= value <= 1:
+        return None, None
+    centre = (value + Z_95**2 / (2 * samples)) / (1 + Z_95**2 / samples)
+    half = math.sqrt(value * (1 - value) / samples + Z_95**2 / (4 * samples**2)) * Z_95
+    half /= 1 + Z_95**2 / samples
+    return max(centre - half, 0.0), min(centre + half, 1.0)

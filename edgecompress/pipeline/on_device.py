@@ -1,0 +1,63 @@
+"""What was pushed to one device: look at it, or switch between releases."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgecompress.errors import SpecError
+from edgecompress.progress import Progress
+from edgecompress.push import Board, DeviceStatus, History, Watch, history, status, switch
+from edgecompress.spec.device import Device
+from edgecompress.spec.load import load_inventory
+from edgecompress.spec.pushed import Pushed
+from edgecompress.transport import connect
+
+
+def find_device(name: str, inventory: Path | None, config: Path) -> Device:
+    """Raises SpecError when there is no such device."""
+    devices = load_inventory(inventory, config.parent)
+    found = devices.by_id(name)
+    if found is None:
+        known = ", ".join(device.id for device in devices.devices)
+        raise SpecError(
+            f"device '{name}' is unknown; known: {known} (add it: edgecompress devices add)"
+        )
+    return found
+
+
+def status_of(name: str, inventory: Path | None, config: Path) -> DeviceStatus:
+    """Raises SpecError for an unknown device, DeviceError when it cannot be reached."""
+    with _board(name, inventory, config) as board:
+        return status(board).model_copy(update={"device": name})
+
+
+def history_of(name: str, inventory: Path | None, config: Path) -> History:
+    """Errors as of `status_of`."""
+    with _board(name, inventory, config) as board:
+        return history(board)
+
+
+def switch_on(
+    name: str, release: str | None, inventory: Path | None, config: Path, progress: Progress
+) -> Pushed:
+    """Activate a release that is there; None: the previous one.
+
+    Raises:
+        ArtifactError: there is none such, or it is damaged.
+        SpecError, DeviceError: as of `status_of`.
+
+    """
+    with _board(name, inventory, config) as board:
+        watch = Watch(note=progress.note)
+        return switch(board, release, watch).model_copy(update={"device": name})
+
+
+@contextmanager
+def _board(name: str, inventory: Path | None, config: Path) -> Iterator[Board]:
+    device = find_device(name, inventory, config)
+    with (
+        tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
+        connect(device, Path(folder)) as transport,
+    ):
+        yield Board(transport)

@@ -1,0 +1,277 @@
+"""From a finished run to devices: push, validate there, activate; and what lies there."""
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from edgecompress.artifact import Artifact
+from edgecompress.errors import EdgecompressError, Refused, SpecError
+from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.compare import measure_file
+from edgecompress.measure.notes import is_emulated
+from edgecompress.measure.tensors import write_npz
+from edgecompress.measure.validate import Rebuild, Sample, draw, validate
+from edgecompress.pipeline.files import Built
+from edgecompress.pipeline.formats import FORMATS, describe_file
+from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.measuring import engines_of, measure_in_turns
+from edgecompress.pipeline.on_device import find_device
+from edgecompress.pipeline.outputs import rebuilder
+from edgecompress.pipeline.single import HERE, agent_on, agent_over
+from edgecompress.progress import Lane, Progress
+from edgecompress.push import Board, Manifest, Watch, push
+from edgecompress.report.verdict import over_budget
+from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.device import Device
+from edgecompress.spec.load import load_deploy, load_target
+from edgecompress.spec.measurement import Comparison
+from edgecompress.spec.pushed import Pushed, Validation
+from edgecompress.spec.report import Report, VerdictResult
+from edgecompress.spec.target import Target
+from edgecompress.store import Store
+from edgecompress.task.load import load_task, original_model
+from edgecompress.task.seed import seed_everything
+from edgecompress.transport import connect
+
+AT_ONCE = 8
+"""Devices that are sent to at the same time: more would share one network and this disk."""
+
+Judge = Callable[[DeviceAgent, Validation, Callable[[], None]], Validation]
+"""Measures on the device and completes the validation; raises Refused. Calls its last argument
+before each command of the agent."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file that may go to devices of one target."""
+
+    artifact: Artifact
+    manifest: Manifest
+    sample: Sample
+    target: Target
+
+
+def candidate(artifact: Artifact, sample: Sample, target: Target, recipe_digest: str) -> Candidate:
+    manifest = Manifest(
+        file=f"model{FORMATS[artifact.format].suffix}",
+        format=artifact.format,
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        target=target.name,
+        recipe_digest=recipe_digest,
+        inputs=artifact.inputs,
+        outputs=artifact.outputs,
+        labels=artifact.labels or (),
+    )
+    return Candidate(artifact, manifest, sample, target)
+
+
+def push_run(
+    run: str,
+    device_ids: Sequence[str],
+    config: Path,
+    progress: Progress,
+    inventory: Path | None = None,
+    *,
+    activates: bool = True,
+) -> tuple[Pushed, ...]:
+    """Push the model of a run to devices, several at once; one that fails stops nobody else.
+
+    Args:
+        run: its id, the beginning of one, or 'latest'; it lies in `runs/` beside `config`.
+        device_ids: of the inventory.
+        config: deploy.yaml, for the task's data and the budgets.
+        progress: told of every device.
+        inventory: another file of devices.
+        activates: whether the model is to be used there, or validated only.
+
+    Raises:
+        BadInput: the run, the devices, deploy.yaml or the task. What goes wrong on a device is in
+            what is returned.
+
+    """
+    report = Store(config.parent / "runs").report(run)
+    target = load_target(report.target, config.parent)
+    devices = [_device_for(name, target, inventory, config) for name in device_ids]
+    wanted = load_deploy(config)
+    with progress.stage("load task"), tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
+        seed_everything(wanted.seed, 0)
+        task = load_task(wanted.task, config.parent)
+        model = original_model(task)
+        examples = task.example_inputs()
+        artifact = describe_file(_file_of(report))
+        progress.note("run the validation sample here")
+        rebuild = rebuilder(model, examples, artifact.path)
+        sample = draw(agent_on(HERE, Path(name)), artifact, task, rebuild, Path(name), wanted.seed)
+        sent = candidate(artifact, sample, target, report.recipe_digest)
+        inputs = Path(name) / "inputs.npz"
+        write_npz(inputs, {f"input_{i}": x.numpy() for i, x in enumerate(examples)})
+        with progress.stage("push"), ThreadPoolExecutor(AT_ONCE) as pool:
+            jobs = []
+            for device in devices:
+                judged = partial(_measure, sent, inputs, device, wanted.budgets)
+                jobs.append(pool.submit(_push, device, sent, judged, progress, activates))
+            return tuple(job.result() for job in jobs)
+
+
+def push_to(
+    device: Device, sent: Candidate, judge: Judge, lane: Lane, *, activates: bool = True
+) -> Pushed:
+    """One device, from its lock to its journal; see docs/devices.md.
+
+    Raises:
+        SpecError: the device cannot be one of its kind. Nothing else is raised.
+
+    """
+    validation: Validation | None = None
+    size = sent.manifest.size_bytes
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
+        try:
+            with connect(device, Path(name)) as transport:
+                agent = agent_over(transport, device, sent.target)
+
+                def check(path: str, alive: Callable[[], None]) -> None:
+                    nonlocal validation
+                    lane(0, 0, "validating")
+                    agent.place(sent.artifact.sha256, path)
+                    _build(agent, sent, alive)
+                    validation = validate(agent, sent.sample, Path(name), alive)
+                    lane(0, 0, "measuring")
+                    validation = judge(agent, validation, alive)
+                    lane(0, 0, "activating" if activates else "validated")
+
+                watch = Watch(
+                    note=lambda text: lane(0, 0, text),
+                    sent=lambda there: lane(there, size, "uploading"),
+                )
+                pushed = push(
+                    Board(transport),
+                    sent.artifact.path,
+                    sent.manifest,
+                    check,
+                    watch,
+                    activates=activates,
+                )
+        except SpecError:
+            raise
+        except EdgecompressError as error:
+            pushed = Pushed(
+                device=device.id,
+                outcome="rolled_back",
+                release=sent.manifest.id,
+                active=None,
+                reasons=(str(error),),
+            )
+    return pushed.model_copy(update={"device": device.id, "validation": validation})
+
+
+def push_judged(
+    job: Job,
+    device: Device,
+    baseline: Built,
+    built: Built,
+    rebuild: Rebuild,
+    verdict: Callable[[Comparison], VerdictResult],
+) -> tuple[Pushed, Comparison | None]:
+    """The device's part of a deploy: push, validate, measure in turns with the original, activate.
+
+    Returns:
+        How the push ended, and what was measured; None when it did not come so far.
+
+    """
+    comparison: Comparison | None = None
+    target, folder = job.recipe.target, job.agent_dir
+    sample = draw(
+        agent_on(HERE, folder), built.artifact, job.task, rebuild, folder, job.recipe.config.seed
+    )
+    sent = candidate(built.artifact, sample, target, job.recipe.digest())
+
+    def judge(agent: DeviceAgent, validation: Validation, alive: Callable[[], None]) -> Validation:
+        nonlocal comparison
+        comparison = measure_in_turns(job, device, agent, baseline, built, alive)
+        found = verdict(comparison)
+        if found.decision == "refuse":
+            raise Refused(found.reasons[0].removeprefix("fail: "))
+        measured = comparison.candidate
+        return validation.model_copy(
+            update={
+                "latency_ms_p50": measured.latency_ms_p50,
+                "peak_rss_bytes": measured.peak_rss_bytes,
+                "emulated": comparison.emulated,
+            }
+        )
+
+    started, progress = time.monotonic(), job.stages.progress
+    with progress.stage("push"):
+        pushed = push_to(device, sent, judge, progress.step)
+    job.stages.note("push", time.monotonic() - started, cached=False)
+    return pushed, comparison
+
+
+def _device_for(name: str, target: Target, inventory: Path | None, config: Path) -> Device:
+    """Raises SpecError when there is no such device, or it is another target's."""
+    found = find_device(name, inventory, config)
+    if found.target != target.name:
+        raise SpecError(
+            f"device '{name}' is of target '{found.target}', and the model is made for"
+            f" '{target.name}'; deploy for its target, or correct the inventory"
+        )
+    return found
+
+
+def _push(
+    device: Device, sent: Candidate, judge: Judge, progress: Progress, activates: bool
+) -> Pushed:
+    with progress.lane(device.id) as lane:
+        pushed = push_to(device, sent, judge, lane, activates=activates)
+    progress.note(f"{device.id}: {pushed.outcome}" + "".join(f": {r}" for r in pushed.reasons))
+    return pushed
+
+
+def _measure(
+    sent: Candidate,
+    inputs: Path,
+    device: Device,
+    budgets: Budgets,
+    agent: DeviceAgent,
+    validation: Validation,
+    alive: Callable[[], None],
+) -> Validation:
+    """One turn on the device, and the budgets that only it can check; none on an emulated one."""
+    alive()
+    protocol = sent.target.measurement.model_copy(update={"turns": 1})
+    threads = sent.target.runtime.threads
+    measured = measure_file(
+        agent, sent.artifact, inputs, protocol, threads, lambda _, __, ___: alive()
+    )
+    emulated = device.emulated or is_emulated(agent.probe())
+    over = () if emulated else over_budget(budgets, measured)
+    if over:
+        raise Refused(f"{agent.transport.name}: {over[0]}")
+    return validation.model_copy(
+        update={
+            "latency_ms_p50": measured.latency_ms_p50,
+            "peak_rss_bytes": measured.peak_rss_bytes,
+            "emulated": emulated,
+        }
+    )
+
+
+def _build(agent: DeviceAgent, sent: Candidate, alive: Callable[[], None]) -> None:
+    """The engine that is run in the file's place, where the runtime wants one."""
+    engines = engines_of(sent.target)
+    if engines is not None and isinstance(agent, Agent):
+        alive()
+        engine = agent.build(sent.artifact, engines["candidate"])
+        agent.run_as(sent.artifact.sha256, engine)
+
+
+def _file_of(report: Report) -> Path:
+    path = next(Path(kept.path) for kept in report.artifacts if Path(kept.path).stem == "model")
+    if not path.exists():
+        raise SpecError(f"{path}: the run's model is gone; deploy again")
+    return path
