@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.artifact import Artifact
-from edgecompress.measure.agent import Agent
+from edgecompress.errors import AgentError
+from edgecompress.measure.agent import Agent, DeviceAgent
 from edgecompress.measure.notes import is_emulated, notes
 from edgecompress.measure.telemetry import energy_mj_per_inference
 from edgecompress.measure.tensors import feed, read_npz, write_npz
@@ -27,7 +28,7 @@ SAMPLES_PER_TURN = 500
 
 
 def compare(
-    agent: Agent,
+    agent: DeviceAgent,
     device_id: str,
     baseline: Artifact,
     candidate: Artifact,
@@ -61,7 +62,7 @@ def compare(
     """
     files = {"baseline": baseline, "candidate": candidate}
     probe = agent.probe()
-    built = {name: agent.build(files[name], flags) for name, flags in (engines or {}).items()}
+    built = _built(agent, files, engines or {})
     turns: dict[str, list[Turn]] = {name: [] for name in files}
     with _inputs_of(files, inputs) as inputs_of:
         for number in range(1, protocol.turns + 1):
@@ -86,8 +87,18 @@ def compare(
     )
 
 
+def _built(
+    agent: DeviceAgent, files: Mapping[str, Artifact], engines: Mapping[str, EngineFlags]
+) -> dict[str, Engine]:
+    if not engines:
+        return {}
+    if not isinstance(agent, Agent):
+        raise AgentError("TensorRT's engines are built by the agent, which this device has not")
+    return {name: agent.build(files[name], flags) for name, flags in engines.items()}
+
+
 def measure_file(
-    agent: Agent,
+    agent: DeviceAgent,
     artifact: Artifact,
     inputs: Path,
     protocol: MeasurementProtocol,
@@ -105,9 +116,11 @@ def measure_file(
 
 
 def summarise(turns: list[Turn], cores: int) -> Measurement:
-    """The figures of all turns; percentiles are of the samples of all turns together."""
-    samples = np.concatenate([turn.latency_ms for turn in turns])
-    p50, p90, p99 = (float(value) for value in np.percentile(samples, [50, 90, 99]))
+    """The figures of all turns; percentiles are of the samples of all turns together.
+
+    Where there are summaries only: see Measurement.
+    """
+    p50, p90, p99 = _percentiles(turns)
     return Measurement(
         turns=tuple(turns),
         latency_ms_p50=p50,
@@ -121,15 +134,28 @@ def summarise(turns: list[Turn], cores: int) -> Measurement:
     )
 
 
+def _percentiles(turns: list[Turn]) -> tuple[float, float, float]:
+    """p50, p90 and p99, the latter two as upper bounds where samples are missing."""
+    central = np.concatenate([turn.central_ms for turn in turns])
+    p50, p90, p99 = (float(value) for value in np.percentile(central, [50, 90, 99]))
+    summaries = [turn.summary for turn in turns if turn.summary is not None]
+    if not summaries:
+        return p50, p90, p99
+    largest = max(summary.latency_ms_max for summary in summaries)
+    p95s = [summary.latency_ms_p95 for summary in summaries]
+    return p50, max((largest if p95 is None else p95) for p95 in p95s), largest
+
+
 def speedup_interval(baseline: Measurement, candidate: Measurement) -> tuple[float, float]:
     """95 % percentile bootstrap interval of the ratio of medians, with a fixed seed.
 
     Turns are resampled first and their samples second (Davison & Hinkley, 1997, section 3.8):
     samples of one turn share its luck, so by themselves they would promise too much. Turns with
-    the same number ran next to each other and are drawn together.
+    the same number ran next to each other and are drawn together. A turn that has no samples
+    counts with its median, so that the interval is that of the turns alone.
     """
     pairs = [
-        (_thin(before.latency_ms), _thin(after.latency_ms))
+        (_thin(before.central_ms), _thin(after.central_ms))
         for before, after in zip(baseline.turns, candidate.turns, strict=True)
     ]
     generator = np.random.default_rng(0)
@@ -155,7 +181,7 @@ def _thin(samples: tuple[float, ...]) -> NDArray[np.float64]:
 
 
 def _turn(
-    agent: Agent,
+    agent: DeviceAgent,
     artifact: Artifact,
     inputs: Path,
     protocol: MeasurementProtocol,

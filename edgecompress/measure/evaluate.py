@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
-from edgecompress.measure.agent import Agent, Kernels
+from edgecompress.measure.agent import DeviceAgent, Kernels
 from edgecompress.measure.parity import Execution, Way
 from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
@@ -25,7 +25,7 @@ SHARD_SAMPLES = 2000
 
 
 def evaluate(
-    agent: Agent,
+    agent: DeviceAgent,
     artifact: Artifact,
     task: Task,
     workdir: Path,
@@ -83,7 +83,7 @@ def evaluate(
 
 
 def infer_all(
-    agent: Agent,
+    agent: DeviceAgent,
     artifact: Artifact,
     batches: Iterable[Batch],
     workdir: Path,
@@ -137,7 +137,7 @@ def _sample_shapes(fed: dict[str, Array]) -> list[tuple[int, ...]]:
 
 
 def _infer_shard(
-    agent: Agent,
+    agent: DeviceAgent,
     artifact: Artifact,
     shard: list[Fed],
     workdir: Path,

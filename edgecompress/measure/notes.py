@@ -9,7 +9,9 @@ from edgecompress.spec.measurement import Probe, Turn
 
 DRIFT_LIMIT = 0.10
 X86 = ("x86_64", "AMD64", "i686", "i386")
-UNTHROTTLED = "0x0"
+THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+"""Android's, by its number."""
+UNTHROTTLED = ("0x0", THERMAL_STATUS[0])
 
 
 def notes(turns: Sequence[Turn], cores: int) -> tuple[str, ...]:
@@ -17,6 +19,7 @@ def notes(turns: Sequence[Turn], cores: int) -> tuple[str, ...]:
     said = dict.fromkeys(note for turn in turns for note in turn.notes)
     return (
         *said,
+        *_summaries(turns),
         *_drift(turns),
         *_throttling(turns),
         *_load(turns, cores),
@@ -28,8 +31,11 @@ def is_emulated(probe: Probe) -> bool:
     """Whether the kernel's word on the CPU is of another architecture than the interpreter's.
 
     So it is under qemu-user, which from release 8.2 on makes up /proc/cpuinfo, but no other word
-    of the kernel. What ran there must never enter a verdict on speed.
+    of the kernel; or an Android that says that it is in an emulator. What ran there must never
+    enter a verdict on speed.
     """
+    if probe.is_emulator:
+        return True
     is_x86 = probe.machine in X86
     if probe.kernel_machine is not None and (probe.kernel_machine in X86) != is_x86:
         return True
@@ -46,10 +52,25 @@ def drift(samples: Sequence[float]) -> float:
     return float(last / first - 1)
 
 
+def _summaries(turns: Sequence[Turn]) -> list[str]:
+    summaries = [turn.summary for turn in turns if turn.summary is not None]
+    if not summaries:
+        return []
+    if all(summary.latency_ms_p50 is not None for summary in summaries):
+        return [
+            "the tool prints no samples: p50 is the median of its medians, p90 and p99 are at most"
+            " its p95 and its maximum"
+        ]
+    return [
+        "the tool prints neither samples nor percentiles: p50 is the median of its means, p90 and"
+        " p99 are at most its maximum"
+    ]
+
+
 def _drift(turns: Sequence[Turn]) -> list[str]:
     runs = {f"turn {number}": turn.latency_ms for number, turn in enumerate(turns, start=1)}
     if len(turns) > 1:
-        runs["all turns"] = tuple(ms for turn in turns for ms in turn.latency_ms)
+        runs["all turns"] = tuple(ms for turn in turns for ms in turn.central_ms)
     drifts = {name: drift(samples) for name, samples in runs.items()}
     found = [f"{name} {value:+.0%}" for name, value in drifts.items() if abs(value) > DRIFT_LIMIT]
     if not found:
@@ -62,17 +83,21 @@ def _throttling(turns: Sequence[Turn]) -> list[str]:
     around = [
         f"the board says throttled={word} ({_explain(word)})"
         for word in sorted(word for word in words if word)
-        if word != UNTHROTTLED
+        if word not in UNTHROTTLED
     ]
     return around + throttling_during(turns)
 
 
 def _explain(word: str) -> str:
+    if word in THERMAL_STATUS:
+        return "Android's thermal status"
     found = flags(word)
     if found is None:
         return "unknown flags"
-    past = [f"{flag} since boot" for flag in found.since_boot]
-    return ", ".join([*found.now, *past]) or "unknown flags"
+    return (
+        ", ".join([*found.now, *(f"{flag} since boot" for flag in found.since_boot)])
+        or "unknown flags"
+    )
 
 
 def _load(turns: Sequence[Turn], cores: int) -> list[str]:

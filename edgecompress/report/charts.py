@@ -99,7 +99,8 @@ def _latency(comparison: Comparison) -> Chart:
         ("candidate", comparison.candidate, CANDIDATE),
     )
     samples = [_samples(measurement) for _, measurement, _ in rows]
-    every = [sample for row in samples for sample in row] or [1.0]
+    bounds = [m.latency_ms_p99 for _, m, _ in rows if not m.has_samples]
+    every = [sample for row in samples for sample in row] or bounds or [1.0]
     logarithmic = max(every) > LOGARITHMIC_FROM * min(every)
     bins = _bins(min(every), max(every), logarithmic)
     figure = Figure(figsize=(WIDTH_IN, 3.1))
@@ -111,7 +112,8 @@ def _latency(comparison: Comparison) -> Chart:
         for key, style in (("p50", "-"), ("p90", "--"), ("p99", ":")):
             at = getattr(measurement, f"latency_ms_{key}")
             axes.axvline(at, color=INK, linestyle=style, linewidth=1.1, label=key)
-        axes.set_title(f"{name}, {len(values):,} samples", loc="left", fontsize=10, color=INK)
+        known = f"{len(values):,} samples" if measurement.has_samples else "p90, p99 are bounds"
+        axes.set_title(f"{name}, {known}", loc="left", fontsize=10, color=INK)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.grid(visible=False, axis="y")

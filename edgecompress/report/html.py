@@ -107,7 +107,7 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
 
 
 def _samples(turns: list[Turn]) -> int:
-    return sum(len(turn.latency_ms) for turn in turns)
+    return sum(turn.samples for turn in turns)
 
 
 def _warmups(turns: list[Turn]) -> int:

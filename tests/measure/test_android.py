@@ -1,0 +1,295 @@
+"""Android: the real adb server and client, the test-suite's adbd, and LiteRT behind its tool.
+
+Accuracy must be that of LiteRT for the same file: what is under test is all that lies between.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ai_edge_litert", reason="TFLite needs ai-edge-litert")
+pytest.importorskip("adbutils", reason="transport adb needs adbutils")
+
+import onnx_files
+import torch
+from android_phone.phone import BENCHMARK_MODEL, adb, adb_server, make_phone, phone
+from tflite_files import FileBuilder, float_edges
+
+from edgecompress.artifact import sha256_of
+from edgecompress.errors import AgentError, ArtifactError, RuntimeMissing
+from edgecompress.inspect import describe_tflite
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.android import AndroidAgent
+from edgecompress.measure.compare import compare
+from edgecompress.measure.evaluate import evaluate
+from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.task import ClassificationTask
+from edgecompress.task.guard import guard
+from edgecompress.transport import LocalTransport
+
+__all__ = ["adb", "adb_server", "make_phone", "phone"]
+
+PROTOCOL = MeasurementProtocol(
+    warmup_iterations=2, min_iterations=30, min_duration_s=0.001, turns=2
+)
+IN_SYSTEM = "/system/bin/benchmark_model"
+
+
+@pytest.fixture
+def tool(tmp_path):
+    """A copy of the tool here, as a user downloads it."""
+    file = tmp_path / "android_benchmark_model"
+    file.write_text(f"#!{sys.executable}\n{BENCHMARK_MODEL.read_text()}")
+    return file
+
+
+@pytest.fixture
+def make_agent(adb, tool):
+    return lambda delegate="xnnpack": AndroidAgent(adb, str(tool), delegate, describe_tflite)
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(3).standard_normal((5, 6, 6, 3), np.float32)
+
+
+def npz(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+def two_outputs(path: Path) -> Path:
+    """int8 'x' [1, 8] to 'second' [1, 4] and 'first' [1, 2], told in one order, named in another"""
+    b = FileBuilder()
+    b.tensor("x", (1, 8), "int8", 0.0625, -1)
+    b.linear("x", "a", 8, 4)
+    b.linear("x", "b", 8, 2)
+    return b.save(path, {"x": "x"}, {"a": "second", "b": "first"})
+
+
+def here(tmp_path, model: Path, inputs: Path) -> dict[str, np.ndarray]:
+    """What LiteRT gives on this machine, by the other agent."""
+    agent = Agent(LocalTransport(tmp_path / "here"), sys.executable)
+    agent.infer(model, "tflite", 1, inputs, tmp_path / "here.npz")
+    with np.load(tmp_path / "here.npz") as found:
+        return dict(found)
+
+
+def test_outputs_are_those_of_litert_on_the_host(make_agent, adb, tmp_path, images):
+    model = float_edges(tmp_path / "m.tflite")
+    inputs = npz(tmp_path / "in.npz", image=images)
+
+    make_agent().infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+
+    expected = here(tmp_path, model, inputs)
+    with np.load(tmp_path / "out.npz") as found:
+        assert found.files == ["scores"]
+        assert found["scores"].shape == (5, 4)
+        np.testing.assert_array_equal(found["scores"], expected["scores"])
+    assert len(np.unique(expected["scores"], axis=0)) > 1
+    kinds = {name.partition("-")[0].rpartition(".")[2] for name in adb.files.names(adb.workdir)}
+    assert kinds == {"tflite", "benchmark_model"}, "arrays are left on the device"
+
+
+def test_outputs_keep_their_names_whatever_their_order(make_agent, tmp_path):
+    model = two_outputs(tmp_path / "m.tflite")
+    x = np.random.default_rng(1).integers(-128, 128, (3, 8)).astype(np.int8)
+    inputs = npz(tmp_path / "in.npz", x=x)
+    make_agent().infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+    expected = here(tmp_path, model, inputs)
+    with np.load(tmp_path / "out.npz") as found:
+        assert set(found.files) == {"first", "second"}
+        for name in found.files:
+            np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_several_calls_of_adb_make_one_stack(make_agent, tmp_path, images, monkeypatch):
+    monkeypatch.setattr("edgecompress.measure.android.RUNS_AT_ONCE", 2)
+    model = float_edges(tmp_path / "m.tflite")
+    inputs = npz(tmp_path / "in.npz", image=images)
+    make_agent().infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as found:
+        expected = here(tmp_path, model, inputs)
+        np.testing.assert_array_equal(found["scores"], expected["scores"])
+
+
+def test_two_files_in_turns(make_agent, tmp_path, images):
+    model = describe_tflite(float_edges(tmp_path / "m.tflite"))
+    nchw = npz(tmp_path / "in.npz", input_0=images[:1])
+    told = []
+
+    found = compare(
+        make_agent(), "phone", model, model, nchw, PROTOCOL, 1, lambda n, i, t: told.append((n, i))
+    )
+
+    assert told == [("baseline", 1), ("candidate", 1), ("candidate", 2), ("baseline", 2)]
+    assert found.emulated, "the test-suite's adbd says that it is an emulator"
+    assert found.probe.system == "Android 13 (API 33), edgecompress adbd of the test-suite"
+    assert found.probe.versions["benchmark_model"].startswith("sha256 ")
+    measurement = found.candidate
+    assert not measurement.has_samples
+    assert (
+        0 < measurement.latency_ms_p50 <= measurement.latency_ms_p90 <= measurement.latency_ms_p99
+    )
+    assert measurement.init_time_ms > 0
+    assert measurement.first_inference_ms > 0
+    assert "the board says throttled=moderate (Android's thermal status)" in measurement.notes
+    assert any("p90 and p99 are at most" in note for note in measurement.notes)
+    for turn in measurement.turns:
+        assert turn.summary.count >= 30
+        assert turn.latency_ms == ()
+        assert turn.before.temperature_c == 43.25
+    assert 0 < found.speedup_low <= found.speedup <= found.speedup_high
+
+
+def test_without_a_delegate_the_runtime_s_own_kernels_run(make_agent, tmp_path, images):
+    inputs = npz(tmp_path / "in.npz", image=images[:1])
+    turn = make_agent(None).measure(
+        float_edges(tmp_path / "m.tflite"), "tflite", 1, inputs, PROTOCOL
+    )
+    assert turn.notes == ()
+    assert turn.threads == 1
+
+
+@pytest.mark.parametrize(
+    ("delegate", "expected"),
+    [
+        ("nnapi", "nnapi was asked for and runs no node of the graph"),
+        ("gpu", "Failed to apply GPU delegate"),
+    ],
+)
+def test_a_delegate_that_is_not_got_is_no_success(make_agent, tmp_path, images, delegate, expected):
+    model = float_edges(tmp_path / "m.tflite")
+    inputs = npz(tmp_path / "in.npz", image=images[:1])
+    with pytest.raises(AgentError, match=expected):
+        make_agent(delegate).measure(model, "tflite", 1, inputs, PROTOCOL)
+    with pytest.raises(AgentError, match=f"sample 0: {expected}"):
+        make_agent(delegate).infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+    assert not (tmp_path / "out.npz").exists()
+
+
+def test_a_failed_run_is_no_success(adb, tool, tmp_path, images):
+    model = float_edges(tmp_path / "m.tflite")
+    described = describe_tflite(model)
+    model.write_bytes(b"TFL3 and no more")
+    described = described.model_copy(update={"sha256": sha256_of(model)})
+    inputs = npz(tmp_path / "in.npz", image=images[:1])
+    agent = AndroidAgent(adb, str(tool), "xnnpack", lambda _: described)
+    with pytest.raises(AgentError, match=r"benchmark_model .*m\.tflite: .*Benchmarking failed"):
+        agent.measure(model, "tflite", 1, inputs, PROTOCOL)
+
+
+def test_a_tool_that_kills_itself_or_hangs_is_no_success(adb, tool, tmp_path, images):
+    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    tool.write_text("#!/bin/sh\necho INFO: STARTING!\nkill -SEGV $$\n")
+    with pytest.raises(AgentError, match="log is not complete"):
+        AndroidAgent(adb, str(tool), None, describe_tflite).measure(
+            model, "tflite", 1, inputs, PROTOCOL
+        )
+    tool.write_text("#!/bin/sh\nexec sleep 600\n")
+    with pytest.raises(AgentError, match="ran longer than 2 s"):
+        AndroidAgent(adb, str(tool), None, describe_tflite, deadline_s=2).infer(
+            model, "tflite", 1, inputs, tmp_path / "out.npz"
+        )
+
+
+def test_an_old_tool_has_no_percentiles_and_no_outputs(adb, phone, tool, tmp_path, images):
+    there = f"{adb.workdir}/benchmark_model_old"
+    shutil.copy(tool, phone.here(there))
+    Path(phone.here(there)).chmod(0o755)
+    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    agent = AndroidAgent(adb, there, "xnnpack", describe_tflite)
+    turn = agent.measure(model, "tflite", 1, inputs, PROTOCOL)
+    assert turn.summary.latency_ms_p50 is None
+    assert turn.central_ms == (turn.summary.latency_ms_mean,)
+    with pytest.raises(AgentError, match=r"wrote no outputs .* know --output_filepath"):
+        agent.infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+
+
+def test_the_tool_is_sent_once(make_agent, adb, tmp_path, images, monkeypatch):
+    sent = []
+    put = adb.put
+    monkeypatch.setattr(
+        adb, "put", lambda local, *a, **k: (sent.append(local.name), put(local, *a, **k))
+    )
+    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    for _ in range(2):
+        make_agent().measure(model, "tflite", 1, inputs, PROTOCOL)
+    assert sent == ["android_benchmark_model", "m.tflite", "in0", "in0"]
+
+
+def test_a_file_that_lies_there_is_not_sent_and_must_be_the_one(make_agent, adb, tmp_path, images):
+    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    released = f"{adb.root}/releases/one/model.tflite"
+    adb.put(model, released, timeout_s=60)
+    agent = make_agent()
+    agent.place(describe_tflite(model).sha256, released)
+    turn = agent.measure(model, "tflite", 1, inputs, PROTOCOL)
+    assert turn.model_sha256 == describe_tflite(model).sha256
+    assert not [name for name in adb.files.names(adb.workdir) if name.endswith(".tflite")]
+    adb.files.write(released, b"another")
+    with pytest.raises(AgentError, match=r"releases/one/model\.tflite is not .*m\.tflite"):
+        agent.infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+
+
+@pytest.mark.parametrize("given", [None, "/data/local/tmp/none", "none"])
+def test_no_tool(adb, tmp_path, images, given):
+    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    with pytest.raises(RuntimeMissing, match=r"benchmark_model.*download https://storage\.google"):
+        AndroidAgent(adb, given, None, describe_tflite).measure(
+            model, "tflite", 1, inputs, PROTOCOL
+        )
+
+
+def test_what_does_not_fit(make_agent, tmp_path, images):
+    model = float_edges(tmp_path / "m.tflite")
+    agent = make_agent()
+
+    def infer(**arrays: np.ndarray) -> None:
+        agent.infer(model, "tflite", 1, npz(tmp_path / "in.npz", **arrays), tmp_path / "out.npz")
+
+    with pytest.raises(ArtifactError, match=r"input 'image' is missing in \['x'\]"):
+        infer(x=images)
+    with pytest.raises(ArtifactError, match=r"takes float32 \[1, 6, 6, 3\], not float64"):
+        infer(image=images.astype(np.float64))
+    with pytest.raises(ArtifactError, match=r"not float32 \[1, 6, 6, 2\]"):
+        infer(image=images[..., :2])
+    with pytest.raises(AgentError, match="has no reference kernels"):
+        agent.infer(model, "tflite", 1, tmp_path / "in.npz", tmp_path / "o", kernels="reference")
+    onnx_files.linear(tmp_path / "m.onnx", features=8, classes=3)
+    with pytest.raises(ArtifactError, match="runs tflite, not onnx"):
+        agent.measure(tmp_path / "m.onnx", "onnx", 1, tmp_path / "in.npz", PROTOCOL)
+
+
+class Classes(ClassificationTask):
+    classes = 4
+
+    def model(self):
+        return torch.nn.Identity()
+
+    def example_inputs(self):
+        return (torch.zeros(1, 3, 6, 6),)
+
+    def train_data(self):
+        return self.eval_data()
+
+    def eval_data(self):
+        images = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+        return [(images, torch.arange(8) % 4)]
+
+
+def test_accuracy_is_that_of_the_host(make_agent, tmp_path):
+    layout = {"edgecompress.layout": b'{"image": "nhwc"}'}
+    model = describe_tflite(float_edges(tmp_path / "m.tflite", layout))
+    task = Classes()
+    guard(task)
+    local = Agent(LocalTransport(tmp_path / "local"), sys.executable)
+    found, expected = (
+        evaluate(agent, model, task, tmp_path, 1, lambda _: None) for agent in (make_agent(), local)
+    )
+    assert found == expected
+    assert found.samples == 8
+    assert 0 < found.value < 1
