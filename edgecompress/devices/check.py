@@ -17,6 +17,7 @@ from edgecompress.devices.rows import (
     checked,
     missing,
     ok,
+    package_rows,
     pip_line,
     python_row,
 )
@@ -96,8 +97,12 @@ def _linux_rows(transport: Transport, device: Device, target: Target) -> list[Ro
     except AgentError as error:
         return [python, missing("agent", str(error), "report it, with this output")]
     behind_s = 0.0 if probe.epoch_s is None else (started_s + time.time()) / 2 - probe.epoch_s
-    rows = board_rows(target, device, probe, behind_s)
-    return [python, *rows, *_import_rows(transport, device, target, probe)]
+    return [
+        python,
+        *board_rows(target, device, probe, behind_s),
+        *package_rows(target, device, probe),
+        *_import_rows(transport, device, target, probe),
+    ]
 
 
 def _python_row(transport: Transport, device: Device) -> Row:

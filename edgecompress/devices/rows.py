@@ -3,18 +3,19 @@
 from typing import Literal
 
 from edgecompress.devices.needs import Problem, installed_runtime, runtime_problem
-from edgecompress.measure.notes import is_emulated
+from edgecompress.measure.notes import UNTHROTTLED, is_emulated
+from edgecompress.measure.telemetry import flags
 from edgecompress.spec.base import Spec
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import DeviceState, Probe
+from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
-from edgecompress.vendor.vcgencmd import Throttled
 
 MIB = 1 << 20
 LEAST_DISK_BYTES, AMPLE_DISK_BYTES = 64 * MIB, 1024 * MIB
 LEAST_MEMORY_BYTES, AMPLE_MEMORY_BYTES = 64 * MIB, 256 * MIB
 CLOCK_S = 60.0
 """A clock that is further off is wrong, not late: the answer came within less."""
+SILENT = "the system does not say"
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 8), (3, 13)
 JETPACK = (
     "sudo apt install nvidia-jetpack on the board; a virtual environment sees it when it was made"
@@ -70,65 +71,50 @@ def python_row(version: str, program: str) -> Row:
 
 
 def board_rows(target: Target, device: Device, probe: Probe, behind_s: float) -> list[Row]:
-    """All but what has to be tried out.
+    """Of the board itself.
 
     Args:
         target: what the device shall run.
         device: as the inventory has it.
-        probe: what the agent found.
+        probe: what was found there.
         behind_s: how far the board's clock is behind this machine's.
 
     """
     emulated = device.emulated or is_emulated(probe)
-    rows = [architecture_row(target, probe.machine, probe.python_bits)]
+    rows = [_architecture_row(target, probe.machine, probe.python_bits)]
     rows += [] if emulated else _feature_rows(target, probe)
     rows += [
         ok("system", probe.system),
-        _numpy_row(device, probe),
-        *_runtime_rows(target, device, probe),
+        _size_row("disk", probe.free_disk_bytes, LEAST_DISK_BYTES, AMPLE_DISK_BYTES),
+        _size_row("memory", probe.available_memory_bytes, LEAST_MEMORY_BYTES, AMPLE_MEMORY_BYTES),
+        _clock_row(behind_s),
     ]
-    rows += size_rows(probe.free_disk_bytes, probe.available_memory_bytes)
-    rows += [clock_row(behind_s), *_state_rows(probe.state)]
+    if probe.state is not None:
+        rows.append(_governor_row(probe.state.governor, device))
+        rows += _throttling_rows(probe.state.throttled)
     if emulated:
-        rows.append(
-            warning("emulated", "its speed says nothing about a board, and decides nothing")
-        )
+        text = "its speed says nothing about a board, and decides nothing"
+        rows.append(warning("emulated", text))
     return rows
 
 
-def architecture_row(target: Target, machine: str, bits: int | None) -> Row:
-    wanted = machine if target.cpu == "native" else target.cpu.architecture
-    if machine != wanted:
-        fix = "take a target of that architecture: edgecompress targets list"
-        return missing("architecture", f"{machine}, where {target.name} is {wanted}", fix)
-    if bits == 32 and wanted in ("aarch64", "x86_64"):
-        fix = "install the 64-bit edition of the board's system"
-        return missing("architecture", f"{machine} with a Python of 32 bits", fix)
-    return ok("architecture", machine)
-
-
-def size_rows(disk_bytes: int | None, memory_bytes: int | None) -> list[Row]:
-    return [
-        _size_row("disk", disk_bytes, LEAST_DISK_BYTES, AMPLE_DISK_BYTES, "remove files there"),
-        _size_row(
-            "memory", memory_bytes, LEAST_MEMORY_BYTES, AMPLE_MEMORY_BYTES, "end programs there"
-        ),
-    ]
-
-
-def clock_row(behind_s: float) -> Row:
-    if abs(behind_s) <= CLOCK_S:
-        return ok("clock", "right")
-    way = "behind" if behind_s > 0 else "ahead of"
-    text = f"{_duration(abs(behind_s))} {way} this machine's: certificates and histories go wrong"
-    return warning("clock", text, "sudo timedatectl set-ntp true")
-
-
-def governor_row(governor: str | None) -> Row:
-    if governor in (None, "performance"):
-        return ok("governor", governor or "the system does not say")
-    fix = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
-    return warning("governor", f"{governor}: latencies vary with the clock", fix)
+def package_rows(target: Target, device: Device, probe: Probe) -> list[Row]:
+    """Of what the agent needs there: numpy and the target's runtime."""
+    if "numpy" in probe.versions:
+        rows = [ok("numpy", probe.versions["numpy"])]
+    else:
+        rows = [missing("numpy", "numpy is missing", f"{pip_line(device)} install numpy")]
+    problem = runtime_problem(target, probe.versions, pip_line(device))
+    if problem is None:
+        package = str(installed_runtime(target, probe.versions))
+        rows.append(ok("runtime", f"{package} {probe.versions[package]}"))
+    elif target.runtime.name == "tensorrt":
+        rows.append(_tensorrt_row(target, probe, problem))
+    else:
+        rows.append(missing("runtime", problem.text, problem.fix))
+    if target.runtime.name == "tensorrt":
+        rows.append(_trtexec_row(probe))
+    return rows
 
 
 def pip_line(device: Device) -> str:
@@ -143,6 +129,17 @@ def pip_line(device: Device) -> str:
     return f"{python} -m pip"
 
 
+def _architecture_row(target: Target, machine: str, bits: int | None) -> Row:
+    wanted = machine if target.cpu == "native" else target.cpu.architecture
+    if machine != wanted:
+        fix = "take a target of that architecture: edgecompress targets list"
+        return missing("architecture", f"{machine}, where {target.name} is {wanted}", fix)
+    if bits == 32 and wanted in ("aarch64", "x86_64"):
+        fix = "install the 64-bit edition of the board's system"
+        return missing("architecture", f"{machine} with a Python of 32 bits", fix)
+    return ok("architecture", machine)
+
+
 def _feature_rows(target: Target, probe: Probe) -> list[Row]:
     if target.cpu == "native" or not probe.cpu_features:
         return []
@@ -153,24 +150,45 @@ def _feature_rows(target: Target, probe: Probe) -> list[Row]:
     return [warning("cpu", text, "choose a target without it: edgecompress targets list")]
 
 
-def _numpy_row(device: Device, probe: Probe) -> Row:
-    if "numpy" in probe.versions:
-        return ok("numpy", probe.versions["numpy"])
-    return missing("numpy", "numpy is missing", f"{pip_line(device)} install numpy")
+def _size_row(name: str, size: int | None, least: int, ample: int) -> Row:
+    if size is None:
+        return ok(name, SILENT)
+    text = f"{size / MIB:,.0f} MiB free"
+    if size < least:
+        return missing(name, f"{text}, at least {least / MIB:.0f} are needed", "make room there")
+    if size < ample:
+        return warning(name, f"{text}, which is little", "make room there")
+    return ok(name, text)
 
 
-def _runtime_rows(target: Target, device: Device, probe: Probe) -> list[Row]:
-    problem = runtime_problem(target, probe.versions, pip_line(device))
-    if problem is None:
-        package = installed_runtime(target, probe.versions)
-        rows = [ok("runtime", f"{package} {probe.versions[str(package)]}")]
-    elif target.runtime.name == "tensorrt":
-        rows = [_tensorrt_row(target, probe, problem)]
-    else:
-        rows = [missing("runtime", problem.text, problem.fix)]
-    if target.runtime.name == "tensorrt":
-        rows.append(_trtexec_row(probe))
-    return rows
+def _clock_row(behind_s: float) -> Row:
+    if abs(behind_s) <= CLOCK_S:
+        return ok("clock", "right")
+    way = "behind" if behind_s > 0 else "ahead of"
+    text = f"{_duration(abs(behind_s))} {way} this machine's: certificates and histories go wrong"
+    return warning("clock", text, "set it there; on Linux: sudo timedatectl set-ntp true")
+
+
+def _governor_row(governor: str | None, device: Device) -> Row:
+    if governor in (None, "performance"):
+        return ok("governor", governor or SILENT)
+    fix = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+    text = f"{governor}: latencies vary with the clock"
+    return warning("governor", text, None if device.transport == "adb" else fix)
+
+
+def _throttling_rows(word: str | None) -> list[Row]:
+    """The board's word: a Raspberry Pi's flags, or Android's thermal status."""
+    if word is None:
+        return []
+    if word in UNTHROTTLED:
+        return [ok("throttling", "none")]
+    found = flags(word)
+    if found is None:
+        return [warning("throttling", word, "let it cool down")]
+    words = [*found.now, *(f"{name} since boot" for name in found.since_boot)]
+    fix = "use the board's own power supply and cool it, then start it again"
+    return [warning("throttling", ", ".join(words) or word, fix)]
 
 
 def _tensorrt_row(target: Target, probe: Probe, problem: Problem) -> Row:
@@ -184,34 +202,6 @@ def _trtexec_row(probe: Probe) -> Row:
     if probe.trtexec is not None:
         return ok("trtexec", probe.trtexec)
     return warning("trtexec", "not there; Python's tensorrt builds engines without it", JETPACK)
-
-
-def _size_row(name: str, size: int | None, least: int, ample: int, advice: str) -> Row:
-    if size is None:
-        return ok(name, "the system does not say")
-    text = f"{size / MIB:,.0f} MiB free"
-    if size < least:
-        return missing(name, f"{text}, at least {least / MIB:.0f} are needed", advice)
-    if size < ample:
-        return warning(name, f"{text}, which is little", advice)
-    return ok(name, text)
-
-
-def _state_rows(state: DeviceState | None) -> list[Row]:
-    if state is None:
-        return []
-    rows = [governor_row(state.governor)]
-    if state.throttled is not None:
-        rows.append(_power_row(Throttled(bits=int(state.throttled, 16))))
-    return rows
-
-
-def _power_row(flags: Throttled) -> Row:
-    words = [*flags.now, *(f"{word} since boot" for word in flags.since_boot)]
-    if not words:
-        return ok("power", "never throttled since boot")
-    fix = "use the board's own power supply and cool it, then start it again"
-    return warning("power", ", ".join(words), fix)
 
 
 def _duration(seconds: float) -> str:

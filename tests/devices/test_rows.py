@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgecompress.devices.rows import Row, board_rows, python_row
+from edgecompress.devices.rows import Row, board_rows, package_rows, python_row
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import DeviceState, Probe
@@ -36,7 +36,8 @@ def rows(
 ) -> dict[str, Row]:
     device = Device(id="pi", target=target, transport="ssh", address="pi", python=python)
     probe = WELL.model_copy(update=changed)
-    found = board_rows(load_target(target), device, probe, behind_s)
+    wanted = load_target(target)
+    found = [*board_rows(wanted, device, probe, behind_s), *package_rows(wanted, device, probe)]
     names = [row.name for row in found]
     assert len(names) == len(set(names))
     return {row.name: row for row in found}
@@ -64,8 +65,8 @@ def test_a_board_that_has_it_all() -> None:
             "onnxruntime 1.16.3 is not >=1.17, which the target asks for",
             "'onnxruntime>=1.17'",
         ),
-        ({"free_disk_bytes": 1 << 20}, "disk", "1 MiB free, at least 64", "remove"),
-        ({"available_memory_bytes": 1 << 20}, "memory", "1 MiB free, at least 64", "end"),
+        ({"free_disk_bytes": 1 << 20}, "disk", "1 MiB free, at least 64", "make room"),
+        ({"available_memory_bytes": 1 << 20}, "memory", "1 MiB free, at least 64", "make room"),
     ],
 )
 def test_what_keeps_a_board_from_being_used(
@@ -88,9 +89,10 @@ def test_what_keeps_a_board_from_being_used(
         (state(governor="ondemand"), "governor", "ondemand: latencies vary"),
         (
             state(throttled="0x50005"),
-            "power",
+            "throttling",
             "under-voltage, throttled, under-voltage since boot, throttled since boot",
         ),
+        (state(throttled="severe"), "throttling", "severe"),
         ({"kernel_machine": "x86_64"}, "emulated", "decides nothing"),
     ],
 )
