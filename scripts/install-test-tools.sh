@@ -4,7 +4,8 @@
 set -eu
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc adb mksh toybox" >&2
+    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc adb mksh toybox" \
+        "qemu-user-static openssh-server debian-archive-keyring" >&2
     exit 2
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -18,3 +19,7 @@ apt-get install -q -y --no-install-recommends gcc libc6-dev
 
 # tests/transport, tests/measure: adb's client and server, and Android's shell and tools for a phone
 apt-get install -q -y --no-install-recommends adb mksh toybox
+
+# tests/devices: a userland of 64-bit Arm; the way into it and into boards of tests/transport
+apt-get install -q -y --no-install-recommends qemu-user-static openssh-server openssh-client \
+    debian-archive-keyring
