@@ -32,6 +32,12 @@ def ignore(name, number, turn):
     pass
 
 
+def test_what_the_inventory_calls_emulated_is(agent, protocol, inputs, small):
+    once = protocol.model_copy(update={"turns": 1})
+    found = compare(agent, "here", small, small, inputs, once, 1, ignore, emulated=True)
+    assert found.emulated
+
+
 def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
     told = []
     found = compare(
