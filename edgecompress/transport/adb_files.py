@@ -17,13 +17,14 @@ ABSENT = 44
 FULL = ("no space left", "quota exceeded")
 FORBIDDEN = ("read-only file system", "permission denied", "not permitted")
 
-# Scripts are fixed texts; names reach them as arguments only. fsync came with Android 10.
+# Scripts are fixed texts; names reach them as arguments only. fsync came with Android 10. The umask
+# is for the application, which is another user there.
 SYNC = '[ -e "$1" ] && if command -v fsync >/dev/null; then fsync "$1"; else sync; fi'
-WRITE = f'cat > "$1" && {SYNC}'
+WRITE = f'umask 022; cat > "$1" && {SYNC}'
 READ = f'[ -e "$1" ] || exit {ABSENT}; head -c "$2" "$1"'
 HASH = f'[ -f "$1" ] || exit {ABSENT}; sha256sum < "$1"'
 HASH_START = f'[ -f "$1" ] || exit {ABSENT}; head -c "$2" "$1" | sha256sum'
-MAKE_FOLDER = f'mkdir "$1" && exit; [ -e "$1" ] && exit {ABSENT}; exit 1'
+MAKE_FOLDER = f'umask 022; mkdir "$1" && exit; [ -e "$1" ] && exit {ABSENT}; exit 1'
 # Without -T, which came late, mv would put it into a folder of that name.
 RENAME = 'if [ -d "$2" ]; then echo "$2: is a folder" >&2; exit 1; fi; mv -f "$1" "$2"'
 
@@ -47,12 +48,10 @@ class AdbFiles(Files):
         return adb_sync.names_in(self._link, remote, STEP_S)
 
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
-        done = self._script(READ, remote, str(limit_bytes + 1))
+        done = self._script(READ, remote, str(limit_bytes))
         if done.returncode == ABSENT:
             return None
         self._check(done, remote)
-        if len(done.stdout) > limit_bytes:
-            raise DeviceError(f"{remote}: has more than {limit_bytes} bytes; what is it?")
         return done.stdout
 
     def write(self, remote: str, content: bytes) -> None:

@@ -116,11 +116,11 @@ class AdbLink:
         patience_s = min(timeout_s, CONNECT_S)
         with contextlib.ExitStack() as stack:
             try:
-                device = self._adbutils.AdbDevice(self._client, self.serial)
-                connection = device.open_transport(timeout=patience_s)
+                connection = self._client.make_connection(timeout=patience_s)
                 stack.callback(connection.conn.close)
-                connection.send_command(service)
-                connection.check_okay()
+                for request in (f"host:transport:{self.serial}", service):
+                    connection.conn.sendall(_request(request))
+                    connection.check_okay()
             except self._adbutils.AdbTimeout:
                 raise TimedOut(f"{self.name}: no answer within {patience_s:g} s") from None
             except self._failures() as error:
@@ -191,6 +191,12 @@ class AdbLink:
                 f" and if that fails {INSTALL_ADB}"
             )
         return DeviceError(f"{self.name}: {error}; run `adb devices` and see its state")
+
+
+def _request(service: str) -> bytes:
+    """As adbutils' send_command, which cannot say names that are no UTF-8."""
+    content = service.encode("utf-8", "surrogateescape")
+    return f"{len(content):04x}".encode() + content
 
 
 def _adbutils() -> ModuleType:

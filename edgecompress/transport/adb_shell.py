@@ -73,7 +73,7 @@ def _command_line(argv: Sequence[str], workdir: str | None) -> str:
     there = f"cd {shlex.quote(workdir)} || exit; " if workdir else ""
     found = f"command -v {quoted[0]} >/dev/null || exit; echo $$; "
     line = f"{there}{found}exec {' '.join(quoted)}"
-    if len(line.encode()) > LINE_BYTES:
+    if len(line.encode("utf-8", "surrogateescape")) > LINE_BYTES:
         raise DeviceError(f"'{argv[0]}' cannot be started: its arguments are too long for adb")
     return line
 

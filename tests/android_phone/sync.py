@@ -65,6 +65,7 @@ def _take(stream: "Stream", path: Path, mode: int, adbd: "Adbd") -> None:
         if path.is_file() or path.is_symlink():
             path.unlink()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        os.fchmod(descriptor, mode)
     except OSError as error:
         failure = f"couldn't create file: {error.strerror}"
     written = 0

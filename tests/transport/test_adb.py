@@ -36,6 +36,7 @@ EVIL = (
     "%s%n",
     "..",
     "*",
+    b"no utf-8 \xff".decode("utf-8", "surrogateescape"),
 )
 PARENT_AND_CHILD = ["sh", "-c", "sleep 600 & echo $! > pid.part; mv pid.part pid; wait"]
 
@@ -77,7 +78,7 @@ def test_a_program_that_does_not_read_its_stdin(adb):
 def test_arguments_arrive_as_they_are(adb):
     arguments = [*EVIL, "", "a" * 20_000]
     done = adb.run(["printf", "%s\\0", *arguments], timeout_s=DEADLINE_S)
-    assert done.stdout.decode().split("\0")[:-1] == arguments
+    assert done.stdout.decode("utf-8", "surrogateescape").split("\0")[:-1] == arguments
 
 
 def test_arguments_that_adb_cannot_carry(adb):

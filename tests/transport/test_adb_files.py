@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ EVIL = (
     "; touch owned",
     "ünï çode 象",
     "*",
+    b"no utf-8 \xff".decode("utf-8", "surrogateescape"),
 )
 
 
@@ -117,10 +119,25 @@ def test_start_of_a_file_is_hashed_there(adb, files):
         assert files.sha256(adb.path("file"), length, timeout_s=DEADLINE_S) == expected
 
 
-def test_small_files_are_small(adb, files):
-    files.write(adb.path("file"), bytes(11))
-    with pytest.raises(DeviceError, match="file: has more than 10 bytes; what is it"):
-        files.read(adb.path("file"), 10)
+def test_small_files(adb, files):
+    files.write(adb.path("file"), b"old and longer")
+    files.write(adb.path("file"), b"new \0\n\xff")
+    assert files.read(adb.path("file"), 7) == b"new \0\n\xff"
+    assert files.read(adb.path("file"), 3) == b"new"
+
+
+def test_the_application_may_read_what_is_written(adb, files, phone, tmp_path):
+    local = tmp_path / "local"
+    local.write_bytes(b"x")
+    mask = os.umask(0o077)
+    try:
+        files.write(adb.path("written"), b"")
+        files.append(local, adb.path("appended"), 0, timeout_s=DEADLINE_S, sent=lambda _: None)
+        files.make_folder(adb.path("folder"))
+    finally:
+        os.umask(mask)
+    for name, mode in (("written", 0o644), ("appended", 0o644), ("folder", 0o755)):
+        assert stat.S_IMODE(Path(phone.here(adb.path(name))).stat().st_mode) == mode
 
 
 def test_full_disk_while_appending(adb, files, phone, tmp_path):
