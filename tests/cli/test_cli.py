@@ -15,6 +15,7 @@ from edgecompress.spec.load import list_targets, load_target
 COMMANDS = (
     "deploy",
     "targets",
+    "devices",
     "inspect",
     "evaluate",
     "measure",
