@@ -25,6 +25,7 @@ READ = f'[ -e "$1" ] || exit {ABSENT}; head -c "$2" "$1"'
 HASH = f'[ -f "$1" ] || exit {ABSENT}; sha256sum < "$1"'
 HASH_START = f'[ -f "$1" ] || exit {ABSENT}; head -c "$2" "$1" | sha256sum'
 MAKE_FOLDER = f'umask 022; mkdir "$1" && exit; [ -e "$1" ] && exit {ABSENT}; exit 1'
+MAKE_FOLDERS = 'umask 022; mkdir -p "$1"'
 # Without -T, which came late, mv would put it into a folder of that name.
 RENAME = 'if [ -d "$2" ]; then echo "$2: is a folder" >&2; exit 1; fi; mv -f "$1" "$2"'
 
@@ -97,7 +98,7 @@ class AdbFiles(Files):
 
     def make_folders(self, remote: str) -> None:
         """With those that it lies in, where they are not there."""
-        self._check(self._run("mkdir", "-p", remote), remote)
+        self._check(self._script(MAKE_FOLDERS, remote), remote)
 
     def rename(self, source: str, target: str) -> None:
         self._check(self._script(RENAME, source, target), source)
