@@ -243,18 +243,18 @@ def test_adbutils_is_not_installed(monkeypatch):
         AdbTransport(None)
 
 
-@pytest.mark.parametrize(
-    ("program", "error", "expected"),
-    [
-        ("/no/adb", RuntimeMissing, "adb is not installed here; install Android's platform tools"),
-        ("false", DeviceError, "the adb server at 127.0.0.1:1 does not answer .* start-server`"),
-    ],
-)
-def test_adb_is_not_installed_or_does_not_start(monkeypatch, program, error, expected):
+def test_adb_is_not_installed_or_does_not_start(monkeypatch, tmp_path):
     pytest.importorskip("adbutils")
-    monkeypatch.setenv("ADBUTILS_ADB_PATH", program)
+    program = tmp_path / "adb"
+    monkeypatch.setenv("ADBUTILS_ADB_PATH", str(program))
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
-    with pytest.raises(error, match=expected):
+    with pytest.raises(RuntimeMissing, match="adb is not installed here; install Android's"):
+        AdbTransport(None)
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(
+        DeviceError, match=r"server at 127\.0\.0\.1:1 does not answer .*start-server`"
+    ):
         AdbTransport(None)
 
 
