@@ -103,7 +103,7 @@ def new_host_key(folder: Path) -> None:
     """The next connection finds a server with another key: another board, or an attacker."""
     for name in ("host_key", "host_key.pub"):
         (folder / name).unlink(missing_ok=True)
-    _make_key(folder / "host_key")
+    make_key(folder / "host_key")
 
 
 def _lay_out(folder: Path, server: str) -> None:
@@ -113,7 +113,7 @@ def _lay_out(folder: Path, server: str) -> None:
         # sshd of a root wants it, and only its boot script makes it.
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     new_host_key(folder)
-    _make_key(folder / "user_key")
+    make_key(folder / "user_key")
     shutil.copy(folder / "user_key.pub", folder / "authorized_keys")
     (folder / "sshd_config").write_text(
         f"""
@@ -133,7 +133,7 @@ SetEnv HOME={home}
     )
 
 
-def _make_key(path: Path) -> None:
+def make_key(path: Path) -> None:
     path.unlink(missing_ok=True)
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(path)]
     subprocess.run(command, check=True)

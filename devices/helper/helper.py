@@ -18,8 +18,9 @@ A path is a JSON string; what is no UTF-8 in it travels as lone surrogates (PEP 
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import hashlib
+import fcntl
 import io
 import json
 import os
@@ -30,6 +31,8 @@ MAGIC = b"\0edgecompress helper 1\n"
 """Before the first frame: a login shell may have written a greeting."""
 BLOCK_BYTES = 1 << 20
 PROGRESS_BYTES = 4 << 20
+SET_PIPE_SIZE = 1031
+"""F_SETPIPE_SZ of Linux, which Python has a name for since 3.10."""
 HEADER = struct.Struct(">cI")
 
 
@@ -70,6 +73,9 @@ class Request:
 def main() -> None:
     # The host asks nothing before it has read MAGIC, so sys.stdin holds nothing back.
     stdin = io.BufferedReader(io.FileIO(0, closefd=False))
+    with contextlib.suppress(OSError):  # Not a pipe, or none so large is allowed.
+        # A fifth faster than with the usual 64 KiB: sshd and we take turns less often.
+        fcntl.fcntl(0, SET_PIPE_SIZE, BLOCK_BYTES)
     _write(MAGIC)
     for line in iter(stdin.readline, b""):
         request = Request(json.loads(line), stdin)
@@ -201,6 +207,8 @@ def get(request: Request) -> None:
 
 
 def sha256(request: Request) -> str | None:
+    import hashlib
+
     digest, left = hashlib.sha256(), request.optional("count")
     block = memoryview(bytearray(BLOCK_BYTES))
     try:
@@ -269,7 +277,7 @@ def free_bytes(request: Request) -> int:
 
 def run(request: Request) -> int:
     """A command in a process group of its own, which ends when the host goes away."""
-    # Their import takes as long as the rest of the start.
+    # Importing them takes as long as the rest of the start.
     import signal
     import subprocess
     import threading
@@ -304,12 +312,10 @@ def run(request: Request) -> int:
 
 def _feed(pipe: io.FileIO, content: bytes) -> None:
     left = memoryview(content)
-    try:
-        with pipe:
-            while left:
-                left = left[pipe.write(left) :]
-    except BrokenPipeError:
-        pass  # It does not read all that it is given.
+    # It need not read all that it is given.
+    with contextlib.suppress(BrokenPipeError), pipe:
+        while left:
+            left = left[pipe.write(left) :]
 
 
 def _forward(streams: dict[int, bytes]) -> None:

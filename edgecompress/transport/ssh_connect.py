@@ -75,21 +75,23 @@ class Connector:
         """
         self._notes, self._jumps = [], []
         try:
-            connection = await self._hop(self.way)
+            connection = await self._hop(self.way, JUMPS)
         except BaseException:
             for jump in self._jumps:
                 jump.abort()
             raise
         return Connected(connection, self._jumps, self._notes)
 
-    async def _hop(self, way: Way) -> asyncssh.SSHClientConnection:
+    async def _hop(
+        self, way: Way, jumps: int, tunnel: asyncssh.SSHClientConnection | None = None
+    ) -> asyncssh.SSHClientConnection:
+        """One connection, through `tunnel` or what the configuration says, at most `jumps` deep."""
         options = self._options(way)
-        tunnel = None
-        if isinstance(options.tunnel, str):
+        if tunnel is None and isinstance(options.tunnel, str):
+            if jumps == 0:
+                raise SpecError(f"{way}: more than {JUMPS} jump hosts; does ProxyJump circle?")
             for jump in options.tunnel.split(","):
-                if len(self._jumps) == JUMPS:
-                    raise SpecError(f"{way}: more than {JUMPS} jump hosts; does ProxyJump circle?")
-                tunnel = await self._hop(_way(jump))
+                tunnel = await self._hop(_way(jump), jumps - 1, tunnel)
                 self._jumps.append(tunnel)
         known = _known_hosts(options)
         client = _Client(way, known, self._device.host_keys)

@@ -46,6 +46,8 @@ class Session:
         self._process = process
         self._name = name
         self._python = python
+        self._words = ""
+        """What it wrote last to stderr, once it has ended."""
 
     @classmethod
     async def open(
@@ -156,15 +158,15 @@ class Session:
         status = self._process.exit_status
         if status is None:
             raise lost
-        words = await self._last_words() or _last_line(said) or "it says nothing"
+        words = self._words or _last_line(said) or "it says nothing"
         if status in NO_PYTHON:
             raise RuntimeMissing(
                 f"{self._name}: '{self._python}' cannot be started there ({words}); install"
                 " Python 3.8 or newer, or give its path as `python` in the inventory"
             )
         raise DeviceError(
-            f"{self._name}: '{self._python}' ends with code {status} instead of running what it"
-            f" is given: {words}"
+            f"{self._name}: '{self._python}' ends with code {status} instead of doing what it is"
+            f" given: {words}; it must be Python 3.8 or newer, and the account may run commands"
         )
 
     async def _lost(self) -> TransientError:
@@ -175,17 +177,13 @@ class Session:
         if signalled is not None:
             return TransientError(f"{self._name}: the helper there died of SIG{signalled[0]}")
         if status is not None:
-            words = await self._last_words()
+            with contextlib.suppress(*LOST, asyncio.TimeoutError):
+                said = await asyncio.wait_for(self._process.stderr.read(FRAME_BYTES), END_S)
+                self._words = _last_line(said)
             return TransientError(
-                f"{self._name}: the helper there ended with code {status}: {words}"
+                f"{self._name}: the helper there ended with code {status}: {self._words}"
             )
         return TransientError(f"{self._name}: the connection was lost")
-
-    async def _last_words(self) -> str:
-        with contextlib.suppress(*LOST, asyncio.TimeoutError):
-            said = await asyncio.wait_for(self._process.stderr.read(FRAME_BYTES), END_S)
-            return _last_line(said)
-        return ""
 
     def _refusal(self, body: bytes) -> OSError:
         refusal = expect(self._json(body), dict)

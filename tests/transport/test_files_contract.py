@@ -68,7 +68,7 @@ def test_what_is_not_there(files, tmp_path):
         lambda: files.sync(absent),
         lambda: append(files, b"12", absent, 1, tmp_path),
     ):
-        with pytest.raises(DeviceError, match="absent.*No such file or directory"):
+        with pytest.raises(DeviceError, match=r"absent.*No such file or directory"):
             failing()
 
 

@@ -173,12 +173,12 @@ def test_put_that_fails_leaves_the_old_file_and_nothing_else(transport, tmp_path
 def test_put_where_a_file_is_in_the_way(transport, tmp_path):
     (tmp_path / "source").write_bytes(b"x")
     Path(transport.path("file")).write_bytes(b"")
-    with pytest.raises(StorageError, match="/file.*cannot be copied: (File exists|Not a dir)"):
+    with pytest.raises(StorageError, match=r"/file.*cannot be copied: (File exists|Not a dir)"):
         transport.put(tmp_path / "source", transport.path("file/deep"), timeout_s=DEADLINE_S)
 
 
 def test_put_of_a_missing_file_names_it(transport, tmp_path):
-    with pytest.raises(StorageError, match="/absent: cannot be (copied|read): No such file"):
+    with pytest.raises(StorageError, match=r"/absent: cannot be (copied|read): No such file"):
         transport.put(tmp_path / "absent", transport.path("file"), timeout_s=DEADLINE_S)
 
 
