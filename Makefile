@@ -6,8 +6,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_INDEX_ARGS ?=
-# A test process per core, each with one thread of its own.
-PYTEST_ARGS ?= -n auto
+# A test process per core, each with one thread of its own; tests/conftest.py says which tests go
+# together, and in which order.
+PYTEST_ARGS ?= -n auto --dist loadgroup --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_INDEX_ARGS) -c constraints.txt

@@ -2,8 +2,14 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import deploying
 import pytest
+
+if TYPE_CHECKING:
+    from quantizing import ZooFiles
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Read when torch loads, here and in the programs that tests start: the cores are taken by the
@@ -41,3 +47,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=6,
         help="tests/push/test_push_kill.py kills at every n-th place; the promise is about 1",
     )
+
+
+_SHARED = {"undisturbed": "undisturbed", "zoo_files": "zoo"}
+"""Fixtures that are dear to make: the tests that use one are run by one worker."""
+_LONG = ("pipeline", "export", "packaging", "push", "transport", "compress", "zoo")
+"""Folders to begin with, so that no worker is left with a long one at the end."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests a worker of `--dist loadgroup` takes together: those of a file, or those that
+    share a fixture.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        shared = [group for name, group in _SHARED.items() if name in fixtures]
+        item.add_marker(pytest.mark.xdist_group((*shared, item.path.stem)[0]))
+    folders = {name: index for index, name in enumerate(_LONG)}
+    items.sort(key=lambda item: folders.get(item.path.parent.name, len(_LONG)))
+
+
+@pytest.fixture(scope="session")
+def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[deploying.Cli]:
+    """`edgecompress`, in processes that need not import torch."""
+    started = deploying.Cli(tmp_path_factory.mktemp("cli"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def zoo_files(tmp_path_factory: pytest.TempPathFactory) -> "ZooFiles":
+    """Quantised ONNX files of tests/zoo, each made once."""
+    from quantizing import ZooFiles
+
+    return ZooFiles(tmp_path_factory.mktemp("zoo"))

@@ -11,6 +11,8 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torchlib import parse_once
+from zoo.catalogue import build
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, prepare
@@ -21,6 +23,8 @@ from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.target import Activations, QuantizationScheme, Target, Weights
 from edgecompress.task.base import tensors_of
+
+parse_once()
 
 Inputs = tuple[Tensor, ...]
 LOCAL = load_target("local")
@@ -168,3 +172,19 @@ def built(
 ) -> Built:
     prepared = calibrated(model, example_inputs, wanted, **options)  # type: ignore[arg-type]
     return exported(prepared, model, folder, target=TARGETS.get(wanted, LOCAL))
+
+
+class ZooFiles:
+    """Quantised files of the zoo, each made once in a process. They are not to be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._made: dict[tuple[str, str], Built] = {}
+
+    def __call__(self, name: str, wanted: str = "uint8") -> Built:
+        key = (name, wanted)
+        if key not in self._made:
+            folder = self._folder / f"{len(self._made)}"
+            folder.mkdir()
+            self._made[key] = built(*build(name), folder, wanted)
+        return self._made[key]

@@ -6,34 +6,35 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from quantizing import batch, calibrated, exported
+from quantizing import Built, ZooFiles, batch, calibrated, exported
 from zoo.catalogue import build
 
 from edgecompress.compress.biases import snap_biases
 
 
-def share_that_differs(name: str, folder: Path, snapped: bool) -> float:
-    """Of the outputs, between torch and ONNX's own definition of the file."""
+def snapped(name: str, folder: Path) -> Built:
     model, inputs = build(name)
     prepared = calibrated(model, inputs)
-    if snapped:
-        snap_biases(prepared)
-    folder.mkdir()
-    file = exported(prepared, model, folder)
+    snap_biases(prepared)
+    return exported(prepared, model, folder)
+
+
+def share_that_differs(file: Built) -> float:
+    """Of the outputs, between torch and ONNX's own definition of the file."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
         file.artifact.path, options, providers=["CPUExecutionProvider"]
     )
-    x = batch(inputs, 32, seed=3)
+    x = batch(file.example_inputs, 32, seed=3)
     (ours,) = session.run(None, {session.get_inputs()[0].name: x[0].numpy()})
     return float(np.mean(ours != file.torch(x)[0].numpy()))
 
 
 @pytest.mark.parametrize("name", ["resnet_conv_shortcut", "mobilenet_v2", "uneven_padding"])
-def test_the_file_is_what_torch_computes(name: str, tmp_path: Path) -> None:
-    before = share_that_differs(name, tmp_path / "before", snapped=False)
-    after = share_that_differs(name, tmp_path / "after", snapped=True)
+def test_the_file_is_what_torch_computes(name: str, zoo_files: ZooFiles, tmp_path: Path) -> None:
+    before = share_that_differs(zoo_files(name))
+    after = share_that_differs(snapped(name, tmp_path))
     assert after <= before / 4
     assert after < 0.01
 

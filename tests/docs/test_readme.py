@@ -1,13 +1,11 @@
 """The README's own code: exactly what it prints is deployed."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import deploying
 import pytest
 import torch
 from my_project import Net, Photos
@@ -55,17 +53,10 @@ def trained() -> Net:
 
 
 @pytest.mark.slow
-def test_your_own_model(folder: Path) -> None:
+def test_your_own_model(folder: Path, cli: deploying.Cli) -> None:
     command = re.findall(r"^edgecompress (deploy .+)$", README, re.MULTILINE)
     assert command == ["deploy local"]
-    done = subprocess.run(
-        [sys.executable, "-m", "edgecompress", *command[0].split()],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = cli.run(folder, *command[0].split())
     # Whether so small a model is faster in int8 is not what this test is about.
     assert done.returncode in (errors.EXIT_SHIP, errors.EXIT_REFUSED), done.stderr
     (run,) = folder.glob("runs/*/report.json")

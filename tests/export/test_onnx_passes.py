@@ -1,12 +1,11 @@
 """Single facts about ONNX Runtime's kernels that the passes take care of."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
-from quantizing import LOCAL, Built, batch, built, exported, scheme
+from quantizing import LOCAL, Built, ZooFiles, batch, built, exported, scheme
 from torch import Tensor, nn
 from zoo.catalogue import build
 from zoo.parts import Call, conv, head, image
@@ -14,11 +13,6 @@ from zoo.parts import Call, conv, head, image
 from edgecompress.compress.quantize import calibrate, prepare
 from edgecompress.errors import ModelError, SpecError
 from edgecompress.export import Exportable, exporter
-
-
-@pytest.fixture
-def quantised(tmp_path: Path) -> Callable[[str], Built]:
-    return lambda name: built(*build(name), tmp_path)
 
 
 def nodes(file: Built, op_type: str) -> list[onnx.NodeProto]:
@@ -30,62 +24,62 @@ def pads(node: onnx.NodeProto) -> list[int]:
     return next(list(attribute.ints) for attribute in node.attribute if attribute.name == "pads")
 
 
-def test_padding_before_a_convolution_becomes_its_own(quantised) -> None:
-    file = quantised("uneven_padding")
+def test_padding_before_a_convolution_becomes_its_own(zoo_files: ZooFiles) -> None:
+    file = zoo_files("uneven_padding")
     assert file.kernels["Pad"] == 0
     assert [0, 0, 1, 1] in [pads(node) for node in nodes(file, "Conv")]
     assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
 
 
-def test_padding_with_two_readers_becomes_that_of_both(quantised) -> None:
-    file = quantised("padded_input")
+def test_padding_with_two_readers_becomes_that_of_both(zoo_files: ZooFiles) -> None:
+    file = zoo_files("padded_input")
     assert file.kernels["Pad"] == 0
     assert [pads(node) for node in nodes(file, "Conv")] == [[1, 1, 2, 2]] * 2
 
 
-def test_padding_with_a_number_or_a_mirror_stays(tmp_path: Path, quantised) -> None:
+def test_padding_with_a_number_or_a_mirror_stays(zoo_files: ZooFiles) -> None:
     for name in ("padded_with_half", "reflected"):
-        file = quantised(name)
+        file = zoo_files(name)
         assert file.kernels["Pad"] == 1
         assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
 
 
-def test_residual_additions_stay_additions(quantised) -> None:
-    file = quantised("resnet20")
+def test_residual_additions_stay_additions(zoo_files: ZooFiles) -> None:
+    file = zoo_files("resnet20")
     assert file.kernels["QLinearAdd"] == 9
     assert file.kernels["QLinearConv"] == 19
     assert file.float_kernels == set()
 
 
-def test_slices_of_several_axes_are_one(quantised) -> None:
-    file = quantised("resnet20")
+def test_slices_of_several_axes_are_one(zoo_files: ZooFiles) -> None:
+    file = zoo_files("resnet20")
     assert file.kernels["Slice"] == 2
     assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
 
 
 @pytest.mark.parametrize("name", ["global_mean", "global_mean_kept", "relu6", "conv3d"])
-def test_means_over_positions_are_pooling(name: str, quantised) -> None:
-    file = quantised(name)
+def test_means_over_positions_are_pooling(name: str, zoo_files: ZooFiles) -> None:
+    file = zoo_files(name)
     assert file.kernels["QLinearGlobalAveragePool"] == 1
     assert file.kernels["ReduceMean"] == 0
 
 
-def test_linear_over_a_sequence_is_one_gemm(quantised) -> None:
-    file = quantised("linear_3d")
+def test_linear_over_a_sequence_is_one_gemm(zoo_files: ZooFiles) -> None:
+    file = zoo_files("linear_3d")
     assert file.kernels["QGemm"] == 3
     assert file.kernels["MatMulIntegerToFloat"] + file.kernels["QLinearMatMul"] == 0
     assert file.kernels["Add"] + file.kernels["QLinearAdd"] == 0
 
 
-def test_relu_among_others_keeps_its_own_scale(quantised) -> None:
-    file = quantised("concat")
+def test_relu_among_others_keeps_its_own_scale(zoo_files: ZooFiles) -> None:
+    file = zoo_files("concat")
     assert file.kernels["Clip"] == 0
     assert file.kernels["QLinearConcat"] == 1
-    assert quantised("densenet").kernels["QLinearConcat"] == 0
+    assert zoo_files("densenet").kernels["QLinearConcat"] == 0
 
 
-def test_softmax_has_the_step_that_its_kernel_wants(quantised) -> None:
-    file = quantised("softmax_output")
+def test_softmax_has_the_step_that_its_kernel_wants(zoo_files: ZooFiles) -> None:
+    file = zoo_files("softmax_output")
     assert file.artifact.outputs[0].scale == 1 / 256
     assert file.artifact.outputs[0].zero_point == 0
     assert file.kernels["QLinearSoftmax"] == 1
@@ -114,8 +108,8 @@ def test_hard_activations_follow_torch_over_their_whole_range(
     assert file.float_kernels == set()
 
 
-def test_a_relu_that_symmetric_scales_need_is_done_on_integers(tmp_path: Path) -> None:
-    file = built(*build("flatten_linear"), tmp_path, "int8 symmetric")
+def test_a_relu_that_symmetric_scales_need_is_done_on_integers(zoo_files: ZooFiles) -> None:
+    file = zoo_files("flatten_linear", "int8 symmetric")
     clips = nodes(file, "Clip")
     assert len(clips) == 2
     graph = onnx.load(file.artifact.path).graph

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import onnx
 import pytest
-from quantizing import Built, batch, built
-from zoo.catalogue import EVERYTHING, build
+from quantizing import Built, ZooFiles, batch
+from zoo.catalogue import EVERYTHING
 
 from edgecompress.inspect import between_compute
 from edgecompress.spec.measurement import Op
@@ -45,11 +45,8 @@ NAMES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def case(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[str, Built]:
-    folder = tmp_path_factory.mktemp(request.param)
-    return request.param, built(*build(request.param), folder)
+def case(request: pytest.FixtureRequest, zoo_files: ZooFiles) -> tuple[str, Built]:
+    return request.param, zoo_files(request.param)
 
 
 def test_file_agrees_with_torch(case: tuple[str, Built]) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -128,10 +129,14 @@ def exported(
 
 SLOW = {"decoder", "mobilenet_v3", "recurrent", "resnet20", "transformer"}
 CASES = [
-    pytest.param(name, release, marks=[pytest.mark.slow] if name in SLOW else [])
-    for name in ("residual_relu6", "multi_head_attention", *sorted(SLOW))
-    for release in RELEASES
-] + [("concat", (8, 6)), ("depthwise_separable", (10, 3)), ("uneven_padding", (11, 0))]
+    *product(("residual_relu6", "multi_head_attention"), RELEASES),
+    *(("concat", (8, 6)), ("depthwise_separable", (10, 3)), ("uneven_padding", (11, 0))),
+    # The oldest and the newest: 10.3 is written as 11 is, with another number of the opset.
+    *(
+        pytest.param(name, release, marks=pytest.mark.slow)
+        for name, release in product(sorted(SLOW), ((8, 6), (11, 0)))
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -316,19 +315,14 @@ def test_full_disk(small_disk: Path, undisturbed, cli: deploying.Cli) -> None:
 
 def test_interrupted_and_resumed(tmp_path: Path, undisturbed, cli: deploying.Cli) -> None:
     folder = deploying.fresh(tmp_path / "project")
-    with subprocess.Popen(
-        deploying.command(),
-        cwd=folder,
-        env=deploying.environment(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        while deploying.epochs(folder) < 2 and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
-    done = subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    started = cli.start(folder)
+    done = None
+    while deploying.epochs(folder) < 2 and done is None:
+        done = started.wait(0.01)
+    assert done is None
+    os.kill(started.pid, signal.SIGINT)
+    done = started.wait()
+    assert done is not None
     assert_one_line(done, 130, ("interrupted", "run the same command again to resume"))
     report = deploying.deploy(folder, cli)
     assert deploying.essence(report) == deploying.essence(undisturbed.report)

@@ -3,8 +3,6 @@
 import json
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import deploying
@@ -105,18 +103,12 @@ def test_a_corrupt_blob_is_noticed_and_made_again(
     deploying.assert_sound(project)
 
 
-def test_two_deploys_at_once_share_the_work(tmp_path: Path, undisturbed) -> None:
+def test_two_deploys_at_once_share_the_work(
+    tmp_path: Path, undisturbed, cli: deploying.Cli
+) -> None:
     folder = deploying.fresh(tmp_path / "project")
-    start: Callable[[], subprocess.Popen[str]] = lambda: subprocess.Popen(  # noqa: E731
-        deploying.command(),
-        cwd=folder,
-        env=deploying.environment(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    with start() as first, start() as second:
-        reports = [json.loads(process.communicate()[0]) for process in (first, second)]
+    both = [cli.start(folder) for _ in range(2)]
+    reports = [json.loads(done.stdout) for started in both if (done := started.wait())]
     for report in reports:
         assert deploying.essence(report) == deploying.essence(undisturbed.report)
     ways = [deploying.cached(report) for report in reports]

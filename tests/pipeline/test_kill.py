@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -16,39 +15,31 @@ import deploying
 import pytest
 
 
-def deploy_until(folder: Path, after_s: float | None, whole_group: bool) -> dict[str, Any] | None:
+def deploy_until(
+    cli: deploying.Cli, folder: Path, after_s: float | None, whole_session: bool
+) -> dict[str, Any] | None:
     """The report of a deploy, or None where it was still at work `after_s` and got SIGKILL."""
-    with subprocess.Popen(
-        deploying.command(),
-        cwd=folder,
-        env=deploying.environment(folder),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            out, _ = process.communicate(timeout=after_s)
-        except subprocess.TimeoutExpired:
-            if whole_group:
-                os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-            return None
-    report: dict[str, Any] = json.loads(out)
+    started = cli.start(folder)
+    done = started.wait(after_s)
+    if done is None:
+        (os.killpg if whole_session else os.kill)(started.pid, signal.SIGKILL)
+        started.wait()
+        return None
+    report: dict[str, Any] = json.loads(done.stdout)
     return report
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments(
-    tmp_path: Path, undisturbed, request: pytest.FixtureRequest
+    tmp_path: Path, undisturbed, cli: deploying.Cli, request: pytest.FixtureRequest
 ) -> None:
     """Each kill is followed by another run, which may be killed too; a run that gets to its end
     is compared with the undisturbed one, and the next kills begin in a fresh folder.
     """
     wanted = request.config.getoption("--kills")
     random_ = random.Random(0)
-    duration_s = undisturbed.seconds
+    # Imports, in which nothing is at stake, are not repeated.
+    duration_s = sum(stage["seconds"] for stage in undisturbed.report["stages"])
     kills = folders = 0
     while kills < wanted:
         folders += 1
@@ -57,7 +48,7 @@ def test_killed_at_random_moments(
         while report is None:
             moment = random_.uniform(0, duration_s) if kills < wanted else None
             start = time.monotonic()
-            report = deploy_until(folder, moment, random_.random() < 0.5)
+            report = deploy_until(cli, folder, moment, random_.random() < 0.5)
             if report is None:
                 kills, killed_here = kills + 1, killed_here + 1
             elif not killed_here:

@@ -1,4 +1,4 @@
-"""`edgecompress deploy` of the tiny task in tiny/, as a user runs it: a process in a folder."""
+"""`edgecompress deploy` of the task in pipeline/tiny/, as a user runs it: a process in a folder."""
 
 import hashlib
 import json
@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TINY = Path(__file__).parent / "tiny"
+TINY = Path(__file__).parent / "pipeline" / "tiny"
 DEPLOY = ("deploy", "tiny", "--inventory", "inventory.yaml", "--json")
 LOG = "asked.log"
 """Where the tiny task writes a line for every epoch that training asks for."""
+
+Files = tuple[Path, Path]
+"""Standard output and error."""
 
 _CLOCK = (
     "latency_ms_p50",
@@ -50,11 +53,28 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+class Started:
+    """A copy of the zygote at work: a process that leads a session of its own."""
+
+    def __init__(self, zygote: "Cli", pid: int, arguments: tuple[str, ...], files: Files) -> None:
+        self._zygote, self._arguments, self._files = zygote, arguments, files
+        self.pid = pid
+
+    def wait(self, timeout_s: float | None = None) -> subprocess.CompletedProcess[str] | None:
+        """What it did, or None when `timeout_s` are over first."""
+        code = self._zygote.ask({"wait": self.pid, "timeout_s": timeout_s})["code"]
+        if code is None:
+            return None
+        out, err = (file.read_text() for file in self._files)
+        return subprocess.CompletedProcess(self._arguments, code, out, err)
+
+
 class Cli:
     """The command line, without its seconds of importing; see zygote.py."""
 
     def __init__(self, scratch: Path) -> None:
-        self._files = (scratch / "stdout", scratch / "stderr")
+        self._scratch = scratch
+        self._count = 0
         self._zygote = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("zygote.py"))],
             env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -63,24 +83,34 @@ class Cli:
             text=True,
         )
 
+    def start(self, folder: Path, *arguments: str, file_bytes: int | None = None) -> Started:
+        """With `file_bytes` no file may grow larger."""
+        arguments = arguments or DEPLOY
+        self._count += 1
+        files = (self._scratch / f"{self._count}.out", self._scratch / f"{self._count}.err")
+        job = {
+            "folder": str(folder),
+            "arguments": arguments,
+            "environment": {"TINY_LOG": str(folder / LOG)},
+            "stdout": str(files[0]),
+            "stderr": str(files[1]),
+            "file_bytes": file_bytes,
+        }
+        return Started(self, self.ask({"start": job})["pid"], arguments, files)
+
     def run(
         self, folder: Path, *arguments: str, file_bytes: int | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """With `file_bytes` no file may grow larger."""
-        job = {
-            "folder": str(folder),
-            "arguments": arguments or DEPLOY,
-            "environment": {"TINY_LOG": str(folder / LOG)},
-            "stdout": str(self._files[0]),
-            "stderr": str(self._files[1]),
-            "file_bytes": file_bytes,
-        }
+        done = self.start(folder, *arguments, file_bytes=file_bytes).wait()
+        assert done is not None
+        return done
+
+    def ask(self, job: dict[str, Any]) -> dict[str, Any]:
         assert self._zygote.stdin is not None
         assert self._zygote.stdout is not None
         print(json.dumps(job), file=self._zygote.stdin, flush=True)
-        answer = json.loads(self._zygote.stdout.readline())
-        out, err = (file.read_text() for file in self._files)
-        return subprocess.CompletedProcess(job["arguments"], answer["code"], out, err)
+        answer: dict[str, Any] = json.loads(self._zygote.stdout.readline())
+        return answer
 
     def close(self) -> None:
         assert self._zygote.stdin is not None

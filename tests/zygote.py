@@ -1,0 +1,103 @@
+"""Runs the command line in forked copies of one process that has torch imported and warm already.
+
+Each copy is a process of its own, which runs the real `main()` in a folder, with a session, file
+descriptors, environment and limits of its own; only the seconds of importing are saved, and those
+that torch takes when it captures and exports for the first time.
+
+One JSON line in, one out:
+{"start": {"folder", "arguments", "stdout", "stderr", ...}} -> {"pid"}
+{"wait": pid, "timeout_s": seconds or null} -> {"code"}, null where it is still running
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import nn
+from torchlib import parse_once
+
+from edgecompress.cli import main
+from edgecompress.compress.quantize import convert, prepare
+from edgecompress.export import Exportable, exporter
+from edgecompress.pipeline import whole  # noqa: F401  # for its imports, as the next
+from edgecompress.report import html  # noqa: F401
+from edgecompress.spec.load import load_target
+
+
+def warm_up() -> None:
+    """Export a small net: much of torch is imported, and built, only when it is used."""
+    parse_once()
+    local = load_target("local")
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
+    inputs = (torch.zeros(1, 1, 8, 8),)
+    prepared = prepare(net, inputs, local.quantization, "minmax")
+    quantized = convert(prepared)
+    exportable = Exportable(quantized.graph, inputs, True, ("x",), ("y",), {}, local)
+    with tempfile.TemporaryDirectory() as folder:
+        exporter("onnxruntime").export(exportable, Path(folder) / "warm.onnx")
+
+
+def become(job: dict[str, Any]) -> NoReturn:
+    os.setsid()
+    for number, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, job["stdout"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        (2, job["stderr"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+    ):
+        os.dup2(os.open(path, flags), number)
+    os.chdir(job["folder"])
+    os.environ.update(job["environment"])
+    if job["file_bytes"] is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_bytes"], job["file_bytes"]))
+    sys.argv = ["edgecompress", *job["arguments"]]
+    sys.path[0] = job["folder"]
+    code: object = 1
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def wait(pid: int, timeout_s: float | None) -> int | None:
+    """The exit code, or None when `timeout_s` are over."""
+    if timeout_s is None:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    end = time.monotonic() + timeout_s
+    while True:
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > end:
+            return None
+        time.sleep(0.005)
+
+
+def serve() -> None:
+    for line in sys.stdin:
+        job = json.loads(line)
+        if "wait" in job:
+            answer = {"code": wait(job["wait"], job["timeout_s"])}
+        else:
+            answer = {"pid": os.fork()}
+            if not answer["pid"]:
+                become(job["start"])
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    warm_up()
+    serve()
