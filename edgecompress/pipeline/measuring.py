@@ -4,41 +4,69 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from edgecompress.measure.agent import DeviceAgent
+from edgecompress.measure.agent import Agent, DeviceAgent
 from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import DEVICE_ROOMS, Built
+from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
-from edgecompress.spec.measurement import Comparison
-from edgecompress.spec.target import Target
+from edgecompress.spec.measurement import Comparison, Inspection
+from edgecompress.spec.target import MeasurementProtocol, Target
 from edgecompress.transport import connect
 
+REHEARSAL = MeasurementProtocol(turns=1, warmup_iterations=1, min_iterations=5, min_duration_s=0.01)
 STRONGLY_TYPED_FROM = (10, 0)
 WORKSPACE_BYTES = 1 << 30
 """What TensorRT may use while it builds; the smallest Jetson shares 4 GB with everything else."""
 
 
-def measure_in_turns(
+class There(NamedTuple):
+    """What only the device can tell."""
+
+    comparison: Comparison
+    inspection: Inspection
+    """Of the candidate: by the graph that the device's own runtime makes, where it makes one."""
+
+
+def look_there(
     job: Job,
     device: Device,
     agent: DeviceAgent,
     baseline: Built,
     candidate: Built,
     alive: Callable[[], None] = lambda: None,
-) -> Comparison:
-    """In turns, on the device, now: a latency belongs to its run and is never cached.
+) -> There:
+    """Which kernels the candidate gets on the device, and how fast it is; nothing is cached.
 
-    `alive` is called after each turn.
+    `alive` is called before each command that may take long.
     """
+    alive()
+    inspection = candidate.inspection
+    if device.transport != "local" and isinstance(agent, Agent):
+        inspection = inspect_for(candidate.artifact, job.recipe.target, agent, job.agent_dir)
+    return There(_in_turns(job, device, agent, baseline, candidate, alive), inspection)
+
+
+def _in_turns(
+    job: Job,
+    device: Device,
+    agent: DeviceAgent,
+    baseline: Built,
+    candidate: Built,
+    alive: Callable[[], None],
+) -> Comparison:
+    """Now: a latency belongs to its run and is never cached."""
     started = time.monotonic()
     target, progress = job.recipe.target, job.stages.progress
     with progress.stage("measure"):
-        total, done = 2 * target.measurement.turns, 0
+        protocol = protocol_for(target, device)
+        total, done = 2 * protocol.turns, 0
 
         def on_turn(name: str, number: int, _: object) -> None:
             nonlocal done
@@ -52,7 +80,7 @@ def measure_in_turns(
             baseline.artifact,
             candidate.artifact,
             _inputs(job),
-            target.measurement,
+            protocol,
             target.runtime.threads,
             on_turn,
             engines_of(target),
@@ -60,6 +88,11 @@ def measure_in_turns(
         )
     job.stages.note("measure", time.monotonic() - started, cached=False)
     return comparison
+
+
+def protocol_for(target: Target, device: Device) -> MeasurementProtocol:
+    """The target's, but no longer than it takes to see it work where the figures say nothing."""
+    return REHEARSAL if device.emulated else target.measurement
 
 
 def engines_of(target: Target) -> dict[str, EngineFlags] | None:
@@ -83,6 +116,7 @@ def engines_of(target: Target) -> dict[str, EngineFlags] | None:
 def measure_halfway(job: Job, device: Device, built: Built) -> float:
     """p50 of the float model between, for the chart alone, so that an earlier one will do."""
     target = job.recipe.target
+    protocol = protocol_for(target, device)
 
     def work(_: Path) -> Output:
         with on_device(job, device) as agent:
@@ -90,10 +124,10 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float:
                 agent,
                 built.artifact,
                 _inputs(job),
-                target.measurement,
+                protocol,
                 target.runtime.threads,
                 lambda name, number, _: job.stages.progress.step(
-                    number, target.measurement.turns, f"{name}, turn {number}"
+                    number, protocol.turns, f"{name}, turn {number}"
                 ),
             )
         return Output({"latency_ms_p50": measured.latency_ms_p50})
@@ -101,7 +135,7 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float:
     depends_on = job.depends_on(
         parent=built.key,
         device=device.model_dump(mode="json"),
-        protocol=target.measurement.model_dump(mode="json"),
+        protocol=protocol.model_dump(mode="json"),
     )
     record = job.stages.run("measure fine-tuned", depends_on, DEVICE_ROOMS, work)
     return float(str(record.result["latency_ms_p50"]))

@@ -18,7 +18,7 @@ from edgecompress.measure.validate import Rebuild, Sample, draw, validate
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import FORMATS, describe_file
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.measuring import engines_of, measure_in_turns
+from edgecompress.pipeline.measuring import There, engines_of, look_there, protocol_for
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
@@ -28,7 +28,6 @@ from edgecompress.report.verdict import over_budget
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
-from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.pushed import Pushed, Validation
 from edgecompress.spec.report import Report, VerdictResult
 from edgecompress.spec.target import Target
@@ -175,15 +174,15 @@ def push_judged(
     baseline: Built,
     built: Built,
     rebuild: Rebuild,
-    verdict: Callable[[Comparison], VerdictResult],
-) -> tuple[Pushed, Comparison | None]:
+    verdict: Callable[[There], VerdictResult],
+) -> tuple[Pushed, There | None]:
     """The device's part of a deploy: push, validate, measure in turns with the original, activate.
 
     Returns:
-        How the push ended, and what was measured; None when it did not come so far.
+        How the push ended, and what the device told; None when it did not come so far.
 
     """
-    comparison: Comparison | None = None
+    there: There | None = None
     target, folder = job.recipe.target, job.agent_dir
     sample = draw(
         agent_on(HERE, folder), built.artifact, job.task, rebuild, folder, job.recipe.config.seed
@@ -191,17 +190,17 @@ def push_judged(
     sent = candidate(built.artifact, sample, target, job.recipe.digest())
 
     def judge(agent: DeviceAgent, validation: Validation, alive: Callable[[], None]) -> Validation:
-        nonlocal comparison
-        comparison = measure_in_turns(job, device, agent, baseline, built, alive)
-        found = verdict(comparison)
+        nonlocal there
+        there = look_there(job, device, agent, baseline, built, alive)
+        found = verdict(there)
         if found.decision == "refuse":
             raise Refused(found.reasons[0].removeprefix("fail: "))
-        measured = comparison.candidate
+        measured = there.comparison.candidate
         return validation.model_copy(
             update={
                 "latency_ms_p50": measured.latency_ms_p50,
                 "peak_rss_bytes": measured.peak_rss_bytes,
-                "emulated": comparison.emulated,
+                "emulated": there.comparison.emulated,
             }
         )
 
@@ -209,7 +208,7 @@ def push_judged(
     with progress.stage("push"):
         pushed = push_to(device, sent, judge, progress.step)
     job.stages.note("push", time.monotonic() - started, cached=False)
-    return pushed, comparison
+    return pushed, there
 
 
 def _device_for(name: str, target: Target, inventory: Path | None, config: Path) -> Device:
@@ -243,7 +242,7 @@ def _measure(
 ) -> Validation:
     """One turn on the device, and the budgets that only it can check; none on an emulated one."""
     alive()
-    protocol = sent.target.measurement.model_copy(update={"turns": 1})
+    protocol = protocol_for(sent.target, device).model_copy(update={"turns": 1})
     threads = sent.target.runtime.threads
     measured = measure_file(
         agent, sent.artifact, inputs, protocol, threads, lambda _, __, ___: alive()

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from edgecompress.inspect import layer_dtypes
 from edgecompress.pipeline.files import Built, build, float_model, int8_model
 from edgecompress.pipeline.formats import FORMATS
 from edgecompress.pipeline.job import Job, Point
-from edgecompress.pipeline.measuring import measure_halfway, measure_in_turns, on_device
+from edgecompress.pipeline.measuring import There, look_there, measure_halfway, on_device
 from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
@@ -24,7 +25,7 @@ from edgecompress.progress import Progress
 from edgecompress.report import judge
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_inventory, load_target
-from edgecompress.spec.measurement import Comparison, Measurement
+from edgecompress.spec.measurement import Comparison, Inspection, Measurement
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.recipe import Recipe, resolve_all, trains_again
@@ -122,23 +123,34 @@ def _run(
         candidate = build(job, model, here)
         halfway = None if recovered is start else build(job, float_model(job, recovered), here)
 
-    def verdict(comparison: Comparison | None, pushed: Pushed | None = None) -> VerdictResult:
+    def reports(there: There | None) -> tuple[ModelReport, ModelReport]:
+        if there is None:
+            return _model_report(baseline, None), _model_report(candidate, None)
+        chosen = replace(candidate, inspection=there.inspection)
+        comparison = there.comparison
+        return (
+            _model_report(baseline, comparison.baseline),
+            _model_report(chosen, comparison.candidate),
+        )
+
+    def verdict(there: There | None, pushed: Pushed | None = None) -> VerdictResult:
         return judge(
             job.recipe.config.budgets,
-            _model_report(baseline, comparison.baseline if comparison else None),
-            _model_report(candidate, comparison.candidate if comparison else None),
-            comparison,
+            *reports(there),
+            there and there.comparison,
             builds_engine=job.recipe.target.runtime.name == "tensorrt",
             pushed=pushed,
         )
 
-    comparison, pushed = None, None
+    there, pushed = None, None
     if device is not None and pushes:
         rebuild = rebuilder(model.module(), job.example_inputs, candidate.artifact.path)
-        pushed, comparison = push_judged(job, device, baseline, candidate, rebuild, verdict)
+        pushed, there = push_judged(job, device, baseline, candidate, rebuild, verdict)
     elif device is not None:
         with on_device(job, device) as agent:
-            comparison = measure_in_turns(job, device, agent, baseline, candidate)
+            there = look_there(job, device, agent, baseline, candidate)
+    comparison = there and there.comparison
+    before, after = reports(there)
     points = _points(job, device, (smaller, recovered), baseline, halfway, candidate, comparison)
     epochs = [*start.epochs, *sparse.epochs, *smaller.epochs, *recovered.epochs]
     if integer is not None:
@@ -150,15 +162,15 @@ def _run(
         device=None if device is None else device.id,
         task=job.recipe.config.task.path,
         recipe_digest=job.recipe.digest(),
-        verdict=verdict(comparison, pushed),
-        baseline=_model_report(baseline, comparison.baseline if comparison else None),
-        candidate=_model_report(candidate, comparison.candidate if comparison else None),
+        verdict=verdict(there, pushed),
+        baseline=before,
+        candidate=after,
         speedup=None if comparison is None else comparison.speedup,
         comparison=comparison,
         artifacts=_keep_files(job, folder, baseline, candidate),
         stages=tuple(job.stages.done),
         points=points,
-        layers=_layer_rows(start, recovered, candidate),
+        layers=_layer_rows(start, recovered, after.inspection),
         epochs=tuple({(row.stage, row.epoch): row for row in epochs}.values()),
         pushed=pushed,
         notes=(*notes, *_notes(job.recipe, device)),
@@ -249,9 +261,9 @@ def _model_report(built: Built, measured: Measurement | None) -> ModelReport:
     )
 
 
-def _layer_rows(start: Point, end: Point, candidate: Built) -> tuple[LayerRow, ...]:
+def _layer_rows(start: Point, end: Point, inspection: Inspection) -> tuple[LayerRow, ...]:
     """Channels before and after, and the type each layer runs in, with a reason where float."""
-    dtypes = layer_dtypes(candidate.inspection)
+    dtypes = layer_dtypes(inspection)
     result = []
     for row in end.layers or rows(start.model, start.model, {}):
         found = dtypes.get(row.name)

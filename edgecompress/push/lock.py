@@ -138,7 +138,7 @@ def holder(board: Board) -> Owner | None:
     """Who is pushing now, as far as the device knows."""
     _, content = _highest(board)
     owner = parsed(Owner, content, "owner.json") if content else None
-    return None if owner is None or owner.released else owner
+    return None if owner is None or _is_free(owner) else owner
 
 
 def _highest(board: Board) -> tuple[int, bytes | None]:
