@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,14 +62,19 @@ class Daemon:
     process: subprocess.Popen[bytes]
 
     def connections(self) -> list[int]:
-        """Processes of the server that hold one connection each."""
+        """Processes of the server that hold connections: one each, or two, by OpenSSH's mood."""
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-        return [pid for pid in pids if _parent(pid) == self.process.pid]
+        found = [self.process.pid]
+        for pid in found:
+            found += [child for child in pids if _parent(child) == pid and _is_sshd(child)]
+        return found[1:]
 
     def cut(self) -> None:
         """End every connection, as a network that goes away does."""
         for pid in self.connections():
-            os.kill(pid, signal.SIGKILL)
+            # The first may take the second with it.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -181,6 +186,13 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -> None
             time.sleep(0.05)
         else:
             return
+
+
+def _is_sshd(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith("sshd")
+    except OSError:
+        return False
 
 
 def _parent(pid: int) -> int | None:

@@ -132,7 +132,7 @@ def run_in_another_process(reached, argv: list[str]) -> subprocess.Popen[bytes]:
             device.model_dump_json(),
             transport.workdir,
         ],
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])},
         stderr=subprocess.PIPE,
     )
 
