@@ -35,6 +35,14 @@ class Way:
     address: str
     user: str | None = None
     port: int | None = None
+    config: Path | None = None
+
+    def command(self, program: str) -> str:
+        """OpenSSH's, for the user to run."""
+        config = ["-F", str(self.config)] if self.config else []
+        port = ["-p", str(self.port)] if self.port else []
+        user = f"{self.user}@" if self.user else ""
+        return shlex.join([program, *config, *port, f"{user}{self.address}"])
 
     def __str__(self) -> str:
         user = f"{self.user}@" if self.user else ""
@@ -59,7 +67,7 @@ class Connector:
     def __init__(self, device: Device) -> None:
         if device.address is None:
             raise SpecError(f"inventory.yaml: device '{device.id}': transport ssh needs an address")
-        self.way = Way(device.address, device.user, device.port)
+        self.way = Way(device.address, device.user, device.port, device.ssh_config)
         self._device = device
         self._notes: list[str] = []
         self._jumps: list[asyncssh.SSHClientConnection] = []
@@ -91,7 +99,7 @@ class Connector:
             if jumps == 0:
                 raise SpecError(f"{way}: more than {JUMPS} jump hosts; does ProxyJump circle?")
             for jump in options.tunnel.split(","):
-                tunnel = await self._hop(_way(jump), jumps - 1, tunnel)
+                tunnel = await self._hop(_way(jump, way.config), jumps - 1, tunnel)
                 self._jumps.append(tunnel)
         known = _known_hosts(options)
         client = _Client(way, known, self._device.host_keys)
@@ -115,6 +123,13 @@ class Connector:
         settings |= {"username": way.user} if way.user else {}
         settings |= {"port": way.port} if way.port else {}
         try:
+            named = asyncssh.SSHClientConnectionOptions(
+                host=way.address, client_keys=None, **settings
+            ).config.get("IdentityFile")
+            if isinstance(named, list):
+                # As OpenSSH does, pass over those that are not there.
+                keys = [name for name in named if Path(name).expanduser().is_file()]
+                settings |= {"client_keys": keys, "ignore_encrypted": True}
             return asyncssh.SSHClientConnectionOptions(
                 host=way.address,
                 preferred_auth="publickey",
@@ -160,8 +175,8 @@ class _Client(asyncssh.SSHClient):
             files = " or ".join(map(str, known.files[:1])) or "any known_hosts"
             self.refused = DeviceError(
                 f"{self._way}: its host key ({shown}) is not in {files}; compare it with the"
-                f" device's own, then connect once with `ssh {self._way}`, or say host_keys:"
-                " accept-new"
+                f" device's own, then connect once with `{self._way.command('ssh')}`, or say"
+                " host_keys: accept-new"
             )
         else:
             try:
@@ -176,13 +191,13 @@ class _Client(asyncssh.SSHClient):
         return self.refused is None
 
 
-def _way(jump: str) -> Way:
+def _way(jump: str, config: Path | None) -> Way:
     """Of one `[user@]host[:port]` of ProxyJump."""
     user, _, place = jump.strip().rpartition("@")
     host, _, port = place.rpartition(":")
     if host and port.isdigit() and (":" not in host or host.endswith("]")):
-        return Way(host.strip("[]"), user or None, int(port))
-    return Way(place.strip("[]"), user or None)
+        return Way(host.strip("[]"), user or None, int(port), config)
+    return Way(place.strip("[]"), user or None, None, config)
 
 
 def _known_hosts(options: asyncssh.SSHClientConnectionOptions) -> KnownHosts:
@@ -204,7 +219,7 @@ def _explained(error: Exception, way: Way) -> EdgecompressError:
     if isinstance(error, asyncssh.PermissionDenied):
         return DeviceError(
             f"{way}: accepts none of your keys, and passwords are not asked for: put a key there"
-            f" with `ssh-copy-id {way}`, or load one into the agent with `ssh-add`"
+            f" with `{way.command('ssh-copy-id')}`, or load one into the agent with `ssh-add`"
         )
     if isinstance(error, asyncssh.ConnectionLost):
         return TransientError(f"{way}: hung up while connecting: {said}")

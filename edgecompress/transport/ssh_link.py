@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from edgecompress.errors import StorageError
+from edgecompress.errors import StorageError, TransientError
 from edgecompress.spec.device import Device
 from edgecompress.transport.background import Background
 from edgecompress.transport.files import Sent
@@ -81,14 +81,14 @@ class SshLink:
                 answer = asyncio.ensure_future(session.answer(take))
                 try:
                     await session.send(local, offset, length)
-                except StorageError:
-                    answer.cancel()
-                    raise
-                except Exception:
-                    # The helper may have said why it reads no more.
+                    await answer
+                except TransientError:
+                    # A helper that reads no more may have said why.
                     await answer
                     raise
-                await answer
+                finally:
+                    answer.cancel()
+                    await asyncio.wait([answer])
 
         late = f"{self.name}:{fields['path']}: copying took longer than {timeout_s:g} s"
         self._background.call(work(), timeout_s, late)

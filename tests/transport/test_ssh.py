@@ -96,6 +96,7 @@ def test_unknown_host_key_is_refused_when_strict(folder):
     known.write_text("else ssh-ed25519 AAAA\n")
     said = refused(device, folder)
     assert f"is not in {known}; compare it" in said
+    assert f"`ssh -F {folder}/ssh_config {HOST}`" in said
     fingerprint = ["ssh-keygen", "-l", "-f", str(folder / "host_key.pub")]
     shown = subprocess.run(fingerprint, check=True, capture_output=True, text=True).stdout.split()[
         1
@@ -163,7 +164,40 @@ def test_a_key_that_is_not_accepted(folder):
     (folder / "authorized_keys").write_text("")
     said = refused(device, folder)
     assert said.startswith("board: accepts none of your keys, and passwords are not asked for")
-    assert "ssh-copy-id board" in said
+    assert f"ssh-copy-id -F {folder}/ssh_config board" in said
+
+
+def test_a_key_that_is_not_there_is_passed_over(folder):
+    device = ssh_device(folder)
+    config = folder / "ssh_config"
+    config.write_text(config.read_text() + f"  IdentityFile {folder}/no_key\n")
+    connect(device, folder).close()
+
+
+def test_a_key_with_a_passphrase_is_left_to_the_agent(folder):
+    device = ssh_device(folder)
+    key, socket = str(folder / "user_key"), folder / "agent"
+    lock = ["ssh-keygen", "-q", "-p", "-N", "secret", "-f", key]
+    subprocess.run(lock, check=True)
+    said = refused(device, folder)
+    assert "load one into the agent" in said
+    assert "secret" not in said
+    serve = ["ssh-agent", "-D", "-a", str(socket)]
+    agent = subprocess.Popen(serve, stdout=subprocess.DEVNULL)
+    try:
+        wait_until(socket.exists, "no agent")
+        (folder / "ask").write_text("#!/bin/sh\necho secret\n")
+        (folder / "ask").chmod(0o700)
+        told = {"SSH_ASKPASS": str(folder / "ask"), "SSH_ASKPASS_REQUIRE": "force"}
+        load = ["ssh-add", "-q", key]
+        environment = {**os.environ, **told, "SSH_AUTH_SOCK": str(socket)}
+        subprocess.run(load, check=True, env=environment, stdin=subprocess.DEVNULL)
+        config = folder / "ssh_config"
+        config.write_text(config.read_text().replace("Agent none", f"Agent {socket}"))
+        connect(device, folder).close()
+    finally:
+        agent.terminate()
+        agent.wait()
 
 
 def test_a_board_that_is_not_there(folder, tmp_path):
@@ -182,12 +216,8 @@ def test_a_board_that_is_not_there(folder, tmp_path):
 def test_configuration_that_cannot_be_read(folder):
     device = ssh_device(folder)
     config = folder / "ssh_config"
-    text = config.read_text()
-    config.write_text(text + "  Port many\n")
+    config.write_text(config.read_text() + "  Port many\n")
     assert f"{config} line" in refused(device, folder, SpecError)
-    (folder / "user_key").unlink()
-    config.write_text(text)
-    assert "user_key" in refused(device, folder, SpecError)
     config.unlink()
     assert f"{config}: No such file" in refused(device, folder, SpecError)
 
