@@ -23,15 +23,17 @@ from edgecompress.export.litert_layers import (
 from edgecompress.export.litert_nnapi import run_nnapi_passes
 from edgecompress.export.litert_passes import run_passes
 from edgecompress.export.litert_write import write
-from edgecompress.inspect import describe_tflite
+from edgecompress.inspect import (
+    KEEP_FLOAT_KEY,
+    LABELS_KEY,
+    LAYOUT_KEY,
+    LINEAGE_KEY,
+    describe_tflite,
+)
 from edgecompress.store import atomic_write
 
 # A flatbuffer's offsets are signed and 32 bits wide.
 MAX_BYTES = 2**31 - 1
-LINEAGE_KEY = "edgecompress.lineage"
-LABELS_KEY = "edgecompress.labels"
-KEEP_FLOAT_KEY = "edgecompress.keep_float"
-LAYOUT_KEY = "edgecompress.layout"
 
 
 class LitertExporter:

@@ -17,12 +17,8 @@ from edgecompress.compress.capture import doubled, dynamic_batch
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
 from edgecompress.export.onnx_passes import SCOPES_KEY
-from edgecompress.inspect import describe
+from edgecompress.inspect import KEEP_FLOAT_KEY, LABELS_KEY, LINEAGE_KEY, describe
 from edgecompress.store import atomic_write
-
-LINEAGE_KEY = "edgecompress.lineage"
-LABELS_KEY = "edgecompress.labels"
-KEEP_FLOAT_KEY = "edgecompress.keep_float"
 
 
 def read_torch(model: Exportable, opset: int) -> ir.Model:

@@ -6,6 +6,12 @@ from edgecompress.inspect.inspection import (
     inspect_onnx,
     layer_dtypes,
 )
+from edgecompress.inspect.metadata import (
+    KEEP_FLOAT_KEY,
+    LABELS_KEY,
+    LAYOUT_KEY,
+    LINEAGE_KEY,
+)
 from edgecompress.inspect.onnx_file import describe
 from edgecompress.inspect.tensorrt import float_nodes, inspect_tensorrt
 from edgecompress.inspect.tensorrt_rules import Violation, tensorrt_violations
@@ -13,6 +19,10 @@ from edgecompress.inspect.tflite import inspect_tflite
 from edgecompress.inspect.tflite_file import describe_tflite
 
 __all__ = [
+    "KEEP_FLOAT_KEY",
+    "LABELS_KEY",
+    "LAYOUT_KEY",
+    "LINEAGE_KEY",
     "LayerType",
     "Violation",
     "between_compute",

@@ -1,6 +1,5 @@
 """Reads an ONNX file that may be anything into an Artifact, or says in one line why it cannot."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import onnx_ir as ir
 from edgecompress.artifact import Artifact, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
 from edgecompress.inspect.kinds import dtype_name
+from edgecompress.inspect.metadata import LINEAGE_KEY, read_labels, read_object
 from edgecompress.inspect.values import (
     all_nodes,
     dequantizer,
@@ -18,10 +18,6 @@ from edgecompress.inspect.values import (
     readers,
     scale_and_zero_point,
 )
-
-LINEAGE_KEY = "edgecompress.lineage"
-LABELS_KEY = "edgecompress.labels"
-KEEP_FLOAT_KEY = "edgecompress.keep_float"
 
 
 def describe(path: Path) -> Artifact:
@@ -46,8 +42,8 @@ def describe(path: Path) -> Artifact:
         size_bytes=path.stat().st_size,
         inputs=tuple(_tensor_info(path, value, _input_quantizer(value)) for value in inputs),
         outputs=tuple(_tensor_info(path, value, dequantizer(value)) for value in graph.outputs),
-        lineage=_lineage(path, model),
-        labels=_labels(path, model),
+        lineage=read_object(path, model.metadata_props, LINEAGE_KEY),
+        labels=read_labels(path, model.metadata_props),
     )
 
 
@@ -150,48 +146,3 @@ def _input_quantizer(value: ir.Value) -> ir.Node | None:
     """The QuantizeLinear that is the value's only reader."""
     found = quantizers(value)
     return found[0] if len(found) == 1 and len(readers(value)) == 1 else None
-
-
-def _lineage(path: Path, model: ir.Model) -> dict[str, str]:
-    data = read_json(path, model, LINEAGE_KEY, default={})
-    if isinstance(data, dict) and all(isinstance(text, str) for text in data.values()):
-        return {str(key): str(text) for key, text in data.items()}
-    raise ArtifactError(f"{path}: metadata '{LINEAGE_KEY}' is not a JSON object of strings")
-
-
-def _labels(path: Path, model: ir.Model) -> tuple[str, ...] | None:
-    if LABELS_KEY not in model.metadata_props:
-        return None
-    return read_strings(path, model, LABELS_KEY)
-
-
-def read_strings(path: Path, model: ir.Model, key: str) -> tuple[str, ...]:
-    """A JSON list of strings out of the metadata; empty when it is absent.
-
-    Raises:
-        ArtifactError: it is something else.
-
-    """
-    data = read_json(path, model, key, default=[])
-    if isinstance(data, list) and all(isinstance(text, str) for text in data):
-        return tuple(str(text) for text in data)
-    raise ArtifactError(f"{path}: metadata '{key}' is not a JSON list of strings")
-
-
-def read_json(path: Path, model: ir.Model, key: str, default: object) -> object:
-    """One metadata entry, parsed.
-
-    Raises:
-        ArtifactError: it is not JSON.
-
-    """
-    text = model.metadata_props.get(key)
-    if text is None:
-        return default
-    try:
-        parsed: object = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ArtifactError(
-            f"{path}: metadata '{key}' is not JSON; export the file again"
-        ) from None
-    return parsed

@@ -20,7 +20,8 @@ from edgecompress.inspect.kinds import (
     family,
 )
 from edgecompress.inspect.macs import count
-from edgecompress.inspect.onnx_file import KEEP_FLOAT_KEY, load, read_strings
+from edgecompress.inspect.metadata import KEEP_FLOAT_KEY, read_strings
+from edgecompress.inspect.onnx_file import load
 from edgecompress.inspect.propagate import propagate
 from edgecompress.inspect.reasons import KEPT, NOT_QUANTISED, is_kept
 from edgecompress.inspect.tensorrt_graph import Release, int8_convolution, residual_addition
@@ -72,7 +73,7 @@ def inspect_tensorrt(
     """
     model = load(path)
     propagate(model)
-    listing = _Listing(path, model.graph, read_strings(path, model, KEEP_FLOAT_KEY))
+    listing = _Listing(path, model.graph, read_strings(path, model.metadata_props, KEEP_FLOAT_KEY))
     found = violations_of(model, release, sparse, dense)
     return Inspection(
         runtime=f"TensorRT {release[0]}.{release[1]} (by its rules; not run)",

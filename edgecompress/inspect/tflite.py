@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edgecompress.errors import ArtifactError
 from edgecompress.inspect.delegates import GPU_FLOAT16, DelegateName, Delegation, delegation
+from edgecompress.inspect.metadata import KEEP_FLOAT_KEY, read_strings
 from edgecompress.inspect.reasons import KEPT, NOT_QUANTISED
-from edgecompress.inspect.tflite_file import KEEP_FLOAT_KEY, read_strings
 from edgecompress.inspect.tflite_model import Model, Operator, Subgraph, Tensor
 from edgecompress.inspect.tflite_ops import (
     CONVERSIONS,
@@ -67,7 +67,7 @@ def inspect_tflite(
     setting = _Setting(
         path=path,
         quantised=_is_quantised(model),
-        keep_float=read_strings(path, model, KEEP_FLOAT_KEY),
+        keep_float=read_strings(path, model.metadata, KEEP_FLOAT_KEY),
         delegate=delegate,
         api_level=api_level,
     )

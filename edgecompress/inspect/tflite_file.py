@@ -1,17 +1,12 @@
 """What a TFLite file says of itself: its tensors by name, and what edgecompress wrote into it."""
 
-import json
 from pathlib import Path
 
 from edgecompress.artifact import Artifact, Layout, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
+from edgecompress.inspect.metadata import LAYOUT_KEY, LINEAGE_KEY, read_labels, read_object
 from edgecompress.inspect.tflite_model import Model, Quantization, Subgraph, Tensor
 from edgecompress.inspect.tflite_reader import load
-
-LINEAGE_KEY = "edgecompress.lineage"
-LABELS_KEY = "edgecompress.labels"
-LAYOUT_KEY = "edgecompress.layout"
-KEEP_FLOAT_KEY = "edgecompress.keep_float"
 
 LAYOUTS: dict[str, Layout] = {"nchw": "nchw", "nhwc": "nhwc"}
 
@@ -21,10 +16,6 @@ def describe_tflite(path: Path) -> Artifact:
 
     A float input that only a QUANTIZE reads, or a float output that a DEQUANTIZE writes, also gets
     that operator's scale and zero_point; its dtype stays the float that the caller sees.
-
-    What edgecompress keeps in the model's metadata, as JSON: `edgecompress.lineage`, an object of
-    strings; `edgecompress.labels`, a list of strings; `edgecompress.layout`, an object from the
-    names of inputs to 'nchw' or 'nhwc'.
 
     Raises:
         ArtifactError: missing, a folder, not TFLite, damaged, with several signatures, or carrying
@@ -36,7 +27,6 @@ def describe_tflite(path: Path) -> Artifact:
     graph = model.subgraphs[0]
     inputs, outputs = _names(path, model)
     layouts = _layouts(path, model)
-    labels = LABELS_KEY in model.metadata
     return Artifact(
         path=path,
         format="tflite",
@@ -50,22 +40,9 @@ def describe_tflite(path: Path) -> Artifact:
             _tensor_info(name, tensor, _steps_out(graph, tensor), None)
             for name, tensor in zip(outputs, graph.outputs, strict=True)
         ),
-        lineage=_object(path, model, LINEAGE_KEY),
-        labels=read_strings(path, model, LABELS_KEY) if labels else None,
+        lineage=read_object(path, model.metadata, LINEAGE_KEY),
+        labels=read_labels(path, model.metadata),
     )
-
-
-def read_strings(path: Path, model: Model, key: str) -> tuple[str, ...]:
-    """A JSON list of strings out of the metadata; empty when it is absent.
-
-    Raises:
-        ArtifactError: it is something else.
-
-    """
-    data = _read_json(path, model, key, default=[])
-    if isinstance(data, list) and all(isinstance(text, str) for text in data):
-        return tuple(str(text) for text in data)
-    raise ArtifactError(f"{path}: metadata '{key}' is not a JSON list of strings")
 
 
 def _names(path: Path, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -119,30 +96,10 @@ def _steps_out(graph: Subgraph, tensor: Tensor) -> Quantization | None:
 
 
 def _layouts(path: Path, model: Model) -> dict[str, Layout]:
-    found = _object(path, model, LAYOUT_KEY)
+    found = read_object(path, model.metadata, LAYOUT_KEY)
     unknown = [text for text in found.values() if text not in LAYOUTS]
     if unknown:
         raise ArtifactError(
             f"{path}: metadata '{LAYOUT_KEY}' has layout '{unknown[0]}'; known: nchw, nhwc"
         )
     return {name: LAYOUTS[text] for name, text in found.items()}
-
-
-def _object(path: Path, model: Model, key: str) -> dict[str, str]:
-    data = _read_json(path, model, key, default={})
-    if isinstance(data, dict) and all(isinstance(text, str) for text in data.values()):
-        return {str(name): str(text) for name, text in data.items()}
-    raise ArtifactError(f"{path}: metadata '{key}' is not a JSON object of strings")
-
-
-def _read_json(path: Path, model: Model, key: str, default: object) -> object:
-    content = model.metadata.get(key)
-    if content is None:
-        return default
-    try:
-        parsed: object = json.loads(content)
-    except (ValueError, RecursionError):
-        raise ArtifactError(
-            f"{path}: metadata '{key}' is not JSON; export the file again"
-        ) from None
-    return parsed

@@ -1,0 +1,70 @@
+"""What edgecompress writes into a file, of any format, and reads from it again: JSON by key.
+
+A file may come from anywhere, so what is read may be anything.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgecompress.errors import ArtifactError
+
+LINEAGE_KEY = "edgecompress.lineage"
+"""An object of strings: what the file was made from."""
+LABELS_KEY = "edgecompress.labels"
+"""A list of strings: the names of the classes."""
+KEEP_FLOAT_KEY = "edgecompress.keep_float"
+"""A list of strings: layers that the recipe keeps in float."""
+LAYOUT_KEY = "edgecompress.layout"
+"""TFLite only: an object from the names of inputs to 'nchw' or 'nhwc'."""
+
+Metadata = Mapping[str, str | bytes]
+
+
+def read_labels(path: Path, metadata: Metadata) -> tuple[str, ...] | None:
+    """The names of the classes, or None where the file has none.
+
+    Raises:
+        ArtifactError: the entry is something else.
+
+    """
+    return read_strings(path, metadata, LABELS_KEY) if LABELS_KEY in metadata else None
+
+
+def read_strings(path: Path, metadata: Metadata, key: str) -> tuple[str, ...]:
+    """A JSON list of strings; empty when it is absent.
+
+    Raises:
+        ArtifactError: the entry is something else.
+
+    """
+    data = _read(path, metadata, key, default=[])
+    if isinstance(data, list) and all(isinstance(text, str) for text in data):
+        return tuple(str(text) for text in data)
+    raise ArtifactError(f"{path}: metadata '{key}' is not a JSON list of strings")
+
+
+def read_object(path: Path, metadata: Metadata, key: str) -> dict[str, str]:
+    """A JSON object of strings; empty when it is absent.
+
+    Raises:
+        ArtifactError: the entry is something else.
+
+    """
+    data = _read(path, metadata, key, default={})
+    if isinstance(data, dict) and all(isinstance(text, str) for text in data.values()):
+        return {str(name): str(text) for name, text in data.items()}
+    raise ArtifactError(f"{path}: metadata '{key}' is not a JSON object of strings")
+
+
+def _read(path: Path, metadata: Metadata, key: str, default: object) -> object:
+    content = metadata.get(key)
+    if content is None:
+        return default
+    try:
+        parsed: object = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ArtifactError(
+            f"{path}: metadata '{key}' is not JSON; export the file again"
+        ) from None
+    return parsed
