@@ -20,7 +20,9 @@ from pathlib import Path
 
 import pytest
 
+from edgecompress.errors import DeviceError
 from edgecompress.spec.device import Device
+from edgecompress.transport import connect
 
 SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 HOST = "board"
@@ -96,6 +98,15 @@ def ssh_daemon(folder: Path, **fields: object) -> Iterator[Daemon]:
     finally:
         process.terminate()
         process.wait()
+
+
+def refused(device: Device, folder: Path, error: type[Exception] = DeviceError) -> str:
+    """What is said of a device that cannot be connected to."""
+    with pytest.raises(error) as caught:
+        connect(device, folder).close()
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def know(folder: Path, host: str = HOST) -> None:
