@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edgecompress.pipeline.asked import ask
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
 from edgecompress.spec.measurement import LayerComparison
@@ -70,10 +71,11 @@ def deploy_all(
         DeviceError: the device, its runtime, or the way to it.
 
     """
+    asked = ask(config, targets, inventory, devices)
     # Imports torch; the functions on single files do without.
     from edgecompress.pipeline import whole
 
-    return whole.deploy(config, targets, progress, inventory, devices)
+    return whole.deploy(asked, progress)
 
 
 def push_run(

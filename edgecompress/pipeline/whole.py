@@ -1,7 +1,7 @@
 """deploy.yaml and a target in, a verdict out."""
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,14 +9,13 @@ from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
 from edgecompress.compress.layers import rows
-from edgecompress.errors import SpecError
 from edgecompress.inspect import layer_dtypes
+from edgecompress.pipeline.asked import Asked
 from edgecompress.pipeline.files import Built, build, float_model, int8_model
 from edgecompress.pipeline.formats import FORMATS
 from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.measuring import There, look_there, measure_halfway, on_device
 from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
-from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.single import HERE, agent_on
@@ -24,11 +23,10 @@ from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import Progress
 from edgecompress.report import judge
 from edgecompress.spec.device import Device
-from edgecompress.spec.load import load_deploy, load_inventory, load_target
 from edgecompress.spec.measurement import Comparison, Inspection, Measurement
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.recipe import Recipe, resolve_all, trains_again
+from edgecompress.spec.recipe import Recipe, trains_again
 from edgecompress.spec.report import (
     LayerRow,
     MetricValue,
@@ -43,25 +41,16 @@ from edgecompress.task.load import fingerprint, load_task, original_model
 from edgecompress.task.seed import seed_everything
 
 
-def deploy(
-    config: Path,
-    targets: Sequence[str],
-    progress: Progress,
-    inventory: Path | None,
-    device_ids: Sequence[str] = (),
-) -> Iterator[Report]:
+def deploy(asked: Asked, progress: Progress) -> Iterator[Report]:
     """See `edgecompress.pipeline.deploy_all`."""
-    wanted = load_deploy(config)
-    recipes = resolve_all([load_target(name, config.parent) for name in targets], wanted)
-    devices = load_inventory(inventory, config.parent)
-    sent_to = _by_target(recipes, device_ids, inventory, config)
+    wanted, recipes = asked.wanted, asked.recipes
     with progress.stage("load task"):
         # A task may make up its data or its untrained weights when it is asked for them.
         seed_everything(wanted.seed, 0)
-        task = load_task(wanted.task, config.parent)
+        task = load_task(wanted.task, asked.folder)
         model = original_model(task)
-        digest = fingerprint(task, wanted.task, config.parent, model)
-    store = Store(config.parent / "runs", progress.note)
+        digest = fingerprint(task, wanted.task, asked.folder, model)
+    store = Store(asked.folder / "runs", progress.note)
     for index, recipe in enumerate(recipes):
         notes = trains_again(recipe, recipes[:index])
         for note in notes:
@@ -72,34 +61,17 @@ def deploy(
                 stages = Stages(store, run_id, progress, wanted.seed)
                 job = Job(recipe, native_cpu(), task, model, digest, stages, Path(folder))
                 name = recipe.target.name
-                device = sent_to.get(name) or devices.for_target(name)
-                report = _run(job, device, store.run_dir(run_id), notes, pushes=name in sent_to)
+                report = _run(
+                    job,
+                    asked.measured_on.get(name),
+                    store.run_dir(run_id),
+                    notes,
+                    pushes=name in asked.sent_to,
+                )
             finished = _finish(store, run_id, report)
         finally:
             store.end_run(run_id)
         yield finished
-
-
-def _by_target(
-    recipes: Sequence[Recipe], device_ids: Sequence[str], inventory: Path | None, config: Path
-) -> dict[str, Device]:
-    """The device that each target's model is sent to, known before anything is trained."""
-    targets = {recipe.target.name: recipe.target for recipe in recipes}
-    found: dict[str, Device] = {}
-    for name in device_ids:
-        device = find_device(name, inventory, config)
-        if device.target not in targets:
-            raise SpecError(
-                f"--device {name} is of target '{device.target}', which is not deployed for;"
-                f" add it: edgecompress deploy {device.target} --device {name}"
-            )
-        if device.target in found:
-            raise SpecError(
-                f"--device {name}: {found[device.target].id} is of the same target; deploy to one,"
-                f" and then: edgecompress push latest {name}"
-            )
-        found[device.target] = device
-    return found
 
 
 def _run(

@@ -43,12 +43,16 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
+def environment() -> dict[str, str]:
+    """In which nothing leads to the checkout."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+
+
 def run(installed: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     return subprocess.run(
         [str(installed / "edgecompress"), *arguments],
         cwd=folder,
-        env=env,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
@@ -84,7 +88,8 @@ def test_commands_work_from_an_empty_folder(installed: Path, tmp_path: Path) -> 
     assert [target["name"] for target in json.loads(done.stdout)["targets"]] == TARGETS
     # It is the wheel's copy that answered.
     where = [str(installed / "python"), "-c", "import edgecompress; print(edgecompress.__file__)"]
-    assert str(installed.parent) in subprocess.check_output(where, cwd=tmp_path, text=True)
+    answer = subprocess.check_output(where, cwd=tmp_path, env=environment(), text=True)
+    assert str(installed.parent) in answer
 
 
 def test_doctor_finds_nothing_missing(installed: Path, tmp_path: Path) -> None:

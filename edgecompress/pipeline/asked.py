@@ -1,0 +1,69 @@
+"""What a deploy is asked for, read and checked whole. Without torch, which takes seconds to load:
+whoever mistypes a key is told at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecompress.errors import SpecError
+from edgecompress.pipeline.on_device import find_device
+from edgecompress.spec.deploy import DeployConfig
+from edgecompress.spec.device import Device
+from edgecompress.spec.load import load_deploy, load_inventory, load_target
+from edgecompress.spec.recipe import Recipe, resolve_all
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`recipes` are the targets', in order; all else is by the name of the target."""
+
+    folder: Path
+    """Of deploy.yaml."""
+    wanted: DeployConfig
+    recipes: tuple[Recipe, ...]
+    sent_to: dict[str, Device]
+    """Where a model is pushed to and activated."""
+    measured_on: dict[str, Device]
+    """A target without is not measured."""
+
+
+def ask(
+    config: Path, targets: Sequence[str], inventory: Path | None, device_ids: Sequence[str]
+) -> Asked:
+    """Arguments as of `edgecompress.pipeline.deploy_all`.
+
+    Raises:
+        SpecError: a file, a target or a device that is not there or is not right.
+
+    """
+    wanted = load_deploy(config)
+    recipes = resolve_all([load_target(name, config.parent) for name in targets], wanted)
+    devices = load_inventory(inventory, config.parent)
+    sent_to = _by_target(recipes, device_ids, inventory, config)
+    names = [recipe.target.name for recipe in recipes]
+    found = {name: sent_to.get(name) or devices.for_target(name) for name in names}
+    measured_on = {name: device for name, device in found.items() if device is not None}
+    return Asked(config.parent, wanted, tuple(recipes), sent_to, measured_on)
+
+
+def _by_target(
+    recipes: Sequence[Recipe], device_ids: Sequence[str], inventory: Path | None, config: Path
+) -> dict[str, Device]:
+    """The device that each target's model is sent to, known before anything is trained."""
+    targets = {recipe.target.name: recipe.target for recipe in recipes}
+    found: dict[str, Device] = {}
+    for name in device_ids:
+        device = find_device(name, inventory, config)
+        if device.target not in targets:
+            raise SpecError(
+                f"--device {name} is of target '{device.target}', which is not deployed for;"
+                f" add it: edgecompress deploy {device.target} --device {name}"
+            )
+        if device.target in found:
+            raise SpecError(
+                f"--device {name}: {found[device.target].id} is of the same target; deploy to one,"
+                f" and then: edgecompress push latest {name}"
+            )
+        found[device.target] = device
+    return found
