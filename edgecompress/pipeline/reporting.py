@@ -1,0 +1,134 @@
+"""From what the stages made to the rows of a report."""
+
+import platform
+from pathlib import Path
+
+from edgecompress.compress.layers import rows
+from edgecompress.inspect import layer_dtypes
+from edgecompress.pipeline.files import Built
+from edgecompress.pipeline.formats import FORMATS
+from edgecompress.pipeline.job import Job, Point
+from edgecompress.pipeline.measuring import measure_halfway
+from edgecompress.spec.device import Device
+from edgecompress.spec.measurement import Comparison, Inspection, Measurement
+from edgecompress.spec.recipe import Recipe
+from edgecompress.spec.report import (
+    LayerRow,
+    MetricValue,
+    ModelReport,
+    ReportArtifact,
+    StagePoint,
+)
+
+
+def chart_points(
+    job: Job,
+    device: Device | None,
+    way: tuple[Point, Point],
+    baseline: Built,
+    halfway: Built | None,
+    candidate: Built,
+    comparison: Comparison | None,
+) -> tuple[StagePoint, ...]:
+    smaller, recovered = way
+    found = [
+        _point("original", baseline, comparison.baseline.latency_ms_p50 if comparison else None)
+    ]
+    if halfway is not None:
+        # An engine for a point of the chart alone would take minutes.
+        engine = job.recipe.target.runtime.name == "tensorrt"
+        latency = None if device is None or engine else measure_halfway(job, device, halfway)
+        if recovered is not smaller and smaller.name == "pruned" and smaller.metric is not None:
+            # The same layers as the fine-tuned model, so its latency and cost too.
+            found.append(
+                StagePoint(
+                    name="pruned",
+                    metric=smaller.metric,
+                    latency_ms_p50=latency,
+                    macs=halfway.macs,
+                    params=halfway.params,
+                )
+            )
+        found.append(_point(recovered.name, halfway, latency))
+    latency = comparison.candidate.latency_ms_p50 if comparison else None
+    found.append(_point("shipped", candidate, latency))
+    return tuple(found)
+
+
+def _point(name: str, built: Built, latency: float | None) -> StagePoint:
+    return StagePoint(
+        name=name,
+        metric=built.evaluation.value,
+        latency_ms_p50=latency,
+        macs=built.macs,
+        params=built.params,
+    )
+
+
+def model_report(built: Built, measured: Measurement | None) -> ModelReport:
+    evaluation = built.evaluation
+    is_accuracy = evaluation.metric.endswith("Accuracy") and 0 <= evaluation.value <= 1
+    return ModelReport(
+        accuracy=evaluation.value if is_accuracy else None,
+        metric=MetricValue(
+            name=evaluation.metric,
+            value=evaluation.value,
+            higher_is_better=evaluation.higher_is_better,
+            samples=evaluation.samples,
+        ),
+        latency_ms_p50=measured.latency_ms_p50 if measured else None,
+        latency_ms_p90=measured.latency_ms_p90 if measured else None,
+        latency_ms_p99=measured.latency_ms_p99 if measured else None,
+        first_inference_ms=measured.first_inference_ms if measured else None,
+        init_time_ms=measured.init_time_ms if measured else None,
+        peak_rss_bytes=measured.peak_rss_bytes if measured else None,
+        model_size_bytes=built.artifact.size_bytes,
+        macs=built.macs,
+        params=built.params,
+        int8_op_fraction=built.inspection.int8_op_fraction,
+        inspection=built.inspection,
+        parity=evaluation.parity,
+        hops=evaluation.hops,
+    )
+
+
+def layer_rows(start: Point, end: Point, inspection: Inspection) -> tuple[LayerRow, ...]:
+    """Channels before and after, and the type each layer runs in, with a reason where float."""
+    dtypes = layer_dtypes(inspection)
+    result = []
+    for row in end.layers or rows(start.model, start.model, {}):
+        found = dtypes.get(row.name)
+        reasons = [r for r in (row.reason, found.reason if found else None) if r]
+        update = {"dtype": found.dtype if found else None, "reason": "; ".join(reasons) or None}
+        result.append(row.model_copy(update=update))
+    return tuple(result)
+
+
+def keep_files(
+    job: Job, folder: Path, baseline: Built, candidate: Built
+) -> tuple[ReportArtifact, ...]:
+    kept = []
+    for name, built in (("model", candidate), ("baseline", baseline)):
+        path = folder / f"{name}{FORMATS[built.artifact.format].suffix}"
+        job.stages.store.copy_to(built.artifact.sha256, path)
+        kept.append(
+            ReportArtifact(
+                path=str(path), format=built.artifact.format, sha256=built.artifact.sha256
+            )
+        )
+    return tuple(kept)
+
+
+def run_notes(recipe: Recipe, device: Device | None) -> tuple[str, ...]:
+    notes = []
+    if recipe.scheme.weights.bits == 7 and recipe.config.quantize is not None:
+        notes.append(
+            "weights use 7 of 8 bits, because this CPU has no VNNI and its int8 kernels would"
+            " overflow with 8"
+        )
+    if device is None:
+        notes.append(
+            f"no device of target '{recipe.target.name}' is in the inventory: inspected and"
+            f" evaluated with the kernels of this machine ({platform.machine()}), not measured"
+        )
+    return tuple(notes)
