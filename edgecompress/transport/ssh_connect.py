@@ -110,7 +110,7 @@ class Connector:
                 tunnel=tunnel,
                 known_hosts=known.keys(),
                 client_factory=lambda: client,
-                encryption_algs=options.config.get("Ciphers") or CIPHERS,
+                **({} if options.config.get("Ciphers") else {"encryption_algs": CIPHERS}),
             )
         except (OSError, asyncssh.Error, asyncio.TimeoutError, ValueError) as error:
             raise client.refused or _explained(error, way) from None

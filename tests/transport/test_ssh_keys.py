@@ -117,10 +117,11 @@ def test_a_key_that_is_not_accepted(folder):
     assert f"ssh-copy-id -F {folder}/ssh_config board" in said
 
 
-def test_a_key_that_is_not_there_is_passed_over(folder):
+def test_keys_and_ciphers_that_are_not_there_are_passed_over(folder):
     device = ssh_device(folder)
     config = folder / "ssh_config"
-    config.write_text(config.read_text() + f"  IdentityFile {folder}/no_key\n")
+    more = f"  IdentityFile {folder}/no_key\n  Ciphers none-such,aes256-ctr\n"
+    config.write_text(config.read_text() + more)
     connect(device, folder).close()
 
 
