@@ -28,9 +28,19 @@ def factor(value: float, digits: int = 0) -> str:
 
 
 def milliseconds(value: float, digits: int = 0) -> str:
-    """Three significant digits: 0.532 ms, 12.3 ms, 1,234 ms"""
+    """0.532 ms, 12.3 ms, 1,234 ms"""
+    return f"{_significant(value, digits)} ms"
+
+
+def millijoules(value: float, digits: int = 0) -> str:
+    """0.532 mJ, 12.3 mJ, 1,234 mJ"""
+    return f"{_significant(value, digits)} mJ"
+
+
+def _significant(value: float, digits: int) -> str:
+    """Three digits of it, and no less than its whole part."""
     whole = int(math.log10(value)) + 1 if math.isfinite(value) and value >= 1 else 1
-    return f"{value:,.{max(0, 4 - whole if value < 1 else 3 - whole) + digits}f} ms"
+    return f"{value:,.{max(0, 4 - whole if value < 1 else 3 - whole) + digits}f}"
 
 
 def mebibytes(value: float, digits: int = 0) -> str:

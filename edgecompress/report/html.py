@@ -7,9 +7,10 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from edgecompress.report.charts import draw_charts
+from edgecompress.report.device import notes, pushed_rows
 from edgecompress.report.figures import count, factor, milliseconds, percent, plain
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
-from edgecompress.spec.measurement import Comparison, Turn
+from edgecompress.spec.measurement import Comparison, DeviceState, TelemetrySample, Turn
 from edgecompress.spec.native import KERNEL_FEATURES
 from edgecompress.spec.report import Report, VerdictResult
 
@@ -41,10 +42,11 @@ def render_html(report: Report) -> str:
         summary=_summary(report.verdict),
         reasons=[reason.partition(": ")[::2] for reason in report.verdict.reasons],
         tiles=_tiles(report),
+        pushed=pushed_rows(report.pushed) if report.pushed else [],
         rows=figure_rows(report),
         charts=charts,
         conditions=_conditions(report.comparison) if report.comparison else [],
-        notes=_notes(report),
+        notes=notes(report),
         nothing=NOTHING,
     )
 
@@ -81,6 +83,9 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
     features = [name for name in KERNEL_FEATURES if name in probe.cpu_features]
     turns = [*comparison.baseline.turns, *comparison.candidate.turns]
     states = [state for turn in turns for state in (turn.before, turn.after)]
+    readings: list[DeviceState | TelemetrySample] = []
+    for turn in turns:
+        readings += [turn.before, *turn.telemetry, turn.after]
     memory = NOTHING if probe.memory_bytes is None else f"{probe.memory_bytes / 2**30:.1f} GiB"
     emulated = " (emulated: its speed says nothing about the board)" * comparison.emulated
     return [
@@ -90,9 +95,10 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
         ("memory", memory),
         ("system", f"{probe.system}, Python {probe.python}"),
         ("governor", _each(state.governor for state in states)),
-        ("clock", _range((state.clock_mhz for state in states), "MHz")),
-        ("temperature", _range((state.temperature_c for state in states), "°C")),
-        ("throttled", _each(state.throttled for state in states)),
+        ("clock", _range((reading.clock_mhz for reading in readings), "MHz")),
+        ("temperature", _range((reading.temperature_c for reading in readings), "°C")),
+        ("throttled", _each(reading.throttled for reading in readings)),
+        ("power", _power(turns)),
         ("load, 1 minute", _range((state.load_1m for state in states), "")),
         ("threads", _each(str(turn.threads) for turn in turns)),
         ("turns", f"{len(comparison.baseline.turns)} each, in alternation"),
@@ -104,6 +110,12 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
         ),
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted(probe.versions.items()))),
     ]
+
+
+def _power(turns: list[Turn]) -> str:
+    """While it was measured, idle power included."""
+    shown = _range((found.power_mw for turn in turns for found in turn.telemetry), "mW")
+    return shown if shown == NOTHING else f"{shown}, of {_each(turn.power_of for turn in turns)}"
 
 
 def _samples(turns: list[Turn]) -> int:
@@ -125,12 +137,3 @@ def _range(values: Iterable[float | None], unit: str) -> str:
         return NOTHING
     low, high = f"{min(known):g}", f"{max(known):g}"
     return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
-
-
-def _notes(report: Report) -> list[str]:
-    notes = list(report.notes)
-    if report.comparison is not None:
-        for name in ("baseline", "candidate"):
-            measurement = getattr(report.comparison, name)
-            notes += [f"{name}: {note}" for note in measurement.notes]
-    return notes

@@ -10,10 +10,12 @@ from edgecompress.report.figures import (
     factor,
     kibibytes,
     mebibytes,
+    millijoules,
     milliseconds,
     percent,
     plain,
 )
+from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.report import ModelReport, Report
 
 Trend = Literal["better", "worse", "same"]
@@ -43,11 +45,16 @@ _SMALLER_IS_BETTER: tuple[tuple[str, str, Unit], ...] = (
 
 
 def figure_rows(report: Report) -> list[FigureRow]:
-    """The metric, then every figure where smaller is better, then the int8 share."""
+    """The metric, then every figure where smaller is better, then the int8 share.
+
+    Energy is among them only where the device measured its power.
+    """
     rows = [_metric_row(report.baseline, report.candidate)]
     for key, label, unit in _SMALLER_IS_BETTER:
         before, after = getattr(report.baseline, key), getattr(report.candidate, key)
         rows.append(_smaller_row(label, before, after, unit))
+    if report.comparison is not None:
+        rows += _energy_rows(report.comparison)
     before, after = report.baseline.int8_op_fraction, report.candidate.int8_op_fraction
     texts = percent(before), percent(after)
     rows.append(FigureRow("MACs in int8", *texts, "", _trend(after - before)))
@@ -61,6 +68,14 @@ def _metric_row(baseline: ModelReport, candidate: ModelReport) -> FigureRow:
     change = f"{gain:+.4f}" if gain else "equal"
     trend = _trend(gain if after.higher_is_better else -gain)
     return FigureRow(after.name, *texts, change, trend)
+
+
+def _energy_rows(comparison: Comparison) -> list[FigureRow]:
+    before = comparison.baseline.energy_mj_per_inference
+    after = comparison.candidate.energy_mj_per_inference
+    if before is None and after is None:
+        return []
+    return [_smaller_row("energy", before, after, millijoules)]
 
 
 def _smaller_row(label: str, before: float | None, after: float | None, unit: Unit) -> FigureRow:

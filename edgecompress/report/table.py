@@ -1,11 +1,15 @@
-"""The report on a terminal: figures, then the verdict and its reasons."""
+"""The report on a terminal: figures, the device, notes, then the verdict and its reasons."""
+
+from collections.abc import Iterable
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgecompress.report.device import notes, pushed_rows
 from edgecompress.report.rows import FigureRow, figure_rows
+from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Report
 
 _TREND_STYLE = {"better": "green", "worse": "red", "same": "dim"}
@@ -14,18 +18,24 @@ _DECISION_STYLE = {
     "refuse": "bold white on red",
     "unmeasured": "bold black on yellow",
 }
-_STATUS_STYLE = {"pass": "green", "fail": "bold red", "unmeasured": "yellow"}
+_STATUS_STYLE = {"pass": "green", "fail": "bold red", "unmeasured": "yellow", "note": "dim"}
 _HANG = 12
-"""Reasons start in this column, and so do their further lines."""
+"""Reasons and notes start in this column, and so do their further lines."""
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the figures, the verdict and every reason; plain text where there is no terminal."""
+    """Print all but the details; plain text where there is no terminal."""
     console.print(_title(report))
     console.print(_figures(figure_rows(report)))
+    if report.pushed is not None:
+        _print_pushed(report.pushed, console)
+    if said := notes(report):
+        console.print(_lines(("note", note) for note in said))
+        console.print()
     decision = report.verdict.decision
     console.print(Text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]))
-    console.print(_reasons(report.verdict.reasons))
+    reasons = (reason.partition(": ") for reason in report.verdict.reasons)
+    console.print(_lines((status, text) for status, _, text in reasons))
 
 
 def _title(report: Report) -> Text:
@@ -46,11 +56,19 @@ def _figures(rows: list[FigureRow]) -> Table:
     return table
 
 
-def _reasons(reasons: tuple[str, ...]) -> Table:
+def _print_pushed(pushed: Pushed, console: Console) -> None:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for label, text in pushed_rows(pushed):
+        grid.add_row(Text(f" {label}"), Text(text))
+    console.print(Text(f"On {pushed.device}", style="bold"), grid, "", sep="\n")
+
+
+def _lines(rows: Iterable[tuple[str, str]]) -> Table:
     grid = Table.grid(padding=(0, 1))
     grid.add_column(min_width=_HANG - 1, no_wrap=True)
     grid.add_column(overflow="fold")
-    for reason in reasons:
-        status, _, text = reason.partition(": ")
-        grid.add_row(Text(status, style=_STATUS_STYLE.get(status, "")), Text(text))
+    for word, text in rows:
+        grid.add_row(Text(word, style=_STATUS_STYLE.get(word, "")), Text(text))
     return grid

@@ -13,6 +13,7 @@ from edgecompress.spec.measurement import (
     Probe,
     Turn,
 )
+from edgecompress.spec.pushed import Outcome, Pushed, Validation
 from edgecompress.spec.report import (
     EpochRow,
     LayerRow,
@@ -133,7 +134,42 @@ def model(measured: Measurement | None, quantized: bool) -> ModelReport:
     )  # fmt: skip
 
 
-def make_report(measured: bool = True, emulated: bool = False, name: str = "digits") -> Report:
+def pushed(outcome: Outcome = "success", emulated: bool = False, name: str = "digits") -> Pushed:
+    """`name` appears wherever a user's or a device's own words do."""
+
+    def parity(samples: int, top1: float | None, steps: float) -> Parity:
+        return Parity(
+            reference="the same file under reference kernels here",
+            samples=samples,
+            top1_agreement=top1,
+            max_output_steps=steps,
+        )
+
+    return Pushed(
+        device=name,
+        outcome=outcome,
+        release="0123456789abcdef",
+        active="0123456789abcdef" if outcome == "success" else None,
+        reasons=() if outcome == "success" else (f"{name}: synthetic reason",),
+        sent_bytes=96_345,
+        validation=Validation(
+            golden=parity(8, None, 1.0),
+            parity=parity(360, 0.9972, 2.0),
+            metric="accuracy",
+            value=0.9694,
+            value_here=0.9722,
+            low=0.9463,
+            high=0.9828,
+            latency_ms_p50=0.53,
+            peak_rss_bytes=5 << 20,
+            emulated=emulated,
+        ),
+    )
+
+
+def make_report(
+    measured: bool = True, emulated: bool = False, name: str = "digits", sent: bool = False
+) -> Report:
     """The whole report; `name` appears wherever a user's own words do."""
     compared = comparison(emulated) if measured else None
     layers = tuple(
@@ -194,6 +230,7 @@ def make_report(measured: bool = True, emulated: bool = False, name: str = "digi
             for stage, epochs in (("fine-tune", 10), ("quantise", 5))
             for epoch in range(epochs)
         ),
+        pushed=pushed("success", emulated, name) if sent else None,
         notes=("synthetic: no figure in here was measured",),
         versions={**VERSIONS, "torch": "2.13.0"},
     )  # fmt: skip

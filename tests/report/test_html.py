@@ -86,7 +86,7 @@ def test_emulation_is_said() -> None:
 
 
 def test_names_cannot_break_out() -> None:
-    html = render_html(make_report(name=HOSTILE))
+    html = render_html(make_report(name=HOSTILE, sent=True))
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     page = Page(html)
@@ -171,7 +171,7 @@ def test_a_very_slow_sample_makes_the_axis_logarithmic() -> None:
 
 @pytest.mark.parametrize("measured", [True, False])
 def test_json_gives_the_report_back(measured: bool) -> None:
-    report = make_report(measured=measured)
+    report = make_report(measured=measured, sent=measured)
     text = to_json(report)
     assert from_json(text, "report.json") == report
     assert to_json(from_json(text, "report.json")) == text

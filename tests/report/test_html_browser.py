@@ -51,12 +51,13 @@ def seen(folder: Path, *flags: str) -> dict[str, object]:
 @pytest.mark.parametrize("name", ["digits", HOSTILE])
 def test_it_opens_without_a_console_error(tmp_path: Path, name: str) -> None:
     page = tmp_path / "report.html"
-    page.write_text(render_html(make_report(name=name)))
+    page.write_text(render_html(make_report(name=name, sent=True)))
     opened = open_page(page)
     assert opened.console == []
     assert '<html lang="en"' in opened.dom
     assert "pwned" not in re.sub(r"&lt;script&gt;.*?&lt;/script&gt;", "", opened.dom)
     assert 'data-decision="ship"' in opened.dom
+    assert 'id="pushed"' in opened.dom
     for chart in ("tradeoff", "latency", "layers", "training"):
         assert re.search(rf'<svg [^>]*id="chart-{chart}"', opened.dom)
 
@@ -71,7 +72,7 @@ def test_the_console_is_really_read_and_requests_are_really_blocked(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["digits", LONG])
 def test_it_fits_a_phone(tmp_path: Path, name: str) -> None:
-    (tmp_path / "report.html").write_text(render_html(make_report(name=name)))
+    (tmp_path / "report.html").write_text(render_html(make_report(name=name, sent=True)))
     page = seen(tmp_path)
     assert page["scrollWidth"] <= 390
     assert page["verdict"] == "SHIP"
