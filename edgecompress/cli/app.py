@@ -35,9 +35,9 @@ Exit codes:
   0    done; for deploy: ship
   1    a defect of edgecompress
   2    bad input: a file, an option, the task or the model must change
-  3    refused by the verdict, or by inspect --require-int8
-  4    the device, its runtime, or the way to it; a push that was rolled back
-  5    built but unmeasured: no device of that target at hand
+  3    refused: by the verdict, on the device, or by inspect --require-int8
+  4    a device, its runtime, or the way to it; one of several did not take a push
+  5    built but unmeasured: no device of that target at hand, or an emulated one
   130  interrupted; the same command again resumes
 
 \b
@@ -96,7 +96,9 @@ def deploy(
     inventory: InventoryFile = None,
     devices: Annotated[
         list[str] | None,
-        typer.Option("--device", help="Push the model there too, validate and activate it."),
+        typer.Option(
+            "--device", help="Push the model there, validate and activate it; one for each target."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.text import Text
 
 from edgecompress.cli.tables import table
 from edgecompress.push import DeviceStatus, History
@@ -56,14 +57,13 @@ def status(found: DeviceStatus, console: Console) -> None:
     if rows:
         table(console, ("", "release", "target", "bytes", "state"), rows)
     else:
-        console.print(f"{found.device}: nothing was pushed there yet")
+        console.print(Text(f"{found.device}: nothing was pushed there yet"))
     if found.holder is not None:
-        console.print(f"being pushed to by {found.holder.user}@{found.holder.host}")
+        # Text, because the device's own words could be read as markup.
+        console.print(Text(f"being pushed to by {found.holder.user}@{found.holder.host}"))
     if found.journal is not None and found.journal.state not in ("success", "rolled_back"):
-        console.print(
-            f"a push of {found.journal.release} was left {found.journal.state};"
-            " the next push or rollback puts it in order"
-        )
+        left = f"a push of {found.journal.release} was left {found.journal.state}"
+        console.print(Text(f"{left}; the next push or rollback puts it in order"))
 
 
 def history(found: History, console: Console) -> None:

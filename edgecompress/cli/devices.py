@@ -33,7 +33,8 @@ def devices_list(
 @devices_app.command("check")
 def devices_check(
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="ID...", help="Which ones; else all.")
+        list[str] | None,
+        typer.Argument(metavar="ID...", help="Devices' ids; else all are checked."),
     ] = None,
     inventory: InventoryFile = None,
     config: Config = DEPLOY_YAML,
@@ -66,28 +67,36 @@ def devices_add(
         ),
     ] = None,
     device_id: Annotated[
-        str | None, typer.Option("--id", help="Its name here [virtual-TARGET].")
+        str | None, typer.Option("--id", help="Its name here; with --virtual else virtual-TARGET.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="What kind of board it is.")] = None,
+    target: Annotated[str | None, typer.Option(help="What it is; targets list shows them.")] = None,
     transport: Annotated[str | None, typer.Option(help="local, ssh or adb.")] = None,
     address: Annotated[
         str | None,
         typer.Option(help="ssh: host name, or a Host of ssh_config; adb: serial or HOST:PORT."),
     ] = None,
-    user: Annotated[str | None, typer.Option(help="ssh: who to be there.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="ssh: else 22.")] = None,
-    ssh_config: Annotated[Path | None, typer.Option(help="Else ~/.ssh/config.")] = None,
-    host_keys: Annotated[
-        str | None, typer.Option(help="strict, or accept-new: take down an unknown host's key.")
+    user: Annotated[
+        str | None, typer.Option(help="ssh: the user there; else as ssh_config says.")
     ] = None,
-    python: Annotated[str | None, typer.Option(help="Path of Python there.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="ssh: else as ssh_config says.")
+    ] = None,
+    ssh_config: Annotated[Path | None, typer.Option(help="ssh: else ~/.ssh/config.")] = None,
+    host_keys: Annotated[
+        str | None,
+        typer.Option(help="ssh: strict [default]; accept-new adds an unknown host's key."),
+    ] = None,
+    python: Annotated[str | None, typer.Option(help="Path of Python there; else python3.")] = None,
     benchmark_model: Annotated[
-        str | None, typer.Option(help="adb: path of TFLite's tool, there or here.")
+        str | None, typer.Option(help="adb: path of TFLite's tool, here or there.")
     ] = None,
     root: Annotated[str | None, typer.Option(help="Folder there for what is pushed.")] = None,
-    tags: Annotated[list[str] | None, typer.Option("--tag", help="May be given again.")] = None,
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="A word of your own; may be given again.")
+    ] = None,
     mirror: Annotated[
-        str | None, typer.Option(metavar="URL", help="With --virtual: of Debian's packages.")
+        str | None,
+        typer.Option(metavar="URL", help="With --virtual: where Debian's packages come from."),
     ] = None,
     inventory: InventoryFile = None,
     config: Config = DEPLOY_YAML,

@@ -12,6 +12,6 @@ DEPLOY_YAML = Path("deploy.yaml")
 InventoryFile = Annotated[
     Path | None,
     typer.Option(
-        "--inventory", help="Another file than devices.yaml beside deploy.yaml, with all devices."
+        "--inventory", help="A file with all devices, instead of devices.yaml beside deploy.yaml."
     ),
 ]

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 push_app = typer.Typer()
 
 Run = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or 'latest'.")]
-Devices = Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Ids of the inventory.")]
-OneDevice = Annotated[str, typer.Argument(help="Id in the inventory.")]
+Devices = Annotated[
+    list[str], typer.Argument(metavar="DEVICE...", help="Devices' ids; devices list shows them.")
+]
+OneDevice = Annotated[str, typer.Argument(help="A device's id; devices list shows them.")]
 
 
 @push_app.command()
@@ -30,7 +32,7 @@ def push(
     inventory: InventoryFile = None,
     as_json: Json = False,
 ) -> None:
-    """Send a run's model to devices, validate it there, activate it."""
+    """Send a run's model to devices, validate and activate it there."""
     _push(run, devices, config, inventory, as_json, activates=True)
 
 
@@ -42,14 +44,14 @@ def validate(
     inventory: InventoryFile = None,
     as_json: Json = False,
 ) -> None:
-    """Send a run's model and validate it there; the active one stays."""
+    """Send a run's model to devices and validate it; the active one stays."""
     _push(run, devices, config, inventory, as_json, activates=False)
 
 
 @push_app.command()
 def activate(
     device: OneDevice,
-    release: Annotated[str, typer.Argument(help="Id of a release that `status` lists.")],
+    release: Annotated[str, typer.Argument(help="A release's id; status lists them.")],
     config: Config = DEPLOY_YAML,
     inventory: InventoryFile = None,
     as_json: Json = False,
