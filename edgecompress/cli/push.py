@@ -32,7 +32,7 @@ def push(
     inventory: InventoryFile = None,
     as_json: Json = False,
 ) -> None:
-    """Send a run's model to devices, validate and activate it there."""
+    """Send a run's model, validate it there, and activate it."""
     _push(run, devices, config, inventory, as_json, activates=True)
 
 
@@ -44,7 +44,7 @@ def validate(
     inventory: InventoryFile = None,
     as_json: Json = False,
 ) -> None:
-    """Send a run's model to devices and validate it; the active one stays."""
+    """Send a run's model and validate it there; the active one stays."""
     _push(run, devices, config, inventory, as_json, activates=False)
 
 
