@@ -7,6 +7,10 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 ATEN = torch.ops.aten
+_HIGHER = torch.ops.higher_order
+LOOPS = {_HIGHER.while_loop: "while_loop", _HIGHER.scan: "scan"}
+CONTROL_FLOW = {**LOOPS, _HIGHER.cond: "cond"}
+"""Operators that run graphs of their own."""
 
 
 def input_of(node: Node, index: int = 0) -> Node:

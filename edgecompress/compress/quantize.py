@@ -15,7 +15,7 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt
 from edgecompress.compress import folding
 from edgecompress.compress.canonical import canonicalise
 from edgecompress.compress.capture import capture, set_training
-from edgecompress.compress.fx import module_path
+from edgecompress.compress.fx import LOOPS, module_path
 from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
 from edgecompress.compress.quantizer import TargetQuantizer
@@ -61,12 +61,13 @@ def prepare(
     """Capture a copy of `model` and put fake-quantize modules where `scheme` wants them.
 
     Raises:
-        ModelError: the model cannot be traced, a name in `keep_float` is none of its modules, or
-            nothing in it can be quantised.
+        ModelError: the model cannot be traced or has a loop, a name in `keep_float` is none of
+            its modules, or nothing in it can be quantised.
 
     """
     check_names(model, keep_float, "quantize.keep_float")
     graph, free_batch = capture(copy.deepcopy(model), example_inputs)
+    _check_loops(model, graph)
     canonicalise(graph)
     folding.make_batch_norms_foldable(graph)
     graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))
@@ -83,6 +84,16 @@ def prepare(
     for fake_quantize in observers_of(graph):
         fake_quantize.activation_post_process.batches.zero_()
     return prepared
+
+
+def _check_loops(model: nn.Module, graph: GraphModule) -> None:
+    """PT2E does not convert their bodies; what cond chooses between simply stays in float."""
+    for node in graph.graph.nodes:
+        if node.target in LOOPS:
+            raise ModelError(
+                f"{type(model).__name__}: a loop ({LOOPS[node.target]}) cannot be quantised; unroll"
+                " it into a fixed number of steps, or remove quantize"
+            )
 
 
 def calibrate(

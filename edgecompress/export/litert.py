@@ -28,12 +28,10 @@ from edgecompress.inspect import (
     LABELS_KEY,
     LAYOUT_KEY,
     LINEAGE_KEY,
+    MAX_BYTES,
     describe_tflite,
 )
 from edgecompress.store import atomic_write
-
-# A flatbuffer's offsets are signed and 32 bits wide.
-MAX_BYTES = 2**31 - 1
 
 
 class LitertExporter:

@@ -7,12 +7,10 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.folding import WEIGHTED
-from edgecompress.compress.fx import ATEN, fake, input_of, stored
+from edgecompress.compress.fx import ATEN, CONTROL_FLOW, fake, input_of, stored
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 
-_HIGHER = torch.ops.higher_order
-_CONTROL_FLOW = {_HIGHER.cond: "cond", _HIGHER.while_loop: "while_loop", _HIGHER.scan: "scan"}
 # Numbers that stand for minus infinity; no activation that is worth a scale is this large.
 _HUGE = 1e4
 
@@ -40,9 +38,9 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
     for node in list(graph.graph.nodes):
         if node.op == "call_module" and "guard" in str(node.target):
             graph.graph.erase_node(node)
-        elif node.target in _CONTROL_FLOW:
+        elif node.target in CONTROL_FLOW:
             raise ModelError(
-                f"litert: the model has control flow ({_CONTROL_FLOW[node.target]}), which TFLite"
+                f"litert: the model has control flow ({CONTROL_FLOW[node.target]}), which TFLite"
                 " targets do not run; make forward() one straight line"
             )
         elif node.target in _REWRITES:

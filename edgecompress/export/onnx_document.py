@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,13 @@ from edgecompress.compress.capture import doubled, dynamic_batch
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
 from edgecompress.export.onnx_passes import SCOPES_KEY
-from edgecompress.inspect import KEEP_FLOAT_KEY, LABELS_KEY, LINEAGE_KEY, describe
+from edgecompress.inspect import (
+    KEEP_FLOAT_KEY,
+    LABELS_KEY,
+    LINEAGE_KEY,
+    MAX_BYTES,
+    describe,
+)
 from edgecompress.store import atomic_write
 
 
@@ -44,7 +51,7 @@ def read_torch(model: Exportable, opset: int) -> ir.Model:
                 verbose=False,
             )
     except Exception as error:
-        raise ModelError(f"onnx: the model cannot be exported: {_root_cause(error)}") from error
+        raise ModelError(f"onnx: the model cannot be exported: {_reason(error)}") from error
     if program is None:
         raise ModelError("onnx: torch.onnx gave no program; check the version of onnxscript")
     document: ir.Model = program.model
@@ -60,9 +67,10 @@ def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) ->
     """Check the document and write it, whole or not at all, with what is known of the model.
 
     Raises:
-        ModelError: it breaks a rule of ONNX.
+        ModelError: it breaks a rule of ONNX, or is larger than a file can be.
 
     """
+    _check_size(document)
     _strip(document)
     document.ir_version = ir_version
     document.metadata_props[LINEAGE_KEY] = json.dumps(model.lineage, sort_keys=True)
@@ -79,12 +87,31 @@ def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) ->
     return describe(path)
 
 
-def _root_cause(error: BaseException) -> str:
-    """The first line of the innermost exception: torch.onnx wraps it in pages."""
+def _reason(error: BaseException) -> str:
+    """The first line of the innermost exception, which torch.onnx wraps in pages, and a remedy."""
     while error.__cause__ is not None:
         error = error.__cause__
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    reason = lines[0] if lines else type(error).__name__
+    missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)'", reason)
+    if missing:
+        return f"{missing[1]} has no counterpart in ONNX; compute it with other operators"
+    if "data-dependent" in reason:
+        return f"{reason}; remove data-dependent Python control flow from forward()"
+    return f"{reason}; change that part of the model"
+
+
+def _check_size(document: ir.Model) -> None:
+    total = sum(
+        value.const_value.nbytes
+        for value in document.graph.initializers.values()
+        if value.const_value is not None
+    )
+    if total > MAX_BYTES:
+        raise ModelError(
+            f"onnx: the weights take {total / 1e9:.1f} GB and an ONNX file, which is one"
+            f" protobuf message, ends at {MAX_BYTES / 1e9:.1f} GB; prune or quantise the model"
+        )
 
 
 def _strip(document: ir.Model) -> None:

@@ -11,6 +11,7 @@ from edgecompress.inspect.metadata import (
     LABELS_KEY,
     LAYOUT_KEY,
     LINEAGE_KEY,
+    MAX_BYTES,
 )
 from edgecompress.inspect.onnx_file import describe
 from edgecompress.inspect.tensorrt import float_nodes, inspect_tensorrt
@@ -23,6 +24,7 @@ __all__ = [
     "LABELS_KEY",
     "LAYOUT_KEY",
     "LINEAGE_KEY",
+    "MAX_BYTES",
     "LayerType",
     "Violation",
     "between_compute",

@@ -1,6 +1,5 @@
-"""What edgecompress writes into a file, of any format, and reads from it again: JSON by key.
-
-A file may come from anywhere, so what is read may be anything.
+"""What holds for a file of any format: how large it may be, and the metadata that edgecompress
+writes into it and reads again, JSON by key. A file may come from anywhere, so it may be anything.
 """
 
 import json
@@ -17,6 +16,11 @@ KEEP_FLOAT_KEY = "edgecompress.keep_float"
 """A list of strings: layers that the recipe keeps in float."""
 LAYOUT_KEY = "edgecompress.layout"
 """TFLite only: an object from the names of inputs to 'nchw' or 'nhwc'."""
+
+MAX_BYTES = 2**31 - 1
+"""Of a file: an ONNX file is one protobuf message, and a TFLite file's offsets are signed and 32
+bits wide.
+"""
 
 Metadata = Mapping[str, str | bytes]
 

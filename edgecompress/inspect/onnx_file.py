@@ -10,7 +10,7 @@ import onnx_ir as ir
 from edgecompress.artifact import Artifact, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
 from edgecompress.inspect.kinds import dtype_name
-from edgecompress.inspect.metadata import LINEAGE_KEY, read_labels, read_object
+from edgecompress.inspect.metadata import LINEAGE_KEY, MAX_BYTES, read_labels, read_object
 from edgecompress.inspect.values import (
     all_nodes,
     dequantizer,
@@ -86,6 +86,12 @@ def _parse(path: Path) -> onnx.ModelProto:
     if path.is_dir():
         raise ArtifactError(f"{path}: is a folder; give the .onnx file itself")
     try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise ArtifactError(
+                f"{path}: has {size / 2**30:.1f} GiB, and an ONNX file ends at 2 GiB;"
+                " prune or quantise the model, or split it"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(

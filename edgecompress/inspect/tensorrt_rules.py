@@ -165,7 +165,11 @@ def _dtype(net: Net) -> Iterator[Finding]:
     for node in net.converters:
         dtype = _quantised_type(node)
         if dtype not in _QUANTISED:
-            yield node, f"it quantises to {dtype_name(dtype)}; TensorRT takes int8"
+            yield (
+                node,
+                f"it quantises to {dtype_name(dtype)}; TensorRT takes int8;"
+                " deploy for a target with TensorRT",
+            )
 
 
 def _scale(net: Net) -> Iterator[Finding]:
@@ -214,7 +218,11 @@ def _per_channel_problem(net: Net, node: ir.Node, scale: tuple[int, ...]) -> str
 def _opset(net: Net) -> Iterator[Finding]:
     low, high = opsets_of(net.release)
     if not low <= net.opset <= high:
-        yield None, f"opset {net.opset}; TensorRT {_version(net)} reads {low} to {high}"
+        yield (
+            None,
+            f"opset {net.opset}; TensorRT {_version(net)} reads {low} to {high};"
+            " deploy for a target of that release",
+        )
 
 
 def _int8_constants(net: Net) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any
 
 from edgecompress.errors import ArtifactError, RuntimeMissing
+from edgecompress.inspect.metadata import MAX_BYTES
 from edgecompress.inspect.tflite_model import (
     Model,
     Operator,
@@ -18,8 +19,6 @@ from edgecompress.inspect.tflite_model import (
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every TFLite file, which is a flatbuffer."""
 VERSION = 3
-MAX_BYTES = 2**31 - 1
-"""A flatbuffer's offsets are 32 bits wide, and signed where a table points to its layout."""
 
 
 class _Damaged(Exception):

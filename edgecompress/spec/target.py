@@ -132,7 +132,13 @@ class Target(Spec):
         if name == "tensorrt" and self.gpu is None:
             raise ValueError("runtime tensorrt needs gpu: {architecture: sm_87}")
         if name == "tensorrt" and (activations.dtype, activations.scheme) != ("int8", "symmetric"):
-            raise ValueError("TensorRT takes int8 symmetric activations only")
+            raise ValueError(
+                "TensorRT takes int8 symmetric activations only; write activations:"
+                " {dtype: int8, scheme: symmetric}"
+            )
         if name == "litert" and activations.dtype != "int8":
-            raise ValueError("LiteRT takes int8 activations only")
+            raise ValueError(
+                "LiteRT takes int8 activations only; write activations:"
+                " {dtype: int8, scheme: affine}"
+            )
         return self
