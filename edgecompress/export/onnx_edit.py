@@ -122,6 +122,20 @@ def number_in(node: ir.Node, attribute: str, default: int = 0) -> int:
     return default if found is None else found.as_int()
 
 
+def cuts_of(node: ir.Node) -> list[tuple[int, ...]]:
+    """(start, end, axis, step) of each axis that a Slice cuts; empty where that is not known."""
+    starts, ends = integers_of(input_at(node, 1)), integers_of(input_at(node, 2))
+    rank = len(dims_of(node.inputs[0]) or ())
+    if not starts or not ends or not rank:
+        return []
+    axes, steps = input_at(node, 3), input_at(node, 4)
+    along = list(range(len(starts))) if axes is None else integers_of(axes)
+    by = [1] * len(starts) if steps is None else integers_of(steps)
+    if along is None or by is None:
+        return []
+    return list(zip(starts, ends, [axis % rank for axis in along], by, strict=True))
+
+
 def qparams_of(node: ir.Node) -> QParams | None:
     """Of a QuantizeLinear or DequantizeLinear with constant parameters."""
     scale, zero_point = array_of(node.inputs[1]), array_of(input_at(node, 2))

@@ -14,6 +14,7 @@ from edgecompress.export.onnx_edit import (
     Editor,
     QParams,
     array_of,
+    cuts_of,
     dequantizer_before,
     dims_of,
     input_at,
@@ -28,6 +29,7 @@ from edgecompress.export.onnx_kernels import (
     linear_over_rows,
     pool_globally,
     saturate,
+    shortcut_as_convolution,
 )
 
 SCOPES_KEY = "pkg.torch.onnx.name_scopes"
@@ -67,6 +69,7 @@ def run_passes(model: ir.Model, layers: dict[str, str], unsigned: bool) -> None:
         _dequantize_after_moving,
         _cancel,
         _slice_once,
+        shortcut_as_convolution,
         _pad_in_convolution,
         _bias,
         _stay_in_float,
@@ -213,7 +216,7 @@ def _slice_once(editor: Editor, node: ir.Node) -> None:
     first = producer(node.inputs[0], "Slice") if node.op_type == "Slice" else None
     if first is None or only_reader(first.outputs[0], "Slice") is None:
         return
-    cuts = [_cuts(first), _cuts(node)]
+    cuts = [cuts_of(first), cuts_of(node)]
     axes = [cut[2] for part in cuts for cut in part]
     if not all(cuts) or len(set(axes)) < len(axes):
         return
@@ -223,20 +226,6 @@ def _slice_once(editor: Editor, node: ir.Node) -> None:
     node.resize_inputs(5)
     for index, (name, column) in enumerate(zip(names, columns, strict=True), start=1):
         node.replace_input_with(index, editor.constant(np.array(column, np.int64), name))
-
-
-def _cuts(node: ir.Node) -> list[tuple[int, ...]]:
-    """(start, end, axis, step) of each axis that a Slice cuts; empty where that is not known."""
-    starts, ends = integers_of(input_at(node, 1)), integers_of(input_at(node, 2))
-    rank = len(dims_of(node.inputs[0]) or ())
-    if not starts or not ends or not rank:
-        return []
-    axes, steps = input_at(node, 3), input_at(node, 4)
-    along = list(range(len(starts))) if axes is None else integers_of(axes)
-    by = [1] * len(starts) if steps is None else integers_of(steps)
-    if along is None or by is None:
-        return []
-    return list(zip(starts, ends, [axis % rank for axis in along], by, strict=True))
 
 
 def _pad_in_convolution(editor: Editor, node: ir.Node) -> None:

@@ -47,14 +47,57 @@ def test_padding_with_a_number_or_a_mirror_stays(zoo_files: ZooFiles) -> None:
 def test_residual_additions_stay_additions(zoo_files: ZooFiles) -> None:
     file = zoo_files("resnet20")
     assert file.kernels["QLinearAdd"] == 9
-    assert file.kernels["QLinearConv"] == 19
+    assert file.kernels["QLinearConv"] == 19 + 2  # the shortcuts: see below
     assert file.float_kernels == set()
 
 
-def test_slices_of_several_axes_are_one(zoo_files: ZooFiles) -> None:
+def test_a_shortcut_without_weights_is_a_convolution(zoo_files: ZooFiles) -> None:
     file = zoo_files("resnet20")
-    assert file.kernels["Slice"] == 2
+    assert file.kernels["Slice"] == 0
+    assert file.kernels["Pad"] == 0
     assert file.steps_apart(batch(file.example_inputs, 3, seed=2)) < 2.5
+
+
+class Shortcut(nn.Module):
+    """Every n-th position, channels padded; `number` is what with."""
+
+    def __init__(self, start: int = 0, step: int = 2, number: float = 0.0) -> None:
+        super().__init__()
+        self.start, self.step, self.number = start, step, number
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)[:, :, self.start :: self.step, self.start :: self.step]
+        return nn.functional.pad(x, (0, 0, 0, 0, 1, 3), value=self.number)
+
+
+@pytest.mark.parametrize("wanted", ["uint8", "portable"])
+@pytest.mark.parametrize(
+    ("shortcut", "convolutions"),
+    [
+        (Shortcut(), 2),
+        (Shortcut(step=3), 2),
+        (Shortcut(start=1), 1),
+        (Shortcut(number=0.5), 1),
+    ],
+    ids=["half", "third", "odd positions", "padded with a half"],
+)
+def test_a_shortcut_gives_the_same_integers(
+    shortcut: Shortcut, convolutions: int, wanted: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 7, 7)
+    file = built(shortcut.eval(), (x[:1],), tmp_path, wanted)
+    assert file.kernels["QLinearConv"] == convolutions
+    assert file.steps_apart((x,)) <= 1.0 + 1e-3
+
+
+def test_slices_of_several_axes_are_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 3, 7, 7)
+    file = built(Shortcut(start=1).eval(), (x[:1],), tmp_path)
+    assert file.kernels["Slice"] == 1
+    assert file.steps_apart((x,)) < 2.5
 
 
 @pytest.mark.parametrize("name", ["global_mean", "global_mean_kept", "relu6", "conv3d"])
