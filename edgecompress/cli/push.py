@@ -21,6 +21,13 @@ Run = Annotated[str, typer.Argument(help="A run's id, the beginning of one, or '
 Devices = Annotated[
     list[str], typer.Argument(metavar="DEVICE...", help="Devices' ids; devices list shows them.")
 ]
+Deadline = Annotated[
+    float,
+    typer.Option(
+        "--deadline", min=1, metavar="SECONDS", help="How long one command may take on a device."
+    ),
+]
+DEADLINE_S = 900.0
 OneDevice = Annotated[str, typer.Argument(help="A device's id; devices list shows them.")]
 
 
@@ -30,10 +37,12 @@ def push(
     devices: Devices,
     config: Config = DEPLOY_YAML,
     inventory: InventoryFile = None,
+    deadline_s: Deadline = DEADLINE_S,
     as_json: Json = False,
 ) -> None:
     """Send a run's model, validate it there, and activate it."""
-    _push(run, devices, config, inventory, as_json, activates=True)
+    with output(as_json) as out:
+        _show(out, _push(run, devices, config, inventory, deadline_s, activates=True))
 
 
 @push_app.command()
@@ -42,10 +51,12 @@ def validate(
     devices: Devices,
     config: Config = DEPLOY_YAML,
     inventory: InventoryFile = None,
+    deadline_s: Deadline = DEADLINE_S,
     as_json: Json = False,
 ) -> None:
     """Send a run's model and validate it there; the active one stays."""
-    _push(run, devices, config, inventory, as_json, activates=False)
+    with output(as_json) as out:
+        _show(out, _push(run, devices, config, inventory, deadline_s, activates=False))
 
 
 @push_app.command()
@@ -110,18 +121,22 @@ def _push(
     devices: list[str],
     config: Path,
     inventory: Path | None,
-    as_json: bool,
+    deadline_s: float,
     *,
     activates: bool,
-) -> None:
-    with output(as_json) as out:
-        from edgecompress import pipeline
-        from edgecompress.progress import progress_on_stderr
+) -> "Sequence[Pushed]":
+    from edgecompress import pipeline
+    from edgecompress.progress import progress_on_stderr
 
-        found = pipeline.push_run(
-            run, devices, config, progress_on_stderr(), inventory, activates=activates
-        )
-        _show(out, found)
+    return pipeline.push_run(
+        run,
+        devices,
+        config,
+        progress_on_stderr(),
+        inventory,
+        activates=activates,
+        deadline_s=deadline_s,
+    )
 
 
 def _switch(

@@ -40,6 +40,8 @@ Kernels = Literal["default", "reference"]
 
 ENGINES = "tensorrt"
 """Folder on the device for engines and their timing cache."""
+DEADLINE_S = 900.0
+"""For one command or one copy; builds have more."""
 BUILD_S = 3600.0
 """Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
@@ -127,7 +129,7 @@ class Agent:
     failures), besides what the transport raises.
     """
 
-    def __init__(self, transport: Transport, python: str, deadline_s: float = 900.0) -> None:
+    def __init__(self, transport: Transport, python: str, deadline_s: float = DEADLINE_S) -> None:
         """`python`: interpreter on the device; `deadline_s`: for one command or one copy."""
         self.transport = transport
         self.python = python

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edgecompress.measure.agent import DEADLINE_S
 from edgecompress.pipeline.asked import ask
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
@@ -86,9 +87,12 @@ def push_run(
     inventory: Path | None = None,
     *,
     activates: bool = True,
+    deadline_s: float = DEADLINE_S,
 ) -> tuple[Pushed, ...]:
     """The model of a finished run onto devices; see `pushing.py`."""
     # Imports torch, to score what the devices compute.
     from edgecompress.pipeline import pushing
 
-    return pushing.push_run(run, device_ids, config, progress, inventory, activates=activates)
+    return pushing.push_run(
+        run, device_ids, config, progress, inventory, activates=activates, deadline_s=deadline_s
+    )

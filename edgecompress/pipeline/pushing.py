@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from edgecompress.artifact import Artifact
-from edgecompress.errors import EdgecompressError, Refused, SpecError
-from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.artifact import Artifact, sha256_of
+from edgecompress.errors import ArtifactError, EdgecompressError, Refused, SpecError
+from edgecompress.measure.agent import BUILD_S, DEADLINE_S, Agent, DeviceAgent
 from edgecompress.measure.compare import measure_file
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.tensors import write_npz
@@ -23,7 +23,7 @@ from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
 from edgecompress.progress import Lane, Progress
-from edgecompress.push import Board, Manifest, Watch, push
+from edgecompress.push import Alive, Board, Manifest, Watch, push
 from edgecompress.report.verdict import over_budget
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
@@ -36,12 +36,15 @@ from edgecompress.task.load import load_task, original_model
 from edgecompress.task.seed import seed_everything
 from edgecompress.transport import connect
 
+MARGIN_S = 60.0
+"""How much longer than a command's deadline a device may seem silent to other pushers."""
 AT_ONCE = 8
 """Devices that are sent to at the same time: more would share one network and this disk."""
 
-Judge = Callable[[DeviceAgent, Validation, Callable[[], None]], Validation]
-"""Measures on the device and completes the validation; raises Refused. Calls its last argument
-before each command of the agent."""
+Tick = Callable[[], None]
+"""Called before each command of the agent."""
+Judge = Callable[[DeviceAgent, Validation, Tick], Validation]
+"""Measures on the device and completes the validation; raises Refused."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,16 @@ class Candidate:
     manifest: Manifest
     sample: Sample
     target: Target
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What becomes of it on a device."""
+
+    judge: Judge
+    activates: bool = True
+    deadline_s: float = DEADLINE_S
+    """For one command, or one copy, of the validation there."""
 
 
 def candidate(artifact: Artifact, sample: Sample, target: Target, recipe_digest: str) -> Candidate:
@@ -77,6 +90,7 @@ def push_run(
     inventory: Path | None = None,
     *,
     activates: bool = True,
+    deadline_s: float = DEADLINE_S,
 ) -> tuple[Pushed, ...]:
     """Push the model of a run to devices, several at once; one that fails stops nobody else.
 
@@ -87,13 +101,16 @@ def push_run(
         progress: told of every device.
         inventory: another file of devices.
         activates: whether the model is to be used there, or validated only.
+        deadline_s: for one command, or one copy, of the validation on a device.
 
     Raises:
         BadInput: the run, the devices, deploy.yaml or the task. What goes wrong on a device is in
             what is returned.
 
     """
-    report = Store(config.parent / "runs").report(run)
+    store = Store(config.parent / "runs")
+    report = store.report(run)
+    file = _file_of(report, store.run_dir(report.run))
     target = load_target(report.target, config.parent)
     devices = [_device_for(name, target, inventory, config) for name in device_ids]
     wanted = load_deploy(config)
@@ -102,7 +119,7 @@ def push_run(
         task = load_task(wanted.task, config.parent)
         model = original_model(task)
         examples = task.example_inputs()
-        artifact = describe_file(_file_of(report))
+        artifact = describe_file(file)
         progress.note("run the validation sample here")
         rebuild = rebuilder(model, examples, artifact.path)
         sample = draw(agent_on(HERE, Path(name)), artifact, task, rebuild, Path(name), wanted.seed)
@@ -113,35 +130,34 @@ def push_run(
             jobs = []
             for device in devices:
                 judged = partial(_measure, sent, inputs, device, wanted.budgets)
-                jobs.append(pool.submit(_push, device, sent, judged, progress, activates))
+                trial = Trial(judged, activates, deadline_s)
+                jobs.append(pool.submit(_push, device, sent, trial, progress))
             return tuple(job.result() for job in jobs)
 
 
-def push_to(
-    device: Device, sent: Candidate, judge: Judge, lane: Lane, *, activates: bool = True
-) -> Pushed:
+def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed:
     """One device, from its lock to its journal; see docs/devices.md.
 
-    Raises:
-        SpecError: the device cannot be one of its kind. Nothing else is raised.
-
+    No EdgecompressError is raised: what goes wrong is in what is returned.
     """
     validation: Validation | None = None
     size = sent.manifest.size_bytes
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         try:
             with connect(device, Path(name)) as transport:
-                agent = agent_over(transport, device, sent.target)
+                agent = agent_over(transport, device, sent.target, trial.deadline_s)
 
-                def check(path: str, alive: Callable[[], None]) -> None:
+                def check(path: str, alive: Alive) -> None:
                     nonlocal validation
                     lane(0, 0, "validating")
                     agent.place(sent.artifact.sha256, path)
-                    _build(agent, sent, alive)
-                    validation = validate(agent, sent.sample, Path(name), alive)
+                    quiet_s = trial.deadline_s + MARGIN_S
+                    _build(agent, sent, partial(alive, BUILD_S + quiet_s))
+                    tick = partial(alive, quiet_s)
+                    validation = validate(agent, sent.sample, Path(name), tick)
                     lane(0, 0, "measuring")
-                    validation = judge(agent, validation, alive)
-                    lane(0, 0, "activating" if activates else "validated")
+                    validation = trial.judge(agent, validation, tick)
+                    lane(0, 0, "activating" if trial.activates else "validated")
 
                 watch = Watch(
                     note=lambda text: lane(0, 0, text),
@@ -153,10 +169,8 @@ def push_to(
                     sent.manifest,
                     check,
                     watch,
-                    activates=activates,
+                    activates=trial.activates,
                 )
-        except SpecError:
-            raise
         except EdgecompressError as error:
             pushed = Pushed(
                 device=device.id,
@@ -189,9 +203,9 @@ def push_judged(
     )
     sent = candidate(built.artifact, sample, target, job.recipe.digest())
 
-    def judge(agent: DeviceAgent, validation: Validation, alive: Callable[[], None]) -> Validation:
+    def judge(agent: DeviceAgent, validation: Validation, tick: Tick) -> Validation:
         nonlocal there
-        there = look_there(job, device, agent, baseline, built, alive)
+        there = look_there(job, device, agent, baseline, built, tick)
         found = verdict(there)
         if found.decision == "refuse":
             raise Refused(found.reasons[0].removeprefix("fail: "))
@@ -206,7 +220,7 @@ def push_judged(
 
     started, progress = time.monotonic(), job.stages.progress
     with progress.stage("push"):
-        pushed = push_to(device, sent, judge, progress.step)
+        pushed = push_to(device, sent, Trial(judge), progress.step)
     job.stages.note("push", time.monotonic() - started, cached=False)
     return pushed, there
 
@@ -222,11 +236,9 @@ def _device_for(name: str, target: Target, inventory: Path | None, config: Path)
     return found
 
 
-def _push(
-    device: Device, sent: Candidate, judge: Judge, progress: Progress, activates: bool
-) -> Pushed:
+def _push(device: Device, sent: Candidate, trial: Trial, progress: Progress) -> Pushed:
     with progress.lane(device.id) as lane:
-        pushed = push_to(device, sent, judge, lane, activates=activates)
+        pushed = push_to(device, sent, trial, lane)
     progress.note(f"{device.id}: {pushed.outcome}" + "".join(f": {r}" for r in pushed.reasons))
     return pushed
 
@@ -238,14 +250,14 @@ def _measure(
     budgets: Budgets,
     agent: DeviceAgent,
     validation: Validation,
-    alive: Callable[[], None],
+    tick: Tick,
 ) -> Validation:
     """One turn on the device, and the budgets that only it can check; none on an emulated one."""
-    alive()
+    tick()
     protocol = protocol_for(sent.target, device).model_copy(update={"turns": 1})
     threads = sent.target.runtime.threads
     measured = measure_file(
-        agent, sent.artifact, inputs, protocol, threads, lambda _, __, ___: alive()
+        agent, sent.artifact, inputs, protocol, threads, lambda _, __, ___: tick()
     )
     emulated = device.emulated or is_emulated(agent.probe())
     over = () if emulated else over_budget(budgets, measured)
@@ -260,17 +272,22 @@ def _measure(
     )
 
 
-def _build(agent: DeviceAgent, sent: Candidate, alive: Callable[[], None]) -> None:
+def _build(agent: DeviceAgent, sent: Candidate, tick: Tick) -> None:
     """The engine that is run in the file's place, where the runtime wants one."""
     engines = engines_of(sent.target)
     if engines is not None and isinstance(agent, Agent):
-        alive()
+        tick()
         engine = agent.build(sent.artifact, engines["candidate"])
         agent.run_as(sent.artifact.sha256, engine)
 
 
-def _file_of(report: Report) -> Path:
-    path = next(Path(kept.path) for kept in report.artifacts if Path(kept.path).stem == "model")
+def _file_of(report: Report, folder: Path) -> Path:
+    """Raises ArtifactError when the run's model is gone, or is another."""
+    kept = next(kept for kept in report.artifacts if Path(kept.path).stem == "model")
+    # The report has it as it was seen from where the deploy was started.
+    path = folder / Path(kept.path).name
     if not path.exists():
-        raise SpecError(f"{path}: the run's model is gone; deploy again")
+        raise ArtifactError(f"{path}: the run's model is gone; deploy again")
+    if sha256_of(path) != kept.sha256:
+        raise ArtifactError(f"{path}: is not the model that the run made; deploy again")
     return path

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.agent import DEADLINE_S, Agent, DeviceAgent
 from edgecompress.measure.android import AndroidAgent
 from edgecompress.measure.compare import compare
 from edgecompress.measure.compare import measure_file as measure_alone
@@ -24,12 +24,14 @@ def agent_on(device: Device, folder: Path) -> Agent:
     return Agent(connect(device, folder), device.interpreter)
 
 
-def agent_over(transport: Transport, device: Device, target: Target) -> DeviceAgent:
-    """What measures and infers on a device for a target."""
+def agent_over(
+    transport: Transport, device: Device, target: Target, deadline_s: float = DEADLINE_S
+) -> DeviceAgent:
+    """What measures and infers on a device for a target; `deadline_s`: for one command there."""
     if device.transport == "adb":
         delegate = target.runtime.delegate
-        return AndroidAgent(transport, device.benchmark_model, delegate, describe_file)
-    return Agent(transport, device.interpreter)
+        return AndroidAgent(transport, device.benchmark_model, delegate, describe_file, deadline_s)
+    return Agent(transport, device.interpreter, deadline_s)
 
 
 def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:

@@ -4,10 +4,11 @@ from edgecompress.push.board import Board
 from edgecompress.push.documents import DeviceStatus, History, Manifest
 from edgecompress.push.session import Watch
 from edgecompress.push.status import history, status
-from edgecompress.push.transaction import Validate, push, switch
+from edgecompress.push.transaction import Alive, Validate, push, switch
 from edgecompress.spec.pushed import Pushed
 
 __all__ = [
+    "Alive",
     "Board",
     "DeviceStatus",
     "History",

@@ -40,16 +40,16 @@ class Board:
     def path(self, *parts: str) -> str:
         return str(PurePosixPath(self.transport.root, *parts))
 
-    def retried(self, step: Callable[[], T]) -> T:
+    def retried(self, step: Callable[[], T], attempts: int = ATTEMPTS) -> T:
         """The step, again while it loses its connection, so it must look before it does.
 
         Raises:
-            TransientError: five times, or for two minutes. All other errors at once.
+            TransientError: so many times, or for two minutes. All other errors at once.
 
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientError),
-            stop=tenacity.stop_after_attempt(ATTEMPTS) | tenacity.stop_after_delay(ATTEMPTS_S),
+            stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_after_delay(ATTEMPTS_S),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
             sleep=self.sleep,
             reraise=True,

@@ -17,9 +17,14 @@ QUIET_S = 120.0
 UNKNOWN_S = 10.0
 """How long one may say nothing that has not yet written who it is."""
 WAIT_S = 1200.0
-"""Longer than any holder may be silent, so that the dead are overtaken in one wait."""
+"""And never less than the holder may be silent, so that the dead are overtaken in one wait."""
 POLL_S = 1.0
 OWNER_BYTES = 4096
+RELEASE_ATTEMPTS = 2
+"""A device that is gone should not be waited for once more, only to be told that we go too."""
+
+_OURS: set[str] = set()
+"""Nonces of the locks that this process holds or waits for."""
 
 
 class Overtaken(DeviceError):
@@ -54,7 +59,12 @@ class Lock:
         )
 
     def __enter__(self) -> "Lock":
-        self._acquire()
+        _OURS.add(self.owner.nonce)
+        try:
+            self._acquire()
+        except BaseException:
+            _OURS.discard(self.owner.nonce)
+            raise
         return self
 
     def __exit__(
@@ -63,11 +73,14 @@ class Lock:
         __: BaseException | None,
         ___: TracebackType | None,
     ) -> None:
+        released = self.owner.model_copy(update={"released": True})
         # What cannot be released is overtaken later; the reason to leave is worth more.
         try:
-            self._replace(self.owner.model_copy(update={"released": True}))
+            self.board.retried(partial(self._replace, released), RELEASE_ATTEMPTS)
         except EdgecompressError as error:
             self.note(f"{self.board.name}: the lock was not released: {error}")
+        finally:
+            _OURS.discard(self.owner.nonce)
 
     def renew(self, quiet_s: float = QUIET_S) -> None:
         """Say that we live, and for how long we may be silent now."""
@@ -102,10 +115,10 @@ class Lock:
                 if board.retried(partial(self._make, number + 1)):
                     return
                 continue
-            if board.clock() - started > self.wait_s:
+            if board.clock() - started > max(self.wait_s, quiet_s):
                 raise DeviceError(
-                    f"{board.name}: {_words(owner)} is pushing there for {self.wait_s:g} s;"
-                    " try again later, or see edgecompress status"
+                    f"{board.name}: {_words(owner)} is pushing there for"
+                    f" {board.clock() - started:.0f} s; try again later, or see edgecompress status"
                 )
             if since == started:
                 self.note(f"{board.name}: waiting for {_words(owner)}")
@@ -151,15 +164,18 @@ def _highest(board: Board) -> tuple[int, bytes | None]:
 
 
 def _is_free(owner: Owner | None) -> bool:
-    """Released, or held by a process of this machine that is gone."""
+    """Released, or held by a process of this machine that is gone, or by us and given up."""
     if owner is None:
         return False
-    return owner.released or (owner.host == socket.gethostname() and not _lives(owner.pid))
+    return owner.released or (owner.host == socket.gethostname() and not _lives(owner))
 
 
-def _lives(pid: int) -> bool:
+def _lives(owner: Owner) -> bool:
+    """Whether its process does; of our own process, whether the lock is still in use."""
+    if owner.pid == os.getpid():
+        return owner.nonce in _OURS
     try:
-        os.kill(pid, 0)
+        os.kill(owner.pid, 0)
     except ProcessLookupError:
         return False
     except OSError:

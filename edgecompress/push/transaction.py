@@ -1,7 +1,6 @@
 """A push, in order. docs/devices.md says what each step leaves on the device."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from edgecompress.errors import ArtifactError, EdgecompressError, Refused
@@ -13,12 +12,11 @@ from edgecompress.push.session import RollbackError, Session, Watch
 from edgecompress.push.upload import Upload
 from edgecompress.spec.pushed import Outcome, Pushed
 
-VALIDATION_S = 960.0
-"""The lock's holder may be silent for so long while the device carries out one command of the
-agent, which has 15 minutes."""
 SILENT = Watch()
 
-Validate = Callable[[str, Callable[[], None]], None]
+Alive = Callable[[float], None]
+"""Tells the other pushers that we work, and for how many seconds they may hear nothing now."""
+Validate = Callable[[str, Alive], None]
 """Given the model's path on the device, and what to call before each command of the agent there;
 raises Refused, with the reason, or what went wrong.
 """
@@ -80,7 +78,7 @@ def _carry_out(
     upload.run()
     manifest = upload.manifest
     model = session.board.path("releases", manifest.id, manifest.file)
-    validate(model, partial(session.lock.renew, VALIDATION_S))
+    validate(model, session.lock.renew)
     session.lock.renew()
     if activated is not None:
         session.activate(activated)

@@ -1,8 +1,5 @@
 """The machine we run on, as a device: subprocesses and copies."""
 
-import contextlib
-import os
-import signal
 import subprocess
 import tempfile
 import time
@@ -10,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecompress.errors import DeviceError, StorageError, TimedOut
+from edgecompress.transport import local_process
 from edgecompress.transport.base import Completed, FileStat, Transport
 from edgecompress.transport.local_files import LocalFiles
+from edgecompress.transport.local_process import LocalProcess, TooMuch
 
 CHUNK_BYTES = 4 << 20
 
@@ -32,26 +31,23 @@ class LocalTransport(Transport):
 
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
         try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=self.workdir,
-                start_new_session=True,
-            )
+            process = LocalProcess(argv, self.workdir)
         except OSError as error:
             raise DeviceError(
                 f"{self.name}: '{argv[0]}' cannot be started: {error.strerror}"
             ) from None
         try:
-            stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+            return Completed(*process.talk(stdin, timeout_s))
         except subprocess.TimeoutExpired:
             raise TimedOut(f"{self.name}: '{argv[0]}' ran longer than {timeout_s:g} s") from None
+        except TooMuch:
+            raise DeviceError(
+                f"{self.name}: '{argv[0]}' was ended: it wrote more than"
+                f" {local_process.STDOUT_BYTES} bytes"
+            ) from None
         finally:
             # Also on KeyboardInterrupt: in a session of its own it does not get the terminal's.
-            _end(process)
-        return Completed(process.returncode, stdout, stderr)
+            process.end()
 
     def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
         _copy(local, Path(remote), timeout_s)
@@ -75,17 +71,6 @@ class LocalTransport(Transport):
 
     def close(self) -> None:
         pass  # Nothing is open.
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what still runs of the process and its children, and reap it."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-    process.wait()
 
 
 def _copy(source: Path, target: Path, timeout_s: float) -> None:

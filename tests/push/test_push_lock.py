@@ -1,16 +1,16 @@
 """Who holds the lock of a device, and who takes it over."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pushing import Clock, accept, board_on, local, opened, release
 
 from edgecompress.errors import DeviceError
-from edgecompress.push import Board, push, status
+from edgecompress.push import Alive, Board, push, status
 from edgecompress.push.documents import Owner
-from edgecompress.push.lock import Lock
+from edgecompress.push.lock import QUIET_S, Lock
+from edgecompress.transport.faulty import Faults, FaultyTransport
 
 
 def _other(board: Board, **update: object) -> Lock:
@@ -45,8 +45,8 @@ def test_a_silent_holder_is_overtaken_and_can_do_nothing_more(tmp_path: Path) ->
     board.make_folders()
     old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
 
-    def overtaken(_: str, alive: Callable[[], None]) -> None:
-        alive()
+    def overtaken(_: str, alive: Alive) -> None:
+        alive(60.0)
         assert push(board_on(local(tmp_path)), *new, accept).outcome == "success"
 
     slow = board_on(local(tmp_path))
@@ -83,6 +83,32 @@ def test_a_dead_process_of_this_machine_is_overtaken_at_once(tmp_path: Path) -> 
     quick = Board(board.transport, sleep=clock.sleep, clock=clock)
     assert push(quick, model, manifest, accept).outcome == "success"
     assert clock.now == 0
+
+
+def test_a_lock_that_this_process_lost_is_overtaken_at_once(tmp_path: Path) -> None:
+    transport = local(tmp_path)
+    faults = Faults(seed=0, rate=0)
+    faulty = FaultyTransport(transport, faults)
+    model, manifest = release(tmp_path, b"1")
+
+    def vanish(_: str, __: Alive) -> None:
+        faults.rate, faults.kinds = 1.0, ("drop",)
+
+    pushed = push(board_on(faulty), model, manifest, vanish)
+    assert pushed.outcome == "rolled_back"
+    assert status(board_on(transport)).holder is None
+    clock = Clock()
+    again = Board(transport, sleep=clock.sleep, clock=clock)
+    assert push(again, model, manifest, accept).outcome == "success"
+    assert clock.now == 0
+
+
+def test_a_lock_that_another_thread_of_this_process_holds_is_not_overtaken(tmp_path: Path) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    clock = Clock()
+    with Lock(board), Lock(Board(board.transport, clock.sleep, clock)):
+        assert clock.now > QUIET_S
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"pid": 1}', bytes(5000)])

@@ -1,13 +1,12 @@
 """A push to a healthy device, step by step, and the commands around it."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pushing import accept, board_on, documents, local, opened, release
 
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, Refused
-from edgecompress.push import Watch, history, push, status, switch
+from edgecompress.push import Alive, Watch, history, push, status, switch
 from edgecompress.transport import LocalTransport
 
 
@@ -65,8 +64,8 @@ def test_what_is_not_validated_is_not_activated(
     push(board, *old, accept)
     seen = []
 
-    def validate(path: str, alive: Callable[[], None]) -> None:
-        alive()
+    def validate(path: str, alive: Alive) -> None:
+        alive(60.0)
         seen.append(Path(path).read_bytes())
         assert opened(root) == old[1].id
         raise error

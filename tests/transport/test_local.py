@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from processes import DEADLINE_S
+from processes import DEADLINE_S, is_alive
 
-from edgecompress.errors import SpecError, StorageError
+from edgecompress.errors import DeviceError, SpecError, StorageError
 from edgecompress.spec.device import Device
-from edgecompress.transport import LocalTransport, connect
+from edgecompress.transport import LocalTransport, connect, local_process
 
 
 def test_put_onto_itself_changes_nothing(tmp_path):
@@ -35,3 +35,16 @@ def test_connect_to_an_unknown_transport_lists_the_known(tmp_path):
     device = Device.model_construct(id="d", target="local", transport="pigeon")
     with pytest.raises(SpecError, match="'pigeon' is unknown; known: adb, local, ssh"):
         connect(device, tmp_path)
+
+
+def test_output_without_an_end_is_cut_off(tmp_path, monkeypatch):
+    monkeypatch.setattr(local_process, "STDOUT_BYTES", 1 << 20)
+    transport = LocalTransport(tmp_path)
+    script = "echo $$ > pid; exec yes"
+    with pytest.raises(DeviceError, match="'sh' was ended: it wrote more than 1048576 bytes"):
+        transport.run(["sh", "-c", script], timeout_s=DEADLINE_S)
+    assert not is_alive(int(Path(transport.path("pid")).read_text()))
+    script = "head -c 3000000 /dev/zero >&2; echo last words >&2"
+    done = transport.run(["sh", "-c", script], timeout_s=DEADLINE_S)
+    assert len(done.stderr) == 1 << 20
+    assert done.stderr.endswith(b"last words\n")
