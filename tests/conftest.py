@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_SHARED = {"undisturbed": "undisturbed", "zoo_files": "zoo"}
+_SHARED = {"undisturbed": "undisturbed", "finished": "finished", "zoo_files": "zoo"}
 """Fixtures that are dear to make: the tests that use one are run by one worker."""
 _LONG = ("pipeline", "export", "packaging", "push", "transport", "compress", "zoo")
 """Folders to begin with, so that no worker is left with a long one at the end."""

@@ -1,6 +1,7 @@
 """Arrays on their way into and out of a file: names, dtypes, shapes, quantisation, .npz."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,18 @@ from edgecompress.errors import AgentError, StorageError, TaskError
 
 Array = NDArray[np.generic]
 INDICES = {"int32", "int64"}
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    # A bit that flipped on the way may say that it is encrypted, too new, or larger than memory.
+    RuntimeError,
+    MemoryError,
+    # A lone .npy has no names.
+    AttributeError,
+)
 
 
 def feed(artifact: Artifact, arrays: Sequence[Array]) -> dict[str, Array]:
@@ -130,8 +143,7 @@ def read_npz(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        # AttributeError: a lone .npy has no names.
+    except UNREADABLE as error:
         raise StorageError(f"{path}: not a readable .npz file: {error}") from None
 
 
@@ -139,7 +151,7 @@ def outputs_of(artifact: Artifact, path: Path) -> list[Array]:
     """What the agent wrote, in the file's order, dequantised.
 
     Raises:
-        AgentError: an output that the artifact names is not there.
+        AgentError: an output that the artifact names is not there, or holds no numbers.
 
     """
     arrays = read_npz(path)
@@ -148,6 +160,12 @@ def outputs_of(artifact: Artifact, path: Path) -> list[Array]:
         raise AgentError(
             f"{artifact.path.name}: the runtime gave no output {missing}, but {list(arrays)}"
         )
+    for info in artifact.outputs:
+        if arrays[info.name].dtype.kind not in "biuf":
+            raise AgentError(
+                f"{artifact.path.name}: output '{info.name}' came as {arrays[info.name].dtype},"
+                f" not as {info.dtype}"
+            )
     return [dequantize(arrays[info.name], info) for info in artifact.outputs]
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from edgecompress.artifact import Artifact
-from edgecompress.errors import Refused
+from edgecompress.errors import ModelError, Refused
 from edgecompress.measure.agent import DeviceAgent, Kernels
 from edgecompress.measure.evaluate import infer_all
 from edgecompress.measure.parity import Meter
@@ -100,7 +100,7 @@ def validate(
     first = [_head(sample.batches[0], GOLDEN)]
     alive()
     few = _infer(agent, sample.artifact, first, workdir)
-    golden = _parity(sample, [[array[:GOLDEN] for array in sample.outputs[0]]], few)
+    golden = _parity(name, sample, [[array[:GOLDEN] for array in sample.outputs[0]]], few)
     if golden.max_output_steps > MAX_OUTPUT_STEPS:
         raise Refused(
             f"{name}: golden outputs differ by {golden.max_output_steps:.3g} steps from those of"
@@ -108,12 +108,13 @@ def validate(
         )
     alive()
     outputs = _infer(agent, sample.artifact, sample.batches, workdir)
-    parity = _parity(sample, sample.outputs, outputs)
+    parity = _parity(name, sample, sample.outputs, outputs)
     value = _value(sample.task, sample.rebuild, sample.batches, outputs)
     metric = sample.task.metric()
     drop = sample.value - value if metric.higher_is_better else value - sample.value
     low, high = _interval(type(metric).__name__, value, parity.samples)
-    if drop > MAX_DROP + 1e-9 or (parity.top1_agreement or 1.0) < MIN_TOP1:
+    # Written so that what is no number is refused as well.
+    if not drop <= MAX_DROP + 1e-9 or (parity.top1_agreement or 1.0) < MIN_TOP1:
         around = "" if low is None else f" ({low:.4f} to {high:.4f})"
         agreed = parity.top1_agreement
         same = "" if agreed is None else f", and {agreed:.2%} of the answers are the same"
@@ -149,10 +150,16 @@ def _head(batch: Batch, count: int) -> Batch:
     return tuple(tensor[:count] for tensor in inputs_of(batch)), batch[1]
 
 
-def _parity(sample: Sample, expected: list[list[Array]], actual: list[list[Array]]) -> Parity:
+def _parity(
+    name: str, sample: Sample, expected: list[list[Array]], actual: list[list[Array]]
+) -> Parity:
+    """Raises Refused when the outputs have other shapes, or are no numbers."""
     meter = Meter.of(sample.artifact, "the same file under reference kernels here")
-    for want, have in zip(expected, actual, strict=True):
-        meter.add(want, have)
+    try:
+        for want, have in zip(expected, actual, strict=True):
+            meter.add(want, have)
+    except ModelError as error:
+        raise Refused(f"{name}: {error}") from None
     return meter.result()
 
 

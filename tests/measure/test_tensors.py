@@ -1,6 +1,7 @@
 """Arrays on their way into and out of a file."""
 
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -8,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgecompress.artifact import Artifact, TensorInfo
-from edgecompress.errors import StorageError, TaskError
+from edgecompress.errors import AgentError, StorageError, TaskError
 from edgecompress.measure.tensors import (
     dequantize,
     feed,
+    outputs_of,
     quantize,
     random_inputs,
     read_npz,
@@ -148,6 +150,29 @@ def test_npz_keeps_awkward_names_and_order(tmp_path):
 def test_npz_that_cannot_be_written(tmp_path):
     with pytest.raises(StorageError, match="cannot be written: No such file or directory"):
         write_npz(tmp_path / "no" / "x.npz", {})
+
+
+def test_npz_with_flipped_bytes_is_read_or_refused(tmp_path):
+    path, random = tmp_path / "x.npz", Random(0)
+    write_npz(path, {"x": np.zeros((3, 4), np.float32), "y": np.arange(3)})
+    whole, refused = path.read_bytes(), 0
+    for _ in range(1000):
+        content = bytearray(whole)
+        content[random.randrange(len(content))] = random.randrange(256)
+        path.write_bytes(content)
+        try:
+            read_npz(path)
+        except StorageError:
+            refused += 1
+    assert 500 < refused < 1000
+
+
+def test_outputs_that_are_no_numbers_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    write_npz(path, {"y": np.array(["1.0", "2.0"])})
+    one = Artifact.model_construct(path=Path("m.onnx"), outputs=(info("float32", name="y"),))
+    with pytest.raises(AgentError, match="output 'y' came as <U3, not as float32"):
+        outputs_of(one, path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])

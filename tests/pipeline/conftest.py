@@ -1,4 +1,6 @@
-"""One undisturbed deploy of the tiny task, which others are compared with."""
+"""Deploys of the tiny task, each made once: an undisturbed one, which others are compared with, and
+a short one, whose model is pushed.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,3 +23,21 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = deploying.fresh(tmp_path_factory.mktemp("undisturbed") / "project")
     report = deploying.deploy(folder)
     return Undisturbed(folder, report, deploying.epochs(folder))
+
+
+SHORT = """\
+task: {path: task.py:Tiny}
+seed: 0
+train: {epochs: 1, optimizer: adamw, learning_rate: 0.01}
+quantize: {mode: ptq, ranges: minmax, calibration_batches: 2}
+budgets: {max_metric_drop: 0.5}
+"""
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, cli: deploying.Cli) -> Path:
+    """A project with a run whose int8 model is right nearly always. Not to be changed."""
+    folder = deploying.fresh(tmp_path_factory.mktemp("finished") / "project")
+    (folder / "deploy.yaml").write_text(SHORT)
+    deploying.deploy(folder, cli)
+    return folder

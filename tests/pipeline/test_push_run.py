@@ -1,0 +1,155 @@
+"""From a finished run to a device with the real agent, which behaves, or misbehaves in one way."""
+
+import json
+from pathlib import Path
+
+import deploying
+import misbehaving
+import pytest
+from pushed_project import Project
+from pushing import opened
+
+TIGHT = "tight.yaml"
+"""The project's deploy.yaml with a budget that nothing can keep."""
+
+
+@pytest.fixture(scope="module")
+def project(finished: Path, tmp_path_factory, cli: deploying.Cli) -> Project:
+    made = Project.of(finished, tmp_path_factory.mktemp("push") / "project", cli)
+    wanted = (made.folder / "deploy.yaml").read_text()
+    (made.folder / TIGHT).write_text(
+        wanted.replace("budgets: {", "budgets: {latency_ms_p50: 0.00001, ")
+    )
+    return made
+
+
+BAD = {
+    "wrong_outputs": (3, "golden outputs differ by"),
+    "no_numbers": (3, "output 0 is not finite"),
+    "wrong_later": (3, "at most 0.005 worse allowed"),
+    "dies_loading": (4, "died of SIGKILL (out of memory?)"),
+    "hangs": (4, "ran longer than 5 s"),
+    "other_hash": (4, "the agent ran a file of sha256"),
+    "garbage": (4, "no answer in JSON"),
+    "endless": (4, "was ended: it wrote more than"),
+}
+"""By what the board does: the exit code, and words of the reason."""
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_the_old_model_stays_when_the_board(project: Project, case: str) -> None:
+    code, words = BAD[case]
+    root = project.local(case.replace("_", "-"), misbehaving.script(project.folder, case))
+    limit = ("--deadline", "5") if case == "hangs" else ()
+    _refused(project, root, ("push", "latest", root.name, *limit), code, words)
+
+
+def test_the_old_model_stays_when_the_new_one_is_over_budget(project: Project) -> None:
+    root = project.local("slow")
+    _refused(project, root, ("push", "latest", "slow", "-c", TIGHT), 3, "latency p50 is")
+
+
+def _refused(
+    project: Project, root: Path, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    old = (root / "current" / "model.onnx").read_bytes()
+    before = opened(root)
+    (pushed,) = project.document(*arguments, code=code)["devices"]
+    assert (pushed["outcome"], pushed["active"]) == ("rolled_back", before)
+    assert pushed["refused"] == (code == 3)
+    (reason,) = pushed["reasons"]
+    assert words in reason
+    assert "\n" not in reason
+    assert opened(root) == before
+    assert (root / "current" / "model.onnx").read_bytes() == old
+    entry = json.loads((root / "history.json").read_text())["entries"][-1]
+    assert (entry["outcome"], entry["release"]) == ("rolled_back", pushed["release"])
+    assert entry["reason"] == reason[:500]
+
+
+def test_validate_activate_rollback(project: Project) -> None:
+    root = project.local("good")
+    old = opened(root)
+    (pushed,) = project.document("validate", "latest", "good")["devices"]
+    new = pushed["release"]
+    assert (pushed["outcome"], pushed["active"], opened(root)) == ("success", old, old)
+    assert pushed["sent_bytes"] == (project.run_folder / "model.onnx").stat().st_size
+    found = pushed["validation"]
+    assert found["value"] == found["value_here"] > 0.9
+    assert found["low"] < found["value"] <= found["high"]
+    assert found["golden"]["samples"] == 8
+    assert found["parity"]["samples"] == 256
+    assert found["latency_ms_p50"] > 0
+
+    (pushed,) = project.document("activate", "good", new)["devices"]
+    assert (pushed["active"], opened(root)) == (new, new)
+    current = root / "current" / "model.onnx"
+    assert current.read_bytes() == (project.run_folder / "model.onnx").read_bytes()
+
+    (pushed,) = project.document("rollback", "good")["devices"]
+    assert (pushed["active"], opened(root)) == (old, old)
+
+    (pushed,) = project.document("push", "latest", "good")["devices"]
+    assert (pushed["outcome"], pushed["active"], pushed["sent_bytes"]) == ("success", new, 0)
+    assert opened(root) == new
+
+    state = project.document("status", "good")
+    assert (state["device"], state["current"], state["previous"]) == ("good", new, old)
+    assert {release["id"]: release["whole"] for release in state["releases"]} == {
+        old: True,
+        new: True,
+    }
+    entries = project.document("history", "good")["entries"]
+    assert [(entry["action"], entry["release"]) for entry in entries] == [
+        ("push", old),
+        ("validate", new),
+        ("activate", new),
+        ("rollback", old),
+        ("push", new),
+    ]
+
+
+def test_the_run_is_found_from_another_folder_and_its_file_is_looked_at(
+    finished: Path, tmp_path: Path, cli: deploying.Cli
+) -> None:
+    project = Project.of(finished, tmp_path / "project", cli)
+    root = project.local("good")
+    old = opened(root)
+    arguments = ("push", "latest", "good", "-c", "project/deploy.yaml", "--json")
+    arguments = (*arguments, "--inventory", "project/all.yaml")
+    model = project.run_folder / "model.onnx"
+    right = model.read_bytes()
+    model.write_bytes((project.run_folder / "baseline.onnx").read_bytes())
+    done = cli.run(tmp_path, *arguments)
+    assert (done.returncode, opened(root)) == (2, old)
+    assert "is not the model that the run made" in json.loads(done.stdout)["error"]["message"]
+    model.write_bytes(right)
+    done = cli.run(tmp_path, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert opened(root) != old
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("push", "latest", "nobody"), "device 'nobody' is unknown; known: "),
+        (("status", "nobody"), "device 'nobody' is unknown; known: "),
+        (("push", "latest", "stranger"), "is of target 'local', and the model is made for 'tiny'"),
+        (("validate", "no-such-run", "plain"), "no-such-run"),
+        (("activate", "plain", "0" * 16), "no release 0000000000000000"),
+        (("rollback", "plain"), "no previous release"),
+        (("push", "latest", "plain", "-c", "none.yaml"), "none.yaml"),
+    ],
+)
+def test_one_line_says_what_is_wrong(
+    project: Project, arguments: tuple[str, ...], words: str
+) -> None:
+    if not project.devices or "plain" not in [device.id for device in project.devices]:
+        project.local("plain")
+        project.add(project.devices[-1].model_copy(update={"id": "stranger", "target": "local"}))
+    done = project.run(*arguments)
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert words in error["message"]
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert told == [f"error: {error['message']}"]
