@@ -6,7 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_INDEX_ARGS ?=
-# A test process per core, each with one thread of its own; tests/conftest.py says which tests go
+# A test process per core, each with one thread of its own; tests/sharing.py says which tests go
 # together, and in which order.
 PYTEST_ARGS ?= -n auto --dist loadgroup --no-loadscope-reorder
 

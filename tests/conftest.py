@@ -49,25 +49,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-_SHARED = {"undisturbed": "undisturbed", "finished": "finished", "zoo_files": "zoo"}
-"""Fixtures that are dear to make: the tests that use one are run by one worker."""
-_LONG = ("pipeline", "export", "packaging", "push", "transport", "compress", "zoo")
-"""Folders to begin with, so that no worker is left with a long one at the end."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """For `--dist loadgroup`, as `make test` has it."""
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    import sharing
+
+    return sharing.Together(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests a worker of `--dist loadgroup` takes together: those of a file, or those that
-    share a fixture.
-    """
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        shared = [group for name, group in _SHARED.items() if name in fixtures]
-        item.add_marker(pytest.mark.xdist_group((*shared, item.path.stem)[0]))
-    folders = {name: index for index, name in enumerate(_LONG)}
-    items.sort(key=lambda item: folders.get(item.path.parent.name, len(_LONG)))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import sharing
+
+        items.sort(key=lambda item: sharing.place(item.path.parent.name))
 
 
 @pytest.fixture(scope="session")
