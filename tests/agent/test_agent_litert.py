@@ -55,7 +55,7 @@ def test_infer_gives_raw_integers_by_the_signatures_names(ask, tmp_path, kernels
     x = np.random.default_rng(1).integers(-128, 128, (5, 8)).astype(np.int8)
     request = {**INFER, **fields(tmp_path, tmp_path / "m.tflite", x=x), "kernels": kernels}
 
-    assert ask("infer", **request).result == {"samples": 5}
+    assert ask("infer", **request).result["samples"] == 5
 
     with np.load(tmp_path / "outputs.npz") as found:
         scores = found["scores"]
@@ -73,7 +73,7 @@ def test_infer_fills_a_free_batch(ask, tmp_path):
     x = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
 
     request = {**INFER, "batch": 3, **fields(tmp_path, model, x=x)}
-    assert ask("infer", **request).result == {"samples": 7}
+    assert ask("infer", **request).result["samples"] == 7
 
     with np.load(tmp_path / "outputs.npz") as found:
         np.testing.assert_array_equal(found["y"], np.maximum(x, 0))
@@ -87,7 +87,7 @@ def test_outputs_come_in_the_files_order(ask, tmp_path):
     model = b.save(tmp_path / "m.tflite", {"x": "x"}, {"z": "relu", "a": "minus"})
     x = np.ones((2, 4), np.float32)
 
-    assert ask("infer", **{**INFER, **fields(tmp_path, model, x=x)}).result == {"samples": 2}
+    assert ask("infer", **{**INFER, **fields(tmp_path, model, x=x)}).result["samples"] == 2
 
     with np.load(tmp_path / "outputs.npz") as found:
         assert found.files == ["relu", "minus"]

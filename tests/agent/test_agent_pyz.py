@@ -11,6 +11,7 @@ import onnx_files
 import pytest
 from onnx import helper
 
+from edgecompress.artifact import sha256_of
 from edgecompress.bundled import agent_dir
 
 SOURCES = sorted(agent_dir().glob("*.py"))
@@ -201,7 +202,8 @@ def test_infer_cuts_and_fills_batches(ask, tmp_path, batch, chunk):
     x = np.random.default_rng(0).standard_normal((10, 8)).astype("float32")
     feed = save_npz(tmp_path / "feed.npz", x=x)
     fields = {**INFER, "batch": chunk, "outputs": str(outputs)}
-    assert ask("infer", model=str(model), inputs=str(feed), **fields).result == {"samples": 10}
+    said = ask("infer", model=str(model), inputs=str(feed), **fields)
+    assert said.result == {"samples": 10, "model_sha256": sha256_of(model)}
     with np.load(outputs) as found:
         np.testing.assert_allclose(found["scores"], x @ weight, rtol=1e-5, atol=1e-5)
 

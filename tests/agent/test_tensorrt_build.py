@@ -162,7 +162,7 @@ def test_the_runner_copies_computes_and_copies_back(board, version, hides):
     engine = here.build().result["engine"]
     settings = {"hides": hides}
 
-    assert here.run("infer", engine, settings).result == {"samples": BATCH}
+    assert here.run("infer", engine, settings).result["samples"] == BATCH
     with np.load(here.folder / "x.npz") as x, np.load(here.folder / "y.npz") as y:
         np.testing.assert_allclose(y["scores"], x["x"] @ here.weight, rtol=1e-5, atol=1e-5)
     execute = "execute_async_v2 [address,address] 24301" if hides else "execute_async_v3 24301"
