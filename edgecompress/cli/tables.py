@@ -146,14 +146,15 @@ def verdicts(found: Sequence[tuple[Report, Path]], console: Console) -> None:
     """A line for each target, with what decided where it does not ship."""
     cells = []
     for report, page in found:
-        metric, speedup = report.candidate.metric, report.speedup
+        metric, compared = report.candidate.metric, report.comparison
+        emulated = " (emulated)" * (compared is not None and compared.emulated)
         why = "" if report.verdict.decision == "ship" else report.verdict.reasons[0]
         cells.append(
             (
                 report.target,
                 report.verdict.decision,
                 f"{metric.value:.4f}",
-                "" if speedup is None else f"{speedup:.2f}x",
+                "" if compared is None else f"{compared.speedup:.2f}x{emulated}",
                 f"{report.candidate.int8_op_fraction:.0%}",
                 why,
                 str(page),

@@ -71,9 +71,11 @@ def _tiles(report: Report) -> list[Tile]:
         Tile(size.candidate, f"file size ({size.change})", size.trend),
         Tile(percent(report.candidate.int8_op_fraction), "of the MACs in int8", "same"),
     ]
-    if report.speedup is not None:
-        trend: Trend = "better" if report.speedup > 1 else "worse"
-        tiles.insert(0, Tile(factor(report.speedup), "as fast as the baseline", trend))
+    if report.comparison is not None:
+        speedup, emulated = report.comparison.speedup, report.comparison.emulated
+        label = "as fast as the baseline" + ", emulated" * emulated
+        trend: Trend = "same" if emulated else "better" if speedup > 1 else "worse"
+        tiles.insert(0, Tile(factor(speedup), label, trend))
     return tiles
 
 
