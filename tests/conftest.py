@@ -47,6 +47,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=6,
         help="tests/push/test_push_kill.py kills at every n-th place; the promise is about 1",
     )
+    parser.addoption(
+        "--fleet",
+        type=int,
+        default=10,
+        help="devices that tests/pipeline/test_push_fleet.py pushes to; the promise is about 50",
+    )
+    parser.addoption(
+        "--resume-mb",
+        type=int,
+        default=4,
+        help="size of the model that tests/push/test_push_ssh.py resumes; the promise is about 100",
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

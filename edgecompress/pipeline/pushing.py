@@ -23,7 +23,7 @@ from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
 from edgecompress.progress import Lane, Progress
-from edgecompress.push import Alive, Board, Manifest, Watch, push
+from edgecompress.push import Alive, Board, Manifest, Watch, push, retried
 from edgecompress.report.verdict import over_budget
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
@@ -38,6 +38,9 @@ from edgecompress.transport import connect
 
 MARGIN_S = 60.0
 """How much longer than a command's deadline a device may seem silent to other pushers."""
+CONNECTS = 3
+"""A device that is asleep or busy may not answer at first; one that is off should not be waited
+for as long as one that was there a moment ago."""
 AT_ONCE = 8
 """Devices that are sent to at the same time: more would share one network and this disk."""
 
@@ -144,7 +147,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
     size = sent.manifest.size_bytes
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         try:
-            with connect(device, Path(name)) as transport:
+            with retried(lambda: connect(device, Path(name)), CONNECTS) as transport:
                 agent = agent_over(transport, device, sent.target, trial.deadline_s)
 
                 def check(path: str, alive: Alive) -> None:

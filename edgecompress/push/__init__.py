@@ -1,6 +1,6 @@
 """A model's way onto a device, as safe as an over-the-air update: docs/devices.md."""
 
-from edgecompress.push.board import Board
+from edgecompress.push.board import Board, retried
 from edgecompress.push.documents import DeviceStatus, History, Manifest
 from edgecompress.push.session import Watch
 from edgecompress.push.status import history, status
@@ -18,6 +18,7 @@ __all__ = [
     "Watch",
     "history",
     "push",
+    "retried",
     "status",
     "switch",
 ]

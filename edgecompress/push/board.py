@@ -47,14 +47,7 @@ class Board:
             TransientError: so many times, or for two minutes. All other errors at once.
 
         """
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(TransientError),
-            stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_after_delay(ATTEMPTS_S),
-            wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
-            sleep=self.sleep,
-            reraise=True,
-        )
-        return retrying(step)
+        return retried(step, attempts, self.sleep)
 
     def make_folders(self) -> None:
         root = PurePosixPath(self.transport.root)
@@ -97,6 +90,22 @@ class Board:
         for name in self.files.names(self.path("incoming")):
             if name != keep:
                 self.files.remove(self.path("incoming", name))
+
+
+def retried(
+    step: Callable[[], T],
+    attempts: int = ATTEMPTS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> T:
+    """As of `Board`, for what comes before there is one."""
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TransientError),
+        stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_after_delay(ATTEMPTS_S),
+        wait=tenacity.wait_random_exponential(multiplier=0.5, max=20),
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(step)
 
 
 def parsed(spec: type[S], content: bytes, name: str) -> S | None:
