@@ -116,9 +116,9 @@ def _manifest(model: Path) -> Manifest:
 def _loopback_sshd(folder: Path, sshd: str) -> Iterator[Path]:
     """The client's configuration for an sshd that listens on a free port while this lasts."""
     write_sshd(folder, folder, HOST, sshd)
-    with (folder / "sshd_config").open("a") as server:
+    with (folder / "sshd_config").open("a") as settings:
         # A home without a .bashrc, which scp would not run either.
-        server.write(f"SetEnv HOME={folder}\n")
+        settings.write(f"SetEnv HOME={folder}\n")
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     with socket.socket() as probe:

@@ -132,13 +132,25 @@ class Lock:
             # Ours, when the answer to the first try was lost.
             if owner is None or owner.nonce != self.owner.nonce:
                 return False
+        if not self._is_highest(number):
+            # We came late: others took and released locks meanwhile, and this number's was removed.
+            self.board.files.remove(folder)
+            return False
         self.number = number
-        self._write(self.owner)
-        self.check()
+        try:
+            self._write(self.owner)
+            self.check()
+        except DeviceError:
+            if self._is_highest(number):
+                raise
+            return False
         for name in self.board.files.names(self.board.path("locks")):
             if name.isdigit() and int(name) < number:
                 self.board.files.remove(self.board.path("locks", name))
         return True
+
+    def _is_highest(self, number: int) -> bool:
+        return self.board.retried(partial(_highest, self.board))[0] == number
 
     def _write(self, owner: Owner) -> None:
         self.board.retried(partial(self._replace, owner))

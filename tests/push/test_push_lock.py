@@ -1,6 +1,7 @@
 """Who holds the lock of a device, and who takes it over."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -133,7 +134,7 @@ def test_many_at_once_are_never_two_holders(tmp_path: Path) -> None:
     def work() -> None:
         try:
             for _ in range(5):
-                with Lock(Board(transport, sleep=lambda _: None)):
+                with Lock(Board(transport, sleep=lambda _: time.sleep(0.002))):
                     with guard:
                         inside[0] += 1
                         most[0] = max(most[0], inside[0])
@@ -150,13 +151,22 @@ def test_many_at_once_are_never_two_holders(tmp_path: Path) -> None:
     assert (most[0], errors) == (1, [])
 
 
+def test_who_comes_late_to_a_number_waits_for_the_next(tmp_path: Path) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    late = Lock(board)
+    Path(board.path("locks", "9")).mkdir()
+    assert not late._make(5)
+    assert [path.name for path in Path(board.path("locks")).iterdir()] == ["9"]
+
+
 def test_two_pushers_at_once_leave_one_whole_model(tmp_path: Path) -> None:
     root = Path(local(tmp_path).root)
     releases = [release(tmp_path, bytes([number]) * 5000) for number in range(4)]
     outcomes = []
 
     def work(model: Path, manifest: object) -> None:
-        board = Board(local(tmp_path), sleep=lambda _: None)
+        board = Board(local(tmp_path), sleep=lambda _: time.sleep(0.002))
         outcomes.append(push(board, model, manifest, accept).outcome)  # type: ignore[arg-type]
 
     threads = [threading.Thread(target=work, args=pair) for pair in releases]
