@@ -196,6 +196,12 @@ def inspect(
             **inspection.model_dump(mode="json"),
         }
         out.result(document, lambda console: tables.inspection(inspection, console))
+        if inspection.violations:
+            text = (
+                f"{file}: {inspection.runtime} will not take it: {inspection.violations[0]}"
+                f" ({len(inspection.violations)} in all)"
+            )
+            raise after_result(Refused(text))
         if require_int8 is not None and fraction < require_int8:
             text = (
                 f"{file}: int8 kernels run {fraction:.1%} of the MACs,"

@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect as python_inspect
+import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -260,8 +261,13 @@ def _evaluate(
 
 
 def _runs_elsewhere(job: Job) -> bool:
-    """TensorRT computes Q/DQ files by rules of its own; here ONNX's definition stands in."""
-    return job.recipe.target.runtime.name == "tensorrt"
+    """Here the definition of the operators stands in for kernels that this machine lacks: TensorRT
+    has rules of its own, and what another architecture computes exactly may overflow in int8
+    kernels of x86.
+    """
+    target = job.recipe.target
+    foreign = target.cpu != "native" and target.cpu.architecture != platform.machine()
+    return foreign or target.runtime.name == "tensorrt"
 
 
 def _executions(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from edgecompress.errors import DeviceError, EdgecompressError
-from edgecompress.push.board import Board
+from edgecompress.push.board import DOCUMENT_BYTES, Board
 from edgecompress.push.documents import Action, History, HistoryEntry, Journal
 from edgecompress.push.lock import Lock, Overtaken
 from edgecompress.push.pointers import is_whole, point, pointed
@@ -159,8 +159,12 @@ class Session:
     def _add(self, entry: HistoryEntry) -> None:
         history = self.board.document(History, "history.json") or History()
         if entry not in history.entries:
-            kept = History(entries=(*history.entries, entry)[-HISTORY:])
-            self.board.replace("history.json", kept.model_dump_json().encode())
+            kept = (*history.entries, entry)[-HISTORY:]
+            content = History(entries=kept).model_dump_json().encode()
+            while len(content) > DOCUMENT_BYTES:
+                kept = kept[1:]
+                content = History(entries=kept).model_dump_json().encode()
+            self.board.replace("history.json", content)
 
     def _remove_old(self, release: str) -> None:
         board = self.board

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from onnx_files import constant, linear
 
@@ -87,6 +88,17 @@ def test_inspect_refuses_what_is_not_int8_enough(tmp_path: Path, model: Path) ->
         "error: model.onnx: int8 kernels run 0.0% of the MACs, --require-int8 asks for 95.0%\n"
     )
     assert run("inspect", "model.onnx", "--require-int8", "0", folder=tmp_path).returncode == 0
+
+
+def test_inspect_refuses_what_tensorrt_will_not_take(tmp_path: Path, model: Path) -> None:
+    graph = onnx.load(model)
+    graph.opset_import[0].version = 23
+    onnx.save(graph, model)
+    done = run("inspect", "model.onnx", "--target", "jetson-xavier-nx", "--json", folder=tmp_path)
+    assert done.returncode == 3, done.stderr
+    assert "opset" in document(done)["violations"][0]
+    assert done.stderr.startswith("error: model.onnx: TensorRT 8.5")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])

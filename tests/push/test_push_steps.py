@@ -1,5 +1,6 @@
 """A push to a healthy device, step by step, and the commands around it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -158,3 +159,31 @@ def test_no_room(
     assert "17 MiB free" in pushed.reasons[0]
     assert "19 MiB needed" in pushed.reasons[0]
     assert list((Path(transport.root) / "incoming").iterdir()) == []
+
+
+def test_the_history_never_outgrows_what_is_read_of_it(
+    transport: LocalTransport, tmp_path: Path
+) -> None:
+    board = board_on(transport)
+    entry = {
+        "at": "2026-01-01T00:00:00+00:00",
+        "by": "a@b",
+        "action": "push",
+        "release": "0" * 16,
+        "before": None,
+        "outcome": "rolled_back",
+        "reason": "\u4e2d" * 500,
+    }
+    board.make_folders()
+    many = {"entries": [{**entry, "at": str(number)} for number in range(38)]}
+    Path(board.path("history.json")).write_text(json.dumps(many, ensure_ascii=False))
+
+    def refuse(_: str, __: Alive) -> None:
+        raise Refused("\u4e2d" * 500)
+
+    for _ in range(4):
+        push(board, *release(tmp_path, b"1"), refuse)
+    kept = history(board).entries
+    assert [entry.release == "0" * 16 for entry in kept[-5:]] == [True, *[False] * 4]
+    assert 30 < len(kept) < 42
+    assert Path(board.path("history.json")).stat().st_size <= 64 << 10
