@@ -178,8 +178,11 @@ def test_the_history_never_outgrows_what_is_read_of_it(
     many = {"entries": [{**entry, "at": str(number)} for number in range(38)]}
     Path(board.path("history.json")).write_text(json.dumps(many, ensure_ascii=False))
 
+    tried: list[int] = []
+
     def refuse(_: str, __: Alive) -> None:
-        raise Refused("\u4e2d" * 500)
+        tried.append(len(tried))
+        raise Refused(f"{len(tried)}" + "\u4e2d" * 499)
 
     for _ in range(4):
         push(board, *release(tmp_path, b"1"), refuse)
