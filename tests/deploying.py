@@ -15,6 +15,15 @@ DEPLOY = ("deploy", "tiny", "--inventory", "inventory.yaml", "--json")
 LOG = "asked.log"
 """Where the tiny task writes a line for every epoch that training asks for."""
 
+SHORT = """\
+task: {path: task.py:Tiny}
+seed: 0
+train: {epochs: 1, optimizer: adamw, learning_rate: 0.01}
+quantize: {mode: ptq, ranges: minmax, calibration_batches: 2}
+budgets: {max_metric_drop: 0.5}
+"""
+"""Another deploy.yaml for it: the shortest way to an int8 model that is nearly always right."""
+
 Files = tuple[Path, Path]
 """Standard output and error."""
 

@@ -25,19 +25,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     return Undisturbed(folder, report, deploying.epochs(folder))
 
 
-SHORT = """\
-task: {path: task.py:Tiny}
-seed: 0
-train: {epochs: 1, optimizer: adamw, learning_rate: 0.01}
-quantize: {mode: ptq, ranges: minmax, calibration_batches: 2}
-budgets: {max_metric_drop: 0.5}
-"""
-
-
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, cli: deploying.Cli) -> Path:
     """A project with a run whose int8 model is right nearly always. Not to be changed."""
     folder = deploying.fresh(tmp_path_factory.mktemp("finished") / "project")
-    (folder / "deploy.yaml").write_text(SHORT)
+    (folder / "deploy.yaml").write_text(deploying.SHORT)
     deploying.deploy(folder, cli)
     return folder
