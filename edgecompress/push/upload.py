@@ -31,6 +31,9 @@ class Upload:
     """Told how many bytes of the model are there."""
     sent_bytes: int = field(default=0, init=False)
 
+    def __post_init__(self) -> None:
+        self._fresh = self.board.temporary(self.board.path("releases"))
+
     @property
     def part(self) -> str:
         return f"{self.manifest.sha256}.part"
@@ -108,10 +111,12 @@ class Upload:
         folder, content = board.path("releases", manifest.id), manifest.model_dump_json().encode()
         self.lock.check()
         if board.files.size(folder) is None:
-            fresh = board.temporary(board.path("releases"))
+            fresh = self._fresh
             board.files.make_folder(fresh)
             board.files.write(f"{fresh}/{MANIFEST}", content)
-            board.files.rename(self._path(), f"{fresh}/{manifest.file}")
+            # It is there already when the answer to the first try was lost.
+            if board.files.size(self._path()) is not None:
+                board.files.rename(self._path(), f"{fresh}/{manifest.file}")
             board.files.sync(fresh)
             board.files.rename(fresh, folder)
             board.files.sync(board.path("releases"))
