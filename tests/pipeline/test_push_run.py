@@ -9,6 +9,8 @@ import pytest
 from pushed_project import Project
 from pushing import opened
 
+from edgecompress.spec.device import Device
+
 TIGHT = "tight.yaml"
 """The project's deploy.yaml with a budget that nothing can keep."""
 
@@ -107,6 +109,16 @@ def test_validate_activate_rollback(project: Project) -> None:
         ("rollback", old),
         ("push", new),
     ]
+
+
+def test_a_device_that_is_described_wrongly_stops_no_other(project: Project) -> None:
+    root = project.local("beside")
+    config = Path("no-such-file")
+    project.add(Device(id="wrong", target="tiny", transport="ssh", address="pi", ssh_config=config))
+    found = project.document("push", "latest", "wrong", "beside", code=4)["devices"]
+    assert [pushed["outcome"] for pushed in found] == ["rolled_back", "success"]
+    assert "no-such-file" in found[0]["reasons"][0]
+    assert opened(root) == found[1]["release"]
 
 
 def test_the_run_is_found_from_another_folder_and_its_file_is_looked_at(
