@@ -12,6 +12,7 @@ import typer
 from edgecompress import __version__
 from edgecompress.cli.devices import devices_app
 from edgecompress.cli.failure import after_result
+from edgecompress.cli.files import files_app
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import output
 from edgecompress.cli.push import push_app
@@ -20,7 +21,6 @@ from edgecompress.errors import (
     EXIT_REFUSED,
     EXIT_SHIP,
     EXIT_UNMEASURED,
-    Refused,
     RuntimeMissing,
     SpecError,
 )
@@ -60,7 +60,6 @@ targets_app = typer.Typer(help="List or show the boards that a model can be made
 app.add_typer(targets_app, name="targets")
 app.add_typer(devices_app, name="devices")
 
-ModelFile = Annotated[Path, typer.Argument(help="A model file, such as model.onnx.")]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="The folder of runs.")]
 RUNS = Path("runs")
 KEEP = 5
@@ -169,102 +168,7 @@ def targets_show(
         out.result(target.model_dump(mode="json"), lambda console: tables.target(target, console))
 
 
-@app.command()
-def inspect(
-    file: ModelFile,
-    require_int8: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, help="Exit 3 when a smaller share of the MACs is int8."),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="By whose rules; else with the kernels of this machine.")
-    ] = None,
-    config: Config = DEPLOY_YAML,
-    as_json: Json = False,
-) -> None:
-    """List the operators that really run, and why one is not int8."""
-    with output(as_json) as out:
-        from edgecompress import pipeline
-        from edgecompress.cli import tables
-
-        inspection = pipeline.inspect_file(file, target, config.parent)
-        fraction = inspection.int8_op_fraction
-        document = {
-            "file": str(file),
-            "macs": inspection.macs,
-            "int8_op_fraction": fraction,
-            **inspection.model_dump(mode="json"),
-        }
-        out.result(document, lambda console: tables.inspection(inspection, console))
-        if inspection.violations:
-            text = (
-                f"{file}: {inspection.runtime} will not take it: {inspection.violations[0]}"
-                f" ({len(inspection.violations)} in all)"
-            )
-            raise after_result(Refused(text))
-        if require_int8 is not None and fraction < require_int8:
-            text = (
-                f"{file}: int8 kernels run {fraction:.1%} of the MACs,"
-                f" --require-int8 asks for {require_int8:.1%}"
-            )
-            raise after_result(Refused(text))
-
-
-@app.command()
-def evaluate(file: ModelFile, config: Config = DEPLOY_YAML, as_json: Json = False) -> None:
-    """Run a model file on the task's whole evaluation set."""
-    with output(as_json) as out:
-        from edgecompress import pipeline
-        from edgecompress.cli import tables
-        from edgecompress.progress import progress_on_stderr
-
-        evaluation = pipeline.evaluate_file(file, config, progress_on_stderr())
-        document = {"file": str(file), **evaluation.model_dump(mode="json")}
-        out.result(document, lambda console: tables.evaluation(evaluation, console))
-
-
-@app.command()
-def measure(
-    file: ModelFile,
-    against: Annotated[
-        Path | None, typer.Option(help="Another file, measured in turns with the first.")
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Instead of what the target says.")
-    ] = None,
-    target: Annotated[str, typer.Option(help="Whose measurement protocol to follow.")] = "local",
-    as_json: Json = False,
-) -> None:
-    """Measure load time, latency and memory of a file."""
-    with output(as_json) as out:
-        from edgecompress import pipeline
-        from edgecompress.cli import tables
-        from edgecompress.progress import progress_on_stderr
-
-        measured = pipeline.measure_file(file, against, target, progress_on_stderr(), threads)
-        document = {"file": str(file), **measured.model_dump(mode="json")}
-        out.result(document, lambda console: tables.measured(measured, console))
-
-
-@app.command()
-def compare(
-    a: ModelFile,
-    b: Annotated[Path, typer.Argument(help="Another of the same training, of any format.")],
-    layers: Annotated[bool, typer.Option("--layers", help="Show every layer.")] = False,
-    steps: Annotated[float, typer.Option(min=0, help="How far apart a layer may be.")] = 2.0,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="Whose task gives inputs; else random.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Find the first layer at which two int8 files part."""
-    with output(as_json) as out:
-        from edgecompress import pipeline
-        from edgecompress.cli import tables
-
-        found = pipeline.compare_layers(a, b, config, steps)
-        document = found.model_dump(mode="json")
-        out.result(document, lambda console: tables.layers(found, layers, console))
+app.registered_commands += files_app.registered_commands
 
 
 @app.command()

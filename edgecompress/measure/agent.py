@@ -1,12 +1,9 @@
 """The host's side of the agent: build it, send it, ask it, check what it says."""
 
 import hashlib
-import io
 import json
-import signal
 import tempfile
 import uuid
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,25 +12,18 @@ from typing import Literal, Protocol
 from pydantic import JsonValue
 
 from edgecompress.artifact import Artifact, Format, sha256_of
-from edgecompress.bundled import agent_dir
 from edgecompress.errors import (
     AgentError,
     ArtifactError,
-    DeviceError,
-    RuntimeMissing,
-    SpecError,
     TimedOut,
 )
-from edgecompress.spec.base import S, Spec, parse
+from edgecompress.measure.agent_answer import answer_of, checked, error_of, name_of
+from edgecompress.measure.agent_file import build_agent
+from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
 from edgecompress.spec.target import MeasurementProtocol
-from edgecompress.transport import Completed, Transport
-
-PACKAGE = "edgecompress_agent"
-MAIN = f"from {PACKAGE}.__main__ import main\n\nmain()\n"
-ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
-
+from edgecompress.transport import Transport
 
 Kernels = Literal["default", "reference"]
 
@@ -46,18 +36,6 @@ BUILD_S = 3600.0
 """Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
 
-class AgentFault(Spec):
-    kind: Literal["missing", "input", "runtime"]
-    message: str
-
-
-class Answer(Spec):
-    schema_version: Literal[1]
-    ok: bool
-    result: JsonValue = None
-    error: AgentFault | None = None
-
-
 class Inferred(Spec):
     samples: int
     model_sha256: str
@@ -66,26 +44,6 @@ class Inferred(Spec):
 class Optimised(Spec):
     runtime: str
     machine: str
-
-
-def build_agent() -> bytes:
-    """The agent as one .pyz: equal sources give equal bytes, on every machine.
-
-    Raises:
-        EdgecompressError: its sources are not there.
-
-    """
-    sources = {f"{PACKAGE}/{file.name}": file.read_bytes() for file in agent_dir().glob("*.py")}
-    sources["__main__.py"] = MAIN.encode()
-    buffer = io.BytesIO()
-    # Stored, because compressed bytes differ between versions of zlib.
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(sources):
-            entry = zipfile.ZipInfo(name, ZIP_EPOCH)
-            entry.create_system = 3
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, sources[name])
-    return buffer.getvalue()
 
 
 class DeviceAgent(Protocol):
@@ -251,7 +209,7 @@ class Agent:
         extra_s: float = 0.0,
     ) -> S:
         """`model` is named in errors; `extra_s` is added to the deadline."""
-        where = f"{self.transport.name}: agent {command}" + (f" {_name(model)}" if model else "")
+        where = f"{self.transport.name}: agent {command}" + (f" {name_of(model)}" if model else "")
         request = {"schema_version": AGENT_SCHEMA_VERSION, "command": command, **fields}
         try:
             completed = self.transport.run(
@@ -261,10 +219,10 @@ class Agent:
             )
         except TimedOut as error:
             raise AgentError(f"{where}: {error}") from None
-        answer = _answer(completed, where)
+        answer = answer_of(completed, where)
         if answer.error is not None:
-            raise _error(answer.error, where, model)
-        return _checked(spec, answer.result, where)
+            raise error_of(answer.error, where, model)
+        return checked(spec, answer.result, where)
 
     def _agent(self) -> str:
         """Path on the device of the agent, sent when it is not there yet."""
@@ -326,44 +284,3 @@ def _fixed_shapes(model: Artifact, batch: int) -> dict[str, JsonValue]:
         if any(isinstance(size, str) for size in tensor.shape):
             shapes[tensor.name] = list(sizes)
     return shapes
-
-
-def _answer(completed: Completed, where: str) -> Answer:
-    last_words = completed.stderr.decode(errors="replace").strip().splitlines()[-1:]
-    said = f"; it last said: {last_words[0]}" if last_words else ""
-    if completed.returncode < 0:
-        known = {number.value: number.name for number in signal.Signals}
-        name = known.get(-completed.returncode, f"signal {-completed.returncode}")
-        why = " (out of memory?)" if name == "SIGKILL" else ""
-        raise AgentError(f"{where}: died of {name}{why}{said}")
-    try:
-        document = json.loads(completed.stdout)
-    except ValueError:
-        raise AgentError(
-            f"{where}: no answer in JSON (exit code {completed.returncode}){said}"
-        ) from None
-    answer = _checked(Answer, document, where)
-    if answer.ok == (answer.error is not None):
-        raise AgentError(f"{where}: the answer's ok and error contradict each other")
-    return answer
-
-
-def _name(model: Path | Engine) -> str:
-    return model.engine if isinstance(model, Engine) else str(model)
-
-
-def _error(
-    fault: AgentFault, where: str, model: Path | Engine | None
-) -> DeviceError | ArtifactError:
-    if fault.kind == "missing":
-        return RuntimeMissing(f"{where}: {fault.message}")
-    if fault.kind == "input" and model is not None:
-        return ArtifactError(f"{_name(model)}: {fault.message}")
-    return AgentError(f"{where}: {fault.message}")
-
-
-def _checked(spec: type[S], data: object, where: str) -> S:
-    try:
-        return parse(spec, data, where)
-    except SpecError as error:
-        raise AgentError(f"{error}; is the agent on the device another version?") from None

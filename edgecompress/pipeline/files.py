@@ -20,7 +20,8 @@ from edgecompress.compress.capture import capture
 from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
 from edgecompress.export import Exportable, exporter
-from edgecompress.measure.agent import Agent, build_agent
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent_file import build_agent
 from edgecompress.measure.evaluate import evaluate, infer_all
 from edgecompress.measure.parity import Execution
 from edgecompress.measure.tensors import Array

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from edgecompress.measure.agent import build_agent
+from edgecompress.measure.agent_file import build_agent
 
 
 class Said(NamedTuple):

@@ -10,8 +10,9 @@ import onnx_files
 import pytest
 
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeMissing
-from edgecompress.measure import agent as host
-from edgecompress.measure.agent import Agent, build_agent
+from edgecompress.measure import agent_file
+from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent_file import build_agent
 
 
 @pytest.fixture
@@ -43,13 +44,13 @@ def program(tmp_path):
 def test_agent_bytes_depend_on_the_sources_alone(tmp_path, monkeypatch):
     expected = build_agent()
     copy = tmp_path / "agent"
-    shutil.copytree(host.agent_dir(), copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(agent_file.agent_dir(), copy, ignore=shutil.ignore_patterns("__pycache__"))
     for file in copy.iterdir():
         os.utime(file, (1e9, 1e9))
         file.chmod(0o600)
     (copy / "__pycache__").mkdir()
     (copy / "__pycache__" / "state.pyc").write_bytes(b"compiled")
-    monkeypatch.setattr(host, "agent_dir", lambda: copy)
+    monkeypatch.setattr(agent_file, "agent_dir", lambda: copy)
     assert build_agent() == expected
     (copy / "state.py").write_text("# changed")
     assert build_agent() != expected

@@ -1,0 +1,66 @@
+"""What the agent says: read, checked, and turned into errors."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import JsonValue
+
+from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeMissing, SpecError
+from edgecompress.spec.base import S, Spec, parse
+from edgecompress.spec.engine import Engine
+from edgecompress.transport import Completed
+
+
+class AgentFault(Spec):
+    kind: Literal["missing", "input", "runtime"]
+    message: str
+
+
+class Answer(Spec):
+    schema_version: Literal[1]
+    ok: bool
+    result: JsonValue = None
+    error: AgentFault | None = None
+
+
+def answer_of(completed: Completed, where: str) -> Answer:
+    last_words = completed.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    said = f"; it last said: {last_words[0]}" if last_words else ""
+    if completed.returncode < 0:
+        known = {number.value: number.name for number in signal.Signals}
+        name = known.get(-completed.returncode, f"signal {-completed.returncode}")
+        why = " (out of memory?)" if name == "SIGKILL" else ""
+        raise AgentError(f"{where}: died of {name}{why}{said}")
+    try:
+        document = json.loads(completed.stdout)
+    except ValueError:
+        raise AgentError(
+            f"{where}: no answer in JSON (exit code {completed.returncode}){said}"
+        ) from None
+    answer = checked(Answer, document, where)
+    if answer.ok == (answer.error is not None):
+        raise AgentError(f"{where}: the answer's ok and error contradict each other")
+    return answer
+
+
+def name_of(model: Path | Engine) -> str:
+    return model.engine if isinstance(model, Engine) else str(model)
+
+
+def error_of(
+    fault: AgentFault, where: str, model: Path | Engine | None
+) -> DeviceError | ArtifactError:
+    if fault.kind == "missing":
+        return RuntimeMissing(f"{where}: {fault.message}")
+    if fault.kind == "input" and model is not None:
+        return ArtifactError(f"{name_of(model)}: {fault.message}")
+    return AgentError(f"{where}: {fault.message}")
+
+
+def checked(spec: type[S], data: object, where: str) -> S:
+    try:
+        return parse(spec, data, where)
+    except SpecError as error:
+        raise AgentError(f"{error}; is the agent on the device another version?") from None
