@@ -53,6 +53,7 @@ def scheme(name: str) -> QuantizationScheme:
                 {"dtype": "int8", "granularity": granularity, "bits": bits}
             ),
             "scales": scales,
+            "residual_add": "shared" if name == "portable" else "free",
         }
     )
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional
-from torchao.quantization.pt2e import FakeQuantize
 
 from edgecompress.compress.fx import ATEN, fake, input_of, number_at, optional_input, stored
+from edgecompress.compress.observers import AdjustedFakeQuantize
 
 WEIGHTED: dict[object, int] = {  # operator -> axis of the output channels in its weight
     ATEN.conv1d.default: 0,
@@ -34,6 +34,7 @@ WEIGHTED: dict[object, int] = {  # operator -> axis of the output channels in it
     ATEN.linear.default: 0,
 }
 _TRANSPOSED = {op for op, axis in WEIGHTED.items() if axis == 1}
+CONVOLUTIONS = WEIGHTED.keys() - _TRANSPOSED - {ATEN.linear.default}
 _CONV_OF_RANK = {3: ATEN.conv1d.default, 4: ATEN.conv2d.default, 5: ATEN.conv3d.default}
 _TINY = 1e-6
 
@@ -79,7 +80,7 @@ class BatchNorm(nn.Module):
         return (self.bias - mean * self.factor()).detach()
 
 
-class FoldingFakeQuantize(FakeQuantize):
+class FoldingFakeQuantize(AdjustedFakeQuantize):
     """Fake-quantises a weight as it will ship: with the batch norm after it folded in."""
 
     batch_norm: BatchNorm | None = None

@@ -1,5 +1,6 @@
 """How ranges become scales: one observer for calibration, for QAT, and for weights."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -168,6 +169,16 @@ class RangeObserver(ObserverBase):
         else:
             zero_point = self.quant_min - torch.round(low / scale)
         return scale, zero_point.clamp(self.quant_min, self.quant_max).to(torch.int32)
+
+
+class AdjustedFakeQuantize(FakeQuantize):
+    """Uses another scale than the range would have, where somebody chooses it."""
+
+    adjust: Callable[[Tensor], Tensor] | None = None
+
+    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        scale, zero_point = super().calculate_qparams()
+        return scale if self.adjust is None else self.adjust(scale), zero_point
 
 
 def observers_of(model: torch.nn.Module) -> list[FakeQuantize]:

@@ -11,9 +11,9 @@ CLIPPING = {
     ATEN.hardtanh.default,
     ATEN.hardtanh_.default,
 }
+ADDING = {ATEN.add.Tensor, ATEN.add_.Tensor}
 BINARY = {
-    ATEN.add.Tensor,
-    ATEN.add_.Tensor,
+    *ADDING,
     ATEN.mul.Tensor,
     ATEN.mul_.Tensor,
     ATEN.matmul.default,

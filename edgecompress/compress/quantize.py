@@ -19,6 +19,7 @@ from edgecompress.compress.fx import LOOPS, module_path
 from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
 from edgecompress.compress.quantizer import TargetQuantizer
+from edgecompress.compress.requantize import avoid_ties
 from edgecompress.errors import ModelError
 from edgecompress.spec.target import QuantizationScheme
 from edgecompress.task.base import Batch, inputs_of
@@ -72,6 +73,8 @@ def prepare(
     folding.make_batch_norms_foldable(graph)
     graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))
     folding.pair(graph)
+    if scheme.scales == "free":
+        avoid_ties(graph, scheme.weights.bits or 8)
     tell_of_runs(graph)
     if not observers_of(graph):
         raise ModelError(

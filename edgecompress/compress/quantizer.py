@@ -6,11 +6,10 @@ those whose kernels want one scale for all their tensors (concat, max pool), sha
 input, and are quantised only when that input is: nothing is quantised just to be moved.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch.fx import GraphModule, Node
-from torchao.quantization.pt2e import FakeQuantize
 from torchao.quantization.pt2e.quantizer import (
     QuantizationAnnotation,
     QuantizationSpec,
@@ -20,8 +19,14 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
-from edgecompress.compress.folding import WEIGHTED, BatchNorm, FoldingFakeQuantize
+from edgecompress.compress.folding import (
+    CONVOLUTIONS,
+    WEIGHTED,
+    BatchNorm,
+    FoldingFakeQuantize,
+)
 from edgecompress.compress.fx import (
+    fake,
     input_of,
     is_float,
     module_path,
@@ -29,8 +34,9 @@ from edgecompress.compress.fx import (
     only_user,
     stored,
 )
-from edgecompress.compress.observers import RangeObserver, Ranges
+from edgecompress.compress.observers import AdjustedFakeQuantize, RangeObserver, Ranges
 from edgecompress.compress.operators import (
+    ADDING,
     BINARY,
     BOUNDED,
     CLIPPING,
@@ -61,6 +67,7 @@ class TargetQuantizer(Quantizer):
         self.keep_float = keep_float
         self._activation = _activation_spec(scheme, ranges)
         self._bounded = _activation_spec(scheme, ranges, bounded=True)
+        self._residual_add = scheme.residual_add
         self._weight = {axis: _weight_spec(scheme, axis) for axis in (0, 1)}
         self._quantized: set[Node] = set()
         self._huge: set[Node] = set()
@@ -117,9 +124,9 @@ class TargetQuantizer(Quantizer):
             last = following
             if following.target in CLIPPING:
                 break
-        self._unit(unit, inputs)
+        self._unit(unit, inputs, self._activation)
 
-    def _elementwise(self, node: Node, _: object) -> None:
+    def _elementwise(self, node: Node, modules: dict[str, torch.nn.Module]) -> None:
         inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(
             _operands(node), self._activation
         )
@@ -128,11 +135,31 @@ class TargetQuantizer(Quantizer):
         if node.target in BOUNDED:
             self._mark(node, inputs, self._bounded)
             return
+        output = self._activation
+        if _is_residual(node, inputs):
+            if self._residual_add == "shared":
+                first, second = inputs
+                output = inputs[second] = SharedQuantizationSpec((first, node))
+            elif self._residual_add == "fused":
+                self._fuse(inputs, modules)
         following = only_user(node)
         unit = [node]
         if following is not None and following.target in CLIPPING:
             unit.append(following)
-        self._unit(unit, inputs)
+        self._unit(unit, inputs, output)
+
+    def _fuse(
+        self, terms: dict[Node, QuantizationSpecBase | None], modules: dict[str, torch.nn.Module]
+    ) -> None:
+        """The last of the terms that end in a convolution is added as it is."""
+        for term in sorted(terms, reverse=True):
+            batch_norm = isinstance(modules.get(str(term.target)), BatchNorm)
+            conv = input_of(term) if batch_norm else term
+            if conv.target in CONVOLUTIONS and term in self._quantized and only_user(term):
+                term.meta[Q_ANNOTATION_KEY].output_qspec = None
+                self._quantized.remove(term)
+                del terms[term]
+                return
 
     def _sharing(self, node: Node, _: object) -> None:
         x = node.args[0]
@@ -165,11 +192,16 @@ class TargetQuantizer(Quantizer):
             )
             self._quantized.add(item)
 
-    def _unit(self, unit: list[Node], inputs: dict[Node, QuantizationSpecBase | None]) -> None:
+    def _unit(
+        self,
+        unit: list[Node],
+        inputs: dict[Node, QuantizationSpecBase | None],
+        output: QuantizationSpecBase,
+    ) -> None:
         """Quantise what enters the first and leaves the last; nothing in between."""
         for node in unit:
             self._mark(node, inputs if node is unit[0] else {}, None)
-        unit[-1].meta[Q_ANNOTATION_KEY].output_qspec = self._activation
+        unit[-1].meta[Q_ANNOTATION_KEY].output_qspec = output
         self._quantized.add(unit[-1])
 
     def _mark(
@@ -206,6 +238,15 @@ def _operands(node: Node) -> list[Node]:
     return nodes if len(set(nodes)) == len(nodes) else []
 
 
+def _is_residual(node: Node, terms: Collection[Node]) -> bool:
+    """Two tensors of one shape are added, that can have any scale."""
+    if node.target not in ADDING or len(terms) != 2:
+        return False
+    first, second = (fake(x).shape for x in terms)
+    free = all(x.op != "get_attr" and _kind(x) != "bounded" for x in terms)
+    return first == second and free
+
+
 def _kind(node: Node) -> str:
     """What bounds the values of a tensor: tensors of one kind can share a scale."""
     while node.target in SHARING and node.target not in CLIPPING:
@@ -226,7 +267,7 @@ def _activation_spec(
         torch.uint8 if unsigned else torch.int8,
         torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
         None,
-        FakeQuantize.with_args(
+        AdjustedFakeQuantize.with_args(
             observer=RangeObserver, ranges=ranges, scales=scheme.scales, bounded=bounded
         ),
     )
@@ -242,7 +283,7 @@ def _weight_spec(scheme: QuantizationScheme, axis: int) -> QuantizationSpec:
         FoldingFakeQuantize.with_args(
             observer=RangeObserver,
             scales=scheme.scales,
-            limit=64 if scheme.weights.bits == 7 else 127,
+            limit=63 if scheme.weights.bits == 7 else 127,
             current=True,
             **channel,
         ),

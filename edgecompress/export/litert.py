@@ -22,6 +22,7 @@ from edgecompress.export.litert_layers import (
 )
 from edgecompress.export.litert_nnapi import run_nnapi_passes
 from edgecompress.export.litert_passes import run_passes
+from edgecompress.export.litert_rounding import round_alike
 from edgecompress.export.litert_write import write
 from edgecompress.inspect import (
     KEEP_FLOAT_KEY,
@@ -61,6 +62,7 @@ class LitertExporter:
         run_passes(graph, weights)
         if model.target.runtime.delegate == "nnapi":
             run_nnapi_passes(graph)
+        round_alike(graph)
         name_tensors(graph, weights, model.input_names)
         if edges.dtype == "float32":
             _float_edges(graph)

@@ -2,10 +2,12 @@
 have. Run by `litert_passes`, as its own rewrites are.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
+from edgecompress.compress.requantize import MEAN_WEIGHT
 from edgecompress.export.litert_file import (
     Graph,
     Operator,
@@ -66,12 +68,25 @@ def _mean(pool: Operator, x: Tensor, outputs: list[Tensor]) -> Operator:
     if window == x.shape[1:3]:
         chosen = options("ReducerOptions", keepDims=True)
         return Operator("MEAN", [x, constant("axes", [1, 2])], outputs, 2, chosen)
-    channels = x.shape[3]
+    strides = (pool.options.strideH, pool.options.strideW)
+    return mean_of_windows(x, outputs, window, strides, pool.options.fusedActivationFunction)
+
+
+def mean_of_windows(
+    x: Tensor,
+    outputs: list[Tensor],
+    window: tuple[int, ...],
+    strides: tuple[int, int] = (1, 1),
+    activation: int = 0,
+) -> Operator:
+    """The mean over each window, as a depthwise convolution."""
+    channels, positions = x.shape[3], math.prod(window)
     name, shape = outputs[0].name, (1, *window, channels)
     zeros = np.zeros(channels, np.int64)
-    scale = np.full(channels, 1 / (127 * window[0] * window[1]), np.float32)
-    ones = np.full(shape, 127, np.int8)
-    weight = Tensor(f"{name}/window", shape, "int8", ones, QParams(scale, zeros, 3))
+    number = 2 * MEAN_WEIGHT
+    scale = np.full(channels, 1 / (number * positions), np.float32)
+    numbers = np.full(shape, number, np.int8)
+    weight = Tensor(f"{name}/window", shape, "int8", numbers, QParams(scale, zeros, 3))
     assert x.qparams is not None
     steps = (x.qparams.scale * scale).astype(np.float32)
     nothing = np.zeros(channels, np.int32)
@@ -79,12 +94,12 @@ def _mean(pool: Operator, x: Tensor, outputs: list[Tensor]) -> Operator:
     chosen = options(
         "DepthwiseConv2DOptions",
         padding=_VALID,
-        strideH=pool.options.strideH,
-        strideW=pool.options.strideW,
+        strideH=strides[0],
+        strideW=strides[1],
         depthMultiplier=1,
         dilationHFactor=1,
         dilationWFactor=1,
-        fusedActivationFunction=pool.options.fusedActivationFunction,
+        fusedActivationFunction=activation,
     )
     return Operator("DEPTHWISE_CONV_2D", [x, weight, bias], outputs, 3, chosen)
 

@@ -109,6 +109,8 @@ def _fuse_addition(editor: Editor, node: ir.Node) -> None:
     shapes = [dims_of(value) for value in values]
     if shapes[0] is None or any(shape != shapes[0] for shape in shapes):
         return  # it broadcasts, which no convolution does
+    if any(producer(value, "Conv") for value in values):
+        return  # the graph was trained so
     last = None
     for value in values:
         quantizer = _quantizer_of(value, node.op_type)

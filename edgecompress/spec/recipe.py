@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from math import lcm
-from typing import Literal
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.base import Spec
@@ -48,7 +47,7 @@ def resolve_all(targets: Sequence[Target], config: DeployConfig) -> tuple[Recipe
     """Check the wish against every board and fill in what follows from it.
 
     With `quantize.scheme: portable` all recipes have one scheme and one `round_to`, so that one
-    training serves all the targets: 7 bits where one of them needs that, and the channels of each.
+    training serves all the targets, whose files compute the same integers (compress.requantize).
 
     Raises:
         SpecError: a target gains nothing from the asked kind of sparsity.
@@ -57,12 +56,12 @@ def resolve_all(targets: Sequence[Target], config: DeployConfig) -> tuple[Recipe
     recipes = tuple(_resolve(target, config) for target in targets)
     if config.quantize is None or config.quantize.scheme != "portable":
         return recipes
-    bits: Literal[7, 8] = 7 if any(r.scheme.weights.bits == 7 for r in recipes) else 8
     shared = {
         "scheme": QuantizationScheme(
             activations=Activations(dtype="int8", scheme="symmetric"),
-            weights=Weights(dtype="int8", granularity="per_channel", bits=bits),
+            weights=Weights(dtype="int8", granularity="per_channel", bits=7),
             scales="free",
+            residual_add="shared",
         ),
         "round_to": lcm(*(recipe.round_to for recipe in recipes)),
     }

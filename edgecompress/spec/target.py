@@ -92,6 +92,11 @@ class QuantizationScheme(Spec):
     activations: Activations
     weights: Weights
     scales: Literal["free", "power_of_two"]
+    residual_add: Literal["free", "shared", "fused"] = "free"
+    """free: what is added and the sum have a scale each. shared: one scale for all three, so that
+    int8 values are just added, and every runtime gets the same sum. fused: a term that comes from a
+    convolution is not rounded before it is added; TensorRT's kernels add it so.
+    """
 
 
 class MeasurementProtocol(Spec):
@@ -136,6 +141,8 @@ class Target(Spec):
                 "TensorRT takes int8 symmetric activations only; write activations:"
                 " {dtype: int8, scheme: symmetric}"
             )
+        if name != "tensorrt" and self.quantization.residual_add == "fused":
+            raise ValueError("residual_add fused needs runtime tensorrt; others: free or shared")
         if name == "litert" and activations.dtype != "int8":
             raise ValueError(
                 "LiteRT takes int8 activations only; write activations:"

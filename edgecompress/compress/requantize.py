@@ -1,0 +1,132 @@
+"""Scales from which every runtime rounds a layer's sums to the same integers.
+
+A kernel multiplies its int32 sums by M = scale(input) * scale(weight) / scale(output) and rounds.
+Runtimes multiply differently (in float, in fixed point with two roundings as gemmlowp does) and
+break ties differently. Where M = 1 / N with an odd N, no sum is a tie, nor nearer to one than
+1 / 2N: all that round once agree. Weights have a scale per channel, so N costs almost nothing: a
+weight's scale grows by at most two steps in N.
+
+Fixed point rounds 2^e / N to a whole number of 2^-s first, and is misled where that result is a tie
+and the sum was not: by odd sums only. A file for such a kernel has all weights and biases twice as
+large at half the scale (`export.litert_scales`), which leaves room in int8 for 7-bit weights.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torchao.quantization.pt2e import FakeQuantize
+
+from edgecompress.compress.folding import WEIGHTED, BatchNorm
+from edgecompress.compress.fx import ATEN, fake, input_of, only_user
+from edgecompress.compress.observers import AdjustedFakeQuantize
+from edgecompress.compress.operators import CLIPPING
+
+_LOST = 1.05 * 127 * 2 * 2.0**-24
+MEAN_WEIGHT = 63
+LARGEST_MEAN = 64
+"""Positions; the weights of a larger one would take more room in a file than they are worth."""
+_SMALLEST = 9
+"""N below this are left alone: the next odd one is too far."""
+
+
+@dataclass(frozen=True)
+class WithoutTies:
+    """Chooses the scales of a layer's weights; follows those of what it reads and writes."""
+
+    before: FakeQuantize
+    after: FakeQuantize
+
+    def __call__(self, scale: Tensor) -> Tensor:
+        """The next larger scales, [C] or [1], that make M = 1 / N with an odd N."""
+        ratio = self.after.scale.double() / self.before.scale.double()
+        inverse = ratio / scale.double()
+        largest = torch.minimum(inverse, _safe(_power_below(inverse)))
+        odd = torch.floor((largest - 1) / 2) * 2 + 1
+        return torch.where(odd >= _SMALLEST, (ratio / odd).to(scale.dtype), scale)
+
+
+@dataclass(frozen=True)
+class MeanWithoutTies:
+    """Chooses the scale of a mean over `positions`; follows that of what it reads."""
+
+    before: FakeQuantize
+    positions: int
+
+    def __call__(self, scale: Tensor) -> Tensor:
+        """The nearest scale, [1], that makes M / n = 1 / N for the weights of such a mean."""
+        unit = self.before.scale.double() / (MEAN_WEIGHT * self.positions)
+        inverse = scale.double() / unit
+        power = _power_below(inverse)
+        least = torch.where(inverse > _safe(power), 2 * power, inverse)
+        odd = torch.floor(least / 2) * 2 + 1
+        return torch.where(odd >= _SMALLEST, (unit * odd).to(scale.dtype), scale)
+
+
+def _power_below(inverse: Tensor) -> Tensor:
+    return torch.exp2(torch.floor(torch.log2(inverse)))
+
+
+def _safe(power: Tensor) -> Tensor:
+    """The largest N to use up to the next power of two. In fixed point M is f / 2^e with f from 1/2
+    to 1, and what f has above 1/2 must be more than what rounding a scale to float32 can do to the
+    largest sum.
+    """
+    return power / (0.5 + power * _LOST)
+
+
+def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
+    """After prepare: let the weights of every quantised layer have such scales, and means too where
+    fixed point is to round like float.
+    """
+    largest_mean = LARGEST_MEAN if weight_bits == 7 else 0
+    # One fake-quantize serves all tensors that share a scale, under a name for each.
+    modules = dict(graph.named_modules(remove_duplicate=False))
+    for node in graph.graph.nodes:
+        positions = _positions(node)
+        if node.target not in WEIGHTED and not 1 < positions <= largest_mean:
+            continue
+        before, after = modules.get(str(input_of(node).target)), _quantizer_after(node, modules)
+        if not isinstance(before, FakeQuantize) or after is None or before is after:
+            continue
+        if positions:
+            after.adjust = MeanWithoutTies(before, positions)
+            continue
+        weight = modules.get(str(input_of(node, 1).target))
+        # A weight that two layers share would have to suit both.
+        if isinstance(weight, AdjustedFakeQuantize) and only_user(input_of(node, 1)):
+            weight.adjust = WithoutTies(before, after)
+
+
+def _positions(node: Node) -> int:
+    """Over how many positions of an image each mean is taken; 0 for any other operator."""
+    if node.target is ATEN.avg_pool2d.default:
+        window = [size for size in _items(node.args[1]) if isinstance(size, int)]
+        # Padding, and what else comes behind the stride, makes windows of other sizes.
+        return math.prod(window) if len(window) == 2 and len(node.args) <= 3 else 0
+    if node.target is not ATEN.mean.dim:
+        return 0
+    # Only what torch.export saw has a shape; the fake-quantize before it was put in later.
+    x = input_of(node)
+    x = x if "val" in x.meta else input_of(x)
+    dims = {dim % 4 for dim in _items(node.args[1]) if isinstance(dim, int)}
+    if fake(x).dim() != 4 or dims != {2, 3}:
+        return 0
+    return math.prod(int(size) for size in fake(x).shape[2:])
+
+
+def _items(argument: object) -> Sequence[object]:
+    return argument if isinstance(argument, (list, tuple)) else ()
+
+
+def _quantizer_after(node: Node, modules: dict[str, nn.Module]) -> AdjustedFakeQuantize | None:
+    following = only_user(node)
+    while following is not None and (
+        isinstance(modules.get(str(following.target)), BatchNorm) or following.target in CLIPPING
+    ):
+        following = only_user(following)
+    found = None if following is None else modules.get(str(following.target))
+    return found if isinstance(found, AdjustedFakeQuantize) else None

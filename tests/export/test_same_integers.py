@@ -1,0 +1,85 @@
+"""The portable scheme's promise: one training, three files, the same integers in every runtime."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+
+import litert_files
+from numpy.typing import NDArray
+from quantizing import Inputs, batch, calibrated, exported
+from zoo.catalogue import build
+
+from edgecompress.compress.biases import snap_biases
+from edgecompress.compress.quantize import Prepared, convert
+from edgecompress.export import Exportable, exporter
+from edgecompress.spec.load import load_target
+
+COUNT = 24
+NAMES = ["resnet_conv_shortcut", "resnet20", "depthwise_separable", "mobilenet_v2"]
+Outputs = dict[str, NDArray[np.float32]]
+
+
+def outputs_of(name: str, folder: Path, wanted: str) -> tuple[Outputs, float]:
+    """What each runtime puts out for random inputs, and the step of these outputs."""
+    model, example_inputs = build(name)
+    prepared = calibrated(model, example_inputs, wanted)
+    snap_biases(prepared)
+    inputs = batch(example_inputs, COUNT, seed=11)
+    onnx = exported(prepared, model, folder)
+    float_weights = convert(prepared, integers=False)
+    tflite = litert_files.export(float_weights.graph, example_inputs, folder)
+    step = tflite.artifact.outputs[0].scale
+    assert step is not None
+    each = [tuple(x[i : i + 1] for x in inputs) for i in range(COUNT)]
+    return {
+        "torch": onnx.torch(inputs)[0].numpy(),
+        "ONNX Runtime": onnx.run(inputs)[0],
+        "for TensorRT": run_for_tensorrt(prepared, inputs, folder),
+        "XNNPACK": np.concatenate([tflite.run(x)[0] for x in each]),
+        "LiteRT's reference": np.concatenate([tflite.run(x, "BUILTIN_REF")[0] for x in each]),
+    }, step
+
+
+def run_for_tensorrt(prepared: Prepared, inputs: Inputs, folder: Path) -> NDArray[np.float32]:
+    """Q/DQ in float, as written: TensorRT's own kernels are nowhere to be had here."""
+    quantized = convert(prepared, integers=False)
+    exportable = Exportable(
+        module=quantized.graph,
+        example_inputs=prepared.example_inputs,
+        free_batch=prepared.free_batch,
+        input_names=("x",),
+        output_names=("y",),
+        lineage={},
+        target=load_target("jetson-orin-nano").model_copy(update={"float_dtype": "float32"}),
+        layers=quantized.layers,
+    )
+    path = exporter("tensorrt").export(exportable, folder / "tensorrt.onnx").path
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    result: NDArray[np.float32] = session.run(None, {"x": inputs[0].numpy()})[0]
+    return result
+
+
+def share_apart(outputs: Outputs, name: str, step: float) -> float:
+    return float(np.mean(np.abs(outputs[name] - outputs["torch"]) > step / 2))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_runtime_gives_the_integers_that_torch_gives(name: str, tmp_path: Path) -> None:
+    outputs, step = outputs_of(name, tmp_path, "portable")
+    values = np.round(outputs["torch"] / step)
+    assert len(np.unique(values)) > math.sqrt(values.size)  # they are not all the same anyway
+    apart = {runtime: share_apart(outputs, runtime, step) for runtime in outputs}
+    assert apart == dict.fromkeys(outputs, 0.0)
+
+
+def test_other_schemes_do_not(tmp_path: Path) -> None:
+    """Else the test above would show nothing."""
+    outputs, step = outputs_of("resnet20", tmp_path, "int8 symmetric")
+    assert share_apart(outputs, "for TensorRT", step) > 0.02
