@@ -16,8 +16,8 @@ from edgecompress.spec.report import Report
 
 TARGETS = ["local", "local-litert", "jetson-orin-nano"]
 FSDD = Path(__file__).with_name("fsdd_task.py").resolve()
-ONE_EPOCH = {**SGD, "epochs": 1, "learning_rate": 0.002}
-PORTABLE = {**QAT, "scheme": "portable", "train": ONE_EPOCH}
+FEW_EPOCHS = {**SGD, "epochs": 3, "learning_rate": 0.004}
+PORTABLE = {**QAT, "scheme": "portable", "train": FEW_EPOCHS}
 BUDGETS = {"max_metric_drop": 0.01}
 
 

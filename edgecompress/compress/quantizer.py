@@ -67,6 +67,7 @@ class TargetQuantizer(Quantizer):
         self.keep_float = keep_float
         self._activation = _activation_spec(scheme, ranges)
         self._bounded = _activation_spec(scheme, ranges, bounded=True)
+        self._symmetric = scheme.activations.scheme == "symmetric"
         self._residual_add = scheme.residual_add
         self._weight = {axis: _weight_spec(scheme, axis) for axis in (0, 1)}
         self._quantized: set[Node] = set()
@@ -171,8 +172,10 @@ class TargetQuantizer(Quantizer):
         nodes = nodes_in(node.args[0])
         if not any(p in self._quantized for p in nodes):
             return
-        if len({_kind(x) for x in nodes}) > 1:
-            # One scale for all would cost a Clip behind each relu among them.
+        kinds = {_kind(x) for x in nodes}
+        if len(kinds) > 1 and ("bounded" in kinds or not self._symmetric):
+            # One scale for all would cost a Clip behind each relu among them; not where the
+            # integers of a relu do not end at its zero anyway.
             self._mark(node, dict.fromkeys(nodes, self._activation), self._activation)
             return
         shared = SharedQuantizationSpec((nodes[0], node))

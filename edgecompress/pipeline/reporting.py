@@ -121,11 +121,14 @@ def keep_files(
 
 def run_notes(recipe: Recipe, device: Device | None) -> tuple[str, ...]:
     notes = []
-    if recipe.scheme.weights.bits == 7 and recipe.config.quantize is not None:
-        notes.append(
-            "weights use 7 of 8 bits, because this CPU has no VNNI and its int8 kernels would"
-            " overflow with 8"
+    quantize = recipe.config.quantize
+    if quantize is not None and recipe.scheme.weights.bits == 7:
+        why = (
+            "with which every runtime rounds to the same integers (quantize.scheme: portable)"
+            if quantize.scheme == "portable"
+            else "because this CPU has no VNNI and its int8 kernels would overflow with 8"
         )
+        notes.append(f"weights use 7 of 8 bits, {why}")
     if device is None:
         notes.append(
             f"no device of target '{recipe.target.name}' is in the inventory: inspected and"

@@ -119,10 +119,13 @@ def trains_again(recipe: Recipe, before: Sequence[Recipe]) -> tuple[str, ...]:
 
 def _in_words(recipe: Recipe) -> str:
     activations, weights = recipe.scheme.activations, recipe.scheme.weights
-    return (
-        f"{activations.dtype} {activations.scheme} activations, {weights.bits}-bit weights"
-        f" {weights.granularity.replace('_', ' ')} and multiples of {recipe.round_to} channels"
-    )
+    parts = [
+        f"{activations.dtype} {activations.scheme} activations",
+        f"{weights.bits}-bit weights {weights.granularity.replace('_', ' ')}",
+    ]
+    if recipe.scheme.residual_add != "free":
+        parts.append(f"{recipe.scheme.residual_add} residual additions")
+    return f"{', '.join(parts)} and multiples of {recipe.round_to} channels"
 
 
 def weight_bits(target: Target) -> int:
@@ -134,7 +137,7 @@ def weight_bits(target: Target) -> int:
 def _with_bits(target: Target, cpu: Cpu) -> QuantizationScheme:
     """x86 without VNNI multiplies uint8 by int8 with vpmaddubsw, which adds two products in 16
     bits and saturates: 8-bit weights then give wrong sums (seen: outputs 34 steps off), 7-bit
-    weights cannot (2 * 255 * 64 < 2^15).
+    weights cannot (2 * 255 * 63 < 2^15).
     """
     scheme = target.quantization
     if scheme.weights.bits is not None:

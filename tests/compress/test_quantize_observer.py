@@ -47,12 +47,12 @@ def test_zero_is_exact_and_no_value_is_lost(values: list[float], power: bool, ev
         assert int(zero_point) == 0
 
 
-def test_seven_bits_keep_to_64() -> None:
-    observer = symmetric(limit=64, current=True)
+def test_seven_bits_keep_to_63() -> None:
+    observer = symmetric(limit=63, current=True)
     weight = torch.tensor([-1.0, 0.3, 0.99])
     observer(weight)
     scale, _ = observer.calculate_qparams()
-    assert torch.round(weight / scale).abs().max() == 64
+    assert torch.round(weight / scale).abs().max() == 63
 
 
 def test_channels_have_ranges_of_their_own() -> None:

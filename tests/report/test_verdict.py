@@ -210,13 +210,3 @@ def test_what_is_built_on_the_device_has_no_size_here() -> None:
     refused = judge(budgets, BASELINE, larger, None)
     assert refused.decision == "refuse"
     assert judge(budgets, BASELINE, larger, None, builds_engine=True).decision == "unmeasured"
-
-
-def test_tensorrt_rounds_less_often_than_the_graph_that_was_trained() -> None:
-    budgets = Budgets(max_metric_drop=0.01)
-    for agreement, decision in ((0.985, "unmeasured"), (0.975, "refuse")):
-        hops = way(converted=parity(), exported=parity(top1_agreement=agreement))
-        update = {"hops": hops, "parity": parity(top1_agreement=agreement)}
-        file = CANDIDATE.model_copy(update=update)
-        assert judge(budgets, BASELINE, file, None, builds_engine=True).decision == decision
-        assert judge(budgets, BASELINE, file, None).decision == "refuse"

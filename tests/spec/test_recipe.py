@@ -124,10 +124,10 @@ def test_a_portable_scheme_is_one_for_all() -> None:
     recipes = resolve_all((avx2, orin, phone), portable)
     assert len({recipe.scheme for recipe in recipes}) == 1
     assert recipes[0].scheme.activations == Activations(dtype="int8", scheme="symmetric")
-    # avx2 would overflow with 8 bits, and the Jetson steps by 32 channels.
-    assert recipes[1].scheme.weights.bits == 7
-    assert {recipe.round_to for recipe in recipes} == {32}
-    assert resolve(phone, portable).scheme.weights.bits == 8
+    assert recipes[0].scheme.weights.bits == 7
+    assert recipes[0].scheme.residual_add == "shared"
+    assert {recipe.round_to for recipe in recipes} == {32}  # what the Jetson steps by
+    assert resolve(phone, portable).scheme == recipes[0].scheme
     assert resolve(phone, CONFIG).scheme.activations.scheme == "affine"
 
 
