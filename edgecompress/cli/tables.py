@@ -147,14 +147,13 @@ def verdicts(found: Sequence[tuple[Report, Path]], console: Console) -> None:
     cells = []
     for report, page in found:
         metric, compared = report.candidate.metric, report.comparison
-        emulated = " (emulated)" * (compared is not None and compared.emulated)
         why = "" if report.verdict.decision == "ship" else report.verdict.reasons[0]
         cells.append(
             (
                 report.target,
                 report.verdict.decision,
                 f"{metric.value:.4f}",
-                "" if compared is None else f"{compared.speedup:.2f}x{emulated}",
+                "" if compared is None else _speedup(compared.speedup, compared.emulated),
                 f"{report.candidate.int8_op_fraction:.0%}",
                 why,
                 str(page),
@@ -162,6 +161,10 @@ def verdicts(found: Sequence[tuple[Report, Path]], console: Console) -> None:
         )
     columns = ("target", "verdict", "metric", "speedup", "int8 MACs", "decided by", "report")
     table(console, columns, cells)
+
+
+def _speedup(factor: float, emulated: bool) -> str:
+    return f"{factor:.2f}x{' (emulated)' * emulated}"
 
 
 def layers(found: LayerComparison, each: bool, console: Console) -> None:
@@ -180,7 +183,7 @@ def runs(rows: Sequence[RunRow], console: Console) -> None:
             row.started[:16].replace("T", " "),
             row.decision or "unfinished",
             "" if row.candidate is None else f"{row.metric} {row.candidate:.4f}",
-            "" if row.speedup is None else f"{row.speedup:.2f}x",
+            "" if row.speedup is None else _speedup(row.speedup, row.emulated),
         )
         for row in rows
     ]

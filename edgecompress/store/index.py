@@ -32,7 +32,7 @@ _SCHEMA = (
 )
 _RUNS = (
     "SELECT id, target, recipe_digest, started, finished, decision, metric, baseline, candidate,"
-    " speedup FROM runs ORDER BY number DESC"
+    " speedup, json_extract(report, '$.comparison.emulated') FROM runs ORDER BY number DESC"
 )
 
 
@@ -64,6 +64,8 @@ class RunRow:
     baseline: float | None
     candidate: float | None
     speedup: float | None
+    emulated: bool
+    """The speedup says nothing about a board."""
 
 
 class Index:
@@ -154,7 +156,7 @@ class Index:
     def runs(self) -> list[RunRow]:
         """Newest first."""
         with self._open() as db:
-            return [RunRow(*row) for row in db.execute(_RUNS)]
+            return [RunRow(*row, bool(emulated)) for *row, emulated in db.execute(_RUNS)]
 
     def report(self, run_id: str) -> str | None:
         """The JSON document of a finished run."""
