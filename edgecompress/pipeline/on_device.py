@@ -29,7 +29,7 @@ def find_device(name: str, inventory: Path | None, config: Path) -> Device:
 def status_of(name: str, inventory: Path | None, config: Path) -> DeviceStatus:
     """Raises SpecError for an unknown device, DeviceError when it cannot be reached."""
     with _board(name, inventory, config) as board:
-        return status(board).model_copy(update={"device": name})
+        return status(board)
 
 
 def history_of(name: str, inventory: Path | None, config: Path) -> History:
@@ -50,7 +50,7 @@ def switch_on(
     """
     with _board(name, inventory, config) as board:
         watch = Watch(note=progress.note)
-        return switch(board, release, watch).model_copy(update={"device": name})
+        return switch(board, release, watch)
 
 
 @contextmanager
@@ -60,4 +60,4 @@ def _board(name: str, inventory: Path | None, config: Path) -> Iterator[Board]:
         tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
         connect(device, Path(folder)) as transport,
     ):
-        yield Board(transport)
+        yield Board(transport, device=device.id)

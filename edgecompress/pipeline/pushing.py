@@ -167,7 +167,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     sent=lambda there: lane(there, size, "uploading"),
                 )
                 pushed = push(
-                    Board(transport),
+                    Board(transport, device=device.id),
                     sent.artifact.path,
                     sent.manifest,
                     check,
@@ -182,7 +182,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                 active=None,
                 reasons=(str(error),),
             )
-    return pushed.model_copy(update={"device": device.id, "validation": validation})
+    return pushed.model_copy(update={"validation": validation})
 
 
 def push_judged(

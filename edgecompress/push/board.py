@@ -23,17 +23,23 @@ TEMPORARY = ".new-"
 
 
 class Board:
-    """`sleep` and `clock` are another's in tests, which have no time to wait."""
+    """`sleep` and `clock` are another's in tests, which have no time to wait.
+
+    `device`: what commands call it; the way to it has another name.
+    """
 
     def __init__(
         self,
         transport: Transport,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        device: str | None = None,
     ) -> None:
         self.transport = transport
         self.files = transport.files
         self.name = transport.name
+        self.device = device or transport.name
         self.sleep = sleep
         self.clock = clock
 

@@ -97,7 +97,7 @@ class Lock:
             by = f"{owner.user}@{owner.host}" if owner else "another"
             raise Overtaken(
                 f"{self.board.name}: {by} took over the lock, because we were silent for too long;"
-                " see edgecompress status, and push again"
+                f" see: edgecompress status {self.board.device}; and push again"
             )
 
     def _acquire(self) -> None:
@@ -118,7 +118,8 @@ class Lock:
             if board.clock() - started > max(self.wait_s, quiet_s):
                 raise DeviceError(
                     f"{board.name}: {_words(owner)} is pushing there for"
-                    f" {board.clock() - started:.0f} s; try again later, or see edgecompress status"
+                    f" {board.clock() - started:.0f} s; try again later; what is active there:"
+                    f" edgecompress status {board.device}"
                 )
             if since == started:
                 self.note(f"{board.name}: waiting for {_words(owner)}")

@@ -114,7 +114,7 @@ class Session:
             self.watch.note(f"{board.name}: its journal is not up to date: {error}")
         active = {"success": journal.release, "rolled_back": journal.before, "inconsistent": None}
         return Pushed(
-            device=board.name,
+            device=board.device,
             outcome=outcome,
             release=journal.release,
             active=active[outcome],
@@ -147,8 +147,8 @@ class Session:
         except EdgecompressError as error:
             raise RollbackError(
                 f"{reason}; and putting {journal.before or 'nothing'} back failed: {error}; once"
-                " the device answers, `edgecompress status` says what is active and"
-                " `edgecompress rollback` or another push puts it in order"
+                f" the device answers, `edgecompress status {board.device}` says what is active and"
+                f" `edgecompress rollback {board.device}` or another push puts it in order"
             ) from None
 
     def _write(self, journal: Journal) -> None:

@@ -14,7 +14,7 @@ def status(board: Board) -> DeviceStatus:
 def _status(board: Board) -> DeviceStatus:
     names = board.files.names(board.path("releases"))
     return DeviceStatus(
-        device=board.name,
+        device=board.device,
         current=pointed(board, "current"),
         previous=pointed(board, "previous"),
         releases=tuple(

@@ -64,7 +64,7 @@ def push(
     except EdgecompressError as error:
         # Nothing of this push has changed anything there; what one before it left may be broken.
         return Pushed(
-            device=board.name,
+            device=board.device,
             outcome="inconsistent" if isinstance(error, RollbackError) else "rolled_back",
             release=manifest.id,
             active=None,
@@ -97,10 +97,11 @@ def switch(board: Board, release: str | None, watch: Watch = SILENT) -> Pushed:
         session = Session(board, lock, watch)
         session.settle()
         wanted = release or board.retried(lambda: pointed(board, "previous"))
+        looked_at = f"edgecompress status {board.device}"
         if wanted is None:
-            raise ArtifactError(f"{board.name}: no previous release; see edgecompress status")
+            raise ArtifactError(f"{board.name}: no previous release; see: {looked_at}")
         if board.retried(lambda: manifest_of(board, wanted)) is None:
-            raise ArtifactError(f"{board.name}: no release {wanted}; see edgecompress status")
+            raise ArtifactError(f"{board.name}: no release {wanted}; see: {looked_at}")
         if not board.retried(lambda: is_whole(board, wanted)):
             raise ArtifactError(f"{board.name}: release {wanted} is damaged there; push it again")
         journal = session.begin(wanted)

@@ -148,8 +148,8 @@ def test_the_run_is_found_from_another_folder_and_its_file_is_looked_at(
         (("status", "nobody"), "device 'nobody' is unknown; known: "),
         (("push", "latest", "stranger"), "is of target 'local', and the model is made for 'tiny'"),
         (("validate", "no-such-run", "plain"), "no-such-run"),
-        (("activate", "plain", "0" * 16), "no release 0000000000000000"),
-        (("rollback", "plain"), "no previous release"),
+        (("activate", "plain", "0" * 16), "0000; see: edgecompress status plain"),
+        (("rollback", "plain"), "no previous release; see: edgecompress status plain"),
         (("push", "latest", "plain", "-c", "none.yaml"), "none.yaml"),
     ],
 )

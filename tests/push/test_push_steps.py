@@ -7,7 +7,7 @@ import pytest
 from pushing import accept, board_on, documents, local, opened, release
 
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, Refused
-from edgecompress.push import Alive, Watch, history, push, status, switch
+from edgecompress.push import Alive, Board, Watch, history, push, status, switch
 from edgecompress.transport import LocalTransport
 
 
@@ -82,13 +82,16 @@ def test_what_is_not_validated_is_not_activated(
 
 
 def test_rollback_and_back_again(transport: LocalTransport, tmp_path: Path) -> None:
-    board, root = board_on(transport), Path(transport.root)
+    board, root = Board(transport, device="kitchen-pi"), Path(transport.root)
     (_, first), (_, second) = old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
     push(board, *old, accept)
-    with pytest.raises(ArtifactError, match="no previous release"):
+    with pytest.raises(
+        ArtifactError, match=r"no previous release; see: edgecompress status kitchen-pi$"
+    ):
         switch(board, None)
     push(board, *new, accept)
     assert switch(board, None).active == first.id == opened(root)
+    assert status(board).device == "kitchen-pi"
     assert switch(board, None).active == second.id == opened(root)
     assert [entry.action for entry in history(board).entries] == ["push", "push", *["rollback"] * 2]
 
