@@ -38,6 +38,8 @@ class Owner(Spec):
     nonce: str
     user: str
     host: str
+    machine: str
+    """Where `pid` means that process: hosts may have the same name."""
     pid: int
     renewed: int
     """Counts up while the holder works; how the others see that it lives."""

@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 
 from edgecompress.errors import DeviceError, EdgecompressError
@@ -25,6 +26,7 @@ RELEASE_ATTEMPTS = 2
 
 _OURS: set[str] = set()
 """Nonces of the locks that this process holds or waits for."""
+_ALONE = secrets.token_hex(16)
 
 
 class Overtaken(DeviceError):
@@ -53,6 +55,7 @@ class Lock:
             nonce=secrets.token_hex(8),
             user=_user(),
             host=socket.gethostname(),
+            machine=this_machine(),
             pid=os.getpid(),
             renewed=0,
             quiet_s=QUIET_S,
@@ -180,7 +183,21 @@ def _is_free(owner: Owner | None) -> bool:
     """Released, or held by a process of this machine that is gone, or by us and given up."""
     if owner is None:
         return False
-    return owner.released or (owner.host == socket.gethostname() and not _lives(owner))
+    return owner.released or (owner.machine == this_machine() and not _lives(owner))
+
+
+def this_machine() -> str:
+    """Equal for two processes that can look for one another, and for no others.
+
+    Not the host's name nor its machine-id, which cloned cards and containers share: the kernel
+    since it was started, and the namespace that process ids are of. Where a system does not tell
+    them, this process alone, so that others' are given up for dead only when they are silent.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return _ALONE
 
 
 def _lives(owner: Owner) -> bool:

@@ -18,7 +18,7 @@ def test_a_device_s_words_are_not_markup() -> None:
         previous=None,
         releases=(),
         journal=Journal(release=SAID, before=None, previous=None, state="activating"),
-        holder=Owner(nonce="0", user=SAID, host=SAID, pid=1, renewed=0, quiet_s=1.0),
+        holder=Owner(nonce="0", user=SAID, host=SAID, machine="", pid=1, renewed=0, quiet_s=1),
     )
     stream = io.StringIO()
     device_tables.status(found, Console(file=stream, width=200))

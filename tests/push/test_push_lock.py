@@ -1,5 +1,8 @@
 """Who holds the lock of a device, and who takes it over."""
 
+import os
+import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,7 +20,8 @@ from edgecompress.transport.faulty import Faults, FaultyTransport
 def _other(board: Board, **update: object) -> Lock:
     """A lock of somebody on another machine, whose process we cannot look for."""
     lock = Lock(board)
-    lock.owner = lock.owner.model_copy(update={"host": "elsewhere", "user": "eve", **update})
+    theirs = {"host": "elsewhere", "machine": "another", "user": "eve"}
+    lock.owner = lock.owner.model_copy(update={**theirs, **update})
     return lock
 
 
@@ -66,8 +70,8 @@ class _Elsewhere:
 
     def __enter__(self) -> None:
         self.patch = pytest.MonkeyPatch()
-        names = iter(["elsewhere", *["here"] * 1000])
-        self.patch.setattr("socket.gethostname", lambda: next(names))
+        machines = iter(["another", *["this"] * 1000])
+        self.patch.setattr("edgecompress.push.lock.this_machine", lambda: next(machines))
 
     def __exit__(self, *_: object) -> None:
         self.patch.undo()
@@ -79,11 +83,37 @@ def test_a_dead_process_of_this_machine_is_overtaken_at_once(tmp_path: Path) -> 
     dead = Lock(board)
     dead.owner = dead.owner.model_copy(update={"pid": 2**22 - 1})
     dead.__enter__()
+    assert _waited_s(tmp_path) == 0
+
+
+def test_a_process_of_another_machine_of_this_name_is_not_looked_for(tmp_path: Path) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    _other(board, host=socket.gethostname(), pid=2**22 - 1).__enter__()
+    assert QUIET_S <= _waited_s(tmp_path) < 2 * QUIET_S
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
+def test_a_process_that_died_with_its_lock_is_overtaken_at_once(tmp_path: Path) -> None:
+    board = board_on(local(tmp_path))
+    board.make_folders()
+    child = os.fork()
+    if child == 0:
+        try:
+            Lock(board).__enter__()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert [folder.name for folder in Path(board.path("locks")).iterdir()] == ["1"]
+    assert _waited_s(tmp_path) == 0
+
+
+def _waited_s(folder: Path) -> float:
+    """For how long a push to that device had to wait for its lock."""
     clock = Clock()
-    model, manifest = release(tmp_path, b"1")
-    quick = Board(board.transport, sleep=clock.sleep, clock=clock)
-    assert push(quick, model, manifest, accept).outcome == "success"
-    assert clock.now == 0
+    board = Board(local(folder), sleep=clock.sleep, clock=clock)
+    assert push(board, *release(folder, b"1"), accept).outcome == "success"
+    return clock.now
 
 
 def test_a_lock_that_this_process_lost_is_overtaken_at_once(tmp_path: Path) -> None:
@@ -98,10 +128,7 @@ def test_a_lock_that_this_process_lost_is_overtaken_at_once(tmp_path: Path) -> N
     pushed = push(board_on(faulty), model, manifest, vanish)
     assert pushed.outcome == "rolled_back"
     assert status(board_on(transport)).holder is None
-    clock = Clock()
-    again = Board(transport, sleep=clock.sleep, clock=clock)
-    assert push(again, model, manifest, accept).outcome == "success"
-    assert clock.now == 0
+    assert _waited_s(tmp_path) == 0
 
 
 def test_a_lock_that_another_thread_of_this_process_holds_is_not_overtaken(tmp_path: Path) -> None:
