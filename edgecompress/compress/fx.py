@@ -1,5 +1,6 @@
 """Typed access to the nodes of a captured graph: FX types their arguments as almost anything."""
 
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -64,6 +65,44 @@ def stored(gm: GraphModule, node: Node) -> Tensor:
         value = getattr(value, part)
     assert isinstance(value, Tensor), f"{node.target} is not a tensor"
     return value
+
+
+def integers_in(argument: object) -> list[int]:
+    """The integers in a list argument; one alone counts as such a list."""
+    items = argument if isinstance(argument, (list, tuple)) else [argument]
+    return [item for item in items if isinstance(item, int)]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Of a pool over an image: [height, width] each."""
+
+    size: list[int]
+    stride: list[int]
+    padding: list[int]
+    uniform: bool = True
+    """Whether every sum is divided by the size, and not by what a window covers of the image."""
+
+    @property
+    def positions(self) -> int:
+        return self.size[0] * self.size[1]
+
+
+def averaged_window(node: Node) -> Window | None:
+    """Of avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+    divisor_override); None for all else.
+    """
+    if node.target is not ATEN.avg_pool2d.default:
+        return None
+    defaults: tuple[object, ...] = ([], 0, False, True, None)
+    given = [*node.args[1:], *defaults[len(node.args) - 2 :]]
+    size, stride, padding = (integers_in(argument) for argument in given[:3])
+    size, stride, padding = (
+        values * 2 if len(values) == 1 else values for values in (size, stride or size, padding)
+    )
+    ceiling, counts_padding, divisor = given[3:]
+    partial = bool(ceiling) or (any(padding) and not counts_padding)
+    return Window(size, stride, padding, uniform=not partial and divisor is None)
 
 
 def module_path(node: Node) -> str:

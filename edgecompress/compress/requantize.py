@@ -12,7 +12,6 @@ large at half the scale (`export.litert_scales`), which leaves room in int8 for 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +20,14 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import FakeQuantize
 
 from edgecompress.compress.folding import WEIGHTED, BatchNorm
-from edgecompress.compress.fx import ATEN, fake, input_of, only_user
+from edgecompress.compress.fx import (
+    ATEN,
+    averaged_window,
+    fake,
+    input_of,
+    integers_in,
+    only_user,
+)
 from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import CLIPPING
 
@@ -90,10 +96,11 @@ def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
         if node.target not in WEIGHTED and not 1 < positions <= largest_mean:
             continue
         before, after = modules.get(str(input_of(node).target)), _quantizer_after(node, modules)
-        if not isinstance(before, FakeQuantize) or after is None or before is after:
+        if not isinstance(before, FakeQuantize) or after is None:
             continue
         if positions:
-            after.adjust = MeanWithoutTies(before, positions)
+            if before is not after:
+                after.adjust = MeanWithoutTies(before, positions)
             continue
         weight = modules.get(str(input_of(node, 1).target))
         # A weight that two layers share would have to suit both.
@@ -103,23 +110,16 @@ def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
 
 def _positions(node: Node) -> int:
     """Over how many positions of an image each mean is taken; 0 for any other operator."""
-    if node.target is ATEN.avg_pool2d.default:
-        window = [size for size in _items(node.args[1]) if isinstance(size, int)]
-        # Padding, and what else comes behind the stride, makes windows of other sizes.
-        return math.prod(window) if len(window) == 2 and len(node.args) <= 3 else 0
+    if (window := averaged_window(node)) is not None:
+        return window.positions if window.uniform else 0
     if node.target is not ATEN.mean.dim:
         return 0
     # Only what torch.export saw has a shape; the fake-quantize before it was put in later.
     x = input_of(node)
     x = x if "val" in x.meta else input_of(x)
-    dims = {dim % 4 for dim in _items(node.args[1]) if isinstance(dim, int)}
-    if fake(x).dim() != 4 or dims != {2, 3}:
+    if fake(x).dim() != 4 or {dim % 4 for dim in integers_in(node.args[1])} != {2, 3}:
         return 0
     return math.prod(int(size) for size in fake(x).shape[2:])
-
-
-def _items(argument: object) -> Sequence[object]:
-    return argument if isinstance(argument, (list, tuple)) else ()
 
 
 def _quantizer_after(node: Node, modules: dict[str, nn.Module]) -> AdjustedFakeQuantize | None:

@@ -13,6 +13,7 @@ from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
 from edgecompress.export.litert_convert import to_flatbuffer
 from edgecompress.export.litert_file import Graph, Operator, Tensor, options, read
+from edgecompress.export.litert_kernels import double_weights
 from edgecompress.export.litert_layers import (
     is_quantizer,
     name_tensors,
@@ -22,7 +23,6 @@ from edgecompress.export.litert_layers import (
 )
 from edgecompress.export.litert_nnapi import run_nnapi_passes
 from edgecompress.export.litert_passes import run_passes
-from edgecompress.export.litert_rounding import round_alike
 from edgecompress.export.litert_write import write
 from edgecompress.inspect import (
     KEEP_FLOAT_KEY,
@@ -62,7 +62,7 @@ class LitertExporter:
         run_passes(graph, weights)
         if model.target.runtime.delegate == "nnapi":
             run_nnapi_passes(graph)
-        round_alike(graph)
+        double_weights(graph)
         name_tensors(graph, weights, model.input_names)
         if edges.dtype == "float32":
             _float_edges(graph)

@@ -7,9 +7,18 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.folding import WEIGHTED
-from edgecompress.compress.fx import ATEN, CONTROL_FLOW, fake, input_of, stored
+from edgecompress.compress.fx import (
+    ATEN,
+    CONTROL_FLOW,
+    averaged_window,
+    fake,
+    input_of,
+    module_path,
+    stored,
+)
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
+from edgecompress.export.litert_means import MEANS, average, is_dequantizer
 
 # Numbers that stand for minus infinity; no activation that is worth a scale is this large.
 _HUGE = 1e4
@@ -43,6 +52,10 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
                 f"litert: the model has control flow ({CONTROL_FLOW[node.target]}), which TFLite"
                 " targets do not run; make forward() one straight line"
             )
+        elif node.target in MEANS:
+            _check_average(node)
+            if quantized:
+                average(graph, node)
         elif node.target in _REWRITES:
             _REWRITES[node.target](graph, node)
         if quantized and node.target in WEIGHTED:
@@ -50,6 +63,17 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _check_average(node: Node) -> None:
+    window = averaged_window(node)
+    if window is not None and any(window.padding) and not window.uniform:
+        # litert-torch makes several graphs of one that leaves its padding out.
+        raise ModelError(
+            f"litert: {module_path(node) or 'avg_pool2d'}: a padded average pool with"
+            " count_include_pad=False, ceil_mode or divisor_override has no kernel in TFLite; use"
+            " one without"
+        )
 
 
 def _stay_in_float(graph: GraphModule, node: Node) -> None:
@@ -104,8 +128,12 @@ def _number(graph: GraphModule, argument: object) -> float | None:
 
 
 def _scalar(graph: GraphModule, number: float) -> Node:
+    return _constant(graph, torch.tensor(number))
+
+
+def _constant(graph: GraphModule, value: Tensor) -> Node:
     name = f"_litert_constant_{len(graph._buffers)}"
-    graph.register_buffer(name, torch.tensor(number))
+    graph.register_buffer(name, value)
     return graph.graph.get_attr(name)
 
 
@@ -163,7 +191,7 @@ def _bake_weight(graph: GraphModule, node: Node) -> None:
     that the integers stand for.
     """
     dequantizer = input_of(node, 1)
-    if "dequantize_per" not in str(dequantizer.target):
+    if not is_dequantizer(dequantizer):
         return
     quantizer = input_of(dequantizer)
     value: object = stored(graph, input_of(quantizer)).detach()

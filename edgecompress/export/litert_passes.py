@@ -17,7 +17,7 @@ from edgecompress.export.litert_kernels import (
     fuse_activation,
     quantize_weights,
 )
-from edgecompress.export.litert_scales import give_fixed_scale, hard_sigmoid, pool_at_any_scale
+from edgecompress.export.litert_scales import give_fixed_scale, hard_sigmoid
 from edgecompress.export.litert_transposes import (
     SLICING,
     dequantize_late,
@@ -47,7 +47,6 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
         crop_late,
         fuse_activation,
         int8_weights,
-        pool_at_any_scale,
         hard_sigmoid,
         give_fixed_scale,
         join_transposes,

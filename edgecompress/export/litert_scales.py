@@ -2,18 +2,14 @@
 have. Run by `litert_passes`, as its own rewrites are.
 """
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
-from edgecompress.compress.requantize import MEAN_WEIGHT
 from edgecompress.export.litert_file import (
     Graph,
     Operator,
-    QParams,
     Tensor,
-    constant,
     like,
     options,
     per_tensor,
@@ -26,7 +22,6 @@ _FIXED = {
     "SOFTMAX": per_tensor(1 / 256, -128),
     "TANH": per_tensor(1 / 128, 0),
 }
-_VALID = 1
 _RELU, _RELU6 = 1, 3
 
 
@@ -40,68 +35,6 @@ def give_fixed_scale(graph: Graph, op: Operator) -> bool:
     quantize = Operator("QUANTIZE", [op.outputs[0]], [output], 2, options("QuantizeOptions"))
     graph.operators.insert(graph.operators.index(op) + 1, quantize)
     return True
-
-
-def pool_at_any_scale(graph: Graph, op: Operator) -> bool:
-    """AVERAGE_POOL_2D has one scale for what it reads and writes, so that the converter puts a
-    QUANTIZE before or behind it, which saturates or rounds once more. MEAN, and a depthwise
-    convolution whose weights are all alike, have two.
-    """
-    if op.op_type != "AVERAGE_POOL_2D" or op.options.padding != _VALID or op.data.dtype != "int8":
-        return False
-    before, after = graph.producer(op.data), graph.only_reader(op.outputs[0])
-    x, outputs, spare = op.data, op.outputs, []
-    if before is not None and before.op_type == "QUANTIZE" and before.data.dtype == "int8":
-        x = before.data
-    if after is not None and after.op_type == "QUANTIZE":
-        outputs, spare = after.outputs, [after]
-    if x is op.data and not spare:
-        return False
-    graph.operators[graph.operators.index(op)] = _mean(op, x, outputs)
-    for other in spare:
-        graph.operators.remove(other)
-    return True
-
-
-def _mean(pool: Operator, x: Tensor, outputs: list[Tensor]) -> Operator:
-    window = (pool.options.filterHeight, pool.options.filterWidth)
-    if window == x.shape[1:3]:
-        chosen = options("ReducerOptions", keepDims=True)
-        return Operator("MEAN", [x, constant("axes", [1, 2])], outputs, 2, chosen)
-    strides = (pool.options.strideH, pool.options.strideW)
-    return mean_of_windows(x, outputs, window, strides, pool.options.fusedActivationFunction)
-
-
-def mean_of_windows(
-    x: Tensor,
-    outputs: list[Tensor],
-    window: tuple[int, ...],
-    strides: tuple[int, int] = (1, 1),
-    activation: int = 0,
-) -> Operator:
-    """The mean over each window, as a depthwise convolution."""
-    channels, positions = x.shape[3], math.prod(window)
-    name, shape = outputs[0].name, (1, *window, channels)
-    zeros = np.zeros(channels, np.int64)
-    number = 2 * MEAN_WEIGHT
-    scale = np.full(channels, 1 / (number * positions), np.float32)
-    numbers = np.full(shape, number, np.int8)
-    weight = Tensor(f"{name}/window", shape, "int8", numbers, QParams(scale, zeros, 3))
-    assert x.qparams is not None
-    steps = (x.qparams.scale * scale).astype(np.float32)
-    nothing = np.zeros(channels, np.int32)
-    bias = Tensor(f"{name}/bias", (channels,), "int32", nothing, QParams(steps, zeros))
-    chosen = options(
-        "DepthwiseConv2DOptions",
-        padding=_VALID,
-        strideH=strides[0],
-        strideW=strides[1],
-        depthMultiplier=1,
-        dilationHFactor=1,
-        dilationWFactor=1,
-        fusedActivationFunction=activation,
-    )
-    return Operator("DEPTHWISE_CONV_2D", [x, weight, bias], outputs, 3, chosen)
 
 
 def hard_sigmoid(graph: Graph, op: Operator) -> bool:

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,10 +25,10 @@ LITERT = load_target("local-litert")
 INT8 = Edges(dtype="int8", layout="nhwc")
 
 
-def scheme(kind: str) -> QuantizationScheme:
+def scheme(kind: str, bits: Literal[7, 8] = 8) -> QuantizationScheme:
     return QuantizationScheme(
         activations=Activations.model_validate({"dtype": "int8", "scheme": kind}),
-        weights=Weights(dtype="int8", granularity="per_channel", bits=8),
+        weights=Weights(dtype="int8", granularity="per_channel", bits=bits),
         scales="free",
     )
 
@@ -135,9 +136,10 @@ def quantised(
     kind: str = "affine",
     edges: Edges = INT8,
     keep_float: tuple[str, ...] = (),
+    bits: Literal[7, 8] = 8,
     **more: object,
 ) -> TfliteFile:
-    prepared = prepare(model, example_inputs, scheme(kind), "minmax", keep_float)
+    prepared = prepare(model, example_inputs, scheme(kind, bits), "minmax", keep_float)
     batches = [(random_inputs(example_inputs, 4, seed), None) for seed in range(3)]
     calibrate(prepared, batches)
     converted = convert(prepared, integers=False)

@@ -1,0 +1,89 @@
+"""Means over windows of an image, in a converted graph: as MEAN, or as a depthwise convolution
+whose weights are all alike. AVERAGE_POOL_2D has one scale for what it reads and writes; these have
+two, as the graph was trained.
+"""
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, Node
+
+from edgecompress.compress.fx import (
+    ATEN,
+    Window,
+    averaged_window,
+    fake,
+    input_of,
+    integers_in,
+    only_user,
+)
+from edgecompress.compress.requantize import LARGEST_MEAN, MEAN_WEIGHT
+
+MEANS = (ATEN.avg_pool2d.default, ATEN.mean.dim)
+_DECOMPOSED = torch.ops.quantized_decomposed
+_FLOAT32 = 2.0**-22
+
+
+def average(graph: GraphModule, node: Node) -> None:
+    """Rewrite `node`, one of `MEANS` between DQ and Q. A mean over the whole image is a convolution
+    only where its scale was chosen to be rounded so (`compress.requantize`).
+    """
+    x, window = input_of(node), _window(node)
+    if window is None or not window.uniform or not is_dequantizer(x) or fake(x).dim() != 4:
+        return
+    whole = window.size == list(fake(x).shape[2:]) and not any(window.padding)
+    with graph.graph.inserting_before(node):
+        if not whole or _rounds_alike(x, node, window.positions):
+            new = _as_convolution(graph, x, window)
+            if fake(node).dim() < 4:
+                shape = [int(size) for size in fake(node).shape]
+                new = graph.graph.call_function(ATEN.view.default, (new, shape))
+        elif node.target is ATEN.mean.dim:
+            return
+        else:
+            new = graph.graph.call_function(ATEN.mean.dim, (x, [2, 3], True))
+    node.replace_all_uses_with(new)
+
+
+def is_dequantizer(node: Node) -> bool:
+    return "dequantize_per" in str(node.target)
+
+
+def _window(node: Node) -> Window | None:
+    if node.target is not ATEN.mean.dim:
+        return averaged_window(node)
+    image = fake(input_of(node)).shape
+    if len(image) != 4 or {dim % 4 for dim in integers_in(node.args[1])} != {2, 3}:
+        return None
+    return Window([int(size) for size in image[2:]], [1, 1], [0, 0])
+
+
+def _rounds_alike(dequantizer: Node, node: Node, positions: int) -> bool:
+    quantizer = only_user(node)
+    if quantizer is None or "quantize_per_tensor" not in str(quantizer.target):
+        return False
+    before, after = dequantizer.args[1], quantizer.args[1]
+    if not isinstance(before, float) or not isinstance(after, float) or positions > LARGEST_MEAN:
+        return False
+    per_step = after / before * MEAN_WEIGHT * positions
+    odd = round(per_step)
+    return odd % 2 == 1 and abs(per_step / odd - 1) < _FLOAT32
+
+
+def _as_convolution(graph: GraphModule, x: Node, window: Window) -> Node:
+    channels, share = int(fake(x).shape[1]), 1 / window.positions
+    values = torch.full((channels, 1, *window.size), share)
+    scale = torch.full((channels,), share / (2 * MEAN_WEIGHT))
+    zero_point = torch.zeros(channels, dtype=torch.int64)
+    weight = _constant(graph, values)
+    qparams = (_constant(graph, scale), _constant(graph, zero_point), 0, -128, 127, torch.int8)
+    call = graph.graph.call_function
+    integers = call(_DECOMPOSED.quantize_per_channel.default, (weight, *qparams))
+    numbers = call(_DECOMPOSED.dequantize_per_channel.default, (integers, *qparams))
+    rest = (None, window.stride, window.padding, [1, 1], channels)
+    return call(ATEN.conv2d.default, (x, numbers, *rest))
+
+
+def _constant(graph: GraphModule, value: Tensor) -> Node:
+    name = f"_litert_mean_{len(graph._buffers)}"
+    graph.register_buffer(name, value)
+    return graph.graph.get_attr(name)
