@@ -156,7 +156,7 @@ class Index:
     def runs(self) -> list[RunRow]:
         """Newest first."""
         with self._open() as db:
-            return [RunRow(*row, bool(emulated)) for *row, emulated in db.execute(_RUNS)]
+            return [RunRow(*row[:-1], emulated=bool(row[-1])) for row in db.execute(_RUNS)]
 
     def report(self, run_id: str) -> str | None:
         """The JSON document of a finished run."""
