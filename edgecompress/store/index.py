@@ -9,7 +9,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecompress.errors import StorageError
@@ -156,7 +156,7 @@ class Index:
     def runs(self) -> list[RunRow]:
         """Newest first."""
         with self._open() as db:
-            return [RunRow(*row[:-1], emulated=bool(row[-1])) for row in db.execute(_RUNS)]
+            return [replace(RunRow(*row), emulated=bool(row[-1])) for row in db.execute(_RUNS)]
 
     def report(self, run_id: str) -> str | None:
         """The JSON document of a finished run."""
