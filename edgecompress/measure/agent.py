@@ -176,8 +176,8 @@ class Agent:
         request: dict[str, JsonValue] = {
             "model": self._send(model.path),
             "format": model.format,
-            "cache": self.transport.path(ENGINES),
-            "timing_cache": self.transport.path(f"{ENGINES}/timing.cache"),
+            "cache": self.transport.cached(ENGINES),
+            "timing_cache": self.transport.cached(f"{ENGINES}/timing.cache"),
             "shapes": _fixed_shapes(model, batch),
             **flags.model_dump(),
         }
@@ -232,7 +232,7 @@ class Agent:
                 file = Path(folder) / "agent.pyz"
                 file.write_bytes(content)
                 name = f"agent-{hashlib.sha256(content).hexdigest()}.pyz"
-                self._pyz = self._send_as(file, name)
+                self._pyz = self._send_as(file, self.transport.cached(name))
         return self._pyz
 
     def _send(self, file: Path | Engine) -> str:
@@ -240,7 +240,8 @@ class Agent:
         if isinstance(file, Engine):
             return file.engine
         digest = sha256_of(file)
-        return self._placed.get(digest) or self._send_as(file, digest + file.suffix)
+        remote = self.transport.path(digest + file.suffix)
+        return self._placed.get(digest) or self._send_as(file, remote)
 
     def _running(self, model: Path | Engine, format: Format) -> tuple[Path | Engine, Format]:
         engine = self._engines.get(sha256_of(model)) if isinstance(model, Path) else None
@@ -254,8 +255,7 @@ class Agent:
                 f" {model}; something there changes files or answers: push again, check its card"
             )
 
-    def _send_as(self, file: Path, name: str) -> str:
-        remote = self.transport.path(name)
+    def _send_as(self, file: Path, remote: str) -> str:
         there = self.transport.stat(remote, timeout_s=self.deadline_s)
         if there is None or there.size_bytes != file.stat().st_size:
             self.transport.put(file, remote, timeout_s=self.deadline_s)

@@ -34,7 +34,7 @@ def find_tool(transport: Transport, given: str | None, timeout_s: float) -> Tool
         )
     if Path(given).is_file():
         digest = sha256_of(Path(given))
-        remote = transport.path(f"benchmark_model-{digest}")
+        remote = transport.cached(f"benchmark_model-{digest}")
         send_as(transport, Path(given), remote, timeout_s)
         transport.run(["chmod", "755", remote], timeout_s=timeout_s)
         return Tool(remote, _version(digest))

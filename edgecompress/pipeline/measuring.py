@@ -3,10 +3,11 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.agent import BUILD_S, DEADLINE_S, Agent, DeviceAgent
 from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import DEVICE_ROOMS, Built
@@ -14,6 +15,7 @@ from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
+from edgecompress.push import Board, held
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.measurement import Comparison, Inspection
@@ -24,6 +26,11 @@ REHEARSAL = MeasurementProtocol(turns=1, warmup_iterations=1, min_iterations=5, 
 STRONGLY_TYPED_FROM = (10, 0)
 WORKSPACE_BYTES = 1 << 30
 """What TensorRT may use while it builds; the smallest Jetson shares 4 GB with everything else."""
+MARGIN_S = 60.0
+"""How much longer than a command's deadline a device may seem silent to others."""
+
+Tick = Callable[[], None]
+"""Called before each command of the agent, so that others know that the device is in use."""
 
 
 class There(NamedTuple):
@@ -40,17 +47,14 @@ def look_there(
     agent: DeviceAgent,
     baseline: Built,
     candidate: Built,
-    alive: Callable[[], None] = lambda: None,
+    tick: Tick,
 ) -> There:
-    """Which kernels the candidate gets on the device, and how fast it is; nothing is cached.
-
-    `alive` is called before each command that may take long.
-    """
-    alive()
+    """Which kernels the candidate gets on the device, and how fast it is; nothing is cached."""
+    tick()
     inspection = candidate.inspection
     if device.transport != "local" and isinstance(agent, Agent):
         inspection = inspect_for(candidate.artifact, job.recipe.target, agent, job.agent_dir)
-    return There(_in_turns(job, device, agent, baseline, candidate, alive), inspection)
+    return There(_in_turns(job, device, agent, baseline, candidate, tick), inspection)
 
 
 def _in_turns(
@@ -59,7 +63,7 @@ def _in_turns(
     agent: DeviceAgent,
     baseline: Built,
     candidate: Built,
-    alive: Callable[[], None],
+    tick: Tick,
 ) -> Comparison:
     """Now: a latency belongs to its run and is never cached."""
     started = time.monotonic()
@@ -72,7 +76,7 @@ def _in_turns(
             nonlocal done
             done += 1
             progress.step(done, total, f"{name}, turn {number}")
-            alive()
+            tick()
 
         comparison = compare(
             agent,
@@ -88,6 +92,12 @@ def _in_turns(
         )
     job.stages.note("measure", time.monotonic() - started, cached=False)
     return comparison
+
+
+def quiet_s(target: Target, deadline_s: float = DEADLINE_S) -> float:
+    """How long others may hear nothing, at most, while one command is at work on the device."""
+    builds_s = 0.0 if engines_of(target) is None else BUILD_S
+    return deadline_s + builds_s + MARGIN_S
 
 
 def protocol_for(target: Target, device: Device) -> MeasurementProtocol:
@@ -115,21 +125,18 @@ def engines_of(target: Target) -> dict[str, EngineFlags] | None:
 
 def measure_halfway(job: Job, device: Device, built: Built) -> float:
     """p50 of the float model between, for the chart alone, so that an earlier one will do."""
-    target = job.recipe.target
+    target, progress = job.recipe.target, job.stages.progress
     protocol = protocol_for(target, device)
 
     def work(_: Path) -> Output:
-        with on_device(job, device) as agent:
-            measured = measure_file(
-                agent,
-                built.artifact,
-                _inputs(job),
-                protocol,
-                target.runtime.threads,
-                lambda name, number, _: job.stages.progress.step(
-                    number, protocol.turns, f"{name}, turn {number}"
-                ),
-            )
+        with on_device(job, device) as (agent, tick):
+
+            def on_turn(name: str, number: int, _: object) -> None:
+                progress.step(number, protocol.turns, f"{name}, turn {number}")
+                tick()
+
+            threads = target.runtime.threads
+            measured = measure_file(agent, built.artifact, _inputs(job), protocol, threads, on_turn)
         return Output({"latency_ms_p50": measured.latency_ms_p50})
 
     depends_on = job.depends_on(
@@ -142,10 +149,21 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float:
 
 
 @contextmanager
-def on_device(job: Job, device: Device) -> Iterator[DeviceAgent]:
-    """While open, the device is connected."""
+def on_device(job: Job, device: Device) -> Iterator[tuple[DeviceAgent, Tick]]:
+    """While open, the device is connected, and nobody else pushes to it or measures there."""
+    target, progress = job.recipe.target, job.stages.progress
     with connect(device, job.agent_dir) as transport:
-        yield agent_over(transport, device, job.recipe.target)
+        agent = agent_over(transport, device, target)
+        if device.transport == "local":
+            # It works in a folder of this run, and nothing of it is left anywhere else.
+            yield agent, lambda: None
+            return
+        board = Board(transport, device=device.id)
+        board.retried(board.make_folders)
+        with held(board, progress.note) as lock:
+            tick = partial(lock.renew, quiet_s(target))
+            tick()
+            yield agent, tick
 
 
 def _inputs(job: Job) -> Path:

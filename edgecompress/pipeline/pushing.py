@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact, sha256_of
 from edgecompress.errors import ArtifactError, EdgecompressError, Refused, SpecError
-from edgecompress.measure.agent import BUILD_S, DEADLINE_S, Agent, DeviceAgent
+from edgecompress.measure.agent import DEADLINE_S, Agent, DeviceAgent
 from edgecompress.measure.compare import measure_file
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.tensors import write_npz
@@ -18,7 +18,14 @@ from edgecompress.measure.validate import Rebuild, Sample, draw, validate
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import FORMATS, describe_file
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.measuring import There, engines_of, look_there, protocol_for
+from edgecompress.pipeline.measuring import (
+    There,
+    Tick,
+    engines_of,
+    look_there,
+    protocol_for,
+    quiet_s,
+)
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
@@ -36,16 +43,12 @@ from edgecompress.task.load import load_task, original_model
 from edgecompress.task.seed import seed_everything
 from edgecompress.transport import connect
 
-MARGIN_S = 60.0
-"""How much longer than a command's deadline a device may seem silent to other pushers."""
 CONNECTS = 3
 """A device that is asleep or busy may not answer at first; one that is off should not be waited
 for as long as one that was there a moment ago."""
 AT_ONCE = 8
 """Devices that are sent to at the same time: more would share one network and this disk."""
 
-Tick = Callable[[], None]
-"""Called before each command of the agent."""
 Judge = Callable[[DeviceAgent, Validation, Tick], Validation]
 """Measures on the device and completes the validation; raises Refused."""
 
@@ -154,9 +157,8 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     nonlocal validation
                     lane(0, 0, "validating")
                     agent.place(sent.artifact.sha256, path)
-                    quiet_s = trial.deadline_s + MARGIN_S
-                    _build(agent, sent, partial(alive, BUILD_S + quiet_s))
-                    tick = partial(alive, quiet_s)
+                    tick = partial(alive, quiet_s(sent.target, trial.deadline_s))
+                    _build(agent, sent, tick)
                     validation = validate(agent, sent.sample, Path(name), tick)
                     lane(0, 0, "measuring")
                     validation = trial.judge(agent, validation, tick)

@@ -114,8 +114,8 @@ def _run(
         rebuild = rebuilder(model.module(), job.example_inputs, candidate.artifact.path)
         pushed, there = push_judged(job, device, baseline, candidate, rebuild, verdict)
     elif device is not None:
-        with on_device(job, device) as agent:
-            there = look_there(job, device, agent, baseline, candidate)
+        with on_device(job, device) as (agent, tick):
+            there = look_there(job, device, agent, baseline, candidate, tick)
     comparison = there and there.comparison
     before, after = reports(there)
     points = chart_points(

@@ -2,6 +2,7 @@
 
 from edgecompress.push.board import Board, retried
 from edgecompress.push.documents import DeviceStatus, History, Manifest
+from edgecompress.push.lock import held
 from edgecompress.push.session import Watch
 from edgecompress.push.status import history, status
 from edgecompress.push.transaction import Alive, Validate, push, switch
@@ -16,6 +17,7 @@ __all__ = [
     "Pushed",
     "Validate",
     "Watch",
+    "held",
     "history",
     "push",
     "retried",

@@ -97,6 +97,12 @@ class Board:
             if name != keep:
                 self.files.remove(self.path("incoming", name))
 
+    def clear_work(self) -> None:
+        """Remove what lies in the working folder; only who holds the lock may."""
+        workdir = self.transport.workdir
+        for name in self.files.names(workdir):
+            self.files.remove(f"{workdir}/{name}")
+
 
 def retried(
     step: Callable[[], T],

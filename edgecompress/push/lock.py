@@ -4,7 +4,8 @@ import getpass
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -161,6 +162,23 @@ class Lock:
 
     def _replace(self, owner: Owner) -> None:
         self.board.replace(f"locks/{self.number}/owner.json", owner.model_dump_json().encode())
+
+
+@contextmanager
+def held(board: Board, note: Callable[[str], None] = lambda _: None) -> Iterator[Lock]:
+    """The lock, and with it the working folder, which is empty before and after.
+
+    What lies in it at first is of somebody who died, or was overtaken.
+    """
+    with Lock(board, note) as lock:
+        board.retried(board.clear_work)
+        try:
+            yield lock
+        finally:
+            # What is left is removed by the next; of who overtook us, nothing may be.
+            with suppress(EdgecompressError):
+                lock.check()
+                board.clear_work()
 
 
 def holder(board: Board) -> Owner | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from edgecompress.errors import ArtifactError, EdgecompressError, Refused
 from edgecompress.push.board import Board
 from edgecompress.push.documents import Journal, Manifest
-from edgecompress.push.lock import Lock
+from edgecompress.push.lock import held
 from edgecompress.push.pointers import is_whole, manifest_of, pointed
 from edgecompress.push.session import RollbackError, Session, Watch
 from edgecompress.push.upload import Upload
@@ -48,7 +48,7 @@ def push(
     """
     try:
         board.retried(board.make_folders)
-        with Lock(board, watch.note) as lock:
+        with held(board, watch.note) as lock:
             upload = Upload(board, lock, model, manifest, watch.sent)
             session = Session(board, lock, watch)
             session.settle(keep=upload.part)
@@ -93,7 +93,7 @@ def switch(board: Board, release: str | None, watch: Watch = SILENT) -> Pushed:
 
     """
     board.retried(board.make_folders)
-    with Lock(board, watch.note) as lock:
+    with held(board, watch.note) as lock:
         session = Session(board, lock, watch)
         session.settle()
         wanted = release or board.retried(lambda: pointed(board, "previous"))

@@ -38,6 +38,7 @@ class AdbTransport(Transport):
         self.name = self._link.name
         self.root = root
         self.workdir = f"{root}/work"
+        self.cachedir = f"{root}/cache"
         self._files.make_folders(self.workdir)
 
     @property

@@ -37,7 +37,9 @@ class Transport(ABC):
     name: str
     """Of the place, for messages: 'this machine', 'pi@10.0.0.7'."""
     workdir: str
-    """A folder on the device for the agent, models and arrays."""
+    """A folder on the device for models and arrays, emptied by whoever pushes or measures next."""
+    cachedir: str
+    """A folder on the device for what is worth keeping: the agent, tools, engines."""
     root: str
     """A folder on the device for what is pushed: see docs/devices.md."""
     files: Files
@@ -48,6 +50,10 @@ class Transport(ABC):
     def path(self, name: str) -> str:
         """Path on the device of the file `name` in the working folder."""
         return f"{self.workdir}/{name}"
+
+    def cached(self, name: str) -> str:
+        """Path on the device of the file `name` that is kept."""
+        return f"{self.cachedir}/{name}"
 
     @abstractmethod
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:

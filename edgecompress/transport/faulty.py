@@ -171,6 +171,7 @@ class FaultyTransport(Transport):
         self.faults = faults
         self.name = inner.name
         self.workdir = inner.workdir
+        self.cachedir = inner.cachedir
         self.root = inner.root
         self.files = FaultyFiles(inner.files, faults)
 

@@ -25,7 +25,7 @@ class LocalTransport(Transport):
             workdir.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{workdir}: cannot be made: {error.strerror}") from None
-        self.workdir = str(workdir.resolve())
+        self.workdir = self.cachedir = str(workdir.resolve())
         self.root = str((root or workdir / "pushed").absolute())
         self.files = LocalFiles()
 

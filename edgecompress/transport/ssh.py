@@ -57,6 +57,7 @@ class SshTransport(Transport):
             self._link.close()
             raise
         self.workdir = f"{self.root}/{WORK}"
+        self.cachedir = f"{self.root}/cache"
         self.notes = tuple(self._link.notes)
 
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:

@@ -28,7 +28,7 @@ def test_an_engine_is_built_measured_and_evaluated_where_it_lies(
     recording, agent, transport, model, protocol, tmp_path
 ):
     engine = agent.build(model, FLAGS)
-    assert engine.engine.startswith(transport.workdir)
+    assert engine.engine.startswith(transport.cachedir)
     assert (engine.gpu, engine.tensorrt, engine.reused) == ("recording", "10.3.0", False)
     assert agent.build(model, FLAGS).reused is True
 

@@ -8,6 +8,7 @@ import misbehaving
 import pytest
 from pushed_project import Project
 from pushing import opened
+from sshd import needs_sshd, ssh_device
 
 from edgecompress.spec.device import Device
 
@@ -119,6 +120,26 @@ def test_a_device_that_is_described_wrongly_stops_no_other(project: Project) -> 
     assert [pushed["outcome"] for pushed in found] == ["rolled_back", "success"]
     assert "no-such-file" in found[0]["reasons"][0]
     assert opened(root) == found[1]["release"]
+
+
+@needs_sshd
+@pytest.mark.parametrize("command", [("push", "latest", "board"), ("deploy", "tiny")])
+def test_a_board_holds_nothing_of_what_was_measured_there(
+    finished: Path, tmp_path: Path, cli: deploying.Cli, command: tuple[str, ...]
+) -> None:
+    project = Project.of(finished, tmp_path / "project", cli)
+    project.add(ssh_device(tmp_path / "board", target="tiny"))
+    root = tmp_path / "board" / "home" / ".edgecompress"
+    (root / "work").mkdir(parents=True)
+    (root / "work" / "of-somebody-who-died.npz").write_bytes(b"left")
+    done = project.run(*command)
+    # 3: on a busy machine a model this small may not be shown to be faster.
+    assert done.returncode in ((0,) if command[0] == "push" else (0, 3)), done.stderr
+    assert [*(root / "work").iterdir()] == []
+    assert [file.suffix for file in (root / "cache").iterdir()] == [".pyz"]
+    # Both held the lock, and have given it back.
+    locks = [json.loads(owner.read_text()) for owner in (root / "locks").glob("*/owner.json")]
+    assert [lock["released"] for lock in locks] == [True]
 
 
 def test_the_run_is_found_from_another_folder_and_its_file_is_looked_at(

@@ -36,7 +36,7 @@ def test_agent_over_ssh(folder):
     device = ssh_device(folder)
     with connect(device, folder) as transport:
         probe = Agent(transport, sys.executable).probe()
-        sent = transport.files.names(transport.workdir)
+        sent = transport.files.names(transport.cachedir)
     assert probe.system.startswith("Linux")
     assert [name.endswith(".pyz") for name in sent] == [True]
 
