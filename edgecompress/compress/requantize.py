@@ -8,7 +8,7 @@ weight's scale grows by at most two steps in N.
 
 Fixed point rounds 2^e / N to a whole number of 2^-s first, and is misled where that result is a tie
 and the sum was not: by odd sums only. A file for such a kernel has all weights and biases twice as
-large at half the scale (`export.litert_scales`), which leaves room in int8 for 7-bit weights.
+large at half the scale (`export.litert_kernels`), which leaves room in int8 for 7-bit weights.
 """
 
 import math
@@ -31,12 +31,13 @@ from edgecompress.compress.fx import (
 from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import CLIPPING
 
-_LOST = 1.05 * 127 * 2 * 2.0**-24
 MEAN_WEIGHT = 63
 LARGEST_MEAN = 64
 """Positions; the weights of a larger one would take more room in a file than they are worth."""
 _SMALLEST = 9
 """N below this are left alone: the next odd one is too far."""
+_LOST = 1.05 * 127 * 2 * 2.0**-24
+"""What the largest sum of a kernel is off by when a scale is rounded to float32, for N = 1."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class MeanWithoutTies:
     positions: int
 
     def __call__(self, scale: Tensor) -> Tensor:
-        """The nearest scale, [1], that makes M / n = 1 / N for the weights of such a mean."""
+        """A scale, [1], next to the wanted one that makes M = 1 / N with an odd N."""
         unit = self.before.scale.double() / (MEAN_WEIGHT * self.positions)
         inverse = scale.double() / unit
         power = _power_below(inverse)

@@ -8,14 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from quantizing import batch, calibrated
+from quantizing import batch, calibrated, scheme
+from torch import Tensor, nn
 from torchao.quantization.pt2e import FakeQuantize
 from torchao.quantization.pt2e.observer import MinMaxObserver
 from zoo.catalogue import build
+from zoo.parts import image
 
 from edgecompress.compress.folding import FoldingFakeQuantize
-from edgecompress.compress.observers import observers_of
-from edgecompress.compress.requantize import WithoutTies
+from edgecompress.compress.observers import AdjustedFakeQuantize, observers_of
+from edgecompress.compress.quantize import calibrate, prepare
+from edgecompress.compress.requantize import MeanWithoutTies, WithoutTies
 
 Sums = NDArray[np.int64]
 SCALES = st.floats(2.0**-12, 2.0, width=32)
@@ -98,3 +101,31 @@ def test_every_layer_of_a_network_has_them(name: str) -> None:
         assert bool((whole[large] % 2 == 1).all())
         found += int(large.sum())
     assert found > 50
+
+
+class Gated(nn.Module):
+    """The mean is taken of a tensor whose scale grows after that, when it is added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.gate = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.second = nn.Conv2d(8, 8, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x).relu()
+        gate = self.gate(x.mean((2, 3), keepdim=True))
+        return (x + 4 * self.second(x * gate)).relu()
+
+
+def test_a_mean_follows_the_last_scale_of_what_it_reads() -> None:
+    torch.manual_seed(0)
+    prepared = prepare(Gated().eval(), image(), scheme("portable"), "minmax")
+    calibrate(prepared, [(batch(image(), 4, seed=0), None)])
+    found = [x for x in observers_of(prepared.graph) if isinstance(x, AdjustedFakeQuantize)]
+    means = [x.adjust for x in found if isinstance(x.adjust, MeanWithoutTies)]
+    assert len(means) == 1
+    for fake_quantize in found:
+        if not fake_quantize.activation_post_process.current:
+            torch.testing.assert_close(
+                fake_quantize.calculate_qparams()[0], fake_quantize.scale, rtol=0, atol=0
+            )
