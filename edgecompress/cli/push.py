@@ -9,10 +9,12 @@ from edgecompress.cli.failure import after_result
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import Output, output
 from edgecompress.errors import DeviceError, Refused
+from edgecompress.measure import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgecompress.pipeline import PushOrder
     from edgecompress.spec.pushed import Pushed
 
 push_app = typer.Typer()
@@ -27,7 +29,6 @@ Deadline = Annotated[
         "--deadline", min=1, metavar="SECONDS", help="How long one command may take on a device."
     ),
 ]
-DEADLINE_S = 900.0
 OneDevice = Annotated[str, typer.Argument(help="A device's id; devices list shows them.")]
 
 
@@ -42,7 +43,9 @@ def push(
 ) -> None:
     """Send a run's model, validate it there, and activate it."""
     with output(as_json) as out:
-        _show(out, _push(run, devices, config, inventory, deadline_s, activates=True))
+        from edgecompress.pipeline import PushOrder
+
+        _push(out, PushOrder(run, tuple(devices), config, inventory, deadline_s))
 
 
 @push_app.command()
@@ -56,7 +59,9 @@ def validate(
 ) -> None:
     """Send a run's model and validate it there; the active one stays."""
     with output(as_json) as out:
-        _show(out, _push(run, devices, config, inventory, deadline_s, activates=False))
+        from edgecompress.pipeline import PushOrder
+
+        _push(out, PushOrder(run, tuple(devices), config, inventory, deadline_s, activates=False))
 
 
 @push_app.command()
@@ -116,27 +121,11 @@ def history(
         out.result(document, lambda console: device_tables.history(found, console))
 
 
-def _push(
-    run: str,
-    devices: list[str],
-    config: Path,
-    inventory: Path | None,
-    deadline_s: float,
-    *,
-    activates: bool,
-) -> "Sequence[Pushed]":
+def _push(out: Output, order: "PushOrder") -> None:
     from edgecompress import pipeline
     from edgecompress.progress import progress_on_stderr
 
-    return pipeline.push_run(
-        run,
-        devices,
-        config,
-        progress_on_stderr(),
-        inventory,
-        activates=activates,
-        deadline_s=deadline_s,
-    )
+    _show(out, pipeline.push_run(order, progress_on_stderr()))
 
 
 def _switch(

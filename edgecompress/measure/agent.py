@@ -17,6 +17,7 @@ from edgecompress.errors import (
     ArtifactError,
     TimedOut,
 )
+from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent_answer import answer_of, checked, error_of, name_of
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.spec.base import S, Spec
@@ -30,8 +31,6 @@ Kernels = Literal["default", "reference"]
 
 ENGINES = "tensorrt"
 """Folder on the device for engines and their timing cache."""
-DEADLINE_S = 900.0
-"""For one command or one copy; builds have more."""
 BUILD_S = 3600.0
 """Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
@@ -232,7 +231,8 @@ class Agent:
                 file = Path(folder) / "agent.pyz"
                 file.write_bytes(content)
                 name = f"agent-{hashlib.sha256(content).hexdigest()}.pyz"
-                self._pyz = self._send_as(file, self.transport.cached(name))
+                self._pyz = self.transport.cached(name)
+                self.transport.put_once(file, self._pyz, timeout_s=self.deadline_s)
         return self._pyz
 
     def _send(self, file: Path | Engine) -> str:
@@ -240,8 +240,11 @@ class Agent:
         if isinstance(file, Engine):
             return file.engine
         digest = sha256_of(file)
+        if digest in self._placed:
+            return self._placed[digest]
         remote = self.transport.path(digest + file.suffix)
-        return self._placed.get(digest) or self._send_as(file, remote)
+        self.transport.put_once(file, remote, timeout_s=self.deadline_s)
+        return remote
 
     def _running(self, model: Path | Engine, format: Format) -> tuple[Path | Engine, Format]:
         engine = self._engines.get(sha256_of(model)) if isinstance(model, Path) else None
@@ -254,12 +257,6 @@ class Agent:
                 f"{self.transport.name}: the agent ran a file of sha256 {str(ran)[:12]}.., not"
                 f" {model}; something there changes files or answers: push again, check its card"
             )
-
-    def _send_as(self, file: Path, remote: str) -> str:
-        there = self.transport.stat(remote, timeout_s=self.deadline_s)
-        if there is None or there.size_bytes != file.stat().st_size:
-            self.transport.put(file, remote, timeout_s=self.deadline_s)
-        return remote
 
     @contextmanager
     def _scratch(self, suffix: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ from edgecompress.measure.android_log import (
     run_flags,
     summary_of,
 )
-from edgecompress.measure.android_tool import DOWNLOAD, Tool, find_tool, send_as
+from edgecompress.measure.android_tool import DOWNLOAD, Tool, find_tool
 from edgecompress.measure.tensors import Array, read_npz, write_npz
 from edgecompress.spec.engine import Engine
 from edgecompress.spec.measurement import Probe, Turn
@@ -236,7 +236,7 @@ class AndroidAgent:
         remote = self._placed.get(artifact.sha256)
         if remote is None:
             remote = self.transport.path(f"{artifact.sha256}.tflite")
-            send_as(self.transport, artifact.path, remote, self.deadline_s)
+            self.transport.put_once(artifact.path, remote, timeout_s=self.deadline_s)
         there = self.transport.files.sha256(remote, timeout_s=self.deadline_s)
         if there != artifact.sha256:
             raise AgentError(

@@ -35,7 +35,7 @@ def find_tool(transport: Transport, given: str | None, timeout_s: float) -> Tool
     if Path(given).is_file():
         digest = sha256_of(Path(given))
         remote = transport.cached(f"benchmark_model-{digest}")
-        send_as(transport, Path(given), remote, timeout_s)
+        transport.put_once(Path(given), remote, timeout_s=timeout_s)
         transport.run(["chmod", "755", remote], timeout_s=timeout_s)
         return Tool(remote, _version(digest))
     there = given.startswith("/") and transport.files.sha256(given, timeout_s=timeout_s)
@@ -45,13 +45,6 @@ def find_tool(transport: Transport, given: str | None, timeout_s: float) -> Tool
             f" download {DOWNLOAD}"
         )
     return Tool(given, _version(there))
-
-
-def send_as(transport: Transport, file: Path, remote: str, timeout_s: float) -> None:
-    """Unless it is there: `remote` is named by the content."""
-    there = transport.stat(remote, timeout_s=timeout_s)
-    if there is None or there.size_bytes != file.stat().st_size:
-        transport.put(file, remote, timeout_s=timeout_s)
 
 
 def _version(digest: str) -> str:

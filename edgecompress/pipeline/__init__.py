@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgecompress.measure.agent import DEADLINE_S
-from edgecompress.pipeline.asked import ask
+from edgecompress.pipeline.asked import PushOrder, ask
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
 from edgecompress.spec.measurement import LayerComparison
@@ -12,6 +11,7 @@ from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Report
 
 __all__ = [
+    "PushOrder",
     "compare_layers",
     "deploy",
     "deploy_all",
@@ -79,20 +79,9 @@ def deploy_all(
     return whole.deploy(asked, progress)
 
 
-def push_run(
-    run: str,
-    device_ids: Sequence[str],
-    config: Path,
-    progress: Progress,
-    inventory: Path | None = None,
-    *,
-    activates: bool = True,
-    deadline_s: float = DEADLINE_S,
-) -> tuple[Pushed, ...]:
+def push_run(order: PushOrder, progress: Progress) -> tuple[Pushed, ...]:
     """The model of a finished run onto devices; see `pushing.py`."""
     # Imports torch, to score what the devices compute.
     from edgecompress.pipeline import pushing
 
-    return pushing.push_run(
-        run, device_ids, config, progress, inventory, activates=activates, deadline_s=deadline_s
-    )
+    return pushing.push_run(order, progress)

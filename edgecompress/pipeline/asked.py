@@ -1,5 +1,5 @@
-"""What a deploy is asked for, read and checked whole. Without torch, which takes seconds to load:
-whoever mistypes a key is told at once.
+"""What a push is asked for, and what a deploy is, read and checked whole. Without torch, which
+takes seconds to load: whoever mistypes a key is told at once.
 """
 
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.errors import SpecError
+from edgecompress.measure import DEADLINE_S
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.device import Device
@@ -26,6 +27,24 @@ class Asked:
     """Where a model is pushed to and activated."""
     measured_on: dict[str, Device]
     """A target without is not measured."""
+
+
+@dataclass(frozen=True)
+class PushOrder:
+    """Which run's model is to go to which devices, all as the user named them."""
+
+    run: str
+    """Its id, the beginning of one, or 'latest'; it lies in `runs/` beside `config`."""
+    devices: tuple[str, ...]
+    """Ids in the inventory."""
+    config: Path
+    """deploy.yaml, for the task's data and the budgets."""
+    inventory: Path | None = None
+    """Another file of devices."""
+    deadline_s: float = DEADLINE_S
+    """For one command, or one copy, of the validation on a device."""
+    activates: bool = True
+    """Whether the model is to be used there, or validated only."""
 
 
 def ask(

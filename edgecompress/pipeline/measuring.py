@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from edgecompress.measure.agent import BUILD_S, DEADLINE_S, Agent, DeviceAgent
+from edgecompress.measure import DEADLINE_S
+from edgecompress.measure.agent import BUILD_S, Agent, DeviceAgent
 from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import DEVICE_ROOMS, Built

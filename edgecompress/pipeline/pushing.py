@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -10,11 +10,13 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact, sha256_of
 from edgecompress.errors import ArtifactError, EdgecompressError, Refused, SpecError
-from edgecompress.measure.agent import DEADLINE_S, Agent, DeviceAgent
+from edgecompress.measure import DEADLINE_S
+from edgecompress.measure.agent import Agent, DeviceAgent
 from edgecompress.measure.compare import measure_file
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import Rebuild, Sample, draw, validate
+from edgecompress.pipeline.asked import PushOrder
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import FORMATS, describe_file
 from edgecompress.pipeline.job import Job
@@ -88,37 +90,20 @@ def candidate(artifact: Artifact, sample: Sample, target: Target, recipe_digest:
     return Candidate(artifact, manifest, sample, target)
 
 
-def push_run(
-    run: str,
-    device_ids: Sequence[str],
-    config: Path,
-    progress: Progress,
-    inventory: Path | None = None,
-    *,
-    activates: bool = True,
-    deadline_s: float = DEADLINE_S,
-) -> tuple[Pushed, ...]:
+def push_run(order: PushOrder, progress: Progress) -> tuple[Pushed, ...]:
     """Push the model of a run to devices, several at once; one that fails stops nobody else.
-
-    Args:
-        run: its id, the beginning of one, or 'latest'; it lies in `runs/` beside `config`.
-        device_ids: of the inventory.
-        config: deploy.yaml, for the task's data and the budgets.
-        progress: told of every device.
-        inventory: another file of devices.
-        activates: whether the model is to be used there, or validated only.
-        deadline_s: for one command, or one copy, of the validation on a device.
 
     Raises:
         BadInput: the run, the devices, deploy.yaml or the task. What goes wrong on a device is in
             what is returned.
 
     """
+    config = order.config
     store = Store(config.parent / "runs")
-    report = store.report(run)
+    report = store.report(order.run)
     file = _file_of(report, store.run_dir(report.run))
     target = load_target(report.target, config.parent)
-    devices = [_device_for(name, target, inventory, config) for name in device_ids]
+    devices = [_device_for(name, target, order) for name in order.devices]
     wanted = load_deploy(config)
     with progress.stage("load task"), tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         seed_everything(wanted.seed, 0)
@@ -136,7 +121,7 @@ def push_run(
             jobs = []
             for device in devices:
                 judged = partial(_measure, sent, inputs, device, wanted.budgets)
-                trial = Trial(judged, activates, deadline_s)
+                trial = Trial(judged, order.activates, order.deadline_s)
                 jobs.append(pool.submit(_push, device, sent, trial, progress))
             return tuple(job.result() for job in jobs)
 
@@ -230,9 +215,9 @@ def push_judged(
     return pushed, there
 
 
-def _device_for(name: str, target: Target, inventory: Path | None, config: Path) -> Device:
+def _device_for(name: str, target: Target, order: PushOrder) -> Device:
     """Raises SpecError when there is no such device, or it is another target's."""
-    found = find_device(name, inventory, config)
+    found = find_device(name, order.inventory, order.config)
     if found.target != target.name:
         raise SpecError(
             f"device '{name}' is of target '{found.target}', and the model is made for"

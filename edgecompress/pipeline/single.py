@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from edgecompress.measure.agent import DEADLINE_S, Agent, DeviceAgent
+from edgecompress.measure import DEADLINE_S
+from edgecompress.measure.agent import Agent, DeviceAgent
 from edgecompress.measure.android import AndroidAgent
 from edgecompress.measure.compare import compare
 from edgecompress.measure.compare import measure_file as measure_alone

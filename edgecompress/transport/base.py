@@ -66,6 +66,12 @@ class Transport(ABC):
     def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
         """Copy a file to the device; it appears there whole or not at all."""
 
+    def put_once(self, local: Path, remote: str, *, timeout_s: float) -> None:
+        """`put`, unless it was: `remote` is named by the content."""
+        there = self.stat(remote, timeout_s=timeout_s)
+        if there is None or there.size_bytes != local.stat().st_size:
+            self.put(local, remote, timeout_s=timeout_s)
+
     @abstractmethod
     def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
         """Copy a file from the device; it appears here whole or not at all."""
