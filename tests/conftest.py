@@ -42,6 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many broken logs tests/vendor/test_mutations.py reads; the promise is 100000",
     )
     parser.addoption(
+        "--networks",
+        type=int,
+        default=3,
+        help="how many random networks tests/export/test_same_integers.py runs; 100 were seen",
+    )
+    parser.addoption(
         "--kill-stride",
         type=int,
         default=6,
