@@ -125,7 +125,8 @@ def _push(out: Output, order: "PushOrder") -> None:
     from edgecompress import pipeline
     from edgecompress.progress import progress_on_stderr
 
-    _show(out, pipeline.push_run(order, progress_on_stderr()))
+    found = pipeline.push_run(order, progress_on_stderr())
+    _show(out, found.model_dump(mode="json"), found.devices)
 
 
 def _switch(
@@ -136,14 +137,13 @@ def _switch(
         from edgecompress.progress import progress_on_stderr
 
         found = switch_on(device, release, inventory, config, progress_on_stderr())
-        _show(out, [found])
+        _show(out, {"devices": [found.model_dump(mode="json")]}, [found])
 
 
-def _show(out: Output, found: "Sequence[Pushed]") -> None:
+def _show(out: Output, document: object, found: "Sequence[Pushed]") -> None:
     """Raises what the exit code follows from when a device does not have what was asked."""
     from edgecompress.cli import device_tables
 
-    document = {"devices": [one.model_dump(mode="json") for one in found]}
     out.result(document, lambda console: device_tables.pushed(found, console))
     failed = [one for one in found if one.outcome != "success"]
     if not failed:

@@ -7,8 +7,7 @@ from edgecompress.pipeline.asked import PushOrder, ask
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
 from edgecompress.spec.measurement import LayerComparison
-from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import Report
+from edgecompress.spec.report import PushedRun, Report
 
 __all__ = [
     "PushOrder",
@@ -79,7 +78,7 @@ def deploy_all(
     return whole.deploy(asked, progress)
 
 
-def push_run(order: PushOrder, progress: Progress) -> tuple[Pushed, ...]:
+def push_run(order: PushOrder, progress: Progress) -> PushedRun:
     """The model of a finished run onto devices; see `pushing.py`."""
     # Imports torch, to score what the devices compute.
     from edgecompress.pipeline import pushing

@@ -38,7 +38,7 @@ from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.pushed import Pushed, Validation
-from edgecompress.spec.report import Report, VerdictResult
+from edgecompress.spec.report import PushedRun, Report, VerdictResult
 from edgecompress.spec.target import Target
 from edgecompress.store import Store
 from edgecompress.task.load import load_task, original_model
@@ -90,7 +90,7 @@ def candidate(artifact: Artifact, sample: Sample, target: Target, recipe_digest:
     return Candidate(artifact, manifest, sample, target)
 
 
-def push_run(order: PushOrder, progress: Progress) -> tuple[Pushed, ...]:
+def push_run(order: PushOrder, progress: Progress) -> PushedRun:
     """Push the model of a run to devices, several at once; one that fails stops nobody else.
 
     Raises:
@@ -105,6 +105,11 @@ def push_run(order: PushOrder, progress: Progress) -> tuple[Pushed, ...]:
     target = load_target(report.target, config.parent)
     devices = [_device_for(name, target, order) for name in order.devices]
     wanted = load_deploy(config)
+    if report.verdict.decision == "refuse":
+        why = report.verdict.reasons[0].removeprefix("fail: ")
+        progress.note(
+            f"warning: run {report.run} was refused: {why}; only the device's own checks decide now"
+        )
     with progress.stage("load task"), tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         seed_everything(wanted.seed, 0)
         task = load_task(wanted.task, config.parent)
@@ -123,7 +128,8 @@ def push_run(order: PushOrder, progress: Progress) -> tuple[Pushed, ...]:
                 judged = partial(_measure, sent, inputs, device, wanted.budgets)
                 trial = Trial(judged, order.activates, order.deadline_s)
                 jobs.append(pool.submit(_push, device, sent, trial, progress))
-            return tuple(job.result() for job in jobs)
+            pushed = tuple(job.result() for job in jobs)
+    return PushedRun(run=report.run, verdict=report.verdict, devices=pushed)
 
 
 def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed:

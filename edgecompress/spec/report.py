@@ -127,6 +127,15 @@ class Report(Spec):
         return self
 
 
+class PushedRun(Spec):
+    """What came of sending a run's model to devices."""
+
+    run: str
+    verdict: VerdictResult
+    """Of the run: a push asks nothing of it."""
+    devices: tuple[Pushed, ...]
+
+
 def to_json(report: Report) -> str:
     """One JSON document, keys in the order of the contract.
 

@@ -112,6 +112,32 @@ def test_validate_activate_rollback(project: Project) -> None:
     ]
 
 
+def test_a_run_that_was_refused_is_pushed_with_a_warning(
+    finished: Path, tmp_path: Path, cli: deploying.Cli
+) -> None:
+    project = Project.of(finished, tmp_path / "project", cli)
+    root = project.local("good")
+    usual = (project.folder / "deploy.yaml").read_text()
+    # Nothing that the device is asked for: it has no reason to refuse.
+    small = usual.replace("budgets: {", "budgets: {model_size_bytes: 1, ")
+    (project.folder / "small.yaml").write_text(small)
+    before = project.run_folder.name
+    assert project.run("deploy", "tiny", "-c", "small.yaml").returncode == 3
+    for run in (before, "latest"):
+        done = project.run("push", run, "good")
+        assert done.returncode == 0, done.stderr
+        document = json.loads(done.stdout)
+        assert opened(root) == document["devices"][0]["release"]
+        warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+        decision, (first, *_) = document["verdict"]["decision"], document["verdict"]["reasons"]
+        if run == "latest" or decision == "refuse":
+            (warning,) = warnings
+            assert f"run {document['run']} was refused: {first.removeprefix('fail: ')}" in warning
+            assert run != "latest" or "at most 1 allowed" in warning
+        else:
+            assert (document["run"], warnings) == (before, [])
+
+
 def test_a_device_that_is_described_wrongly_stops_no_other(project: Project) -> None:
     root = project.local("beside")
     config = Path("no-such-file")
