@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--networks",
         type=int,
-        default=3,
+        default=2,
         help="how many random networks tests/export/test_same_integers.py runs; 100 were seen",
     )
     parser.addoption(

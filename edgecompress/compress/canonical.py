@@ -106,6 +106,23 @@ def _adaptive_pool(_: GraphModule, node: Node) -> Node | None:
     return x if window == [1, 1] else _call(node, ATEN.avg_pool2d.default, x, window, window)
 
 
+def _adaptive_max_pool(_: GraphModule, node: Node) -> Node | None:
+    """Of (values, positions): the values are those of an ordinary pool over equal windows."""
+    x, wanted = input_of(node), node.args[1]
+    assert isinstance(wanted, (list, tuple))
+    sizes = fake(x).shape[-2:]
+    parts = list(node.users)
+    uses_positions = any(part.args[1] != 0 and part.users for part in parts)
+    if uses_positions or any(size % want for size, want in zip(sizes, wanted, strict=True)):
+        return None
+    window = [int(size) // int(want) for size, want in zip(sizes, wanted, strict=True)]
+    pooled = _call(node, ATEN.max_pool2d.default, x, window, window)
+    for part in parts:
+        part.replace_all_uses_with(pooled)
+        node.graph.erase_node(part)
+    return pooled
+
+
 def _constant(gm: GraphModule, node: Node, content: float | Tensor) -> Node:
     value = torch.as_tensor(content)
     name = f"_{node.name}_constant_{len(gm._buffers)}"
@@ -122,4 +139,5 @@ _REWRITES: dict[object, Callable[[GraphModule, Node], Node | None]] = {
     ATEN.adaptive_avg_pool1d.default: _adaptive_pool,
     ATEN.adaptive_avg_pool2d.default: _adaptive_pool,
     ATEN.adaptive_avg_pool3d.default: _adaptive_pool,
+    ATEN.adaptive_max_pool2d.default: _adaptive_max_pool,
 }

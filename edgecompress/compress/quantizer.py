@@ -67,8 +67,7 @@ class TargetQuantizer(Quantizer):
         self.keep_float = keep_float
         self._activation = _activation_spec(scheme, ranges)
         self._bounded = _activation_spec(scheme, ranges, bounded=True)
-        self._symmetric = scheme.activations.scheme == "symmetric"
-        self._residual_add = scheme.residual_add
+        self._joins = scheme.joins
         self._weight = {axis: _weight_spec(scheme, axis) for axis in (0, 1)}
         self._quantized: set[Node] = set()
         self._huge: set[Node] = set()
@@ -138,10 +137,10 @@ class TargetQuantizer(Quantizer):
             return
         output = self._activation
         if _is_residual(node, inputs):
-            if self._residual_add == "shared":
+            if self._joins == "shared":
                 first, second = inputs
                 output = inputs[second] = SharedQuantizationSpec((first, node))
-            elif self._residual_add == "fused":
+            elif self._joins == "fused":
                 self._fuse(inputs, modules)
         following = only_user(node)
         unit = [node]
@@ -173,9 +172,8 @@ class TargetQuantizer(Quantizer):
         if not any(p in self._quantized for p in nodes):
             return
         kinds = {_kind(x) for x in nodes}
-        if len(kinds) > 1 and ("bounded" in kinds or not self._symmetric):
-            # One scale for all would cost a Clip behind each relu among them; not where the
-            # integers of a relu do not end at its zero anyway.
+        if len(kinds) > 1 and ("bounded" in kinds or self._joins == "free"):
+            # One scale for all would cost ONNX Runtime a Clip behind each relu among them.
             self._mark(node, dict.fromkeys(nodes, self._activation), self._activation)
             return
         shared = SharedQuantizationSpec((nodes[0], node))

@@ -36,8 +36,9 @@ LARGEST_MEAN = 64
 """Positions; the weights of a larger one would take more room in a file than they are worth."""
 _SMALLEST = 9
 """N below this are left alone: the next odd one is too far."""
-_LOST = 1.05 * 127 * 2 * 2.0**-24
-"""What the largest sum of a kernel is off by when a scale is rounded to float32, for N = 1."""
+_LOST = 1.05 * 255 * 2 * 2.0**-24
+"""What the largest sum of a kernel is off by when a scale is rounded to float32, for N = 1: results
+lie up to 255 from the zero point."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from edgecompress.export.litert_scales import give_fixed_scale, hard_sigmoid
 from edgecompress.export.litert_transposes import (
     SLICING,
     dequantize_late,
+    flatten_by_reader,
     flatten_in_place,
     is_masked,
     join_reshapes,
@@ -69,6 +70,9 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
             if op in graph.operators:
                 changed |= any(rewrite(graph, op) for rewrite in rewrites)
         graph.drop_unused()
+    for op in graph.operators:
+        flatten_by_reader(graph, op)
+    graph.drop_unused()
 
 
 def _slice_once(graph: Graph, op: Operator) -> bool:

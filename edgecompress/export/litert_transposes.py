@@ -230,6 +230,17 @@ def flatten_in_place(graph: Graph, op: Operator) -> bool:
     return True
 
 
+def flatten_by_reader(graph: Graph, op: Operator) -> None:
+    """FULLY_CONNECTED takes [N, 1, 1, C] for [N, C]. Of more positions, not all delegates do."""
+    flat = graph.producer(op.inputs[0]) if op.op_type == "FULLY_CONNECTED" else None
+    if flat is None or flat.op_type != "RESHAPE" or flat.outputs[0] in graph.outputs:
+        return
+    batch, channels = flat.data.shape[0], flat.data.shape[-1]
+    if flat.data.shape == (batch, 1, 1, channels) and op.data.shape == (batch, channels):
+        op.inputs[0] = flat.data
+        op.options.keepNumDims = False
+
+
 def sink_below_slice(graph: Graph, op: Operator) -> bool:
     if op.op_type not in SLICING or is_masked(op):
         return False

@@ -123,9 +123,10 @@ def run_notes(recipe: Recipe, device: Device | None) -> tuple[str, ...]:
     notes = []
     quantize = recipe.config.quantize
     if quantize is not None and recipe.scheme.weights.bits == 7:
+        chosen = quantize.scheme == "portable" or recipe.target.quantization.weights.bits == 7
         why = (
-            "with which every runtime rounds to the same integers (quantize.scheme: portable)"
-            if quantize.scheme == "portable"
+            "with which all int8 kernels round alike"
+            if chosen
             else "because this CPU has no VNNI and its int8 kernels would overflow with 8"
         )
         notes.append(f"weights use 7 of 8 bits, {why}")

@@ -61,7 +61,7 @@ def resolve_all(targets: Sequence[Target], config: DeployConfig) -> tuple[Recipe
             activations=Activations(dtype="int8", scheme="symmetric"),
             weights=Weights(dtype="int8", granularity="per_channel", bits=7),
             scales="free",
-            residual_add="shared",
+            joins="shared",
         ),
         "round_to": lcm(*(recipe.round_to for recipe in recipes)),
     }
@@ -123,8 +123,8 @@ def _in_words(recipe: Recipe) -> str:
         f"{activations.dtype} {activations.scheme} activations",
         f"{weights.bits}-bit weights {weights.granularity.replace('_', ' ')}",
     ]
-    if recipe.scheme.residual_add != "free":
-        parts.append(f"{recipe.scheme.residual_add} residual additions")
+    if recipe.scheme.joins != "free":
+        parts.append(f"{recipe.scheme.joins} joins")
     return f"{', '.join(parts)} and multiples of {recipe.round_to} channels"
 
 

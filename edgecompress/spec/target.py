@@ -92,9 +92,10 @@ class QuantizationScheme(Spec):
     activations: Activations
     weights: Weights
     scales: Literal["free", "power_of_two"]
-    residual_add: Literal["free", "shared", "fused"] = "free"
-    """free: what is added and the sum have a scale each. shared: one scale for all three, so that
-    int8 values are just added, and every runtime gets the same sum. fused: a term that comes from a
+    joins: Literal["free", "shared", "fused"] = "free"
+    """Of tensors that meet in a residual addition or a concatenation. free: they and the result
+    have a scale each, where kernels gain by it. shared: one for all, so that int8 values are just
+    added or put side by side, and every runtime gets the same. fused: a term that comes from a
     convolution is not rounded before it is added; TensorRT's kernels add it so.
     """
 
@@ -141,8 +142,8 @@ class Target(Spec):
                 "TensorRT takes int8 symmetric activations only; write activations:"
                 " {dtype: int8, scheme: symmetric}"
             )
-        if name != "tensorrt" and self.quantization.residual_add == "fused":
-            raise ValueError("residual_add fused needs runtime tensorrt; others: free or shared")
+        if name != "tensorrt" and self.quantization.joins == "fused":
+            raise ValueError("joins fused needs runtime tensorrt; others: free or shared")
         if name == "litert" and activations.dtype != "int8":
             raise ValueError(
                 "LiteRT takes int8 activations only; write activations:"

@@ -1,4 +1,6 @@
-"""The portable scheme's promise: one training, three files, the same integers in every runtime."""
+"""The portable scheme's promise: one training, three files, the same integers in every runtime; and
+that of LiteRT's own scheme: the same in both of its kinds of kernels.
+"""
 
 from pathlib import Path
 
@@ -10,7 +12,7 @@ pytest.importorskip("litert_torch", reason="litert-torch is not installed")
 
 import litert_files
 from numpy.typing import NDArray
-from quantizing import Inputs, batch, calibrated, exported
+from quantizing import Inputs, batch, calibrated, exported, scheme
 from random_networks import random_network
 from torch import nn
 from zoo.catalogue import build
@@ -32,18 +34,23 @@ def outputs_of(
     prepared = calibrated(model, example_inputs, wanted)
     snap_biases(prepared)
     inputs = batch(example_inputs, COUNT, seed=11)
-    onnx = exported(prepared, model, folder)
-    float_weights = convert(prepared, integers=False)
-    tflite = litert_files.export(float_weights.graph, example_inputs, folder)
-    step = tflite.artifact.outputs[0].scale
+    outputs, step = outputs_in_litert(prepared, inputs, folder)
+    if wanted != "litert":
+        outputs["ONNX Runtime"] = exported(prepared, model, folder).run(inputs)[0]
+        outputs["for TensorRT"] = run_for_tensorrt(prepared, inputs, folder)
+    return outputs, step
+
+
+def outputs_in_litert(prepared: Prepared, inputs: Inputs, folder: Path) -> tuple[Outputs, float]:
+    quantized = convert(prepared, integers=False)
+    file = litert_files.export(quantized.graph, prepared.example_inputs, folder)
+    step = file.artifact.outputs[0].scale
     assert step is not None
     each = [tuple(x[i : i + 1] for x in inputs) for i in range(COUNT)]
     return {
-        "torch": onnx.torch(inputs)[0].numpy(),
-        "ONNX Runtime": onnx.run(inputs)[0],
-        "for TensorRT": run_for_tensorrt(prepared, inputs, folder),
-        "XNNPACK": np.concatenate([tflite.run(x)[0] for x in each]),
-        "LiteRT's reference": np.concatenate([tflite.run(x, "BUILTIN_REF")[0] for x in each]),
+        "torch": file.torch(inputs)[0].numpy(),
+        "XNNPACK": np.concatenate([file.run(x)[0] for x in each]),
+        "LiteRT's reference": np.concatenate([file.run(x, "BUILTIN_REF")[0] for x in each]),
     }, step
 
 
@@ -72,8 +79,8 @@ def share_apart(outputs: Outputs, name: str, step: float) -> float:
     return float(np.mean(np.abs(outputs[name] - outputs["torch"]) > step / 2))
 
 
-def check(model: nn.Module, example_inputs: Inputs, folder: Path) -> None:
-    outputs, step = outputs_of(model, example_inputs, folder, "portable")
+def check(model: nn.Module, example_inputs: Inputs, folder: Path, wanted: str) -> None:
+    outputs, step = outputs_of(model, example_inputs, folder, wanted)
     values = np.round(outputs["torch"] / step)
     assert len(np.unique(values)) > 10  # they are not all the same anyway
     apart = {runtime: share_apart(outputs, runtime, step) for runtime in outputs}
@@ -82,12 +89,20 @@ def check(model: nn.Module, example_inputs: Inputs, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_runtime_gives_the_integers_that_torch_gives(name: str, tmp_path: Path) -> None:
-    check(*build(name), tmp_path)
+    check(*build(name), tmp_path, "portable")
 
 
-def test_of_random_networks_too(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", ["portable", "litert"])
+def test_of_random_networks_too(
+    wanted: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     for seed in range(request.config.getoption("--networks")):
-        check(*random_network(seed), tmp_path)
+        check(*random_network(seed), tmp_path, wanted)
+
+
+def test_litert_targets_have_the_scheme_that_is_tried_here() -> None:
+    for name in ("android-nnapi", "android-xnnpack", "raspberry-pi-5-litert", "local-litert"):
+        assert load_target(name).quantization == scheme("litert")
 
 
 def test_other_schemes_do_not(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_portable_scheme_is_one_for_all() -> None:
     assert len({recipe.scheme for recipe in recipes}) == 1
     assert recipes[0].scheme.activations == Activations(dtype="int8", scheme="symmetric")
     assert recipes[0].scheme.weights.bits == 7
-    assert recipes[0].scheme.residual_add == "shared"
+    assert recipes[0].scheme.joins == "shared"
     assert {recipe.round_to for recipe in recipes} == {32}  # what the Jetson steps by
     assert resolve(phone, portable).scheme == recipes[0].scheme
     assert resolve(phone, CONFIG).scheme.activations.scheme == "affine"

@@ -1,5 +1,8 @@
 """This machine as a device: what only it does. The rest is in test_transport_contract.py."""
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,23 @@ def test_output_without_an_end_is_cut_off(tmp_path, monkeypatch):
     done = transport.run(["sh", "-c", script], timeout_s=DEADLINE_S)
     assert len(done.stderr) == 1 << 20
     assert done.stderr.endswith(b"last words\n")
+
+
+def test_interrupt_while_a_program_is_being_started(tmp_path, monkeypatch):
+    started = []
+
+    def interrupted(*args, **kwargs):
+        started.append(popen(*args, **kwargs))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[0]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            LocalTransport(tmp_path).run(["sleep", "600"], timeout_s=DEADLINE_S)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started[0].returncode == -signal.SIGKILL
