@@ -32,6 +32,8 @@ def test_deploy_to_a_virtual_board(
     found = pushed["validation"]
     assert found["emulated"]
     assert found["parity"]["samples"] == 256
+    # Another architecture's kernels, and the same integers (docs/quantization.md).
+    assert found["parity"]["max_output_steps"] < 0.5
     assert abs(found["value"] - found["value_here"]) <= HALF_A_POINT
     assert abs(found["value"] - report["candidate"]["accuracy"]) <= HALF_A_POINT
     inspection = report["candidate"]["inspection"]
