@@ -11,7 +11,6 @@ and the sum was not: by odd sums only. A file for such a kernel has all weights 
 large at half the scale (`export.litert_kernels`), which leaves room in int8 for 7-bit weights.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +31,11 @@ from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import CLIPPING
 
 MEAN_WEIGHT = 63
-LARGEST_MEAN = 64
-"""Positions; the weights of a larger one would take more room in a file than they are worth."""
+LARGEST_WINDOW = 64
+"""Positions of a mean that is rounded so; N is too large for float32 beyond."""
+LARGEST_MEAN = 8192
+"""Weights of such a mean, positions times channels. A convolution takes up to four times as long as
+MEAN; that matters for many, where a step in some of them does not."""
 _SMALLEST = 9
 """N below this are left alone: the next odd one is too far."""
 _LOST = 1.05 * 255 * 2 * 2.0**-24
@@ -90,12 +92,11 @@ def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
     """After prepare: let the weights of every quantised layer have such scales, and means too where
     fixed point is to round like float.
     """
-    largest_mean = LARGEST_MEAN if weight_bits == 7 else 0
     # One fake-quantize serves all tensors that share a scale, under a name for each.
     modules = dict(graph.named_modules(remove_duplicate=False))
     for node in graph.graph.nodes:
-        positions = _positions(node)
-        if node.target not in WEIGHTED and not 1 < positions <= largest_mean:
+        positions = _positions(node) if weight_bits == 7 else 0
+        if node.target not in WEIGHTED and not positions:
             continue
         before, after = modules.get(str(input_of(node).target)), _quantizer_after(node, modules)
         if not isinstance(before, FakeQuantize) or after is None:
@@ -111,17 +112,26 @@ def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
 
 
 def _positions(node: Node) -> int:
-    """Over how many positions of an image each mean is taken; 0 for any other operator."""
-    if (window := averaged_window(node)) is not None:
-        return window.positions if window.uniform else 0
-    if node.target is not ATEN.mean.dim:
+    """Over how many positions of an image each mean is taken; 0 where it is none, or too large."""
+    window = averaged_window(node)
+    if window is None and node.target is not ATEN.mean.dim:
         return 0
     # Only what torch.export saw has a shape; the fake-quantize before it was put in later.
     x = input_of(node)
-    x = x if "val" in x.meta else input_of(x)
-    if fake(x).dim() != 4 or {dim % 4 for dim in integers_in(node.args[1])} != {2, 3}:
+    image = fake(x if "val" in x.meta else input_of(x)).shape
+    if len(image) != 4:
         return 0
-    return math.prod(int(size) for size in fake(x).shape[2:])
+    if window is not None:
+        positions = window.positions if window.uniform else 0
+    else:
+        whole = {dim % 4 for dim in integers_in(node.args[1])} == {2, 3}
+        positions = int(image[2]) * int(image[3]) if whole else 0
+    return positions if fits(positions, int(image[1])) else 0
+
+
+def fits(positions: int, channels: int) -> bool:
+    """Whether such a mean is rounded like a convolution, and written as one where that helps."""
+    return 1 < positions <= LARGEST_WINDOW and positions * channels <= LARGEST_MEAN
 
 
 def _quantizer_after(node: Node, modules: dict[str, nn.Module]) -> AdjustedFakeQuantize | None:

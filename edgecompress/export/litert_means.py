@@ -16,7 +16,7 @@ from edgecompress.compress.fx import (
     integers_in,
     only_user,
 )
-from edgecompress.compress.requantize import LARGEST_MEAN, MEAN_WEIGHT
+from edgecompress.compress.requantize import MEAN_WEIGHT, fits
 
 MEANS = (ATEN.avg_pool2d.default, ATEN.mean.dim)
 _DECOMPOSED = torch.ops.quantized_decomposed
@@ -62,7 +62,9 @@ def _rounds_alike(dequantizer: Node, node: Node, positions: int) -> bool:
     if quantizer is None or "quantize_per_tensor" not in str(quantizer.target):
         return False
     before, after = dequantizer.args[1], quantizer.args[1]
-    if not isinstance(before, float) or not isinstance(after, float) or positions > LARGEST_MEAN:
+    if not isinstance(before, float) or not isinstance(after, float):
+        return False
+    if not fits(positions, int(fake(dequantizer).shape[1])):
         return False
     per_step = after / before * MEAN_WEIGHT * positions
     odd = round(per_step)
