@@ -88,12 +88,31 @@ class Window:
         return self.size[0] * self.size[1]
 
 
+def image_shape(node: Node) -> list[int]:
+    """Shape of what `node` reads; [] unless it is known to have four dimensions. The batch counts
+    as 1.
+    """
+    # Only what torch.export saw has a shape; a fake-quantize before it was put in later.
+    x = input_of(node)
+    source = x if "val" in x.meta else optional_input(x, 0)
+    value = None if source is None else source.meta.get("val")
+    if not isinstance(value, Tensor) or value.dim() != 4:
+        return []
+    return [1, *map(int, value.shape[1:])]
+
+
 def averaged_window(node: Node) -> Window | None:
     """Of avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-    divisor_override); None for all else.
+    divisor_override), or of mean(x, dim) over an image; None for all else.
     """
-    if node.target is not ATEN.avg_pool2d.default:
+    if node.target not in (ATEN.avg_pool2d.default, ATEN.mean.dim):
         return None
+    image = image_shape(node)
+    if not image:
+        return None
+    if node.target is ATEN.mean.dim:
+        whole = {dim % 4 for dim in integers_in(node.args[1])} == {2, 3}
+        return Window(image[2:], [1, 1], [0, 0]) if whole else None
     defaults: tuple[object, ...] = ([], 0, False, True, None)
     given = [*node.args[1:], *defaults[len(node.args) - 2 :]]
     size, stride, padding = (integers_in(argument) for argument in given[:3])

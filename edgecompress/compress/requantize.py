@@ -19,14 +19,7 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import FakeQuantize
 
 from edgecompress.compress.folding import WEIGHTED, BatchNorm
-from edgecompress.compress.fx import (
-    ATEN,
-    averaged_window,
-    fake,
-    input_of,
-    integers_in,
-    only_user,
-)
+from edgecompress.compress.fx import averaged_window, image_shape, input_of, only_user
 from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import CLIPPING
 
@@ -114,19 +107,9 @@ def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
 def _positions(node: Node) -> int:
     """Over how many positions of an image each mean is taken; 0 where it is none, or too large."""
     window = averaged_window(node)
-    if window is None and node.target is not ATEN.mean.dim:
+    if window is None or not window.uniform:
         return 0
-    # Only what torch.export saw has a shape; the fake-quantize before it was put in later.
-    x = input_of(node)
-    image = fake(x if "val" in x.meta else input_of(x)).shape
-    if len(image) != 4:
-        return 0
-    if window is not None:
-        positions = window.positions if window.uniform else 0
-    else:
-        whole = {dim % 4 for dim in integers_in(node.args[1])} == {2, 3}
-        positions = int(image[2]) * int(image[3]) if whole else 0
-    return positions if fits(positions, int(image[1])) else 0
+    return window.positions if fits(window.positions, image_shape(node)[1]) else 0
 
 
 def fits(positions: int, channels: int) -> bool:

@@ -13,7 +13,6 @@ from edgecompress.compress.fx import (
     averaged_window,
     fake,
     input_of,
-    integers_in,
     only_user,
 )
 from edgecompress.compress.requantize import MEAN_WEIGHT, fits
@@ -27,8 +26,8 @@ def average(graph: GraphModule, node: Node) -> None:
     """Rewrite `node`, one of `MEANS` between DQ and Q. A mean over the whole image is a convolution
     only where its scale was chosen to be rounded so (`compress.requantize`).
     """
-    x, window = input_of(node), _window(node)
-    if window is None or not window.uniform or not is_dequantizer(x) or fake(x).dim() != 4:
+    x, window = input_of(node), averaged_window(node)
+    if window is None or not window.uniform or not is_dequantizer(x):
         return
     whole = window.size == list(fake(x).shape[2:]) and not any(window.padding)
     with graph.graph.inserting_before(node):
@@ -46,15 +45,6 @@ def average(graph: GraphModule, node: Node) -> None:
 
 def is_dequantizer(node: Node) -> bool:
     return "dequantize_per" in str(node.target)
-
-
-def _window(node: Node) -> Window | None:
-    if node.target is not ATEN.mean.dim:
-        return averaged_window(node)
-    image = fake(input_of(node)).shape
-    if len(image) != 4 or {dim % 4 for dim in integers_in(node.args[1])} != {2, 3}:
-        return None
-    return Window([int(size) for size in image[2:]], [1, 1], [0, 0])
 
 
 def _rounds_alike(dequantizer: Node, node: Node, positions: int) -> bool:
