@@ -138,7 +138,8 @@ class Cuda:
         """What the function writes to its first argument."""
         handle = c_void_p()
         self._call(name, byref(handle), *arguments)
-        return handle.value or 0
+        # ctypes has None for a null pointer.
+        return 0 if handle.value is None else handle.value
 
     def _call(self, name: str, *arguments: object) -> None:
         code = getattr(self._library, name)(*arguments)

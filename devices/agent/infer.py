@@ -21,7 +21,8 @@ def run(request: Request) -> dict[str, object]:
     stacks = read_arrays(request.text("inputs"))
     samples = _samples(stacks)
     model.activate()
-    size = _fixed_batch(model.inputs) or batch
+    fixed = _fixed_batch(model.inputs)
+    size = batch if fixed is None else fixed
     chunks = [
         _infer_chunk(model, stacks, range(start, min(start + size, samples)))
         for start in range(0, samples, size)
@@ -52,7 +53,8 @@ def _infer_chunk(
 ) -> dict[str, np.ndarray]:
     """Outputs of those rows; a fixed batch is filled up with copies of the last row."""
     feed = {name: stack[rows.start : rows.stop] for name, stack in stacks.items()}
-    fill = (_fixed_batch(model.inputs) or len(rows)) - len(rows)
+    fixed = _fixed_batch(model.inputs)
+    fill = 0 if fixed is None else fixed - len(rows)
     if fill:
         feed = {
             name: np.concatenate([array, np.repeat(array[-1:], fill, axis=0)])

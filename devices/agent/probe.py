@@ -61,7 +61,8 @@ def _cores() -> int:
     """Those that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    known = os.cpu_count()
+    return 1 if known is None else known
 
 
 def _memory_bytes(key: str) -> int | None:

@@ -94,7 +94,7 @@ def main() -> None:
 def _refuse(error: OSError) -> None:
     where = error.filename
     answer = {
-        "errno": errno.errorcode.get(error.errno or 0, "EIO"),
+        "errno": "EIO" if error.errno is None else errno.errorcode.get(error.errno, "EIO"),
         "text": error.strerror or str(error),
         "path": _text(where) if isinstance(where, bytes) else where,
     }

@@ -7,7 +7,7 @@ import warnings
 
 from edgecompress.cli.app import app
 from edgecompress.cli.failure import INTERRUPTED, debugging, failure_of, tell
-from edgecompress.errors import EXIT_INTERRUPTED
+from edgecompress.errors import EXIT_INTERRUPTED, EXIT_SHIP
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def _run(arguments: list[str]) -> int:
             sys.excepthook(type(error), error, error.__traceback__)
         failure = failure_of(error)
     if failure is None:
-        return code or 0
+        return EXIT_SHIP if code is None else code
     tell(failure, as_json)
     return failure.exit_code
 

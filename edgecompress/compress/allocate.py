@@ -197,7 +197,7 @@ def greedy(
     def done(kept: Kept) -> bool:
         if reduction is not None:
             return _reached(space, kept, reduction)
-        return total - sum(kept) >= (ratio or 0.0) * total - 1e-9
+        return ratio is None or total - sum(kept) >= ratio * total - 1e-9
 
     if reduction is not None:
         _check_reachable(space, reduction)

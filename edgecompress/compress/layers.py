@@ -37,7 +37,8 @@ def with_reasons(layers: tuple[LayerRow, ...], reasons: Mapping[str, str]) -> tu
 
 
 def _row(before: nn.Module, after: nn.Module, name: str, reason: str | None) -> LayerRow:
-    channels_before, channels_after = _width(before) or 0, _width(after) or 0
+    widths = (_width(before), _width(after))
+    channels_before, channels_after = (0 if width is None else width for width in widths)
     return LayerRow(
         name=name,
         kind=type(before).__name__,

@@ -150,7 +150,7 @@ def _allocation(
     if isinstance(ratio, dict):
         kept = allocate.named(space, ratio, found.refused)
     else:
-        kept = allocate.uniform(space, ratio or 0.0)
+        kept = allocate.uniform(space, 0.0 if ratio is None else ratio)
     if kept == [len(group.units) for group in space.groups]:
         raise ModelError(
             f"prune.pruning_ratio {ratio} removes nothing: no group has enough channels for one"

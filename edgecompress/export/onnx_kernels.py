@@ -81,12 +81,14 @@ def linear_over_rows(editor: Editor, node: ir.Node) -> None:
         other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
         if dims_of(other) == size[:1] and array_of(other) is not None:
             last, bias = add, other
-    rows = editor.constant(np.array([-1, size[1] or 0], np.int64), "shape")
+    # A weight's dimensions are all known; 0 would be Reshape's "as it was".
+    outputs, inputs = (0 if dim is None else dim for dim in size[:2])
+    rows = editor.constant(np.array([-1, inputs], np.int64), "shape")
     lead = [-1 if dim is None else dim for dim in full[:-1]]
-    shape = editor.constant(np.array([*lead, size[0] or 0], np.int64), "shape")
+    shape = editor.constant(np.array([*lead, outputs], np.int64), "shape")
     flat = editor.before(last, "Reshape", [node.inputs[0], rows])
-    inputs = [flat, weight] if bias is None else [flat, weight, bias]
-    product = editor.before(last, "Gemm", inputs, {"transB": 1})
+    operands = [flat, weight] if bias is None else [flat, weight, bias]
+    product = editor.before(last, "Gemm", operands, {"transB": 1})
     gemm = product.producer()
     assert gemm is not None
     gemm.name = node.name
@@ -208,8 +210,10 @@ def _strides(cut: ir.Node) -> list[int] | None:
         return None
     strides = []
     for axis, size in enumerate(shape[2:], start=2):
-        start, end, step = cuts.get(axis, (0, size or 0, 1))
-        if start != 0 or size is None or end < size or step < 1:
+        if size is None:
+            return None
+        start, end, step = cuts.get(axis, (0, size, 1))
+        if start != 0 or end < size or step < 1:
             return None
         strides.append(step)
     return strides

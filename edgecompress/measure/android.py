@@ -175,7 +175,8 @@ class AndroidAgent:
             raise AgentError(f"{self.transport.name}: benchmark_model has no {kernels} kernels")
         arrays = read_npz(inputs)
         samples = samples_in(artifact, arrays)
-        rows = fixed_batch(artifact) or batch
+        fixed = fixed_batch(artifact)
+        rows = batch if fixed is None else fixed
         one = inference_of(artifact, arrays, rows)
         step = rows * RUNS_AT_ONCE
         parts: list[list[Array]] = []

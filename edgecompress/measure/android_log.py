@@ -67,7 +67,8 @@ def delegation_notes(log: BenchmarkModel, delegate: Delegate | None, where: str)
     words = {found.executed for found in log.applied if found.delegate.lower() == delegate}
     nodes = sum(found.nodes for found in taken)
     totals = [found.of_nodes for found in taken]
-    total = sum(count or 0 for count in totals) if None not in totals else None
+    known = [count for count in totals if count is not None]
+    total = sum(known) if len(known) == len(totals) else None
     if "not" in words or (taken and not nodes):
         raise AgentError(f"{where}: {delegate} was asked for and runs no node of the graph")
     if not taken and not words:

@@ -58,7 +58,7 @@ def evaluate(
 
     """
     metric = task.metric()
-    higher_is_better = _direction(metric)
+    higher_is_better = direction(metric)
     way = Way(artifact, before)
     samples = 0
     for outputs, target in infer_all(agent, artifact, task.eval_data(), workdir, threads, kernels):
@@ -194,7 +194,8 @@ def _check_outputs(artifact: Artifact, task: Task, outputs: list[Array]) -> None
             )
 
 
-def _direction(metric: Metric) -> bool:
+def direction(metric: Metric) -> bool:
+    """Whether a higher value is better. Raises TaskError when the metric does not say."""
     if metric.higher_is_better is None:
         raise TaskError(
             f"task: metric {type(metric).__name__} does not say which way is better;"

@@ -141,7 +141,7 @@ class Meter:
         if not self.samples:
             raise TaskError(f"parity with {self.name}: the evaluation set is empty")
         steps = [
-            difference / (scale or magnitude / INT8_STEPS) if difference else 0.0
+            difference / (magnitude / INT8_STEPS if scale is None else scale) if difference else 0.0
             for difference, magnitude, scale in zip(
                 self.differences, self.magnitudes, self.scales, strict=True
             )

@@ -79,7 +79,8 @@ def quantize(array: Array, info: TensorInfo) -> Array:
     if not _is_quantized(info) or not np.issubdtype(array.dtype, np.floating):
         return array
     limits = np.iinfo(info.dtype)
-    steps = np.rint(array.astype(np.float32) / np.float32(info.scale or 1)) + (info.zero_point or 0)
+    scale, zero_point = _qparams(info)
+    steps = np.rint(array.astype(np.float32) / np.float32(scale)) + zero_point
     quantized: Array = np.clip(steps, limits.min, limits.max).astype(info.dtype)
     return quantized
 
@@ -88,8 +89,9 @@ def dequantize(array: Array, info: TensorInfo) -> Array:
     """(q - zero_point) * scale as float32 for an integer output that has a scale."""
     if not _is_quantized(info):
         return array
-    steps = array.astype(np.int64) - (info.zero_point or 0)
-    values: Array = (steps * np.float64(info.scale or 1)).astype(np.float32)
+    scale, zero_point = _qparams(info)
+    steps = array.astype(np.int64) - zero_point
+    values: Array = (steps * np.float64(scale)).astype(np.float32)
     return values
 
 
@@ -171,6 +173,12 @@ def outputs_of(artifact: Artifact, path: Path) -> list[Array]:
 
 def _is_quantized(info: TensorInfo) -> bool:
     return info.scale is not None and np.issubdtype(np.dtype(info.dtype), np.integer)
+
+
+def _qparams(info: TensorInfo) -> tuple[float, int]:
+    """Scale and zero point, with what stands for one that is not said."""
+    scale = 1.0 if info.scale is None else info.scale
+    return scale, 0 if info.zero_point is None else info.zero_point
 
 
 def _check(info: TensorInfo, array: Array, file: str) -> None:

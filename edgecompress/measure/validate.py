@@ -13,21 +13,21 @@ from torch import Tensor
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, Refused
 from edgecompress.measure.agent import DeviceAgent, Kernels
-from edgecompress.measure.evaluate import infer_all
+from edgecompress.measure.evaluate import direction, infer_all
 from edgecompress.measure.parity import Meter
 from edgecompress.measure.tensors import Array
+from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Parity
 from edgecompress.spec.pushed import Validation
 from edgecompress.task import Batch, Task
 from edgecompress.task.base import inputs_of
 
 GOLDEN = 8
+"""Samples that are run first: a runtime that computes wrongly is found before many are sent."""
 SAMPLES = 500
 MAX_OUTPUT_STEPS = 16.0
 """Kernels of different processors round differently, by a few steps after many layers."""
 MIN_TOP1 = 0.98
-MAX_DROP = 0.005
-"""Of the metric between the device and here: half a point of an accuracy."""
 Z_95 = 1.959964
 
 Rebuild = Callable[[list[Tensor]], Any]
@@ -80,13 +80,18 @@ def draw(
 
 
 def validate(
-    agent: DeviceAgent, sample: Sample, workdir: Path, alive: Callable[[], None]
+    agent: DeviceAgent,
+    sample: Sample,
+    budgets: Budgets,
+    workdir: Path,
+    alive: Callable[[], None],
 ) -> Validation:
     """Run the sample on the device: the first few of it, and then all.
 
     Args:
         agent: on the device.
         sample: what is expected.
+        budgets: what the metric may lose between here and there.
         workdir: a folder here.
         alive: called before each command of the agent.
 
@@ -101,27 +106,21 @@ def validate(
     alive()
     few = _infer(agent, sample.artifact, first, workdir)
     golden = _parity(name, sample, [[array[:GOLDEN] for array in sample.outputs[0]]], few)
-    if golden.max_output_steps > MAX_OUTPUT_STEPS:
-        raise Refused(
-            f"{name}: golden outputs differ by {golden.max_output_steps:.3g} steps from those of"
-            f" here; at most {MAX_OUTPUT_STEPS:g} are rounding: its runtime computes wrongly"
-        )
+    _check_steps(name, golden, "golden outputs")
     alive()
     outputs = _infer(agent, sample.artifact, sample.batches, workdir)
     parity = _parity(name, sample, sample.outputs, outputs)
     value = _value(sample.task, sample.rebuild, sample.batches, outputs)
     metric = sample.task.metric()
-    drop = sample.value - value if metric.higher_is_better else value - sample.value
     low, high = _interval(type(metric).__name__, value, parity.samples)
-    # Written so that what is no number is refused as well.
-    if not drop <= MAX_DROP + 1e-9 or (parity.top1_agreement or 1.0) < MIN_TOP1:
-        around = "" if low is None else f" ({low:.4f} to {high:.4f})"
-        agreed = parity.top1_agreement
-        same = "" if agreed is None else f", and {agreed:.2%} of the answers are the same"
-        raise Refused(
-            f"{name}: {type(metric).__name__} is {value:.4f}{around} on {parity.samples} samples"
-            f" there, {sample.value:.4f} here{same}; at most {MAX_DROP:g} worse allowed"
-        )
+    around = "" if low is None else f" ({low:.4f} to {high:.4f})"
+    there = (
+        f"{name}: {type(metric).__name__} is {value:.4f}{around} on {parity.samples} samples"
+        f" there, {sample.value:.4f} here"
+    )
+    if not budgets.allow(sample.value, value, higher_is_better=direction(metric)):
+        raise Refused(f"{there}; at most {budgets.max_metric_drop:g} worse allowed")
+    _check_agreement(name, parity, there)
     return Validation(
         golden=golden,
         parity=parity,
@@ -131,6 +130,27 @@ def validate(
         low=low,
         high=high,
     )
+
+
+def _check_agreement(name: str, parity: Parity, there: str) -> None:
+    """By the classes where there are some, and else by every output of every sample."""
+    agreed = parity.top1_agreement
+    if agreed is None:
+        _check_steps(name, parity, "outputs")
+    elif agreed < MIN_TOP1:
+        raise Refused(
+            f"{there}, but only {agreed:.2%} of the answers are the same; at least"
+            f" {MIN_TOP1:.0%} asked"
+        )
+
+
+def _check_steps(name: str, parity: Parity, what: str) -> None:
+    if parity.max_output_steps > MAX_OUTPUT_STEPS:
+        raise Refused(
+            f"{name}: {what} differ by {parity.max_output_steps:.3g} steps from those of here, on"
+            f" {parity.samples} samples; at most {MAX_OUTPUT_STEPS:g} are rounding: its runtime"
+            " computes wrongly"
+        )
 
 
 def _infer(

@@ -70,6 +70,7 @@ class Trial:
     """What becomes of it on a device."""
 
     judge: Judge
+    budgets: Budgets
     activates: bool = True
     deadline_s: float = DEADLINE_S
     """For one command, or one copy, of the validation there."""
@@ -126,7 +127,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
             jobs = []
             for device in devices:
                 judged = partial(_measure, sent, inputs, device, wanted.budgets)
-                trial = Trial(judged, order.activates, order.deadline_s)
+                trial = Trial(judged, wanted.budgets, order.activates, order.deadline_s)
                 jobs.append(pool.submit(_push, device, sent, trial, progress))
             pushed = tuple(job.result() for job in jobs)
     return PushedRun(run=report.run, verdict=report.verdict, devices=pushed)
@@ -150,7 +151,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     agent.place(sent.artifact.sha256, path)
                     tick = partial(alive, quiet_s(sent.target, trial.deadline_s))
                     _build(agent, sent, tick)
-                    validation = validate(agent, sent.sample, Path(name), tick)
+                    validation = validate(agent, sent.sample, trial.budgets, Path(name), tick)
                     lane(0, 0, "measuring")
                     validation = trial.judge(agent, validation, tick)
                     lane(0, 0, "activating" if trial.activates else "validated")
@@ -216,7 +217,7 @@ def push_judged(
 
     started, progress = time.monotonic(), job.stages.progress
     with progress.stage("push"):
-        pushed = push_to(device, sent, Trial(judge), progress.step)
+        pushed = push_to(device, sent, Trial(judge, job.recipe.config.budgets), progress.step)
     job.stages.note("push", time.monotonic() - started, cached=False)
     return pushed, there
 

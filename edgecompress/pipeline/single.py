@@ -71,7 +71,7 @@ def measure_file(
     wanted = load_target(target)
     candidate = describe_file(file)
     baseline = None if against is None else describe_file(against)
-    threads = threads or wanted.runtime.threads
+    threads = wanted.runtime.threads if threads is None else threads
     protocol = wanted.measurement
     total = protocol.turns * (1 if baseline is None else 2)
     with (

@@ -70,11 +70,16 @@ class Upload:
     def _path(self) -> str:
         return self.board.path("incoming", self.part)
 
+    def _there(self) -> int:
+        """Bytes of an earlier try, right or not."""
+        size = self.board.files.size(self._path())
+        return 0 if size is None else size
+
     def _is_there(self) -> bool:
         return is_whole(self.board, self.manifest.id)
 
     def _check_space(self) -> None:
-        there = self.board.files.size(self._path()) or 0
+        there = self._there()
         needed = max(self.manifest.size_bytes - there, 0) + RESERVE_BYTES
         free = self.board.files.free_bytes(self.board.path())
         if free < needed:
@@ -94,7 +99,7 @@ class Upload:
     def _resumed(self) -> int:
         """How many bytes of an earlier try are there and right."""
         files = self.board.files
-        there = (files.size(self._path()) or 0) if files.resumes else 0
+        there = self._there() if files.resumes else 0
         if not 0 < there <= self.manifest.size_bytes:
             return 0
         same = files.sha256(self._path(), timeout_s=HASH_S) == _sha256(self.model, there)

@@ -16,8 +16,6 @@ from edgecompress.spec.measurement import Comparison, HopKind, Measurement, Pari
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import ModelReport, Status, VerdictResult
 
-METRIC_TOLERANCE = 2.0**-23
-"""Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
 MEMORY_MARGIN = 0.10
 MEMORY_MARGIN_BYTES = 1 << 20
 """Peak memory is called above the baseline's only beyond both margins: it varies by pages."""
@@ -127,7 +125,7 @@ def _offline(
     budgets: Budgets, baseline: ModelReport, candidate: ModelReport, measured: bool
 ) -> Iterator[Check]:
     """What needs no device. Comparisons are written so that NaN fails them."""
-    yield _metric(budgets.max_metric_drop, baseline, candidate)
+    yield _metric(budgets, baseline, candidate)
     if (least := budgets.min_int8_op_fraction) is not None:
         fraction = candidate.int8_op_fraction
         figure, bound = apart(fraction, least, percent)
@@ -167,7 +165,7 @@ def _parity(parity: Parity, limit: Agreement, same: str) -> Check:
     )
 
 
-def _metric(max_drop: float, baseline: ModelReport, candidate: ModelReport) -> Check:
+def _metric(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Check:
     before, after = baseline.metric, candidate.metric
     if (before.name, before.higher_is_better, before.samples) != (
         after.name,
@@ -180,13 +178,12 @@ def _metric(max_drop: float, baseline: ModelReport, candidate: ModelReport) -> C
             f" baseline's {before.name} on {before.samples}",
         )
     drop = before.value - after.value if after.higher_is_better else after.value - before.value
-    tolerance = METRIC_TOLERANCE * max(abs(before.value), abs(after.value))
     figure, reference = apart(after.value, before.value, plain)
-    amount, limit = apart(abs(drop), max_drop, plain)
+    amount, limit = apart(abs(drop), budgets.max_metric_drop, plain)
     word = "worse" if drop > 0 else "better"
     change = f"{amount} {word}" if drop else "equal"
     return _check(
-        drop <= max_drop + tolerance,
+        budgets.allow(before.value, after.value, higher_is_better=after.higher_is_better),
         f"{after.name} is {figure}, the baseline's {reference}: {change};"
         f" at most {limit} worse allowed",
     )

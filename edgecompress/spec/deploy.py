@@ -14,6 +14,8 @@ from edgecompress.spec.target import Positive
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+METRIC_TOLERANCE = 2.0**-23
+"""Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
 
 
 class TaskRef(Spec):
@@ -179,6 +181,13 @@ class Budgets(Spec):
     model_size_bytes: Positive | None = None
     min_int8_op_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share of the MACs that int8 kernels must run."""
+
+    def allow(self, before: float, after: float, *, higher_is_better: bool) -> bool:
+        """Whether a metric got worse by no more than `max_metric_drop`; what is no number never is
+        allowed.
+        """
+        drop = before - after if higher_is_better else after - before
+        return drop <= self.max_metric_drop + METRIC_TOLERANCE * max(abs(before), abs(after))
 
 
 class DeployConfig(Spec):

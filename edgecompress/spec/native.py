@@ -26,10 +26,11 @@ def native_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
             f"cpu: native: architecture '{machine}' is not known;"
             f" known: {', '.join(sorted(_ARCHITECTURES))}"
         )
+    cores = os.cpu_count()
     return Cpu(
         architecture=_ARCHITECTURES[machine],
         features=_features(cpuinfo, machine),
-        cores=os.cpu_count() or 1,
+        cores=1 if cores is None else cores,
     )
 
 

@@ -131,7 +131,8 @@ def _in_words(recipe: Recipe) -> str:
 def weight_bits(target: Target) -> int:
     """Bits of a weight on `target`, as resolved on this machine for `cpu: native`."""
     cpu = native_cpu() if target.cpu == "native" else target.cpu
-    return _with_bits(target, cpu).weights.bits or 8
+    bits = _with_bits(target, cpu).weights.bits
+    return 8 if bits is None else bits
 
 
 def _with_bits(target: Target, cpu: Cpu) -> QuantizationScheme:
