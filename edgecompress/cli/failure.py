@@ -19,6 +19,7 @@ from edgecompress.errors import (
     EXIT_INTERRUPTED,
     EdgecompressError,
 )
+from edgecompress.packages import misfit
 
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
@@ -52,6 +53,10 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name):
         message = f"package '{error.name}' is missing; edgecompress doctor says how to add it"
         return Failure(message, "RuntimeMissing", EXIT_DEVICE)
+    fault = misfit(error)
+    if fault is not None:
+        what = f"{fault}: {type(error).__name__}: {error}; edgecompress doctor looks at all of them"
+        return Failure(" ".join(what.split()), "RuntimeMissing", EXIT_DEVICE)
     return _defect(error)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
@@ -16,7 +15,7 @@ from edgecompress.measure.agent import DeviceAgent, Kernels
 from edgecompress.measure.parity import Execution, Way
 from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
-from edgecompress.task import Batch, ClassificationTask, Task
+from edgecompress.task import Batch, ClassificationTask, Metric, Task
 from edgecompress.task.base import inputs_of
 
 SHARD_BYTES = 64 << 20

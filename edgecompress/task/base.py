@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
+
+from edgecompress.task.metric import Metric, MulticlassAccuracy
 
 Batch = tuple[Any, Any]
 """(inputs, target): inputs is a tensor, or a tuple of tensors for a model with several."""
@@ -44,7 +44,7 @@ class Task(ABC):
 
     @abstractmethod
     def metric(self) -> Metric:
-        """A fresh torchmetrics metric; its `higher_is_better` says which way is better."""
+        """A fresh metric, such as one of torchmetrics; `higher_is_better` says which way is better."""
 
     def calibration_data(self) -> Iterable[Batch]:
         """Batches whose activations set the quantisation ranges; default: training data."""
@@ -86,7 +86,7 @@ class ClassificationTask(Task):
         return functional.cross_entropy(outputs, target, label_smoothing=self.label_smoothing)
 
     def metric(self) -> Metric:
-        return MulticlassAccuracy(num_classes=self.classes, average="micro")
+        return MulticlassAccuracy()
 
     def distillation_loss(self, student: Any, teacher: Any, temperature: float) -> Tensor:
         """Kullback-Leibler divergence of softened outputs, times T^2 (Hinton et al., 2015)."""

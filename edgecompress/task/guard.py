@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from edgecompress.errors import EdgecompressError, TaskError
+from edgecompress.packages import misfit
 from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of
 
 _CALLED = ("model", "example_inputs", "metric", "update", "labels")
@@ -63,7 +64,7 @@ def explain(error: BaseException) -> str:
         )
     else:
         first = (str(error).strip() or "no message").splitlines()[0]
-        text = f"{type(error).__name__}: {first}"
+        text = "; ".join(filter(None, (f"{type(error).__name__}: {first}", misfit(error))))
     place = _users_line(error.__traceback__)
     return f"{text}; look at {place}" if place else text
 

@@ -12,7 +12,6 @@ from typing import TypeGuard
 
 import torch
 from torch import nn
-from torchmetrics import Metric
 
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import SpecError, TaskError
@@ -20,6 +19,7 @@ from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
 from edgecompress.task.base import ClassificationTask, Task, tensors_of
 from edgecompress.task.guard import guard, is_library, user_code
+from edgecompress.task.metric import Metric
 
 
 def load_task(ref: TaskRef, folder: Path) -> Task:
@@ -88,7 +88,10 @@ def original_model(task: Task) -> nn.Module:
 def _check_metric(task: Task) -> None:
     metric, where = task.metric(), f"{type(task).__name__}.metric()"
     if not isinstance(metric, Metric):
-        raise TaskError(f"{where}: gives {type(metric).__name__}, not a torchmetrics Metric")
+        raise TaskError(
+            f"{where}: gives {type(metric).__name__}, which lacks update(), compute() or"
+            " higher_is_better; give a metric, such as one of torchmetrics"
+        )
     if metric.higher_is_better is None:
         raise TaskError(
             f"{where}: {type(metric).__name__} does not say which way is better;"

@@ -4,7 +4,6 @@ HEAD = """\
 import torch
 from torch import nn
 from torch.nn import functional
-from torchmetrics import Metric
 from task import Tiny, TinyNet, batches
 
 
@@ -13,7 +12,7 @@ class Broken(Tiny):
 
 
 def method(body: str) -> str:
-    """A source whose class has this one method, on lines 9 and following."""
+    """A source whose class has this one method, on lines 8 and following."""
     return HEAD + "".join(f"    {line}\n" for line in body.splitlines())
 
 
@@ -41,12 +40,12 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "constructor_raises": (
         method("def __init__(self):\n    raise OSError('no images in data/')"),
-        ("broken.py:Broken", "no images in data/", "broken.py:10"),
+        ("broken.py:Broken", "no images in data/", "broken.py:9"),
     ),
     # The model
     "model_raises": (
         method("def model(self):\n    return {}['net']"),
-        ("Broken.model()", "KeyError", "broken.py:10"),
+        ("Broken.model()", "KeyError", "broken.py:9"),
     ),
     "model_is_no_module": (
         method("def model(self):\n    return TinyNet(self.classes).state_dict()"),
@@ -58,7 +57,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
             "    torch.save(TinyNet(self.classes), 'whole.pt')\n"
             "    return torch.load('whole.pt', weights_only=True)"
         ),
-        ("Broken.model()", "weights_only", "state_dict", "broken.py:11"),
+        ("Broken.model()", "weights_only", "state_dict", "broken.py:10"),
     ),
     "inputs_do_not_fit": (
         method("def example_inputs(self):\n    return (torch.zeros(1, 3, 8, 8),)"),
@@ -95,7 +94,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "data_raises_late": (
         method("def train_data(self):\n    yield self.train_set\n    raise OSError('disk gone')"),
-        ("Broken.train_data()", "disk gone", "broken.py:11"),
+        ("Broken.train_data()", "disk gone", "broken.py:10"),
     ),
     "batch_is_no_pair": (
         method("def train_data(self):\n    return [self.train_set[0]]"),
@@ -150,7 +149,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "loss_raises": (
         method("def loss(self, outputs, target):\n    return outputs @ target"),
-        ("Broken.loss()", "broken.py:10"),
+        ("Broken.loss()", "broken.py:9"),
     ),
     "loss_is_no_scalar": (
         method("def loss(self, outputs, target):\n    return outputs"),
@@ -162,7 +161,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "metric_raises": (
         method("def update(self, metric, outputs, target):\n    metric.update(outputs)"),
-        ("Broken.update()", "TypeError", "broken.py:10"),
+        ("Broken.update()", "TypeError", "broken.py:9"),
     ),
     "metric_is_none": (
         method("def metric(self):\n    return functional.cross_entropy"),
@@ -177,7 +176,7 @@ BROKEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "metric_is_nan": (
         HEAD.replace(
             "class Broken",
-            "class Nan(Metric):\n"
+            "class Nan:\n"
             "    higher_is_better = True\n"
             "    def update(self, outputs, target):\n"
             "        pass\n"

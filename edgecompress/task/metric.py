@@ -1,0 +1,43 @@
+"""What scores a model: the interface of a metric, and accuracy.
+
+Not a library's, because one that knows every metric also imports every package that some metric
+needs, and ends when any of them does not fit torch.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """What a task's `metric()` gives; every metric of torchmetrics is one."""
+
+    higher_is_better: bool | None
+    """Which way is better; None is refused."""
+
+    # Positional, because each metric names its arguments as it likes.
+    def update(self, *args: Any) -> None:
+        """Add a batch."""
+
+    def compute(self) -> Any:
+        """One number, of all batches so far."""
+
+
+class MulticlassAccuracy:
+    """Share of the samples whose highest score is that of their label (micro average)."""
+
+    higher_is_better: bool | None = True
+
+    def __init__(self) -> None:
+        self._right = 0
+        self._samples = 0
+
+    def update(self, scores: Tensor, labels: Tensor) -> None:
+        """Add scores [N, classes] and integer labels [N]."""
+        self._right += int((scores.argmax(dim=1) == labels).sum())
+        self._samples += len(labels)
+
+    def compute(self) -> float:
+        """Between 0 and 1; NaN when there was no sample."""
+        return self._right / self._samples if self._samples else float("nan")
