@@ -44,7 +44,7 @@ class Task(ABC):
 
     @abstractmethod
     def metric(self) -> Metric:
-        """A fresh metric, such as one of torchmetrics; `higher_is_better` says which way is better."""
+        """A fresh metric, such as one of torchmetrics, that says which way is better."""
 
     def calibration_data(self) -> Iterable[Batch]:
         """Batches whose activations set the quantisation ranges; default: training data."""
