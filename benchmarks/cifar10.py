@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from edgecompress.errors import EdgecompressError
-from edgecompress.pipeline import deploy_all
+from edgecompress.pipeline import TargetFailed, deploy_all
 from edgecompress.progress import progress_on_stderr
 from edgecompress.spec.report import Report
 
@@ -93,7 +93,11 @@ def deployed(config: Path, document: dict[str, object], targets: list[str]) -> l
     config.parent.mkdir(parents=True, exist_ok=True)
     config.write_text(yaml.safe_dump(document))
     try:
-        return list(deploy_all(config, targets, progress=progress_on_stderr()))
+        found = list(deploy_all(config, targets, progress=progress_on_stderr()))
+        for result in found:
+            if isinstance(result, TargetFailed):
+                raise result.error
+        return [report for report in found if isinstance(report, Report)]
     except EdgecompressError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -27,8 +27,6 @@ def _run(arguments: list[str]) -> int:
         # Typer turns Ctrl-C into this code before it gets here.
         failure = INTERRUPTED if code == EXIT_INTERRUPTED else None
     except (Exception, KeyboardInterrupt) as error:
-        if debugging():
-            sys.excepthook(type(error), error, error.__traceback__)
         failure = failure_of(error)
     if failure is None:
         return EXIT_SHIP if code is None else code

@@ -3,32 +3,20 @@
 torch, onnx, numpy and pydantic are imported inside the functions, so that `--help` is quick.
 """
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from edgecompress import __version__
+from edgecompress.cli.deployed import Deployed, show, show_report, worst
 from edgecompress.cli.devices import devices_app
-from edgecompress.cli.failure import after_result
+from edgecompress.cli.failure import after_result, failure_of
 from edgecompress.cli.files import files_app
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import output
 from edgecompress.cli.push import push_app
-from edgecompress.errors import (
-    EXIT_DEVICE,
-    EXIT_REFUSED,
-    EXIT_SHIP,
-    EXIT_UNMEASURED,
-    RuntimeMissing,
-    SpecError,
-)
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from edgecompress.spec.report import Report
+from edgecompress.errors import RuntimeMissing, SpecError
 
 EPILOG = """\b
 Exit codes:
@@ -39,15 +27,13 @@ Exit codes:
   4    a device, its runtime, or the way to it; one of several did not take a push
   5    built but unmeasured: no device of that target at hand, or an emulated one
   130  interrupted; the same command again resumes
+Of several targets the worst decides: 1, 2, 3, 4, 5, then 0.
 
 \b
 With --json, stdout holds one JSON document and nothing else; on failure
 it is {"error": {"message", "kind", "exit_code"}}, and the exit code is the same.
 EDGECOMPRESS_DEBUG=1 shows tracebacks.
 """
-DECISION_CODES = {"refuse": EXIT_REFUSED, "unmeasured": EXIT_UNMEASURED, "ship": EXIT_SHIP}
-"""The worst first: of several targets it decides."""
-
 # Plain help: rich's panels would cost a third of the time that --help may take.
 app = typer.Typer(
     help="Turn a trained PyTorch model into the best one for an edge device, and prove it.",
@@ -104,38 +90,26 @@ def deploy(
     """Compress, export, evaluate and measure; give a verdict."""
     with output(as_json) as out:
         from edgecompress import pipeline
-        from edgecompress.cli import tables
         from edgecompress.progress import progress_on_stderr
         from edgecompress.spec.load import target_files
-        from edgecompress.spec.report import to_json
 
         if every == bool(targets):
             raise SpecError("deploy: name at least one target, or give --all, not both")
         names = targets or list(target_files(config.parent))
-        reports = list(
-            pipeline.deploy_all(
-                config,
-                names,
-                progress=progress_on_stderr(),
-                inventory=inventory,
-                devices=devices or (),
-            )
-        )
-        pages = [config.parent / "runs" / report.run / "report.html" for report in reports]
-        if len(reports) == 1:
-            out.result(to_json(reports[0]), lambda console: _show(reports[0], pages[0], console))
-        else:
-            documents = [json.loads(to_json(report)) for report in reports]
-            out.result(
-                {"reports": documents},
-                lambda console: tables.verdicts(list(zip(reports, pages, strict=True)), console),
-            )
-    decisions = {report.verdict.decision for report in reports}
-    worst = next(decision for decision in DECISION_CODES if decision in decisions)
-    pushes = [report.pushed for report in reports if report.pushed is not None]
-    if worst != "refuse" and any(pushed.outcome != "success" for pushed in pushes):
-        raise typer.Exit(EXIT_DEVICE)
-    raise typer.Exit(DECISION_CODES[worst])
+        progress, results = progress_on_stderr(), []
+        for result in pipeline.deploy_all(
+            config, names, progress=progress, inventory=inventory, devices=devices or ()
+        ):
+            if not isinstance(result, pipeline.TargetFailed):
+                page = config.parent / "runs" / result.run / "report.html"
+                results.append(Deployed(result.target, result, page))
+            elif len(names) == 1:
+                raise result.error
+            else:
+                progress.note(f"{result.target} failed; the others go on")
+                results.append(Deployed(result.target, failure=failure_of(result.error)))
+        show(out, results)
+    raise typer.Exit(worst(results))
 
 
 app.registered_commands += push_app.registered_commands
@@ -224,7 +198,7 @@ def report(
             return
         found = store.report(run)
         page = store.run_dir(found.run) / "report.html"
-        out.result(to_json(found), lambda console: _show(found, page, console))
+        out.result(to_json(found), lambda console: show_report(found, page, console))
 
 
 @app.command()
@@ -261,10 +235,3 @@ def doctor(
         if problems:
             text = f"target '{target}' cannot be used here: {problems[0].text}"
             raise after_result(RuntimeMissing(text))
-
-
-def _show(report: "Report", page: Path, console: "Console") -> None:
-    from edgecompress.report.table import print_report
-
-    print_report(report, console)
-    console.print(f"report: {page}", soft_wrap=True)

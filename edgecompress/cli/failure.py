@@ -30,6 +30,10 @@ class Failure:
     kind: str
     exit_code: int
 
+    def document(self) -> dict[str, str | int]:
+        """As --json has it."""
+        return {"message": self.message, "kind": self.kind, "exit_code": self.exit_code}
+
 
 INTERRUPTED = Failure(
     "interrupted; run the same command again to resume", "Interrupted", EXIT_INTERRUPTED
@@ -38,6 +42,8 @@ INTERRUPTED = Failure(
 
 def failure_of(error: BaseException) -> Failure:
     """What to tell the user about an exception."""
+    if debugging():
+        sys.excepthook(type(error), error, error.__traceback__)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, EdgecompressError):
@@ -65,12 +71,7 @@ def tell(failure: Failure, as_json: bool) -> None:
     with contextlib.suppress(BrokenPipeError):
         print(f"error: {failure.message}", file=sys.stderr, flush=True)
     if as_json:
-        error = {
-            "message": failure.message,
-            "kind": failure.kind,
-            "exit_code": failure.exit_code,
-        }
-        write(sys.stdout, json.dumps({"error": error}, indent=2) + "\n")
+        write(sys.stdout, json.dumps({"error": failure.document()}, indent=2) + "\n")
 
 
 def after_result(error: EdgecompressError) -> typer.Exit:

@@ -1,7 +1,7 @@
 """What commands other than deploy and report print for a person."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -23,9 +23,11 @@ from edgecompress.spec.measurement import (
 )
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import weight_bits
-from edgecompress.spec.report import Report
 from edgecompress.spec.target import Cpu, Target
 from edgecompress.store import PruneResult, RunRow
+
+if TYPE_CHECKING:
+    from edgecompress.cli.deployed import Deployed
 
 MIB = 2**20
 
@@ -142,25 +144,26 @@ def measured(found: Measurement | Comparison, console: Console) -> None:
         console.print(Text(f"note: {note}"))
 
 
-def verdicts(found: Sequence[tuple[Report, Path]], console: Console) -> None:
+def verdicts(found: Sequence["Deployed"], console: Console) -> None:
     """A line for each target, with what decided where it does not ship."""
-    cells = []
-    for report, page in found:
-        metric, compared = report.candidate.metric, report.comparison
-        why = "" if report.verdict.decision == "ship" else report.verdict.reasons[0]
-        cells.append(
-            (
-                report.target,
-                report.verdict.decision,
-                f"{metric.value:.4f}",
-                "" if compared is None else _speedup(compared.speedup, compared.emulated),
-                f"{report.candidate.int8_op_fraction:.0%}",
-                why,
-                str(page),
-            )
-        )
     columns = ("target", "verdict", "metric", "speedup", "int8 MACs", "decided by", "report")
-    table(console, columns, cells)
+    table(console, columns, [_deployed(one) for one in found])
+
+
+def _deployed(one: "Deployed") -> tuple[str, ...]:
+    report = one.report
+    if report is None:
+        return (one.target, "failed", "", "", "", one.failure.message if one.failure else "", "")
+    metric, compared = report.candidate.metric, report.comparison
+    return (
+        report.target,
+        report.verdict.decision,
+        f"{metric.value:.4f}",
+        "" if compared is None else _speedup(compared.speedup, compared.emulated),
+        f"{report.candidate.int8_op_fraction:.0%}",
+        "" if report.verdict.decision == "ship" else report.verdict.reasons[0],
+        str(one.page),
+    )
 
 
 def _speedup(factor: float, emulated: bool) -> str:

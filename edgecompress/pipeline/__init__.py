@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgecompress.pipeline.asked import PushOrder, ask
+from edgecompress.pipeline.asked import PushOrder, TargetFailed, ask
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
 from edgecompress.spec.measurement import LayerComparison
@@ -11,6 +11,7 @@ from edgecompress.spec.report import PushedRun, Report
 
 __all__ = [
     "PushOrder",
+    "TargetFailed",
     "compare_layers",
     "deploy",
     "deploy_all",
@@ -37,12 +38,14 @@ def deploy(
     inventory: Path | None = None,
     device: str | None = None,
 ) -> Report:
-    """`deploy_all` for one target."""
+    """`deploy_all` for one target; what went wrong is raised."""
     devices = () if device is None else (device,)
-    (report,) = deploy_all(
+    (result,) = deploy_all(
         config, [target], progress=progress, inventory=inventory, devices=devices
     )
-    return report
+    if isinstance(result, TargetFailed):
+        raise result.error
+    return result
 
 
 def deploy_all(
@@ -52,7 +55,7 @@ def deploy_all(
     progress: Progress,
     inventory: Path | None = None,
     devices: Sequence[str] = (),
-) -> Iterator[Report]:
+) -> Iterator[Report | TargetFailed]:
     """Prune, fine-tune, quantise, export, inspect, evaluate, measure, judge; see `whole.py`.
 
     Args:
@@ -64,11 +67,11 @@ def deploy_all(
             target; a target without is measured on the first of its devices, and nothing stays.
 
     Returns:
-        A report for each target, in order, as soon as it is done.
+        A report for each target, in order, as soon as it is done. What goes wrong with one, of
+        whatever kind, is given in place of its report, and stops none of the others.
 
     Raises:
-        BadInput: something in the files, the task, the model or the disk must change.
-        DeviceError: the device, its runtime, or the way to it.
+        BadInput: something in the files or the task must change before any target can be tried.
 
     """
     asked = ask(config, targets, inventory, devices)

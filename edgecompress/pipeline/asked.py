@@ -1,5 +1,5 @@
-"""What a push is asked for, and what a deploy is, read and checked whole. Without torch, which
-takes seconds to load: whoever mistypes a key is told at once.
+"""What a push is asked for, and what a deploy is, read and checked whole; what may come of it.
+Without torch, which takes seconds to load: whoever mistypes a key is told at once.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,14 @@ class Asked:
     """Where a model is pushed to and activated."""
     measured_on: dict[str, Device]
     """A target without is not measured."""
+
+
+@dataclass(frozen=True)
+class TargetFailed:
+    """What came of one target of a deploy, where that is no report."""
+
+    target: str
+    error: Exception
 
 
 @dataclass(frozen=True)

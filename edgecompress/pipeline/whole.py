@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
-from edgecompress.pipeline.asked import Asked
+from edgecompress.pipeline.asked import Asked, TargetFailed
 from edgecompress.pipeline.files import build, float_model, int8_model
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.measuring import There, look_there, on_device
@@ -36,7 +36,7 @@ from edgecompress.task.load import fingerprint, load_task, original_model
 from edgecompress.task.seed import seed_everything
 
 
-def deploy(asked: Asked, progress: Progress) -> Iterator[Report]:
+def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
     """See `edgecompress.pipeline.deploy_all`."""
     wanted, recipes = asked.wanted, asked.recipes
     with progress.stage("load task"):
@@ -63,7 +63,10 @@ def deploy(asked: Asked, progress: Progress) -> Iterator[Report]:
                     notes,
                     pushes=name in asked.sent_to,
                 )
-            finished = _finish(store, run_id, report)
+            finished: Report | TargetFailed = _finish(store, run_id, report)
+        except Exception as error:
+            # The other targets may do without what this one lacks. Ctrl-C is none of these.
+            finished = TargetFailed(recipe.target.name, error)
         finally:
             store.end_run(run_id)
         yield finished

@@ -87,3 +87,69 @@ def test_an_engine_cannot_be_built_without_tensorrt(tmp_path: Path, cli: deployi
     assert "trtexec" in error
     # All up to the file is there, and kept.
     assert "export quantised" in done.stderr
+
+
+FAILURES = {
+    "raspberry-pi-5": ("ModelError('conv: no counterpart')", 2),
+    "raspberry-pi-4": ("AgentError('died of SIGABRT')", 4),
+    "cm5": ("ZeroDivisionError('by zero')", 1),
+}
+"""How the export for a target fails: the error, and its exit code."""
+
+
+def breaks(folder: Path, failures: dict[str, tuple[str, int]]) -> None:
+    """From now on the tiny task's model cannot be exported for these targets."""
+    task, targets = folder / "task.py", folder / "targets"
+    rows = "".join(f"    {name!r}: lambda: {error},\n" for name, (error, _) in failures.items())
+    task.write_text(
+        "from edgecompress.errors import *\n"
+        "from edgecompress.export import onnx\n"
+        f"FAILURES = {{\n{rows}}}\n"
+        "whole = onnx.OnnxExporter.export\n"
+        "def export(self, model, path):\n"
+        "    if model.target.name in FAILURES:\n"
+        "        raise FAILURES[model.target.name]()\n"
+        "    return whole(self, model, path)\n"
+        "onnx.OnnxExporter.export = export\n" + task.read_text()
+    )
+    mine = (targets / "tiny.yaml").read_text()
+    for name in failures:
+        (targets / f"{name}.yaml").write_text(mine.replace("name: tiny", f"name: {name}"))
+
+
+def test_one_target_that_fails_stops_no_other(tmp_path: Path, cli: deploying.Cli) -> None:
+    folder = deploying.fresh(tmp_path / "project")
+    (folder / "deploy.yaml").write_text(deploying.SHORT)
+    failures = {f"my-{name}": failure for name, failure in FAILURES.items()}
+    breaks(folder, failures)
+    arguments = ("--inventory", "inventory.yaml")
+    first, second, _ = failures
+    alone = cli.run(folder, "deploy", second, *arguments, "--json")
+    assert alone.returncode == 4, alone.stderr
+    assert json.loads(alone.stdout)["error"]["message"] == "died of SIGABRT"
+    done = cli.run(folder, "deploy", second, first, *arguments)
+    assert done.returncode == 2, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if "failed" in line]
+    assert [row[:2] for row in rows] == [[second, "failed"], [first, "failed"]]
+    assert "no counterpart" in " ".join(done.stdout.split())
+
+    done = cli.run(folder, "deploy", *failures, "tiny", *arguments, "--json")
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    assert [report["target"] for report in document["reports"]] == ["tiny"]
+    found = {row["target"]: row["error"] for row in document["failed"]}
+    assert {name: error["exit_code"] for name, error in found.items()} == {
+        name: code for name, (_, code) in failures.items()
+    }
+    assert [error["kind"] for error in found.values()] == ["ModelError", "AgentError", "Defect"]
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert told == [f"error: {name}: {error['message']}" for name, error in found.items()]
+
+
+def test_control_c_ends_all_targets(tmp_path: Path, cli: deploying.Cli) -> None:
+    folder = deploying.fresh(tmp_path / "project")
+    (folder / "deploy.yaml").write_text(deploying.SHORT)
+    breaks(folder, {"my-board": ("KeyboardInterrupt()", 130)})
+    done = cli.run(folder, "deploy", "my-board", "tiny", "--inventory", "inventory.yaml", "--json")
+    assert done.returncode == 130, done.stderr
+    assert json.loads(done.stdout)["error"]["kind"] == "Interrupted"
