@@ -1,35 +1,39 @@
 """How ranges become scales: one observer for calibration, for QAT, and for weights."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
 from torchao.quantization.pt2e import FakeQuantize
 from torchao.quantization.pt2e.observer import ObserverBase
 
+from edgecompress.compress.histogram import Histogram
+from edgecompress.compress.ranges import Grid, Grids, Range, least_squares, percentile
+
 Ranges = Literal["minmax", "percentile", "mse"]
 
-_PERCENTILE = 0.9999
-_SAMPLE = 1 << 14
-_SHRINK = tuple(1.0 - 0.7 * i / 24 for i in range(25))
 _MOVING_AVERAGE = 0.01
 _SMALLEST_SCALE = 1e-8  # keeps a constant-zero tensor from dividing by nothing
+_CHOICES: dict[str, Callable[[Histogram, Range, Grids], Range]] = {
+    "percentile": percentile,
+    "mse": least_squares,
+}
 
 
 class RangeObserver(ObserverBase):
-    """Keeps [min, max] of what it sees and turns it into scale and zero_point.
+    """Keeps what it sees and turns it into a range, that into scale and zero_point.
 
-    One observer may see several tensors of a run (those that share a scale): it takes the widest.
-    During calibration minmax keeps the widest range seen, and percentile and mse average those of
-    the batches; during training all follow by a moving average. Weights (`current=True`) have
-    just the range they have now.
+    One observer may see several tensors of a run (those that share a scale); their values count as
+    those of one. In calibration all values of all batches count alike, and the range is chosen
+    from them at its end. In training it starts from there, and follows the ranges
+    of batches, chosen in the same way, by a moving average. Weights (`current=True`) have just the
+    range they have now. Values that are not finite do not count.
 
     Args:
         dtype, qscheme, quant_min, quant_max, ch_axis: as torchao's own observers.
         ranges: minmax: all values fit. percentile: 0.01 % may saturate on either side. mse: the
-            range, out of 25 shrunken ones, with the least squared error (as in Banner et al.,
-            2019, by search).
+            range with the least squared error. See compress.ranges.
         scales: power_of_two rounds a scale up to 2^-p, so that w' = round(w * 2^p).
         limit: largest magnitude of a symmetric integer; below quant_max where the CPU's int8
             kernels add products in 16 bits.
@@ -40,7 +44,6 @@ class RangeObserver(ObserverBase):
 
     min_val: Tensor
     max_val: Tensor
-    batches: Tensor
 
     def __init__(
         self,
@@ -70,13 +73,14 @@ class RangeObserver(ObserverBase):
         self.following = False
         self.in_graph = False
         self.same_run = False
-        self._seen = (torch.tensor(0.0), torch.tensor(0.0))
-        self._before = (*self._seen, 0)
+        self._whole: Range | None = None
+        self._histogram: Histogram | None = None
+        self._chosen = True
         self.eps = _SMALLEST_SCALE
         top = 1 - 1 / (limit + 1 if self.symmetric else quant_max - quant_min + 1)
         self.register_buffer("min_val", torch.tensor(0.0 if bounded else float("inf")))
         self.register_buffer("max_val", torch.tensor(top if bounded else float("-inf")))
-        self.register_buffer("batches", torch.tensor(0))
+        self._before = (self.min_val, self.max_val)
 
     @property
     def symmetric(self) -> bool:
@@ -87,71 +91,83 @@ class RangeObserver(ObserverBase):
         if self.bounded or x.numel() == 0 or validating:
             return x  # validation data must not move the ranges
         with torch.no_grad():
-            low, high = self._range(x.detach().float())
-            if not self.current:
-                low, high = self._blend(*self._union(low, high))
-            self.min_val, self.max_val = low, high
+            values = x.detach().float()
+            if self.current:
+                self.min_val, self.max_val = self._extremes(values)
+                return x
+            if self.following and not self.same_run:
+                # What calibration saw has been chosen from; from here on, run by run.
+                self.forget()
+                self._before = (self.min_val, self.max_val)
+                self.same_run = self.in_graph
+            self._count(values)
+            if self.following:
+                self._follow()
+            elif not self.in_graph:
+                self.choose()  # a graph's observers are asked once, when calibration ends
         return x
 
-    def _union(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """With what it has seen since the graph began to run: tensors that share a scale."""
-        if self.same_run:
-            low, high = torch.minimum(low, self._seen[0]), torch.maximum(high, self._seen[1])
-        else:
-            self._before = (self.min_val, self.max_val, int(self.batches))
-            self.batches += 1
-            self.same_run = self.in_graph
-        self._seen = (low, high)
-        return low, high
+    def forget(self) -> None:
+        """Let what it sees next be the first that it sees; the range stays until then."""
+        self.choose()
+        self._whole = self._histogram = None
 
-    def _blend(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """With what it had seen before."""
-        old_low, old_high, batches = self._before
-        if batches == 0:
-            return low, high
-        if self.ranges == "minmax" and not self.following:
-            return torch.minimum(low, old_low), torch.maximum(high, old_high)
-        weight = _MOVING_AVERAGE if self.following else 1.0 / (batches + 1)
-        return torch.lerp(old_low, low, weight), torch.lerp(old_high, high, weight)
+    def choose(self) -> None:
+        """Turn all that it has seen into min_val and max_val."""
+        if not self._chosen:
+            low, high = self._range()
+            self.min_val, self.max_val = low.clone(), high.clone()
+            self._chosen = True
 
-    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
-        """(scale, zero_point), one per channel or of one element."""
-        return self._qparams(self.min_val.reshape(-1), self.max_val.reshape(-1))
+    def _count(self, values: Tensor) -> None:
+        low, high = self._extremes(values)
+        if not (low.isfinite() and high.isfinite()):
+            values = values[values.isfinite()]
+            if values.numel() == 0:
+                return
+            low, high = self._extremes(values)
+        if self._whole is not None:
+            low, high = torch.minimum(low, self._whole[0]), torch.maximum(high, self._whole[1])
+        self._whole = (low, high)
+        if self.ranges in _CHOICES:
+            new = Histogram.of(values)
+            self._histogram = new if self._histogram is None else self._histogram.merged(new)
+        self._chosen = False
 
-    def _range(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _follow(self) -> None:
+        """By a moving average, from where the range was before this run."""
+        self.choose()
+        (low, high), (old_low, old_high) = (self.min_val, self.max_val), self._before
+        if old_low.isfinite() and old_high.isfinite():
+            self.min_val = torch.lerp(old_low, low, _MOVING_AVERAGE)
+            self.max_val = torch.lerp(old_high, high, _MOVING_AVERAGE)
+
+    def _extremes(self, x: Tensor) -> Range:
+        """The least and the largest value, of each channel where there is an axis of them."""
         if self.ch_axis >= 0:
             rows = x.transpose(0, self.ch_axis).flatten(1)
             return rows.amin(1), rows.amax(1)
-        if self.ranges == "minmax" or self.current:
-            low, high = torch.aminmax(x)
-            return low, high
-        values = x.flatten()
-        # A strided sample: deterministic, and quantile() sorts.
-        values = values[:: max(1, values.numel() // _SAMPLE)]
-        if self.ranges == "percentile":
-            bounds = torch.tensor([1 - _PERCENTILE, _PERCENTILE])
-            low, high = torch.quantile(values, bounds)
-            return low, high
-        return self._least_squares(values)
+        low, high = torch.aminmax(x)
+        return low, high
 
-    def _least_squares(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        low, high = torch.aminmax(values)
-        shrink = torch.tensor(_SHRINK)
-        lows, highs = low * shrink, high * shrink
-        scale, zero_point = self._qparams(lows, highs)
-        integers = torch.round(values / scale[:, None]) + zero_point[:, None]
-        integers = integers.clamp(self._lowest, self._highest)
-        error = ((integers - zero_point[:, None]) * scale[:, None] - values).square().sum(1)
-        best = int(error.argmin())
-        return lows[best], highs[best]
+    def _range(self) -> Range:
+        assert self._whole is not None
+        choice = _CHOICES.get(self.ranges)
+        if choice is None or self._histogram is None:
+            return self._whole
+        return choice(self._histogram, self._whole, self._grid)
 
-    @property
-    def _lowest(self) -> int:
-        return -self.limit if self.symmetric else self.quant_min
+    def _grid(self, low: Tensor, high: Tensor) -> Grid:
+        scale, zero_point = self._qparams(low.float(), high.float())
+        lowest = -self.limit if self.symmetric else self.quant_min
+        highest = self.limit if self.symmetric else self.quant_max
+        step, zero = scale.double(), zero_point.double()
+        return Grid(step, zero, (lowest - zero) * step, (highest - zero) * step)
 
-    @property
-    def _highest(self) -> int:
-        return self.limit if self.symmetric else self.quant_max
+    def calculate_qparams(self, **_: Any) -> tuple[Tensor, Tensor]:
+        """(scale, zero_point), one per channel or of one element."""
+        self.choose()
+        return self._qparams(self.min_val.reshape(-1), self.max_val.reshape(-1))
 
     def _qparams(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         # Zero must be exact: padding, ReLU and pruned channels depend on it.
@@ -175,6 +191,14 @@ class AdjustedFakeQuantize(FakeQuantize):
     """Uses another scale than the range would have, where somebody chooses it."""
 
     adjust: Callable[[Tensor], Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        observer = self.activation_post_process
+        if observer.current or self.fake_quant_enabled[0] == 1:
+            return cast(Tensor, super().forward(x))
+        if self.observer_enabled[0] == 1:
+            observer(x.detach())  # nobody needs its scale yet; `set_phase` takes it at the end
+        return x
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
         scale, zero_point = super().calculate_qparams()

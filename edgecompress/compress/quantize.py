@@ -85,7 +85,7 @@ def prepare(
     # One pass gives every observer the shape that a checkpoint of it has.
     calibrate(prepared, [(example_inputs, None)])
     for fake_quantize in observers_of(graph):
-        fake_quantize.activation_post_process.batches.zero_()
+        fake_quantize.activation_post_process.forget()
     return prepared
 
 

@@ -266,13 +266,17 @@ def test_tensors_that_share_a_scale_share_the_widest_range(ranges: Ranges) -> No
     assert (after.max() - after.min()) > 0.7 * spread
 
 
-def test_calibration_sees_every_batch() -> None:
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
+def test_calibration_sees_every_batch_and_not_the_example(ranges: Ranges) -> None:
     model, inputs = build("flatten_linear")
-    prepared = prepare(model, inputs, UINT8, "minmax")
-    seen = []
-    calibrate(
-        prepared, [(batch(inputs, 2, seed), None) for seed in range(3)], lambda: seen.append(1)
-    )
+    prepared = prepare(model, tuple(100 * x for x in inputs), UINT8, ranges)
+    batches = [batch(inputs, 2, seed) for seed in range(3)]
+    seen: list[int] = []
+    calibrate(prepared, [(x, None) for x in batches], lambda: seen.append(1))
     assert len(seen) == 3
-    observers = [fake.activation_post_process for fake in observers_of(prepared.graph)]
-    assert {int(o.batches) for o in observers if not o.current and not o.bounded} == {3}
+    low, high = torch.cat([x[0] for x in batches]).aminmax()
+    of_input = observers_of(prepared.graph)[0]
+    first = of_input.activation_post_process
+    assert first.min_val.item() == pytest.approx(low.item(), rel=0.01)
+    assert first.max_val.item() == pytest.approx(high.item(), rel=0.01)
+    assert of_input.scale.item() == pytest.approx((high - low).item() / 255, rel=0.01)

@@ -101,11 +101,173 @@ def test_mse_has_the_least_error_of_the_three() -> None:
     assert errors["mse"] <= min(errors.values()) * 1.0001
 
 
-def test_percentile_averages_over_batches() -> None:
+def test_percentile_counts_the_values_of_all_batches() -> None:
     observer = affine(ranges="percentile")
     for top in (1.0, 2.0, 3.0):
-        observer(torch.linspace(0, top, 1000))
-    assert observer.max_val.item() == pytest.approx(2.0, rel=1e-3)
+        observer(torch.linspace(0, top, 20_000))
+    # Six of 60,000 values may saturate; those of the last batch lie 3 / 20,000 apart.
+    assert observer.max_val.item() == pytest.approx(3 - 6 * 3 / 20_000, rel=1e-3)
+    assert 0 < observer.min_val.item() < 0.001
+
+
+@pytest.mark.parametrize("ranges", ["percentile", "mse"])
+def test_few_values_have_their_exact_range(ranges: str) -> None:
+    """One of ten thousand may saturate; these are fewer, and steps are fine for all of them."""
+    observer = affine(ranges=ranges)
+    observer(torch.tensor([-1.7, 0.3, 2.9]))
+    observer(torch.tensor([-0.1, 3.3]))
+    scale, zero_point = observer.calculate_qparams()
+    torch.testing.assert_close(scale, torch.tensor([5.0 / 255]))
+    assert int(zero_point) == round(1.7 / 5.0 * 255)
+    assert observer.min_val.item() == pytest.approx(-1.7)
+    assert observer.max_val.item() == pytest.approx(3.3)
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
+@pytest.mark.parametrize("make", [affine, symmetric])
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 1000), channels_last=st.booleans())
+def test_batches_and_layout_do_not_matter(
+    ranges: str, make, seed: int, channels_last: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    data = torch.randn(64, 4, 8, 16, generator=generator) ** 3
+    data[..., 3] += 5  # columns are not alike
+    found = set()
+    for size in (1, 7, 64):
+        observer = make(ranges=ranges)
+        observer.in_graph = True
+        for batch in data.split(size):
+            layout = torch.channels_last if channels_last and size == 7 else torch.contiguous_format
+            observer(batch.contiguous(memory_format=layout))
+        observer.choose()
+        found.add((observer.min_val.item(), observer.max_val.item()))
+    assert len(found) == 1
+
+
+SHAPES = {
+    "a heavy tail": lambda: torch.distributions.StudentT(2.0).sample((50_000,)),
+    "after a ReLU": lambda: torch.randn(50_000).relu(),
+    "two humps": lambda: torch.cat([torch.rand(25_000) * 0.01, 3 + torch.rand(25_000) * 0.01]),
+    "far from zero": lambda: 10 + torch.randn(50_000),
+    "rare ones that matter": lambda: torch.cat([torch.randn(100_000), torch.full((5,), 300.0)]),
+    "a lone outlier": lambda: torch.cat([torch.randn(1_500_000), torch.full((1,), 100.0)]),
+    "one number": lambda: torch.full((50_000,), 2.5),
+    "two numbers": lambda: (torch.rand(50_000) > 0.9999).float(),
+    "sixteenths": lambda: torch.randint(0, 17, (50_000,)) / 16,
+    "tiny numbers": lambda: torch.randn(50_000) * 1e-6,
+    "huge numbers": lambda: torch.randn(50_000) * 1e30,
+    "five values": lambda: torch.randn(5),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("options", [{}, {"scales": "power_of_two"}], ids=["free", "powers"])
+@pytest.mark.parametrize("make", [affine, symmetric])
+def test_no_choice_is_far_below_minmax(shape: str, make, options: dict[str, str]) -> None:
+    torch.manual_seed(0)
+    values = SHAPES[shape]()
+    errors = {}
+    for ranges in ("minmax", "percentile", "mse"):
+        observer = make(ranges=ranges, **options)
+        observer(values)
+        errors[ranges] = float((represented(observer, values) - values).double().square().sum())
+    assert errors["mse"] <= errors["minmax"] * 1.001
+    energy = float(values.double().square().sum())
+    assert errors["percentile"] <= max(errors["minmax"] * 1.001, 0.03 * energy)
+
+
+def test_a_lone_outlier_is_cut_where_steps_matter_more_and_only_there() -> None:
+    torch.manual_seed(0)
+    bulk, outlier = torch.randn(1_500_000), torch.full((1,), 100.0)
+    lone, common = affine(ranges="mse"), affine(ranges="mse")
+    lone(torch.cat([bulk, outlier]))
+    common(torch.cat([bulk, outlier.repeat(50)]))
+    assert lone.max_val.item() < 40
+    assert common.max_val.item() == pytest.approx(100.0, rel=0.05)
+
+
+def test_each_end_has_its_own_range() -> None:
+    """The left tail is cut, the right end is a wall with many values at it."""
+    torch.manual_seed(0)
+    left = -torch.distributions.Exponential(1.0).sample((500_000,))
+    values = torch.cat([left, torch.full((50_000,), 6.0)])
+    observer = affine(ranges="mse")
+    observer(values)
+    assert observer.max_val.item() == pytest.approx(6.0, rel=1e-3)
+    assert left.min().item() < observer.min_val.item() - 0.5
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
+def test_tensors_that_share_a_scale_are_one(ranges: str) -> None:
+    together, apart = affine(ranges=ranges), affine(ranges=ranges)
+    torch.manual_seed(0)
+    first, second = torch.randn(30_000), 4 * torch.rand(20_000)
+    together(torch.cat([first, second]))
+    apart.in_graph = True
+    apart(first)
+    apart.same_run = True
+    apart(second)
+    apart.choose()
+    assert together.min_val == apart.min_val
+    assert together.max_val == apart.max_val
+
+
+def test_what_is_not_finite_does_not_count() -> None:
+    for ranges in ("minmax", "percentile", "mse"):
+        observer = affine(ranges=ranges)
+        observer(torch.tensor([-math.inf, -1.0, math.nan, 2.0, math.inf]))
+        observer(torch.tensor([math.nan, math.inf]))
+        assert (observer.min_val.item(), observer.max_val.item()) == (-1.0, 2.0)
+
+
+def test_forgetting_keeps_the_range_until_something_else_is_seen() -> None:
+    for ranges in ("minmax", "percentile", "mse"):
+        observer = affine(ranges=ranges)
+        observer.in_graph = True
+        observer(torch.tensor([-9.0, 9.0]))
+        observer.forget()
+        assert (observer.min_val.item(), observer.max_val.item()) == (-9.0, 9.0)
+        observer(torch.tensor([0.0, 1.0]))
+        observer.choose()
+        assert (observer.min_val.item(), observer.max_val.item()) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
+def test_training_starts_from_the_calibrated_range(ranges: str) -> None:
+    observer = affine(ranges=ranges)
+    observer.in_graph = True
+    for batch in ([-1.0, 2.0], [-2.0, 6.0]):
+        observer(torch.tensor(batch))
+    observer.following = True
+    for run, top in enumerate((16.0, 26.0)):
+        observer.same_run = False
+        observer(torch.tensor([-1.0, 10.0]))
+        observer(torch.tensor([0.0, top]))  # of the same run: it counts as one with the first
+        low, high = (-1.99, 6.1) if run == 0 else (-1.9801, 6.299)
+        assert observer.min_val.item() == pytest.approx(low, rel=1e-3)
+        assert observer.max_val.item() == pytest.approx(high, rel=1e-3)
+
+
+def test_training_without_calibration_starts_with_the_first_batch() -> None:
+    observer = affine()
+    observer.following = True
+    observer(torch.tensor([-3.0, 4.0]))
+    assert (observer.min_val.item(), observer.max_val.item()) == (-3.0, 4.0)
+
+
+def test_seven_bits_keep_to_63_when_searching() -> None:
+    """The grid that is searched is that of the integers which may be used."""
+    torch.manual_seed(0)
+    values = torch.randn(20_000)
+    ranges = {}
+    for limit in (63, 127):
+        observer = symmetric(ranges="mse", limit=limit)
+        observer(values)
+        scale, zero_point = observer.calculate_qparams()
+        assert int(zero_point) == 0
+        ranges[limit] = float(scale) * limit
+    assert ranges[63] < ranges[127]  # coarser steps are worth more cutting
 
 
 def test_training_follows_slowly_and_validation_not_at_all() -> None:
