@@ -11,7 +11,7 @@ from edgecompress.compress.histogram import Histogram
 MAY_SATURATE = 1e-4
 """Of all values, by percentile, on either side."""
 _LOST = 0.03
-"""Of the signal's energy: what saturating may cost, by percentile, where coarser steps cost less."""
+"""Of the signal's energy: what percentile may cut off where coarser steps would cost less."""
 _OCTAVES, _PER_OCTAVE = 12, 4
 _ZOOMS, _ZOOM = 3, 9
 
