@@ -11,8 +11,6 @@ The two are equal when BN uses its running statistics, whatever Q is. torchao ha
 this too, but only with eps = 1e-5 and not for transposed convolutions (torchao 0.18, qat_utils).
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
@@ -93,12 +91,12 @@ class FoldingFakeQuantize(AdjustedFakeQuantize):
 
     def forward(self, weight: Tensor) -> Tensor:
         if self.batch_norm is None:
-            return cast(Tensor, super().forward(weight))
+            return super().forward(weight)
         factor = self.batch_norm.factor()
         # A gain of zero switches the channel off after this; here it must only stay divisible.
         factor = torch.where(factor.abs() < _TINY, torch.full_like(factor, _TINY), factor)
         factor = along(factor, weight.dim(), self.axis)
-        return cast(Tensor, super().forward(weight * factor)) / factor
+        return super().forward(weight * factor) / factor
 
 
 def along(values: Tensor, rank: int, axis: int) -> Tensor:
