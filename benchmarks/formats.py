@@ -64,7 +64,9 @@ def show(reports: list[Report]) -> None:
         print(f"  fp32 {report.baseline.metric.value:.2%}, {candidate.model_size_bytes:,} bytes")
         print(f"  int8 MACs {candidate.int8_op_fraction:.1%}, float: {', '.join(floats) or 'none'}")
         for hop in candidate.hops:
-            agreement = f"{hop.parity.top1_agreement:.2%}" if hop.parity.top1_agreement else "-"
+            agreement = (
+                "-" if hop.parity.top1_agreement is None else f"{hop.parity.top1_agreement:.2%}"
+            )
             print(f"  {hop.kind}: {agreement}, {hop.parity.max_output_steps:.3g} steps")
         if report.comparison is not None:
             low, high = report.comparison.speedup_low, report.comparison.speedup_high

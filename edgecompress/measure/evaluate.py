@@ -1,7 +1,7 @@
 """The metric of an exported file: its runtime infers on the device, the host scores."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.agent import DeviceAgent, Kernels
-from edgecompress.measure.parity import Execution, Way
+from edgecompress.measure.parity import Executions, Way
 from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
 from edgecompress.task import Batch, ClassificationTask, Metric, Task
@@ -31,7 +31,7 @@ def evaluate(
     threads: int,
     on_progress: Callable[[int], None],
     rebuild: Callable[[list[Tensor]], Any] | None = None,
-    before: Sequence[Execution] = (),
+    against: Executions | None = None,
     kernels: Kernels = "default",
 ) -> Evaluation:
     """Score the file, as its runtime executes it, on the whole evaluation set.
@@ -45,7 +45,7 @@ def evaluate(
         on_progress: told the number of samples scored so far.
         rebuild: makes what the model returns of the file's outputs, for `task.update`; None: the
             tensor, or a tuple of tensors where there are several.
-        before: the same model in other executions, from the one that was trained on, to report
+        against: the same model in other executions, from the one that was trained on, to report
             the parity of each with the next, the file being the last.
         kernels: of the runtime; "reference" for a file that another runtime will run.
 
@@ -58,7 +58,7 @@ def evaluate(
     """
     metric = task.metric()
     higher_is_better = direction(metric)
-    way = Way(artifact, before)
+    way = Way(artifact, Executions() if against is None else against)
     samples = 0
     for outputs, target in infer_all(agent, artifact, task.eval_data(), workdir, threads, kernels):
         _check_outputs(artifact, task, outputs)
@@ -78,6 +78,7 @@ def evaluate(
         samples=samples,
         parity=way.parity(),
         hops=way.hops(),
+        original=way.original(),
     )
 
 

@@ -14,7 +14,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, Refused
 from edgecompress.measure.agent import DeviceAgent, Kernels
 from edgecompress.measure.evaluate import direction, infer_all
-from edgecompress.measure.parity import Meter
+from edgecompress.measure.meter import Meter
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Parity

@@ -3,45 +3,49 @@
 import hashlib
 import inspect as python_inspect
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import JsonValue
-from torch import Tensor, nn
+from torch import nn
 from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_flatten
 
 from edgecompress.artifact import Artifact
-from edgecompress.compress.capture import capture
 from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
 from edgecompress.export import Exportable, exporter
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.measure.evaluate import evaluate, infer_all
-from edgecompress.measure.parity import Execution
 from edgecompress.measure.tensors import Array
+from edgecompress.pipeline.executable import Executable, executions
 from edgecompress.pipeline.formats import describe_file, inspect_for
-from edgecompress.pipeline.job import Job, Point, QuantizedPoint
+from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Evaluation, Inspection
-from edgecompress.task.base import inputs_of
+from edgecompress.task.base import Batch
 
-if TYPE_CHECKING:
-    from edgecompress.compress.quantize import Quantized
-
-EXPORT_ROOMS = ("compress", "export", "inspect", "task", "pipeline/files", "pipeline/job")
+EXPORT_ROOMS = (
+    "compress",
+    "export",
+    "inspect",
+    "task",
+    "pipeline/executable",
+    "pipeline/files",
+    "pipeline/job",
+)
 DEVICE_ROOMS = (
     "inspect",
     "measure",
     "transport",
     "task",
+    "pipeline/executable",
     "pipeline/files",
     "pipeline/formats",
     "pipeline/outputs",
@@ -66,64 +70,6 @@ class Built:
     params: int
     inspection: Inspection
     evaluation: Evaluation
-
-
-@dataclass(frozen=True)
-class Executable:
-    """A torch model that can be exported, and run as the reference of its file."""
-
-    name: str
-    key: str
-    keep_float: tuple[str, ...]
-    module: Callable[[], nn.Module]
-    layers: Callable[[], dict[str, str]]
-    free_batch: Callable[[], bool]
-    trained: Callable[[], nn.Module] | None = None
-    """The fake-quantised graph that `module` was made from."""
-    two_four: tuple[str, ...] = ()
-    """Layers whose weights are 2:4."""
-
-
-def float_model(job: Job, point: Point) -> Executable:
-    """The model of a point, as it is."""
-
-    @cache  # it traces the whole model
-    def free_batch() -> bool:
-        return capture(point.model, job.example_inputs)[1]
-
-    return Executable(
-        point.name,
-        point.key,
-        (),
-        lambda: point.model,
-        dict,
-        free_batch,
-        two_four=point.two_four,
-    )
-
-
-def int8_model(job: Job, point: QuantizedPoint) -> Executable:
-    """The converted graph, with weights as the target's exporter takes them."""
-
-    @cache
-    def converted() -> "Quantized":
-        if exporter(job.recipe.target.runtime.name).takes_integers:
-            return point.quantized
-        # Imports torchao, which takes seconds.
-        from edgecompress.compress.quantize import convert
-
-        return convert(point.quantized.prepared, integers=False)
-
-    return Executable(
-        "quantised",
-        point.key,
-        point.trained.keep_float,
-        lambda: converted().graph,
-        lambda: converted().layers,
-        lambda: point.quantized.prepared.free_batch,
-        lambda: point.quantized.prepared.graph,
-        point.two_four,
-    )
 
 
 @cache
@@ -241,6 +187,11 @@ def _evaluate(
     job: Job, model: Executable, key: str, artifact: Artifact, agent: Agent
 ) -> Evaluation:
     def work(work_dir: Path) -> Output:
+        def reference(batches: Iterable[Batch]) -> Iterator[list[Array]]:
+            threads = job.recipe.target.runtime.threads
+            for outputs, _ in infer_all(agent, artifact, batches, work_dir, threads, "reference"):
+                yield outputs
+
         evaluation = evaluate(
             agent,
             artifact,
@@ -249,13 +200,20 @@ def _evaluate(
             job.recipe.target.runtime.threads,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
             rebuilder(model.module(), job.example_inputs, artifact.path),
-            _executions(job, model, artifact, agent, work_dir),
-            "reference" if _runs_elsewhere(job) else "default",
+            executions(job, model, None if elsewhere else reference),
+            "reference" if elsewhere else "default",
         )
         return Output(evaluation.model_dump(mode="json"))
 
+    elsewhere = _runs_elsewhere(job)
     depends_on = job.depends_on(
-        parent=key, cpu=job.here.model_dump(mode="json"), agent=agent_digest()
+        parent=key,
+        original=model.original_key,
+        cpu=job.here.model_dump(mode="json"),
+        agent=agent_digest(),
+        # Which kernels run depends on it, and how many threads; neither changes the file.
+        elsewhere=elsewhere,
+        threads=job.recipe.target.runtime.threads,
     )
     record = job.stages.run("evaluate", depends_on, DEVICE_ROOMS, work)
     return parse(Evaluation, record.result, "stage evaluate")
@@ -269,32 +227,3 @@ def _runs_elsewhere(job: Job) -> bool:
     target = job.recipe.target
     foreign = target.cpu != "native" and target.cpu.architecture != platform.machine()
     return foreign or target.runtime.name == "tensorrt"
-
-
-def _executions(
-    job: Job, model: Executable, artifact: Artifact, agent: Agent, work_dir: Path
-) -> list[Execution]:
-    """From the model that was trained to the file, as far as they differ."""
-    free_batch = model.free_batch()
-    exported = Execution(f"torch, {model.name}", _outputs(job, model.module(), free_batch))
-    if model.trained is None:
-        return [exported]
-    trained = Execution("torch, fake-quantised", _outputs(job, model.trained(), free_batch))
-    if _runs_elsewhere(job):
-        return [trained, exported]
-    threads = job.recipe.target.runtime.threads
-    inferred = infer_all(agent, artifact, job.task.eval_data(), work_dir, threads, "reference")
-    reference = Execution("the runtime's reference kernels", (outputs for outputs, _ in inferred))
-    return [trained, exported, reference]
-
-
-def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[Array]]:
-    """What torch puts out, batch by batch over the evaluation set."""
-    # Imports torchao, which takes seconds.
-    from edgecompress.compress.quantize import run_batch
-
-    with torch.no_grad():
-        for batch in job.task.eval_data():
-            outputs = run_batch(module, inputs_of(batch), free_batch)
-            tensors: list[Tensor] = tree_flatten(outputs)[0]
-            yield [tensor.numpy() for tensor in tensors]

@@ -89,6 +89,7 @@ def model_report(built: Built, measured: Measurement | None) -> ModelReport:
         inspection=built.inspection,
         parity=evaluation.parity,
         hops=evaluation.hops,
+        original=evaluation.original,
     )
 
 

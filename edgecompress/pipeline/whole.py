@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
 from edgecompress.pipeline.asked import Asked, TargetFailed
-from edgecompress.pipeline.files import build, float_model, int8_model
+from edgecompress.pipeline.executable import float_model, int8_model
+from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.measuring import There, look_there, on_device
 from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
@@ -85,11 +86,11 @@ def _run(
     recovered = finetuned(job, smaller, start)
     integer = quantized(job, recovered, start)
     if integer is None:
-        model = float_model(job, recovered)
+        model = float_model(job, recovered, start)
         candidate = build(job, model, here)
         halfway = None
     else:
-        model = int8_model(job, integer)
+        model = int8_model(job, integer, start)
         candidate = build(job, model, here)
         halfway = None if recovered is start else build(job, float_model(job, recovered), here)
 

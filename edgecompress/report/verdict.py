@@ -6,47 +6,20 @@ measure, or an emulator did, decides nothing: the verdict is then 'unmeasured' a
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+from edgecompress.report.agreement import agreements
+from edgecompress.report.checks import Check, check
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.measurement import Comparison, HopKind, Measurement, Parity
+from edgecompress.spec.measurement import Comparison, Measurement
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import ModelReport, Status, VerdictResult
+from edgecompress.spec.report import ModelReport, VerdictResult
 
 MEMORY_MARGIN = 0.10
 MEMORY_MARGIN_BYTES = 1 << 20
 """Peak memory is called above the baseline's only beyond both margins: it varies by pages."""
-
-
-@dataclass(frozen=True)
-class Check:
-    status: Status
-    text: str
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """What two executions of one model must at least have in common."""
-
-    min_top1: float
-    """Share of the samples with the same best class."""
-    max_output_steps: float
-    """Where there are no classes."""
-
-
-WHOLE_WAY = Agreement(min_top1=0.99, max_output_steps=16.0)
-"""From the torch model that was trained to the file in its runtime. Kernels round differently, by
-a few steps; int8 sums that overflow were seen to agree on 95 %, 34 steps off."""
-HOPS: dict[HopKind, tuple[str, Agreement]] = {
-    "converted": ("made integer in torch", Agreement(min_top1=0.995, max_output_steps=4.0)),
-    "exported": ("written to the file", Agreement(min_top1=0.99, max_output_steps=16.0)),
-    "kernels": ("run by the runtime's own kernels", WHOLE_WAY),
-}
-"""Each step of the way, in words, and its limit: one that loses much must not hide behind another
-that happens to win it back."""
 
 
 def judge(
@@ -70,25 +43,23 @@ def judge(
     """
     checks = [
         *_finite(budgets=budgets, baseline=baseline, candidate=candidate, comparison=comparison),
+        # What it computes decides before what it costs, and the metric before all agreement.
+        _metric(budgets, baseline, candidate),
+        *agreements(baseline, candidate),
         *([] if builds_engine else _size(budgets, baseline, candidate)),
-        *_offline(budgets, baseline, candidate, comparison is not None),
-        *_parities(candidate),
+        *_offline(budgets, candidate, comparison is not None),
         *_on_device(budgets, baseline, candidate, comparison),
         *([] if pushed is None else [_pushed(pushed)]),
     ]
     # What decides comes first.
-    checks.sort(key=lambda check: ("fail", "unmeasured", "pass").index(check.status))
-    statuses = {check.status for check in checks}
-    reasons = tuple(f"{check.status}: {check.text}" for check in checks)
+    checks.sort(key=lambda one: ("fail", "unmeasured", "pass").index(one.status))
+    statuses = {one.status for one in checks}
+    reasons = tuple(f"{one.status}: {one.text}" for one in checks)
     if "fail" in statuses:
         return VerdictResult(decision="refuse", reasons=reasons)
     if "unmeasured" in statuses:
         return VerdictResult(decision="unmeasured", reasons=reasons)
     return VerdictResult(decision="ship", reasons=reasons)
-
-
-def _check(holds: bool, text: str) -> Check:
-    return Check("pass" if holds else "fail", text)
 
 
 def _finite(**specs: BaseModel | None) -> Iterator[Check]:
@@ -113,56 +84,27 @@ def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
 
 def _size(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
     size, original = candidate.model_size_bytes, baseline.model_size_bytes
-    yield _check(
+    yield check(
         size <= original,
         f"file has {size:,} bytes, the baseline {original:,}: {_change(size, original)}",
     )
     if (limit := budgets.model_size_bytes) is not None:
-        yield _check(size <= limit, f"file has {size:,} bytes; at most {limit:,} allowed")
+        yield check(size <= limit, f"file has {size:,} bytes; at most {limit:,} allowed")
 
 
-def _offline(
-    budgets: Budgets, baseline: ModelReport, candidate: ModelReport, measured: bool
-) -> Iterator[Check]:
+def _offline(budgets: Budgets, candidate: ModelReport, measured: bool) -> Iterator[Check]:
     """What needs no device. Comparisons are written so that NaN fails them."""
-    yield _metric(budgets, baseline, candidate)
     if (least := budgets.min_int8_op_fraction) is not None:
         fraction = candidate.int8_op_fraction
         figure, bound = apart(fraction, least, percent)
         text = f"int8 kernels run {figure} of the MACs; at least {bound} asked"
         if measured or fraction >= least:
-            yield _check(fraction >= least, text)
+            yield check(fraction >= least, text)
         else:
             machine = candidate.inspection.machine
             yield Check("unmeasured", f"{text}; on this {machine}: the board's may run more")
     for violation in candidate.inspection.violations:
         yield Check("fail", f"{candidate.inspection.runtime} will not take it: {violation}")
-
-
-def _parities(candidate: ModelReport) -> Iterator[Check]:
-    """Of the whole way from what was trained to the file, and hop by hop."""
-    if candidate.parity is not None:
-        same = f"the file and {candidate.parity.reference} agree"
-        yield _parity(candidate.parity, WHOLE_WAY, same)
-    for hop in candidate.hops if len(candidate.hops) > 1 else ():
-        words, limit = HOPS[hop.kind]
-        yield _parity(hop.parity, limit, f"{words}, it and {hop.parity.reference} agree")
-
-
-def _parity(parity: Parity, limit: Agreement, same: str) -> Check:
-    """Top-1 agreement where there are classes, else the largest difference."""
-    if parity.top1_agreement is None:
-        return _check(
-            parity.max_output_steps <= limit.max_output_steps,
-            f"{same} within {parity.max_output_steps:.3g} output steps;"
-            f" at most {limit.max_output_steps:.3g} allowed",
-        )
-    figure, least = apart(parity.top1_agreement, limit.min_top1, percent)
-    return _check(
-        parity.top1_agreement >= limit.min_top1,
-        f"{same} on {figure} of the answers, within {parity.max_output_steps:.3g} output steps;"
-        f" at least {least} asked",
-    )
 
 
 def _metric(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Check:
@@ -182,7 +124,7 @@ def _metric(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> 
     amount, limit = apart(abs(drop), budgets.max_metric_drop, plain)
     word = "worse" if drop > 0 else "better"
     change = f"{amount} {word}" if drop else "equal"
-    return _check(
+    return check(
         budgets.allow(before.value, after.value, higher_is_better=after.higher_is_better),
         f"{after.name} is {figure}, the baseline's {reference}: {change};"
         f" at most {limit} worse allowed",
@@ -214,7 +156,7 @@ def _on_device(
 def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
     before, after = comparison.baseline.latency_ms_p50, comparison.candidate.latency_ms_p50
     figure, least = apart(comparison.speedup, min_speedup, factor)
-    yield _check(
+    yield check(
         comparison.speedup >= min_speedup,
         f"{figure} as fast as the baseline (p50 {milliseconds(after)}, the baseline's"
         f" {milliseconds(before)}); at least {least} asked",
@@ -223,7 +165,7 @@ def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
     interval = f"95 % interval {low} to {factor(comparison.speedup_high)}"
     shown = comparison.speedup_low >= 1.0
     text = f"shown to be faster: {interval}" if shown else f"not shown to be faster: {interval}"
-    yield _check(shown, f"{text}; its lower end must be at least {one}")
+    yield check(shown, f"{text}; its lower end must be at least {one}")
 
 
 def _memory(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
@@ -232,7 +174,7 @@ def _memory(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
         yield Check("unmeasured", "peak memory was not measured")
         return
     limit = max(before + MEMORY_MARGIN_BYTES, before + MEMORY_MARGIN * abs(before))
-    yield _check(
+    yield check(
         after <= limit,
         f"peak memory is {mebibytes(after)}, the baseline's {mebibytes(before)}:"
         f" {_change(after, before)}; at most {percent(MEMORY_MARGIN)},"
@@ -262,7 +204,7 @@ def _pushed(pushed: Pushed) -> Check:
 def over_budget(budgets: Budgets, measured: Measurement) -> tuple[str, ...]:
     """Of the budgets that only a device can check, those that it does not keep."""
     checks = _within(budgets, measured)
-    return tuple(check.text for check in checks if check.status != "pass")
+    return tuple(one.text for one in checks if one.status != "pass")
 
 
 _LIMITS = {
@@ -285,7 +227,7 @@ def _within(budgets: Budgets, candidate: ModelReport | Measurement) -> Iterator[
             yield Check("unmeasured", f"{name} was not measured; at most {unit(limit)} allowed")
         else:
             figure, bound = apart(value, limit, unit)
-            yield _check(value <= limit, f"{name} is {figure}; at most {bound} allowed")
+            yield check(value <= limit, f"{name} is {figure}; at most {bound} allowed")
 
 
 def _not_measured(budgets: Budgets, why: str) -> Iterator[Check]:

@@ -172,6 +172,17 @@ class Parity(Spec):
     """None where the output is not a vector of class scores."""
     max_output_steps: float
     """Largest difference, in steps of the output's scale (1 step = 1 scale)."""
+    sure_samples: int | None = None
+    """Whose best class leads by more than what quantising changes; None as for top1_agreement."""
+    sure_agreement: float | None = None
+    """Share of them with the same best class; None: there are none."""
+    error_to_noise: float | None = None
+    """Energy of the difference, as a multiple of what quantising itself changed and of rounding
+    the output once; of the output where it is the largest. None: not known."""
+    worst_error_to_noise: float | None = None
+    """The same of the class, channel or position that is the furthest off."""
+    sqnr_db: float | None = None
+    """Energy of the reference over that of the difference; 150 dB where they are equal."""
 
 
 HopKind = Literal["converted", "exported", "kernels"]
@@ -195,9 +206,12 @@ class Evaluation(Spec):
     higher_is_better: bool
     samples: int
     parity: Parity | None = None
-    """With the torch model that was trained."""
+    """With the torch model that was trained, fake-quantised where it is quantised."""
     hops: tuple[Hop, ...] = ()
-    """The same way, step by step."""
+    """The same way, step by step; through reference kernels on the first samples only."""
+    original: Parity | None = None
+    """With the float model as the user gave it: what all that was done to it has changed. None
+    for that model itself."""
 
 
 class Op(Spec):

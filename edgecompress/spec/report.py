@@ -21,6 +21,8 @@ class VerdictResult(Spec):
     decision: Literal["ship", "refuse", "unmeasured"]
     reasons: tuple[str, ...]
     """One line per check, each with the figure and its limit; it begins with a Status and ': '."""
+    advice: tuple[str, ...] = ()
+    """After a refusal: what to try, from what was seen, the most promising first."""
 
 
 class MetricValue(Spec):
@@ -49,6 +51,8 @@ class ModelReport(Spec):
     inspection: Inspection
     parity: Parity | None = None
     hops: tuple[Hop, ...] = ()
+    original: Parity | None = None
+    """As of Evaluation."""
 
 
 class ReportArtifact(Spec):

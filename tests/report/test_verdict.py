@@ -23,6 +23,10 @@ def parity(**changes: object) -> Parity:
     return agreed.model_copy(update=changes)
 
 
+QUIET = {"error_to_noise": 1.0, "worst_error_to_noise": 4.0}
+"""Just what is still rounding."""
+
+
 def verdict(
     budgets: dict[str, Any] | None = None,
     candidate: dict[str, Any] | None = None,
@@ -86,15 +90,22 @@ def test_a_better_candidate_ships_and_says_by_how_much() -> None:
         ),
         (
             {},
-            {"hops": way(converted=parity(top1_agreement=0.994), kernels=parity())},
+            {"parity": parity(error_to_noise=1.01, worst_error_to_noise=1.0)},
             {},
-            "made integer in torch, it and torch agree on 99.4 % of the answers",
+            "they differ by 1.01 times what quantising changes; at most 1 times is rounding",
         ),
         (
             {},
-            {"hops": way(converted=parity(), kernels=parity(top1_agreement=0.98))},
+            {"parity": parity(error_to_noise=0.5, worst_error_to_noise=4.01)},
             {},
-            "run by the runtime's own kernels, it and torch agree on 98.0 % of the answers",
+            "in one output they differ by 4.01 times what quantising changes; at most 4 times",
+        ),
+        (
+            {},
+            {"parity": parity(**QUIET, sure_samples=300, sure_agreement=0.9899)},
+            {},
+            "of the 300 answers that what quantising changes cannot flip 98.99 % are the same;"
+            " at least 99.00 % asked",
         ),
     ],
 )
@@ -105,6 +116,61 @@ def test_each_rule_refuses_alone(
     assert result.decision == "refuse"
     (reason,) = failures(result)
     assert words in reason
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        # Small margins flip, and a step here and there is what rounding looks like.
+        {"top1_agreement": 0.9, "sure_samples": 300, "sure_agreement": 0.99, **QUIET},
+        {"top1_agreement": None, "max_output_steps": 40.0, **QUIET},
+        {"top1_agreement": 0.99},
+        {"top1_agreement": None, "max_output_steps": 16.0},
+    ],
+)
+def test_rounding_is_no_damage(whole: dict[str, Any]) -> None:
+    assert verdict(candidate={"parity": parity(**whole)}).decision == "ship"
+
+
+def test_a_hop_explains_and_fails_only_where_what_ships_suffers() -> None:
+    bad = parity(top1_agreement=0.9, error_to_noise=7.0, worst_error_to_noise=7.0)
+    hops = way(converted=parity(**QUIET), exported=bad, kernels=bad)
+    whole = {"parity": parity(**QUIET), "hops": hops}
+    result = verdict(candidate=whole)
+    assert result.decision == "ship"
+    text = "written to the file, it and torch agree on 90.0 % of the answers, within 2 output steps"
+    assert sum(text in reason for reason in result.reasons) == 1
+    assert sum("what ships does not suffer" in reason for reason in result.reasons) == 2
+    result = verdict(candidate={**whole, "parity": bad})
+    assert result.decision == "refuse"
+    first, *others = failures(result)
+    assert first.startswith("fail: the file and torch agree")
+    assert [text in reason for reason in others] == [True, False]
+
+
+def test_the_original_is_checked_as_well_and_told_of() -> None:
+    bad = parity(error_to_noise=1.5, worst_error_to_noise=1.5)
+    original = parity(reference="the original, in float", top1_agreement=0.83)
+    candidate = CANDIDATE.model_copy(update={"original": original})
+    result = judge(BUDGETS, BASELINE, candidate, COMPARED)
+    text = "pass: the file and the original, in float agree on 83.0 % of the answers"
+    assert any(text in reason for reason in result.reasons)
+    baseline = BASELINE.model_copy(update={"parity": bad})
+    (reason,) = failures(judge(BUDGETS, baseline, candidate, COMPARED))
+    assert reason.startswith("fail: the baseline's file and torch agree")
+
+
+def test_the_metric_decides_before_all_agreement() -> None:
+    bad = {"parity": parity(error_to_noise=7.0, worst_error_to_noise=7.0)}
+    first, second = failures(verdict({"max_metric_drop": 0.0}, bad))
+    assert "accuracy is" in first
+    assert "times what quantising changes" in second
+
+
+@pytest.mark.parametrize("key", ["error_to_noise", "worst_error_to_noise", "sure_agreement"])
+def test_agreement_that_is_no_number_is_refused(key: str) -> None:
+    whole = parity(**{**QUIET, "sure_samples": 1, "sure_agreement": 1.0, key: math.nan})
+    assert verdict(candidate={"parity": whole}).decision == "refuse"
 
 
 def test_a_little_more_memory_is_noise() -> None:

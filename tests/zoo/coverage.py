@@ -24,7 +24,7 @@ from edgecompress.compress.prune import prune  # noqa: E402
 from edgecompress.compress.quantize import Prepared, convert  # noqa: E402
 from edgecompress.errors import EdgecompressError  # noqa: E402
 from edgecompress.export import Exportable, exporter  # noqa: E402
-from edgecompress.measure.parity import Meter  # noqa: E402
+from edgecompress.measure.meter import Meter  # noqa: E402
 from edgecompress.measure.tensors import feed, outputs_of, write_npz  # noqa: E402
 from edgecompress.pipeline.formats import inspect_for  # noqa: E402
 from edgecompress.pipeline.single import HERE, agent_on  # noqa: E402
