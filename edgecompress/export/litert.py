@@ -11,8 +11,8 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.fx import stored
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
-from edgecompress.export.litert_convert import to_flatbuffer
-from edgecompress.export.litert_file import Graph, Operator, Tensor, options, read
+from edgecompress.export.litert_convert import Source, to_tflite
+from edgecompress.export.litert_file import Graph, Operator, Tensor, options
 from edgecompress.export.litert_kernels import double_weights
 from edgecompress.export.litert_layers import (
     is_quantizer,
@@ -57,7 +57,7 @@ class LitertExporter:
         _check_size(model)
         edges = model.target.edges
         quantized = _is_quantized(model.module)
-        graph = read(to_flatbuffer(model.module, model.example_inputs, edges.layout, quantized))
+        graph = to_tflite(Source(model.module, model.example_inputs, edges.layout, quantized))
         weights = weights_of(model)
         run_passes(graph, weights)
         if model.target.runtime.delegate == "nnapi":

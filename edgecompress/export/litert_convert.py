@@ -1,22 +1,31 @@
-"""From torch to the bytes that litert-torch makes of it, in its static Q/DQ mode."""
+"""From torch to the graph that litert-torch makes of it, in its static Q/DQ mode."""
 
-import contextlib
 import linecache
 import logging
-import os
 import re
-import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 
 from edgecompress.artifact import Layout
 from edgecompress.errors import ModelError, RuntimeMissing
+from edgecompress.export.isolated import Died, Limits, is_memory, isolated
+from edgecompress.export.litert_culprit import (
+    first_failing,
+    keep_first,
+    node_in,
+    place_of,
+    steps_of,
+)
+from edgecompress.export.litert_file import Graph, read
 from edgecompress.export.litert_graph import captured, first_line
 from edgecompress.task.base import tensors_of
+
+# For the search of the operator at which a conversion fails.
+_SEARCH_S = 120.0
 
 
 class _Static:
@@ -46,10 +55,9 @@ class _Straight(nn.Module):
         return tuple(tensors_of(self.module(*inputs)))
 
 
-def to_flatbuffer(
-    module: nn.Module, example_inputs: tuple[Tensor, ...], layout: Layout, quantized: bool
-) -> bytes:
-    """A TFLite file of one signature with inputs args_0, args_1, .. and outputs output_0, ..
+@dataclass(frozen=True)
+class Source:
+    """What is converted.
 
     Args:
         module: a float module, or a converted graph with float weights -> Q -> DQ.
@@ -57,38 +65,130 @@ def to_flatbuffer(
         layout: of inputs with four dimensions, in the file.
         quantized: whether `module` has Q and DQ.
 
+    """
+
+    module: nn.Module
+    example_inputs: tuple[Tensor, ...]
+    layout: Layout
+    quantized: bool
+
+
+class _Failed(ModelError):
+    """A conversion that came to nothing; `place` is '' where nobody knows of which operator."""
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(reason)
+        self.place = place
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return type(self), (str(self), self.place)
+
+
+def to_tflite(source: Source) -> Graph:
+    """A graph with inputs and outputs in the order of the module's.
+
     Raises:
-        ModelError: control flow, or an operator that TFLite has no counterpart for.
+        ModelError: control flow, an operator that TFLite has no counterpart for, or the converter
+            died; names the operator and the module that has it.
         RuntimeMissing: litert-torch is not installed.
 
     """
-    if layout == "nhwc":
-        given = tuple(
-            x.permute(0, 2, 3, 1).contiguous() if x.dim() == 4 else x for x in example_inputs
-        )
-    else:
-        given = example_inputs
-    with _quiet(), torch.no_grad():
+    _import_converter()
+    try:
+        return _graph(source)
+    except _Failed as failure:
+        place = failure.place or _culprit(source)
+        raise ModelError(
+            f"litert: {place}: {failure}; replace that operator, or choose a target with another"
+            " runtime"
+        ) from failure
+
+
+def _culprit(source: Source) -> str:
+    """Where the smallest part of the model ends that fails too."""
+
+    def places() -> list[str]:
+        return [place_of(node) for node in steps_of(_captured(source))]
+
+    def fails(steps: int) -> bool:
         try:
+            _graph(source, steps, Limits(_SEARCH_S))
+        except _Failed:
+            return True
+        return False
+
+    found = isolated(places)
+    first, end = first_failing(fails, len(found), _SEARCH_S)
+    return found[first] if end - first == 1 else f"{found[first]} to {found[end - 1]}"
+
+
+def _graph(source: Source, steps: int | None = None, limits: Limits | None = None) -> Graph:
+    """What the converter makes, of the first `steps` operators only.
+
+    Raises:
+        _Failed: it fails, or dies.
+
+    """
+
+    def convert() -> Graph:
+        graph = _captured(source)
+        if steps is not None:
+            keep_first(graph, steps)
+        content = _converted(graph, source)
+        try:
+            return read(content)
+        except ModelError as error:
+            raise _Failed(str(error)) from error
+
+    try:
+        return isolated(convert, limits)
+    except Died as death:
+        raise _Failed(f"the converter died: {death}") from death
+
+
+def _import_converter() -> None:
+    """Once, so that the processes that convert are born with it."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             import litert_torch
-            from litert_torch.quantize.quant_config import QuantConfig
-        except ImportError as error:
-            raise RuntimeMissing(
-                f"litert: writing TFLite needs litert-torch ({error}); run: pip install"
-                " 'edgecompress[litert]'"
-            ) from None
-        litert_torch.config.show_progress = False
-        graph = captured(module, example_inputs, quantized)
-        config = QuantConfig(pt2e_quantizer=_Static()) if quantized else None
-        straight = _Straight(graph, layout)
-        try:
+            import litert_torch.quantize.quant_config
+    except ImportError as error:
+        raise RuntimeMissing(
+            f"litert: writing TFLite needs litert-torch ({error}); run: pip install"
+            " 'edgecompress[litert]'"
+        ) from None
+    finally:
+        logging.disable(level)
+    litert_torch.config.show_progress = False
+
+
+def _captured(source: Source) -> GraphModule:
+    with torch.no_grad():
+        return captured(source.module, source.example_inputs, source.quantized)
+
+
+def _converted(graph: GraphModule, source: Source) -> bytes:
+    import litert_torch
+    from litert_torch.quantize.quant_config import QuantConfig
+
+    given = tuple(
+        x.permute(0, 2, 3, 1).contiguous() if x.dim() == 4 and source.layout == "nhwc" else x
+        for x in source.example_inputs
+    )
+    config = QuantConfig(pt2e_quantizer=_Static()) if source.quantized else None
+    straight = _Straight(graph, source.layout)
+    try:
+        with torch.no_grad():
             edge = litert_torch.convert(straight, given, quant_config=config)
-            content: bytes = edge.model_content()
-        except Exception as error:
-            raise ModelError(
-                f"litert: the model cannot be converted: {_reason(error)}; replace that operator,"
-                " or choose a target with another runtime"
-            ) from error
+        content: bytes = edge.model_content()
+    except Exception as error:
+        if is_memory(error):
+            raise
+        node = node_in(error)
+        raise _Failed(_reason(error), "" if node is None else place_of(node)) from error
     return content
 
 
@@ -107,25 +207,3 @@ def _reason(error: BaseException) -> str:
         return f"{operator[1] if operator else 'an operator'} ({illegal[3]}) has no TFLite kernel"
     at = re.search(r"call_function\[target=(?:torch\.ops\.)?([\w.]+)\]", text)
     return f"operator {at[1]}: {first_line(error)}" if at else first_line(error)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch, JAX, absl and the converter's C++ all report their progress, the last one straight to
-    the file descriptors.
-    """
-    level = logging.root.manager.disable
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(warnings.catch_warnings())
-        warnings.simplefilter("ignore")
-        stack.callback(logging.disable, level)
-        logging.disable(logging.CRITICAL)
-        sink = stack.enter_context(tempfile.TemporaryFile())
-        for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
-            stream.flush()
-            saved = os.dup(descriptor)
-            stack.callback(os.close, saved)
-            stack.callback(os.dup2, saved, descriptor)
-            stack.callback(stream.flush)
-            os.dup2(sink.fileno(), descriptor)
-        yield

@@ -120,8 +120,8 @@ def read(content: bytes) -> Graph:
     model = generated.ModelT.InitFromPackedBuf(content, 0)
     if len(model.subgraphs) != 1:
         raise ModelError(
-            "litert: the model has control flow (several graphs), which targets do not run; make"
-            " forward() one straight line"
+            "the model has control flow (several graphs), which targets do not run; make forward()"
+            " one straight line"
         )
     (graph,) = model.subgraphs
     types = {value: name.lower() for name, value in enum_of(generated.TensorType)}
@@ -191,7 +191,7 @@ def _tensor(tensor: Any, buffers: list[Any], types: dict[int, str]) -> Tensor:
     name = tensor.name.decode()
     if data is not None:
         if dtype not in _TYPES:
-            raise ModelError(f"litert: '{name}' has type {dtype}, which no target takes")
+            raise ModelError(f"'{name}' has type {dtype}, which no target takes")
         data = np.frombuffer(data.tobytes(), _TYPES[dtype]).reshape(shape)
     qparams = None
     if found is not None and found.scale is not None:
@@ -206,8 +206,7 @@ def _operator(op: Any, codes: list[Any], names: dict[int, str], tensors: list[Te
     op_type = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
     if op_type in ("CUSTOM", "DELEGATE") or op_type.startswith("STABLEHLO_"):
         raise ModelError(
-            f"litert: an operator of the model became {op_type}, which no target has a kernel for;"
-            " replace what TFLite does not have, or choose a target with another runtime"
+            f"an operator of the model became {op_type}, which no target has a kernel for"
         )
     return Operator(
         op_type=op_type,

@@ -201,8 +201,6 @@ def test_what_tflite_lacks_is_refused_by_the_name_of_the_operator(tmp_path: Path
     assert "linalg_svd" in _refused(
         Call(lambda _, x: torch.linalg.svdvals(x)), torch.randn(1, 4, 4), tmp_path
     )
-    up = nn.ConvTranspose3d(4, 4, 3, 2).eval()
-    assert "STABLEHLO_CONVOLUTION" in _refused(up, torch.randn(1, 4, 4, 4, 4), tmp_path)
 
 
 def test_control_flow_is_refused(tmp_path: Path) -> None:
