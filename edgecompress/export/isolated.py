@@ -155,7 +155,7 @@ def _separate(said: IO[bytes]) -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    gc.freeze()  # what the fork brought is never garbage, and searching it takes longer than the work
+    gc.freeze()  # searching what the fork brought for garbage takes seconds
 
 
 def _limit_memory(more: int | None) -> None:
