@@ -19,6 +19,8 @@ from edgecompress.spec.report import (
     LayerRow,
     MetricValue,
     ModelReport,
+    OperatorNoise,
+    QuantizationNoise,
     Report,
     ReportArtifact,
     ReportStage,
@@ -229,6 +231,17 @@ def make_report(
             )
             for stage, epochs in (("fine-tune", 10), ("quantise", 5))
             for epoch in range(epochs)
+        ),
+        noise=QuantizationNoise(
+            samples=16,
+            outputs_db=24.9,
+            operators=tuple(
+                OperatorNoise(
+                    name=f"{name}.{layer}" if index == 0 else layer, module=layer, kind="conv2d",
+                    alone_db=26.0 + index, local_db=31.0, accumulated_db=None if index == 3 else 28.5,
+                )
+                for index, (layer, *_) in enumerate(LAYERS)
+            ),
         ),
         pushed=pushed("success", emulated, name) if sent else None,
         notes=("synthetic: no figure in here was measured",),

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
+from edgecompress.spec.deploy import SEPARATOR
+
 ATEN = torch.ops.aten
 _HIGHER = torch.ops.higher_order
 LOOPS = {_HIGHER.while_loop: "while_loop", _HIGHER.scan: "scan"}
@@ -129,7 +131,16 @@ def module_path(node: Node) -> str:
     stack = node.meta.get("nn_module_stack")
     if not stack:
         return ""
-    path = str(list(stack.values())[-1][0])
+    path = str(list(stack.values())[-1][0]).partition(SEPARATOR)[0]
     # torch.export writes `L['self'].layer1[0]` for what state_dict calls `layer1.0`.
     path = path.removeprefix("L['self']").replace("L['fn']", "").lstrip(".")
     return path.replace("slice(None, None, None)", "").replace("[", ".").replace("]", "").strip(".")
+
+
+def tell_name(node: Node, name: str) -> None:
+    """Let files know an operator by `name`, as the innermost of the modules that it is in: exporters
+    keep no other note of a node.
+    """
+    stack = dict(node.meta.get("nn_module_stack") or {})
+    if SEPARATOR in name:
+        node.meta["nn_module_stack"] = {**stack, name: (name, "operator")}

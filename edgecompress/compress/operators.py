@@ -81,6 +81,13 @@ SPLITTING = {
     ATEN.split_with_sizes.default,
     ATEN.unbind.int,
 }
+# Operators that only move numbers: what they write is what they read.
+MOVING = {
+    *SHARING
+    - CLIPPING
+    - {ATEN.max_pool1d.default, ATEN.max_pool2d.default, ATEN.adaptive_max_pool2d.default},
+    *SPLITTING,
+}
 # Outputs from 0 to 1 whatever the input: kernels want 256 steps to 1 (ONNX Runtime 1.31's
 # QLinearSoftmax writes zeros when the scale is smaller, LiteRT's refuse any other).
 BOUNDED = {

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -20,7 +21,9 @@ from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
 from edgecompress.compress.quantizer import TargetQuantizer
 from edgecompress.compress.requantize import avoid_ties
+from edgecompress.compress.units import operator_names
 from edgecompress.errors import ModelError
+from edgecompress.spec.deploy import SEPARATOR
 from edgecompress.spec.target import QuantizationScheme
 from edgecompress.task.base import Batch, inputs_of
 
@@ -63,13 +66,15 @@ def prepare(
 
     Raises:
         ModelError: the model cannot be traced or has a loop, a name in `keep_float` is none of
-            its modules, or nothing in it can be quantised.
+            its modules or operators, or nothing in it can be quantised.
 
     """
-    check_names(model, keep_float, "quantize.keep_float")
+    modules = [name for name in keep_float if SEPARATOR not in name]
+    check_names(model, modules, "quantize.keep_float")
     graph, free_batch = capture(copy.deepcopy(model), example_inputs)
     _check_loops(model, graph)
     canonicalise(graph)
+    _check_operators(model, graph, set(keep_float).difference(modules))
     folding.make_batch_norms_foldable(graph)
     graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))
     folding.pair(graph)
@@ -87,6 +92,17 @@ def prepare(
     for fake_quantize in observers_of(graph):
         fake_quantize.activation_post_process.forget()
     return prepared
+
+
+def _check_operators(model: nn.Module, graph: GraphModule, names: AbstractSet[str]) -> None:
+    known = set(operator_names(graph).values())
+    for name in sorted(names - known):
+        module = name.partition(SEPARATOR)[0]
+        inside = [other for other in known if other.startswith(f"{module}{SEPARATOR}")]
+        raise ModelError(
+            f"quantize.keep_float: '{name}' is no operator of {type(model).__name__}; known:"
+            f" {', '.join(sorted(inside or known)[:12])}.."
+        )
 
 
 def _check_loops(model: nn.Module, graph: GraphModule) -> None:

@@ -33,6 +33,7 @@ from edgecompress.compress.fx import (
     nodes_in,
     only_user,
     stored,
+    tell_name,
 )
 from edgecompress.compress.observers import AdjustedFakeQuantize, RangeObserver, Ranges
 from edgecompress.compress.operators import (
@@ -45,6 +46,7 @@ from edgecompress.compress.operators import (
     SHARING,
     SPLITTING,
 )
+from edgecompress.compress.units import operator_names
 from edgecompress.spec.target import QuantizationScheme
 
 # Attention masks are written as -inf or -1e9; no activation that is worth a scale is this large.
@@ -57,7 +59,8 @@ class TargetQuantizer(Quantizer):
     Args:
         scheme: what the target wants; `weights.bits` resolved.
         ranges: how calibration picks an activation's range.
-        keep_float: dotted module paths that stay in float, with all inside them.
+        keep_float: what stays in float: dotted module paths, with all inside them, and operators
+            by their `units.operator_names`.
 
     """
 
@@ -70,10 +73,12 @@ class TargetQuantizer(Quantizer):
         self._joins = scheme.joins
         self._weight = {axis: _weight_spec(scheme, axis) for axis in (0, 1)}
         self._quantized: set[Node] = set()
+        self._names: dict[Node, str] = {}
         self._huge: set[Node] = set()
 
     def annotate(self, model: GraphModule) -> GraphModule:
         modules = dict(model.named_modules())
+        self._names = operator_names(model)
         for node in model.graph.nodes:
             if Q_ANNOTATION_KEY in node.meta or not is_float(node):
                 continue
@@ -92,6 +97,9 @@ class TargetQuantizer(Quantizer):
         """Nothing to refuse: what has no rule stays in float, and the inspector says why."""
 
     def _kept(self, node: Node) -> bool:
+        if self._names[node] in self.keep_float:
+            tell_name(node, self._names[node])
+            return True
         path = module_path(node)
         return any(path == name or path.startswith(f"{name}.") for name in self.keep_float)
 

@@ -20,7 +20,8 @@ class Exportable:
         free_batch: whether the file may leave the batch dimension open.
         input_names, output_names: in the order of the model's arguments and results.
         layers: weight tensor in `module`'s state -> path of the user's layer that it belongs to.
-        keep_float: modules that the recipe keeps in float.
+        keep_float: modules and operators that the recipe keeps in float.
+        kept_because: of those among them that a search chose, what each costs in int8.
         lineage: what made it; stored in the file.
         target: whom the file is for.
         labels: class names; stored in the file.
@@ -39,6 +40,7 @@ class Exportable:
     labels: tuple[str, ...] | None = None
     layers: dict[str, str] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
+    kept_because: dict[str, str] = field(default_factory=dict)
     dense: tuple[str, ...] | None = None
 
 

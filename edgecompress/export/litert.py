@@ -26,6 +26,7 @@ from edgecompress.export.litert_passes import run_passes
 from edgecompress.export.litert_write import write
 from edgecompress.inspect import (
     KEEP_FLOAT_KEY,
+    KEPT_BECAUSE_KEY,
     LABELS_KEY,
     LAYOUT_KEY,
     LINEAGE_KEY,
@@ -125,4 +126,6 @@ def _notes(model: Exportable, graph: Graph) -> dict[str, bytes]:
         notes[LABELS_KEY] = model.labels
     if model.keep_float:
         notes[KEEP_FLOAT_KEY] = model.keep_float
+    if model.kept_because:
+        notes[KEPT_BECAUSE_KEY] = model.kept_because
     return {key: json.dumps(value, sort_keys=True).encode() for key, value in notes.items()}

@@ -20,6 +20,7 @@ from edgecompress.export.base import Exportable
 from edgecompress.export.onnx_passes import SCOPES_KEY
 from edgecompress.inspect import (
     KEEP_FLOAT_KEY,
+    KEPT_BECAUSE_KEY,
     LABELS_KEY,
     LINEAGE_KEY,
     MAX_BYTES,
@@ -78,6 +79,8 @@ def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) ->
         document.metadata_props[LABELS_KEY] = json.dumps(model.labels)
     if model.keep_float:
         document.metadata_props[KEEP_FLOAT_KEY] = json.dumps(model.keep_float)
+    if model.kept_because:
+        document.metadata_props[KEPT_BECAUSE_KEY] = json.dumps(model.kept_because)
     proto = ir.to_proto(document)
     try:
         onnx.checker.check_model(proto, full_check=True)

@@ -8,6 +8,7 @@ from edgecompress.inspect.inspection import (
 )
 from edgecompress.inspect.metadata import (
     KEEP_FLOAT_KEY,
+    KEPT_BECAUSE_KEY,
     LABELS_KEY,
     LAYOUT_KEY,
     LINEAGE_KEY,
@@ -21,6 +22,7 @@ from edgecompress.inspect.tflite_file import describe_tflite
 
 __all__ = [
     "KEEP_FLOAT_KEY",
+    "KEPT_BECAUSE_KEY",
     "LABELS_KEY",
     "LAYOUT_KEY",
     "LINEAGE_KEY",

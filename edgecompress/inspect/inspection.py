@@ -19,7 +19,7 @@ from edgecompress.inspect.kinds import (
 )
 from edgecompress.inspect.macs import count
 from edgecompress.inspect.match import Origins
-from edgecompress.inspect.metadata import KEEP_FLOAT_KEY, read_strings
+from edgecompress.inspect.metadata import read_kept
 from edgecompress.inspect.onnx_file import load
 from edgecompress.inspect.propagate import propagate
 from edgecompress.inspect.reasons import Setting, why_convert, why_fails, why_float, why_move
@@ -60,7 +60,7 @@ def inspect_onnx(path: Path, optimised: Path, runtime: str, machine: str) -> Ins
     setting = Setting(
         quantised=_is_quantised(exported.graph),
         x86=_X86.search(machine) is not None,
-        keep_float=read_strings(path, exported.metadata_props, KEEP_FLOAT_KEY),
+        kept=read_kept(path, exported.metadata_props),
     )
     ops = _Lister(path, running.graph, Origins(exported.graph), setting).ops()
     return Inspection(runtime=runtime, machine=machine, ops=ops)

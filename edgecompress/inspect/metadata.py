@@ -14,6 +14,8 @@ LABELS_KEY = "edgecompress.labels"
 """A list of strings: the names of the classes."""
 KEEP_FLOAT_KEY = "edgecompress.keep_float"
 """A list of strings: layers that the recipe keeps in float."""
+KEPT_BECAUSE_KEY = "edgecompress.kept_because"
+"""An object of strings: what each of them that a search chose would cost in int8."""
 LAYOUT_KEY = "edgecompress.layout"
 """TFLite only: an object from the names of inputs to 'nchw' or 'nhwc'."""
 
@@ -33,6 +35,17 @@ def read_labels(path: Path, metadata: Metadata) -> tuple[str, ...] | None:
 
     """
     return read_strings(path, metadata, LABELS_KEY) if LABELS_KEY in metadata else None
+
+
+def read_kept(path: Path, metadata: Metadata) -> dict[str, str]:
+    """What the recipe keeps in float, and why, or ''.
+
+    Raises:
+        ArtifactError: an entry is something else.
+
+    """
+    reasons = read_object(path, metadata, KEPT_BECAUSE_KEY)
+    return {name: reasons.get(name, "") for name in read_strings(path, metadata, KEEP_FLOAT_KEY)}
 
 
 def read_strings(path: Path, metadata: Metadata, key: str) -> tuple[str, ...]:

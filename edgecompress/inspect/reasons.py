@@ -1,6 +1,6 @@
 """Why a node does not compute in int8, from what stands around it in the exported file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -24,6 +24,7 @@ from edgecompress.inspect.values import (
     label,
     module_of,
     node_name,
+    operator_of,
     quantizers,
     readers,
     readers_of_quantized,
@@ -47,14 +48,14 @@ class Setting:
     quantised: bool
     """Whether the exported file holds any Q/DQ or integer arithmetic."""
     x86: bool
-    keep_float: tuple[str, ...]
-    """Modules or prefixes of node names that the recipe kept in float."""
+    kept: Mapping[str, str]
+    """Modules, operators or prefixes of node names that the recipe kept in float; and why, or ''."""
 
 
 def why_float(node: ir.Node, setting: Setting) -> str:
     """The reason for a compute node, given as it stands in the exported file where it is known."""
-    if is_kept(node, setting.keep_float):
-        return KEPT
+    if (kept := why_kept(node, setting.kept)) is not None:
+        return kept
     if not setting.quantised:
         return NOT_QUANTISED
     for check in _CHECKS:
@@ -68,10 +69,15 @@ def why_float(node: ir.Node, setting: Setting) -> str:
     return _float_bias(node) or "it is quantised on all sides, but ONNX Runtime did not fuse it"
 
 
-def is_kept(node: ir.Node, keep_float: tuple[str, ...]) -> bool:
-    """Whether the node belongs to one of these modules."""
-    names = [name for name in (module_of(node), node_name(node)) if name]
-    return any(_starts_with(name, kept) for name in names for kept in keep_float)
+def why_kept(node: ir.Node, kept: Mapping[str, str]) -> str | None:
+    """The reason, where the node is one of these operators or belongs to one of these modules."""
+    names = [name for name in (operator_of(node), module_of(node), node_name(node)) if name]
+    found = [why for name in names for prefix, why in kept.items() if _starts_with(name, prefix)]
+    return kept_because(found[0]) if found else None
+
+
+def kept_because(why: str) -> str:
+    return f"{KEPT}: {why}" if why else KEPT
 
 
 def _starts_with(name: str, prefix: str) -> bool:

@@ -1,6 +1,6 @@
 """Which type TensorRT would compute each operator of an ONNX file in, as far as the file says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +20,10 @@ from edgecompress.inspect.kinds import (
     family,
 )
 from edgecompress.inspect.macs import count
-from edgecompress.inspect.metadata import KEEP_FLOAT_KEY, read_strings
+from edgecompress.inspect.metadata import read_kept
 from edgecompress.inspect.onnx_file import load
 from edgecompress.inspect.propagate import propagate
-from edgecompress.inspect.reasons import KEPT, NOT_QUANTISED, is_kept
+from edgecompress.inspect.reasons import NOT_QUANTISED, why_kept
 from edgecompress.inspect.tensorrt_graph import Release, int8_convolution, residual_addition
 from edgecompress.inspect.tensorrt_rules import violations_of
 from edgecompress.inspect.values import (
@@ -73,7 +73,7 @@ def inspect_tensorrt(
     """
     model = load(path)
     propagate(model)
-    listing = _Listing(path, model.graph, read_strings(path, model.metadata_props, KEEP_FLOAT_KEY))
+    listing = _Listing(path, model.graph, read_kept(path, model.metadata_props))
     found = violations_of(model, release, sparse, dense)
     return Inspection(
         runtime=f"TensorRT {release[0]}.{release[1]} (by its rules; not run)",
@@ -161,9 +161,9 @@ class _Types:
 class _Listing:
     """Turns the nodes of one graph into Ops."""
 
-    def __init__(self, path: Path, graph: ir.Graph, keep_float: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, graph: ir.Graph, kept: Mapping[str, str]) -> None:
         self._path = path
-        self._keep_float = keep_float
+        self._kept = kept
         self._types = types = _Types(graph)
         self._quantised = any(node.op_type in (QUANTIZE, DEQUANTIZE) for node in types.nodes)
         self._after = self._reached(types.nodes, ir.Node.predecessors)
@@ -193,8 +193,8 @@ class _Listing:
             return f"quantises what {_writer(node)} wrote in float"
         if node.op_type == DEQUANTIZE:
             return "hands floats on to an operator that is not int8, or to an output"
-        if is_kept(node, self._keep_float):
-            return KEPT
+        if (kept := why_kept(node, self._kept)) is not None:
+            return kept
         if not self._quantised:
             return NOT_QUANTISED
         reason = self._types.why_float(node)

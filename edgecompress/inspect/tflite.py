@@ -1,14 +1,14 @@
 """What LiteRT computes each operator of a TFLite file in, and whether a delegate takes it."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.errors import ArtifactError
 from edgecompress.inspect.delegates import GPU_FLOAT16, DelegateName, Delegation, delegation
-from edgecompress.inspect.metadata import KEEP_FLOAT_KEY, read_strings
-from edgecompress.inspect.reasons import KEPT, NOT_QUANTISED
+from edgecompress.inspect.metadata import read_kept
+from edgecompress.inspect.reasons import NOT_QUANTISED, kept_because
 from edgecompress.inspect.tflite_model import Model, Operator, Subgraph, Tensor
 from edgecompress.inspect.tflite_ops import (
     CONVERSIONS,
@@ -67,7 +67,7 @@ def inspect_tflite(
     setting = _Setting(
         path=path,
         quantised=_is_quantised(model),
-        keep_float=read_strings(path, model.metadata, KEEP_FLOAT_KEY),
+        kept=read_kept(path, model.metadata),
         delegate=delegate,
         api_level=api_level,
     )
@@ -86,7 +86,7 @@ class _Setting:
 
     path: Path
     quantised: bool
-    keep_float: tuple[str, ...]
+    kept: Mapping[str, str]
     delegate: DelegateName | None
     api_level: int | None
 
@@ -178,8 +178,9 @@ class _Lister:
 
     def _why_float(self, op: Operator) -> str:
         module = _module(op)
-        if module is not None and any(_covers(kept, module) for kept in self._setting.keep_float):
-            return KEPT
+        for name, why in self._setting.kept.items():
+            if module is not None and _covers(name, module):
+                return kept_because(why)
         weight = weights(op)
         if weight is not None and weight.dtype in EIGHT_BIT:
             return "only its weights are int8: its data is float"

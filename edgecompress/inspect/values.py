@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from edgecompress.inspect.kinds import DEQUANTIZE, QUANTIZE, WEIGHTED, family
+from edgecompress.spec.deploy import SEPARATOR
 
 Array = npt.NDArray[np.generic]
 
@@ -87,7 +88,13 @@ def module_of(node: ir.Node) -> str | None:
     The weights' name goes first: a convolution with a batch norm folded into it is noted as the
     batch norm's.
     """
-    return _module_by_weight(node) or _module_by_scope(node)
+    return _module_by_weight(node) or (_last_scope(node) or "").partition(SEPARATOR)[0] or None
+
+
+def operator_of(node: ir.Node) -> str | None:
+    """What the recipe calls the operator where it is no module: 'layer1.0:add_3'."""
+    name = _last_scope(node)
+    return name if name is not None and SEPARATOR in name else None
 
 
 def _module_by_weight(node: ir.Node) -> str | None:
@@ -102,7 +109,8 @@ def _module_by_weight(node: ir.Node) -> str | None:
     return module if dot and rest == "weight" else None
 
 
-def _module_by_scope(node: ir.Node) -> str | None:
+def _last_scope(node: ir.Node) -> str | None:
+    """Of the modules that the node is in, the innermost, or the operator's own name behind it."""
     scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "")
     # Written as the repr of a Python list of strings: root first, the operation itself last.
     names = [part.strip().strip("'\"") for part in scopes.strip("[]").split(",")]

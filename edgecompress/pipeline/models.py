@@ -27,8 +27,9 @@ from edgecompress.pipeline.training import (
     trained_of,
     training_of,
 )
+from edgecompress.spec.base import parse
 from edgecompress.spec.deploy import StructuredPruneSpec, TrainSpec
-from edgecompress.spec.report import EpochRow
+from edgecompress.spec.report import EpochRow, QuantizationNoise
 from edgecompress.store import StageRecord
 
 if TYPE_CHECKING:
@@ -181,6 +182,18 @@ def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
         return quantizing.rebuild(job, spec, before, trained.keep_float, record)
 
     return QuantizedPoint(record.key, build, trained, before.two_four)
+
+
+def noise(job: Job, point: QuantizedPoint) -> QuantizationNoise:
+    """What quantising cost, operator by operator."""
+
+    def work(_: Path) -> Output:
+        from edgecompress.pipeline import quantizing
+
+        return quantizing.noise_of(job, point.quantized)
+
+    record = job.stages.run("sensitivity", job.depends_on(parent=point.key), ROOMS, work)
+    return parse(QuantizationNoise, record.result, f"stage {record.name}")
 
 
 def _between(job: Job) -> TrainSpec | None:

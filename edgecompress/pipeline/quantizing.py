@@ -11,13 +11,13 @@ from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.folding import freeze_statistics
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
-from edgecompress.compress.sensitivity import rank_layers
+from edgecompress.compress.sensitivity import measure_noise
 from edgecompress.compress.sparsify import apply_masks, confirm_masks
 from edgecompress.compress.train import train, validate
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output
-from edgecompress.pipeline.training import loss_of, output_of, state_of, training_of
+from edgecompress.pipeline.training import output_of, state_of, training_of
 from edgecompress.spec.deploy import QuantizeSpec, TrainSpec
 from edgecompress.spec.report import EpochRow
 from edgecompress.store import StageRecord
@@ -58,6 +58,12 @@ def rebuild(
     return quantized
 
 
+def noise_of(job: Job, quantized: Quantized) -> Output:
+    """What quantising cost, operator by operator, on the task's validation data."""
+    noise = measure_noise(quantized.prepared, job.task.validation_data())
+    return Output(noise.model_dump(mode="json"))
+
+
 def _prepared(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]) -> Prepared:
     return prepare(before.model, job.example_inputs, job.recipe.scheme, spec.ranges, keep)
 
@@ -72,12 +78,8 @@ def _keep_float(job: Job, spec: QuantizeSpec, before: Point) -> tuple[str, ...]:
         return spec.keep_float
     prepared = _prepared(job, spec, before, spec.keep_float)
     _calibrate(job, prepared)
-
-    def run(*inputs: Tensor) -> Any:
-        return forward(prepared, inputs)
-
-    ranking = rank_layers(prepared, lambda _: loss_of(job, run))
-    return (*spec.keep_float, *ranking[: spec.keep_float_sensitive])
+    ranking = measure_noise(prepared, job.task.validation_data()).operators
+    return (*spec.keep_float, *(row.name for row in ranking[: spec.keep_float_sensitive]))
 
 
 def _fine_tune(

@@ -13,7 +13,7 @@ from edgecompress.pipeline.executable import float_model, int8_model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.measuring import There, look_there, on_device
-from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
+from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.reporting import (
@@ -94,6 +94,8 @@ def _run(
         candidate = build(job, model, here)
         halfway = None if recovered is start else build(job, float_model(job, recovered), here)
 
+    costs = None if integer is None else noise(job, integer)
+
     def reports(there: There | None) -> tuple[ModelReport, ModelReport]:
         if there is None:
             return model_report(baseline, None), model_report(candidate, None)
@@ -145,6 +147,7 @@ def _run(
         points=points,
         layers=layer_rows(start, recovered, after.inspection),
         epochs=tuple({(row.stage, row.epoch): row for row in epochs}.values()),
+        noise=costs,
         pushed=pushed,
         notes=(*notes, *run_notes(job.recipe, device)),
         versions={

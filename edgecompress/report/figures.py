@@ -22,6 +22,11 @@ def percent(value: float, digits: int = 0) -> str:
     return f"{100 * value:.{1 + digits}f} %"
 
 
+def decibels(value: float, digits: int = 0) -> str:
+    """23.1 dB"""
+    return f"{value:.{1 + digits}f} dB"
+
+
 def factor(value: float, digits: int = 0) -> str:
     """2.31x"""
     return f"{value:.{2 + digits}f}x"

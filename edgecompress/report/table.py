@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgecompress.report.device import notes, pushed_rows
+from edgecompress.report.noise import noise_lines
 from edgecompress.report.rows import FigureRow, figure_rows
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Report
@@ -18,7 +19,13 @@ _DECISION_STYLE = {
     "refuse": "bold white on red",
     "unmeasured": "bold black on yellow",
 }
-_STATUS_STYLE = {"pass": "green", "fail": "bold red", "unmeasured": "yellow", "note": "dim"}
+_STATUS_STYLE = {
+    "pass": "green",
+    "fail": "bold red",
+    "unmeasured": "yellow",
+    "note": "dim",
+    "noise": "dim",
+}
 _HANG = 12
 """Reasons and notes start in this column, and so do their further lines."""
 
@@ -29,6 +36,9 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_figures(figure_rows(report)))
     if report.pushed is not None:
         _print_pushed(report.pushed, console)
+    if report.noise is not None:
+        console.print(_lines(("noise", line) for line in noise_lines(report.noise)))
+        console.print()
     if said := notes(report):
         console.print(_lines(("note", note) for note in said))
         console.print()

@@ -17,6 +17,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 METRIC_TOLERANCE = 2.0**-23
 """Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
 
+SEPARATOR = ":"
+"""Between the path of a module, which cannot have it, and the name of an operator in it."""
+
 
 class TaskRef(Spec):
     path: str
@@ -153,9 +156,11 @@ class QuantizeSpec(Spec):
     freeze_at: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Share of the QAT epochs after which observers and batch-norm statistics are frozen."""
     keep_float: tuple[str, ...] = ()
-    """Modules kept in float, by name (a name covers all inside it)."""
+    """Modules kept in float, by name (a name covers all inside it), and single operators as the
+    report calls them: 'layer1.0:add_3'.
+    """
     keep_float_sensitive: Annotated[int, Field(ge=0)] = 0
-    """How many more layers to keep in float: those that alone cost the most when quantised."""
+    """How many more operators to keep in float: those that alone cost the most when quantised."""
 
     @model_validator(mode="after")
     def _check(self) -> "QuantizeSpec":

@@ -90,6 +90,34 @@ class LayerRow(Spec):
     """Why it was not pruned or not quantised."""
 
 
+class OperatorNoise(Spec):
+    """What quantising one operator costs: ratios of signal to quantisation noise in dB, from -150
+    (numbers became infinite) to 150 (no difference); None where the original has no signal.
+    """
+
+    name: str
+    """As quantize.keep_float takes it: path of the module, ':', operator of the captured graph."""
+    module: str
+    """Path of the module that calls it; '' is the model itself."""
+    kind: str
+    alone_db: float | None
+    """At the model's outputs, when nothing else is quantised."""
+    local_db: float | None
+    """At its own output, when nothing else is quantised."""
+    accumulated_db: float | None
+    """At its own output, when everything is quantised."""
+
+
+class QuantizationNoise(Spec):
+    """Measured in torch on held-out samples, against the same graph in float."""
+
+    samples: int
+    outputs_db: float | None
+    """At the model's outputs, when everything is quantised."""
+    operators: tuple[OperatorNoise, ...]
+    """Every quantised operator, the lowest alone_db first."""
+
+
 class EpochRow(Spec):
     stage: str
     epoch: int
@@ -119,6 +147,8 @@ class Report(Spec):
     points: tuple[StagePoint, ...]
     layers: tuple[LayerRow, ...]
     epochs: tuple[EpochRow, ...]
+    noise: QuantizationNoise | None = None
+    """None where nothing was quantised."""
     pushed: Pushed | None = None
     """With `--device`: what became of the model there."""
     notes: tuple[str, ...] = ()

@@ -21,7 +21,6 @@ from edgecompress.compress.quantize import (
     prepare,
     run_batch,
 )
-from edgecompress.compress.sensitivity import rank_layers
 from edgecompress.errors import ModelError
 
 UINT8 = scheme("uint8")
@@ -144,36 +143,6 @@ def test_keep_float_keeps_that_and_nothing_else(model: str, kept: str, tmp_path:
     ]
     assert all(op.dtype == "float32" for op in inside)
     assert {op.reason for op in inside} == {"kept in float by the recipe"}
-
-
-def test_sensitive_layers_come_first() -> None:
-    class Pair(nn.Module):
-        """`rough` loses everything when quantised: its weights differ by orders of magnitude."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.fine, self.rough = nn.Linear(8, 8), nn.Linear(8, 4)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.rough(self.fine(x))  # type: ignore[no-any-return]
-
-    torch.manual_seed(0)
-    model = Pair()
-    with torch.no_grad():
-        model.rough.weight[:, 0] = 1e4
-        model.fine.weight[0] = 0
-        model.fine.bias[0] = 0
-    inputs = (torch.randn(1, 8),)
-    prepared = calibrated(model, inputs)
-    x = batch(inputs, 16, seed=4)
-    with torch.no_grad():
-        wanted = model(*x)
-
-        def loss(graph: nn.Module) -> float:
-            return float((graph(*x) - wanted).square().mean())
-
-        assert rank_layers(prepared, loss) == ["rough", "fine"]
-    assert all(fake.fake_quant_enabled[0] == 1 for fake in observers_of(prepared.graph))
 
 
 def test_a_mask_costs_no_accuracy() -> None:

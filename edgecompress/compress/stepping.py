@@ -1,0 +1,161 @@
+"""A prepared graph run node by node, with some of its operators quantised and others in float."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+from edgecompress.compress.folding import WEIGHTED
+from edgecompress.compress.fx import ATEN, fake, input_of
+from edgecompress.compress.quantize import Prepared
+from edgecompress.compress.units import Unit, is_quantizer
+
+Values = Mapping[Node, Any]
+_OTHER_WORK = 8
+"""What an element costs that is not a sum of products, in multiplications."""
+
+
+class Stepper:
+    """Runs the graph of a `Prepared`, whose fake-quantizes are on. Values are never changed once
+    they are there: an operator that works in place gets a copy, and what reads its input later
+    reads its result.
+    """
+
+    def __init__(self, graph: GraphModule) -> None:
+        self._graph = graph
+        self._modules: dict[str, nn.Module] = dict(graph.named_modules(remove_duplicate=False))
+        self._nodes = list(graph.graph.nodes)
+        self._place = {node: index for index, node in enumerate(self._nodes)}
+        self._quantizers = {node for node in self._nodes if is_quantizer(node, self._modules)}
+        self._weights: dict[Node, Any] = {}
+        self._instead = _after_writing(self._nodes)
+        self.output = self._nodes[-1]
+
+    def run(self, inputs: tuple[Tensor, ...], *, quantised: bool) -> Values:
+        """Every node's value, with all operators quantised or none."""
+        values: dict[Node, Any] = {}
+        given = iter(inputs)
+        for node in self._nodes:
+            if node.op == "placeholder":
+                values[node] = next(given)
+            elif node in self._quantizers:
+                source = self._source(node)
+                values[node] = self._quantise(node, values) if quantised else values[source]
+            else:
+                values[node] = self._value(node, values.__getitem__)
+        return values
+
+    def alone(self, unit: Unit, original: Values) -> Any:
+        """What `unit` puts out when it is quantised and what it reads comes from the float run."""
+        values: dict[Node, Any] = {
+            node: self._quantise(node, original)
+            for node in unit.nodes[0].all_input_nodes
+            if node in self._quantizers
+        }
+        for node in unit.nodes:
+            values[node] = self._value(node, lambda n: values[n] if n in values else original[n])
+        if unit.quantizer is None:
+            return values[unit.last]
+        return self._quantise(unit.quantizer, {self._source(unit.quantizer): values[unit.last]})
+
+    def after(self, unit: Unit, value: Any, original: Values) -> Any:
+        """The model's outputs where `unit` puts out `value` and all after it is in float."""
+        changed: dict[Node, Any] = {unit.last: value}
+        for node in self._nodes[self._place[unit.last] + 1 :]:
+            if not any(self._read(node, source) in changed for source in node.all_input_nodes):
+                continue
+            if node in self._quantizers:
+                changed[node] = changed[self._source(node)]
+            else:
+                changed[node] = self._value(
+                    node, lambda n: changed[n] if n in changed else original[n]
+                )
+        return changed.get(self.output, original[self.output])
+
+    def _source(self, quantizer: Node) -> Node:
+        return self._read(quantizer, input_of(quantizer))
+
+    def _read(self, node: Node, source: Node) -> Node:
+        """Which node's value `node` finds in `source`."""
+        return self._instead.get((node, source), source)
+
+    def _quantise(self, quantizer: Node, values: Values) -> Any:
+        source = self._source(quantizer)
+        module = self._modules[str(quantizer.target)]
+        if source.op != "get_attr":
+            return module(values[source])
+        if quantizer not in self._weights:
+            self._weights[quantizer] = module(values[source])
+        return self._weights[quantizer]
+
+    def _value(self, node: Node, lookup: Callable[[Node], Any]) -> Any:
+        if node.op == "get_attr":
+            return _attribute(self._graph, str(node.target))
+        arguments, keywords = cast(
+            tuple[tuple[Any, ...], dict[str, Any]],
+            map_arg((node.args, node.kwargs), lambda source: lookup(self._read(node, source))),
+        )
+        if node.op == "output":
+            return arguments[0]
+        if node.op == "call_module":
+            return self._modules[str(node.target)](*arguments, **keywords)
+        assert callable(node.target), f"{node.name}: {node.op} is not called"
+        if _writes_in_place(node):
+            arguments = (arguments[0].clone(), *arguments[1:])
+        return node.target(*arguments, **keywords)
+
+
+def _attribute(graph: nn.Module, path: str) -> Any:
+    value: Any = graph
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _writes_in_place(node: Node) -> bool:
+    return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
+
+
+def _after_writing(nodes: list[Node]) -> dict[tuple[Node, Node], Node]:
+    """(reader, what it reads) -> the operator that had written into it in place before."""
+    latest: dict[Node, Node] = {}
+    instead: dict[tuple[Node, Node], Node] = {}
+    for node in nodes:
+        for source in node.all_input_nodes:
+            if source in latest:
+                instead[node, source] = latest[source]
+        if _writes_in_place(node):
+            latest[input_of(node)] = node
+    return instead
+
+
+def work_of(prepared: Prepared) -> float:
+    """About how many multiplications a run takes for one sample."""
+    total = 0.0
+    for node in prepared.graph.graph.nodes:
+        value = node.meta.get("val")
+        if node.op != "call_function" or not isinstance(value, Tensor):
+            continue
+        elements = 1.0
+        for size in value.shape:
+            elements *= int(size)
+        total += elements * _products(node)
+    # torch.export saw two samples where the batch is free.
+    return total / 2 if prepared.free_batch else total
+
+
+def _products(node: Node) -> float:
+    """Multiplications for one element of what `node` puts out."""
+    if node.target in WEIGHTED:
+        weight = input_of(node, 1)
+        weight = weight if "val" in weight.meta else input_of(weight)
+        shape = fake(weight).shape
+        return float(fake(weight).numel()) / int(shape[WEIGHTED[node.target]])
+    if node.target in (ATEN.matmul.default, ATEN.bmm.default):
+        left = input_of(node)
+        left = left if "val" in left.meta else input_of(left)
+        return float(int(fake(left).shape[-1]))
+    return _OTHER_WORK

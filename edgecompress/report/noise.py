@@ -1,0 +1,59 @@
+"""What quantising cost, operator by operator, in words."""
+
+from dataclasses import dataclass
+
+from edgecompress.report.figures import decibels
+from edgecompress.spec.report import OperatorNoise, QuantizationNoise
+
+NO_SIGNAL = "no signal"
+EXACT_DB = 120.0
+"""From here on the rest is what float32 itself rounds."""
+_WORST = 3
+
+
+@dataclass(frozen=True)
+class NoiseRow:
+    """One operator, as text."""
+
+    name: str
+    kind: str
+    alone: str
+    local: str
+    accumulated: str
+
+
+def noise_rows(noise: QuantizationNoise) -> list[NoiseRow]:
+    """Every operator, the one that costs most first."""
+    return [
+        NoiseRow(
+            row.name,
+            row.kind,
+            ratio(row.alone_db),
+            ratio(row.local_db),
+            ratio(row.accumulated_db),
+        )
+        for row in noise.operators
+    ]
+
+
+def noise_lines(noise: QuantizationNoise) -> list[str]:
+    """For a terminal: the whole, and the worst operators."""
+    lines = [
+        f"signal to quantisation noise at the outputs: {ratio(noise.outputs_db)},"
+        f" on {noise.samples} samples"
+    ]
+    if worst := noise.operators[:_WORST]:
+        lines.append(f"quantised alone: {', '.join(named(row) for row in worst)}")
+    return lines
+
+
+def named(row: OperatorNoise) -> str:
+    """'layer1.0.conv1 (conv2d) 31.2 dB'"""
+    return f"{row.name} ({row.kind}) {ratio(row.alone_db)}"
+
+
+def ratio(value: float | None) -> str:
+    """'31.2 dB'; words where there is nothing to be told in figures."""
+    if value is None:
+        return NO_SIGNAL
+    return "exact" if value >= EXACT_DB else decibels(value)
