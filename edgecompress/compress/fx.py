@@ -138,8 +138,8 @@ def module_path(node: Node) -> str:
 
 
 def tell_name(node: Node, name: str) -> None:
-    """Let files know an operator by `name`, as the innermost of the modules that it is in: exporters
-    keep no other note of a node.
+    """Let files know an operator by `name`, as the innermost of the modules that it is in:
+    exporters keep no other note of a node.
     """
     stack = dict(node.meta.get("nn_module_stack") or {})
     if SEPARATOR in name:

@@ -49,7 +49,7 @@ class Setting:
     """Whether the exported file holds any Q/DQ or integer arithmetic."""
     x86: bool
     kept: Mapping[str, str]
-    """Modules, operators or prefixes of node names that the recipe kept in float; and why, or ''."""
+    """Modules, operators or prefixes of node names that the recipe keeps in float; why, or ''."""
 
 
 def why_float(node: ir.Node, setting: Setting) -> str:
