@@ -238,7 +238,8 @@ def make_report(
             operators=tuple(
                 OperatorNoise(
                     name=f"{name}.{layer}" if index == 0 else layer, module=layer, kind="conv2d",
-                    alone_db=26.0 + index, local_db=31.0, accumulated_db=None if index == 3 else 28.5,
+                    alone_db=26.0 + index, local_db=31.0,
+                    accumulated_db=None if index == 3 else 28.5,
                 )
                 for index, (layer, *_) in enumerate(LAYERS)
             ),

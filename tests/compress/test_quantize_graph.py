@@ -145,6 +145,15 @@ def test_keep_float_keeps_that_and_nothing_else(model: str, kept: str, tmp_path:
     assert {op.reason for op in inside} == {"kept in float by the recipe"}
 
 
+def test_an_operator_that_is_kept_is_named_in_the_file(tmp_path: Path) -> None:
+    """It has the path of its parent only; its neighbours go with it, or it would be fused again."""
+    network, inputs = build("residual")
+    file = built(network, inputs, tmp_path, keep_float=(":add", "head.0"))
+    floats = {op.op_type: op.reason for op in file.inspection.ops if op.op_type in ("Add", "Conv")}
+    assert floats == {"Add": "kept in float by the recipe"}
+    assert all(op.module is None or ":" not in op.module for op in file.inspection.ops)
+
+
 def test_a_mask_costs_no_accuracy() -> None:
     """-inf within a range would leave no steps for the scores."""
     model, inputs = build("masked_attention")

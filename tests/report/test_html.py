@@ -79,6 +79,16 @@ def test_without_a_device_the_tradeoff_is_against_macs() -> None:
     assert "Conditions of the measurement" not in text
 
 
+def test_the_cost_of_quantising_is_told_operator_by_operator() -> None:
+    report = make_report()
+    text = text_of(render_html(report))
+    assert "24.9 dB, on 16 samples" in text
+    assert "stage1.0.conv1 conv2d 27.0 dB 31.0 dB 28.5 dB" in text
+    assert "no signal" in text
+    floating = report.model_copy(update={"noise": None})
+    assert "Cost of quantising" not in text_of(render_html(floating))
+
+
 def test_emulation_is_said() -> None:
     text = text_of(render_html(make_report(emulated=True)))
     assert "emulated: its speed says nothing about the board" in text

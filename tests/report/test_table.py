@@ -63,6 +63,13 @@ def test_brackets_in_a_name_are_not_markup() -> None:
     assert "task.py:[red]x[/red]" in printed(make_report(name="[red]x[/red]"))
 
 
+def test_the_three_worst_operators_are_named() -> None:
+    text = " ".join(printed(make_report(), 200).split())
+    worst = "digits.stem.conv (conv2d) 26.0 dB, stage1.0.conv1 (conv2d) 27.0 dB"
+    assert f"quantised alone: {worst}, stage1.0.conv2 (conv2d) 28.0 dB" in text
+    assert "(conv2d) 29.0 dB" not in text
+
+
 def test_emulation_is_said() -> None:
     assert "on synthetic (emulated)" in printed(make_report(emulated=True))
 
