@@ -43,7 +43,8 @@ def scheme(name: str) -> QuantizationScheme:
         "int8 affine": ("int8", "affine", "per_channel", 7, "free"),
         "int8 symmetric": ("int8", "symmetric", "per_channel", 7, "free"),
         "portable": ("int8", "symmetric", "per_channel", 7, "free"),
-        "litert": ("int8", "affine", "per_channel", 7, "free"),
+        "portable, affine": ("int8", "affine", "per_channel", 7, "free"),
+        "litert": ("int8", "affine", "per_channel", 8, "free"),
         "powers of two": ("uint8", "affine", "per_channel", 7, "power_of_two"),
         "per tensor": ("uint8", "affine", "per_tensor", 7, "free"),
     }[name]
@@ -54,7 +55,7 @@ def scheme(name: str) -> QuantizationScheme:
                 {"dtype": "int8", "granularity": granularity, "bits": bits}
             ),
             "scales": scales,
-            "joins": "shared" if name in ("portable", "litert") else "free",
+            "joins": "shared" if name.startswith("portable") else "free",
         }
     )
 

@@ -79,7 +79,7 @@ def prepare(
     graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))
     folding.pair(graph)
     if scheme.scales == "free":
-        avoid_ties(graph, 8 if scheme.weights.bits is None else scheme.weights.bits)
+        avoid_ties(graph, scheme)
     tell_of_runs(graph)
     if not observers_of(graph):
         raise ModelError(

@@ -2,13 +2,16 @@
 
 A kernel multiplies its int32 sums by M = scale(input) * scale(weight) / scale(output) and rounds.
 Runtimes multiply differently (in float, in fixed point with two roundings as gemmlowp does) and
-break ties differently. Where M = 1 / N with an odd N, no sum is a tie, nor nearer to one than
-1 / 2N: all that round once agree. Weights have a scale per channel, so N costs almost nothing: a
-weight's scale grows by at most two steps in N.
+break ties differently. Where M = p / q with an odd q and a power of two p, no sum is a tie, since
+2 * p * sum is even and an odd multiple of q is not, nor nearer to one than 1 / 2q: all that round
+once agree. Weights have a scale per channel, which grows by at most 2 / _FINE for it.
 
-Fixed point rounds 2^e / N to a whole number of 2^-s first, and is misled where that result is a tie
-and the sum was not: by odd sums only. A file for such a kernel has all weights and biases twice as
-large at half the scale (`export.litert_kernels`), which leaves room in int8 for 7-bit weights.
+Fixed point rounds 2^e / q to a whole number of 2^-s first, and so takes a sum next to what would be
+a tie for one. With p = 1 that is a sum S with 2 * S = q * (2 * k + 1) +- 1, and no even one: a file
+for such a kernel has p = 1 (or q = 1), and all weights and biases twice as large at half the scale
+(`export.litert_kernels`), which leaves room in int8 for 7-bit weights. For that the scale may have
+to grow by more: below twofold where q is 3 or more, threefold at most. But there a step of the
+output is so few sums that the layer reads few steps of its input, whose rounding costs more.
 """
 
 from dataclasses import dataclass
@@ -22,34 +25,46 @@ from edgecompress.compress.folding import WEIGHTED, BatchNorm
 from edgecompress.compress.fx import averaged_window, image_shape, input_of, only_user
 from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import CLIPPING
+from edgecompress.spec.target import QuantizationScheme
 
 MEAN_WEIGHT = 63
 LARGEST_WINDOW = 64
-"""Positions of a mean that is rounded so; N is too large for float32 beyond."""
+"""Positions of a mean that is rounded so; q is too large for float32 beyond."""
 LARGEST_MEAN = 8192
 """Weights of such a mean, positions times channels. A convolution takes up to four times as long as
 MEAN; that matters for many, where a step in some of them does not."""
-_SMALLEST = 9
-"""N below this are left alone: the next odd one is too far."""
+_FINE = 128
+"""q is at least nearly this where p may be more than 1."""
 _LOST = 1.05 * 255 * 2 * 2.0**-24
-"""What the largest sum of a kernel is off by when a scale is rounded to float32, for N = 1: results
+"""What the largest sum of a kernel is off by when a scale is rounded to float32, for q = 1: results
 lie up to 255 from the zero point."""
 
 
 @dataclass(frozen=True)
 class WithoutTies:
-    """Chooses the scales of a layer's weights; follows those of what it reads and writes."""
+    """Chooses the scales of a layer's weights; follows those of what it reads and writes.
+
+    Args:
+        before, after: of what the layer reads and writes.
+        twice: whether kernels that round twice are to agree too.
+
+    """
 
     before: FakeQuantize
     after: FakeQuantize
+    twice: bool
 
     def __call__(self, scale: Tensor) -> Tensor:
-        """The next larger scales, [C] or [1], that make M = 1 / N with an odd N."""
+        """The next larger scales, [C] or [1], that make M = p / q with an odd q."""
         ratio = self.after.scale.double() / self.before.scale.double()
         inverse = ratio / scale.double()
-        largest = torch.minimum(inverse, _safe(_power_below(inverse)))
-        odd = torch.floor((largest - 1) / 2) * 2 + 1
-        return torch.where(odd >= _SMALLEST, (ratio / odd).to(scale.dtype), scale)
+        least = 1 if self.twice else _FINE
+        p = torch.exp2(torch.ceil(torch.log2(least / inverse)).clamp(min=0))
+        largest = p * inverse
+        if self.twice:
+            largest = torch.minimum(largest, _safe(largest))
+        q = torch.floor((largest - 1).clamp(min=0) / 2) * 2 + 1
+        return (ratio * p / q).to(scale.dtype)
 
 
 @dataclass(frozen=True)
@@ -60,35 +75,36 @@ class MeanWithoutTies:
     positions: int
 
     def __call__(self, scale: Tensor) -> Tensor:
-        """A scale, [1], next to the wanted one that makes M = 1 / N with an odd N."""
+        """The next larger scale, [1], that makes M = 1 / q with an odd q."""
         unit = self.before.scale.double() / (MEAN_WEIGHT * self.positions)
         inverse = scale.double() / unit
-        power = _power_below(inverse)
-        least = torch.where(inverse > _safe(power), 2 * power, inverse)
-        odd = torch.floor(least / 2) * 2 + 1
-        return torch.where(odd >= _SMALLEST, (unit * odd).to(scale.dtype), scale)
+        least = torch.where(inverse > _safe(inverse), 2 * _power_below(inverse), inverse)
+        q = torch.ceil((least - 1).clamp(min=0) / 2) * 2 + 1
+        return (unit * q).to(scale.dtype)
 
 
-def _power_below(inverse: Tensor) -> Tensor:
-    return torch.exp2(torch.floor(torch.log2(inverse)))
+def _power_below(number: Tensor) -> Tensor:
+    return torch.exp2(torch.floor(torch.log2(number)))
 
 
-def _safe(power: Tensor) -> Tensor:
-    """The largest N to use up to the next power of two. In fixed point M is f / 2^e with f from 1/2
+def _safe(number: Tensor) -> Tensor:
+    """The largest q to use up to the next power of two. In fixed point M is f / 2^e with f from 1/2
     to 1, and what f has above 1/2 must be more than what rounding a scale to float32 can do to the
-    largest sum.
+    largest sum. A q beyond 8192 leaves results of a few steps, and as little for rounding to do.
     """
-    return power / (0.5 + power * _LOST)
+    power = _power_below(number)
+    return power / (0.5 + (power * _LOST).clamp(max=0.25))
 
 
-def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
+def avoid_ties(graph: GraphModule, scheme: QuantizationScheme) -> None:
     """After prepare: let the weights of every quantised layer have such scales, and means too where
     fixed point is to round like float.
     """
+    twice = scheme.same_integers
     # One fake-quantize serves all tensors that share a scale, under a name for each.
     modules = dict(graph.named_modules(remove_duplicate=False))
     for node in graph.graph.nodes:
-        positions = _positions(node) if weight_bits == 7 else 0
+        positions = _positions(node) if twice else 0
         if node.target not in WEIGHTED and not positions:
             continue
         before, after = modules.get(str(input_of(node).target)), _quantizer_after(node, modules)
@@ -101,7 +117,7 @@ def avoid_ties(graph: GraphModule, weight_bits: int) -> None:
         weight = modules.get(str(input_of(node, 1).target))
         # A weight that two layers share would have to suit both.
         if isinstance(weight, AdjustedFakeQuantize) and only_user(input_of(node, 1)):
-            weight.adjust = WithoutTies(before, after)
+            weight.adjust = WithoutTies(before, after, twice)
 
 
 def _positions(node: Node) -> int:

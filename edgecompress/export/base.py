@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from edgecompress.artifact import Artifact
-from edgecompress.spec.target import Target
+from edgecompress.spec.target import QuantizationScheme, Target
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Exportable:
         kept_because: of those among them that a search chose, what each costs in int8.
         lineage: what made it; stored in the file.
         target: whom the file is for.
+        scheme: how a converted graph is quantised, its bits resolved; None for a float module.
         labels: class names; stored in the file.
         dense: where the recipe makes weights 2:4, the modules whose weights it leaves as they are;
             None where it makes none.
@@ -42,6 +43,7 @@ class Exportable:
     keep_float: tuple[str, ...] = ()
     kept_because: dict[str, str] = field(default_factory=dict)
     dense: tuple[str, ...] | None = None
+    scheme: QuantizationScheme | None = None
 
 
 class Exporter(Protocol):

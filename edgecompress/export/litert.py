@@ -63,7 +63,8 @@ class LitertExporter:
         run_passes(graph, weights)
         if model.target.runtime.delegate == "nnapi":
             run_nnapi_passes(graph)
-        double_weights(graph)
+        if model.scheme is not None and model.scheme.same_integers:
+            double_weights(graph)
         name_tensors(graph, weights, model.input_names)
         if edges.dtype == "float32":
             _float_edges(graph)

@@ -28,7 +28,6 @@ WEIGHTED = {
 }
 NEARLY_ONE = 1 + 2.0**-20
 """Marks the input of a layer that stays in float."""
-_LARGEST_HALF = 63
 _FUSED = {"RELU": 1, "RELU6": 3}
 
 
@@ -215,16 +214,12 @@ def double_weights(graph: Graph) -> None:
         _, weight_at, bias_at, _ = WEIGHTED[op.op_type]
         weight = op.inputs[weight_at]
         bias = op.inputs[bias_at] if len(op.inputs) > bias_at else None
-        if not _is_half(weight) or (bias is not None and bias.data is None):
+        if weight is None or weight.data is None or weight.dtype != "int8":
+            continue
+        if bias is not None and bias.data is None:
             continue
         for place in (weight_at, bias_at)[: 1 if bias is None else 2]:
             op.inputs[place] = _doubled(op.inputs[place], doubled)
-
-
-def _is_half(weight: Tensor | None) -> bool:
-    if weight is None or weight.data is None or weight.dtype != "int8":
-        return False
-    return int(np.abs(weight.data.astype(np.int16)).max(initial=0)) <= _LARGEST_HALF
 
 
 def _doubled(tensor: Tensor | None, doubled: dict[Tensor, Tensor]) -> Tensor:

@@ -64,7 +64,7 @@ def _rounds_alike(dequantizer: Node, node: Node, positions: int) -> bool:
 def _as_convolution(graph: GraphModule, x: Node, window: Window) -> Node:
     channels, share = int(fake(x).shape[1]), 1 / window.positions
     values = torch.full((channels, 1, *window.size), share)
-    scale = torch.full((channels,), share / (2 * MEAN_WEIGHT))
+    scale = torch.full((channels,), share / MEAN_WEIGHT)
     zero_point = torch.zeros(channels, dtype=torch.int64)
     weight = _constant(graph, values)
     qparams = (_constant(graph, scale), _constant(graph, zero_point), 0, -128, 127, torch.int8)

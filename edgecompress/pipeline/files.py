@@ -134,6 +134,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
         layers=model.layers(),
         keep_float=model.keep_float,
         dense=tuple(dense) if model.two_four else None,
+        scheme=None if model.trained is None else job.recipe.scheme,
     )
 
 

@@ -124,12 +124,12 @@ def run_notes(recipe: Recipe, device: Device | None) -> tuple[str, ...]:
     notes = []
     quantize = recipe.config.quantize
     if quantize is not None and recipe.scheme.weights.bits == 7:
-        chosen = quantize.scheme == "portable" or recipe.target.quantization.weights.bits == 7
-        why = (
-            "with which all int8 kernels round alike"
-            if chosen
-            else "because this CPU has no VNNI and its int8 kernels would overflow with 8"
-        )
+        if recipe.scheme.same_integers:
+            why = "with which all int8 kernels round alike"
+        elif recipe.target.quantization.weights.bits == 7:
+            why = f"as target '{recipe.target.name}' says"
+        else:
+            why = "because this CPU has no VNNI and its int8 kernels would overflow with 8"
         notes.append(f"weights use 7 of 8 bits, {why}")
     if device is None:
         notes.append(

@@ -99,6 +99,13 @@ class QuantizationScheme(Spec):
     convolution is not rounded before it is added; TensorRT's kernels add it so.
     """
 
+    @property
+    def same_integers(self) -> bool:
+        """Whether files of this scheme are to compute the same integers in every kernel, those that
+        round twice included: that takes one bit of the weights, and one scale for what is joined.
+        """
+        return self.weights.bits == 7 and self.joins == "shared"
+
 
 class MeasurementProtocol(Spec):
     """How a latency is taken; the samples of all turns are kept."""

@@ -22,6 +22,7 @@ from edgecompress.compress.requantize import MeanWithoutTies, WithoutTies
 
 Sums = NDArray[np.int64]
 SCALES = st.floats(2.0**-12, 2.0, width=32)
+SUMS_PER_STEP = st.floats(-4, 13).map(lambda exponent: 2.0**exponent)
 
 
 def with_scale(scale: float) -> FakeQuantize:
@@ -38,38 +39,92 @@ def float_kernel(sums: Sums, multiplier: float) -> Sums:
 def fixed_point_kernel(sums: Sums, multiplier: float) -> Sums:
     """As gemmlowp, and so LiteRT's reference kernels: rounded to 31 bits, then shifted."""
     fraction, exponent = np.frexp(multiplier)
-    product = sums * round(float(fraction) * 2**31)
+    product = (sums << max(int(exponent), 0)) * round(float(fraction) * 2**31)
     high = (product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))) // (1 << 31)
     # gemmlowp divides towards zero.
     high += (high < 0) & (
         (product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))) % (1 << 31) != 0
     )
-    shift = -int(exponent)
+    shift = max(-int(exponent), 0)
     mask = (1 << shift) - 1
     return (high >> shift) + ((high & mask) > (mask >> 1) + (high < 0))
 
 
-def sums_near_ties(per_step: int, largest: int = 255) -> Sums:
-    steps = np.arange(-largest, largest)
-    ties = ((2 * steps + 1) * per_step) // 2
+def fixed_point_once(sums: Sums, multiplier: float) -> Sums:
+    """As ruy and TFLite's newer kernels: the product is rounded once, ties upwards."""
+    fraction, exponent = np.frexp(multiplier)
+    shift = 31 - int(exponent)
+    return (sums * round(float(fraction) * 2**31) + (1 << (shift - 1))) >> shift
+
+
+def float32_throughout(sums: Sums, before: float, weight: float, after: float) -> Sums:
+    """Where the multiplier itself is computed in float32."""
+    multiplier = np.float32(before) * np.float32(weight) / np.float32(after)
+    return np.rint(sums.astype(np.float32) * multiplier).astype(np.int64)
+
+
+def sums_near_ties(multiplier: Fraction, largest: int = 255) -> Sums:
+    p, q = multiplier.numerator, multiplier.denominator
+    ties = (2 * np.arange(-largest, largest) + 1) * q // (2 * p)
     return np.unique((ties[:, None] + np.arange(-2, 4)).reshape(-1))
 
 
-@settings(max_examples=300, deadline=None)
-@given(before=SCALES, after=SCALES, per_step=st.floats(9.5, 8000))
+def rounded(sums: Sums, multiplier: Fraction) -> Sums:
+    """In whole numbers, where there is nothing to break a tie."""
+    p, q = multiplier.numerator, multiplier.denominator
+    assert ((2 * sums * p + q) % (2 * q) != 0).all()
+    result: Sums = (2 * sums * p + q) // (2 * q)
+    return result
+
+
+def multiplier_of(before: float, weight: float, after: float) -> Fraction:
+    """What the chosen scales stand for: p / q with a power of two p and an odd q."""
+    inverse = np.float64(after) / (np.float64(before) * np.float64(weight))
+    p = 1
+    while (q := round(p * inverse)) % 2 == 0 or abs(p * inverse / q - 1) > 2.0**-22:
+        p *= 2
+        assert p < 2**13
+    return Fraction(p, q)
+
+
+@settings(max_examples=200, deadline=None)
+@given(before=SCALES, after=SCALES, per_step=SUMS_PER_STEP)
 def test_all_kernels_round_alike(before: float, after: float, per_step: float) -> None:
     wanted = torch.tensor([after / before / per_step], dtype=torch.float32)
-    adjust = WithoutTies(with_scale(before), with_scale(after))
-    scale = adjust(wanted)
-    multiplier = float(np.float64(before) * scale.double().item() / np.float64(after))
-    odd = round(1 / multiplier)
-    assert odd % 2 == 1
-    assert 1 <= scale.item() / wanted.item() <= 1.25 + 2 / odd
+    weight = WithoutTies(with_scale(before), with_scale(after), twice=True)(wanted).item()
+    growth = weight / wanted.item()
+    chosen = multiplier_of(before, weight, after)
+    assert min(chosen.numerator, chosen.denominator) == 1
+    assert 1 - 2**-20 <= growth < (1.5 if chosen.denominator > 64 else 1) * (
+        1 + 2 / chosen.denominator
+    )
 
-    sums = sums_near_ties(odd)
-    exact = np.array([round(Fraction(int(x), odd)) for x in sums])
+    sums = sums_near_ties(chosen)
+    exact = rounded(sums, chosen)
+    multiplier = float(np.float64(before) * np.float64(weight) / np.float64(after))
     np.testing.assert_array_equal(float_kernel(sums, multiplier), exact)
+    np.testing.assert_array_equal(float32_throughout(sums, before, weight, after), exact)
+    np.testing.assert_array_equal(fixed_point_once(sums, multiplier), exact)
     np.testing.assert_array_equal(fixed_point_kernel(2 * sums, multiplier / 2), exact)
+
+
+@settings(max_examples=200, deadline=None)
+@given(before=SCALES, after=SCALES, per_step=SUMS_PER_STEP)
+def test_kernels_that_round_once_do_with_scales_that_hardly_grow(
+    before: float, after: float, per_step: float
+) -> None:
+    wanted = torch.tensor([after / before / per_step], dtype=torch.float32)
+    weight = WithoutTies(with_scale(before), with_scale(after), twice=False)(wanted).item()
+    assert 1 - 2**-20 <= weight / wanted.item() <= 1 + 2 / 126
+    chosen = multiplier_of(before, weight, after)
+    assert chosen.denominator >= 127
+
+    sums = sums_near_ties(chosen)
+    exact = rounded(sums, chosen)
+    multiplier = float(np.float64(before) * np.float64(weight) / np.float64(after))
+    np.testing.assert_array_equal(float_kernel(sums, multiplier), exact)
+    np.testing.assert_array_equal(float32_throughout(sums, before, weight, after), exact)
+    np.testing.assert_array_equal(fixed_point_once(sums, multiplier), exact)
 
 
 def test_any_other_scale_is_rounded_differently_by_some() -> None:
@@ -78,11 +133,43 @@ def test_any_other_scale_is_rounded_differently_by_some() -> None:
     assert 0.0005 < apart.mean() < 0.01
 
 
-def test_few_sums_per_step_are_left_alone() -> None:
-    wanted = torch.tensor([0.2, 0.1])
-    adjust = WithoutTies(with_scale(1.0), with_scale(1.0))
-    torch.testing.assert_close(adjust(wanted), torch.tensor([0.2, 1 / 9]), rtol=0.2, atol=0)
-    assert adjust(wanted)[0] == wanted[0]
+def test_two_roundings_are_misled_where_sums_are_not_doubled() -> None:
+    """Else files for gemmlowp's kernels would not need their weights doubled."""
+    sums = sums_near_ties(Fraction(1, 321))
+    apart = float_kernel(sums, 1 / 321) != fixed_point_kernel(sums, 1 / 321)
+    assert apart.any()
+
+
+@pytest.mark.parametrize(
+    ("per_step", "twice", "once"),
+    [
+        (0.3, Fraction(4), Fraction(512, 153)),
+        (0.5, Fraction(2), Fraction(256, 127)),
+        (1.0, Fraction(1), Fraction(128, 127)),
+        (2.9, Fraction(1), Fraction(64, 185)),
+        (3.0, Fraction(1, 3), Fraction(64, 191)),
+        (8.9, Fraction(1, 7), Fraction(16, 141)),
+        (9.5, Fraction(1, 9), Fraction(16, 151)),
+        (127.5, Fraction(1, 127), Fraction(2, 255)),
+        (128.5, Fraction(1, 127), Fraction(1, 127)),
+        (4095.0, Fraction(1, 3621), Fraction(1, 4095)),
+        (2.0**20 + 1, Fraction(1, 2**20 + 1), Fraction(1, 2**20 + 1)),
+        (2.0**20 * 1.9, Fraction(1, 1398101), Fraction(1, 1992293)),
+    ],
+)
+def test_the_sums_per_step_that_are_chosen(per_step: float, twice: Fraction, once: Fraction) -> None:
+    for rounds_twice, expected in ((True, twice), (False, once)):
+        adjust = WithoutTies(with_scale(1.0), with_scale(1.0), rounds_twice)
+        # A little smaller, so that the whole number that is meant is not missed by an error.
+        (scale,) = adjust(torch.tensor([(1 - 1e-9) / per_step], dtype=torch.float64))
+        assert scale.item() == pytest.approx(float(expected), rel=1e-7)
+
+
+def test_every_channel_has_its_own() -> None:
+    wanted = torch.tensor([1 / 2.5, 1 / 4.5, 1 / 40.5])
+    scales = WithoutTies(with_scale(2.0), with_scale(2.0), twice=True)(wanted)
+    assert scales.dtype == torch.float32
+    torch.testing.assert_close(scales, torch.tensor([1.0, 1 / 3, 1 / 39]))
 
 
 @pytest.mark.parametrize("name", ["resnet_conv_shortcut", "mobilenet_v2"])
@@ -96,10 +183,9 @@ def test_every_layer_of_a_network_has_them(name: str) -> None:
         ratio = weight.adjust.after.scale.double() / weight.adjust.before.scale.double()
         per_step = ratio / weight.scale.double()
         whole = per_step.round()
-        large = per_step >= 9
-        torch.testing.assert_close(per_step[large], whole[large], rtol=1e-6, atol=0)
-        assert bool((whole[large] % 2 == 1).all())
-        found += int(large.sum())
+        torch.testing.assert_close(per_step, whole, rtol=1e-6, atol=0)
+        assert bool((whole % 2 == 1).all())
+        found += len(whole)
     assert found > 50
 
 

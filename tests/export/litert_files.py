@@ -26,10 +26,12 @@ INT8 = Edges(dtype="int8", layout="nhwc")
 
 
 def scheme(kind: str, bits: Literal[7, 8] = 8) -> QuantizationScheme:
+    """LiteRT's own, or with 7 bits the one that all kernels compute alike."""
     return QuantizationScheme(
         activations=Activations.model_validate({"dtype": "int8", "scheme": kind}),
         weights=Weights(dtype="int8", granularity="per_channel", bits=bits),
         scales="free",
+        joins="shared" if bits == 7 else "free",
     )
 
 
@@ -143,5 +145,5 @@ def quantised(
     batches = [(random_inputs(example_inputs, 4, seed), None) for seed in range(3)]
     calibrate(prepared, batches)
     converted = convert(prepared, integers=False)
-    more = {"layers": converted.layers, "keep_float": keep_float, **more}
-    return export(converted.graph, example_inputs, folder, edges, **more)
+    told = {"layers": converted.layers, "keep_float": keep_float, "scheme": scheme(kind, bits)}
+    return export(converted.graph, example_inputs, folder, edges, **told | more)

@@ -1,5 +1,5 @@
-"""The portable scheme's promise: one training, three files, the same integers in every runtime; and
-that of LiteRT's own scheme: the same in both of its kinds of kernels.
+"""The portable scheme's promise: one training, three files, the same integers in every runtime. With
+its weights and joins a LiteRT target of one's own has them in both of LiteRT's kinds of kernels.
 """
 
 from pathlib import Path
@@ -21,6 +21,7 @@ from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.quantize import Prepared, convert
 from edgecompress.export import Exportable, exporter
 from edgecompress.spec.load import load_target
+from edgecompress.spec.recipe import weight_bits
 
 COUNT = 12
 NAMES = ["resnet_conv_shortcut", "resnet20", "depthwise_separable", "mobilenet_v2"]
@@ -34,16 +35,19 @@ def outputs_of(
     prepared = calibrated(model, example_inputs, wanted)
     snap_biases(prepared)
     inputs = batch(example_inputs, COUNT, seed=11)
-    outputs, step = outputs_in_litert(prepared, inputs, folder)
-    if wanted != "litert":
+    outputs, step = outputs_in_litert(prepared, inputs, folder, wanted)
+    if wanted == "portable":
         outputs["ONNX Runtime"] = exported(prepared, model, folder).run(inputs)[0]
         outputs["for TensorRT"] = run_for_tensorrt(prepared, inputs, folder)
     return outputs, step
 
 
-def outputs_in_litert(prepared: Prepared, inputs: Inputs, folder: Path) -> tuple[Outputs, float]:
+def outputs_in_litert(
+    prepared: Prepared, inputs: Inputs, folder: Path, wanted: str
+) -> tuple[Outputs, float]:
     quantized = convert(prepared, integers=False)
-    file = litert_files.export(quantized.graph, prepared.example_inputs, folder)
+    told = scheme(wanted)
+    file = litert_files.export(quantized.graph, prepared.example_inputs, folder, scheme=told)
     step = file.artifact.outputs[0].scale
     assert step is not None
     each = [tuple(x[i : i + 1] for x in inputs) for i in range(COUNT)]
@@ -92,7 +96,7 @@ def test_every_runtime_gives_the_integers_that_torch_gives(name: str, tmp_path: 
     check(*build(name), tmp_path, "portable")
 
 
-@pytest.mark.parametrize("wanted", ["portable", "litert"])
+@pytest.mark.parametrize("wanted", ["portable", "portable, affine"])
 def test_of_random_networks_too(
     wanted: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -100,12 +104,19 @@ def test_of_random_networks_too(
         check(*random_network(seed), tmp_path, wanted)
 
 
-def test_litert_targets_have_the_scheme_that_is_tried_here() -> None:
+def test_whose_schemes_promise_it() -> None:
+    assert scheme("portable").same_integers
+    assert scheme("portable, affine").same_integers
     for name in ("android-nnapi", "android-xnnpack", "raspberry-pi-5-litert", "local-litert"):
-        assert load_target(name).quantization == scheme("litert")
+        target = load_target(name)
+        assert weight_bits(target) == 8
+        assert target.quantization.joins == "free"
+        assert not target.quantization.same_integers
 
 
-def test_other_schemes_do_not(tmp_path: Path) -> None:
-    """Else the tests above would show nothing."""
-    outputs, step = outputs_of(*build("resnet_conv_shortcut"), tmp_path, "int8 symmetric")
-    assert share_apart(outputs, "for TensorRT", step) > 0.02
+def test_litert_s_own_scheme_ends_within_a_step(tmp_path: Path) -> None:
+    """And not with the same integers, else the tests above would show nothing."""
+    outputs, step = outputs_of(*build("resnet_conv_shortcut"), tmp_path, "litert")
+    assert np.abs(outputs["XNNPACK"] - outputs["torch"]).max() < 1.5 * step
+    assert share_apart(outputs, "XNNPACK", step) < 0.05
+    assert share_apart(outputs, "LiteRT's reference", step) > 0.05
