@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import mean
 from typing import Literal
@@ -163,7 +164,7 @@ def exported(
     model: nn.Module, task: ClassificationTask, kind: Kind, seed: int, folder: Path
 ) -> Artifact:
     seed_everything(seed, 0)
-    batches = [batch for _, batch in zip(range(CALIBRATION_BATCHES), task.calibration_data())]
+    batches = islice(task.calibration_data(), CALIBRATION_BATCHES)
     prepared = prepare(model, task.example_inputs(), kind.scheme, "minmax")
     calibrate(prepared, batches)
     snap_biases(prepared)

@@ -95,8 +95,10 @@ def test_all_kernels_round_alike(before: float, after: float, per_step: float) -
     growth = weight / wanted.item()
     chosen = multiplier_of(before, weight, after)
     assert min(chosen.numerator, chosen.denominator) == 1
-    assert 1 - 2**-20 <= growth < (1.5 if chosen.denominator > 64 else 1) * (
-        1 + 2 / chosen.denominator
+    assert (
+        1 - 2**-20
+        <= growth
+        < (1.5 if chosen.denominator > 64 else 1) * (1 + 2 / chosen.denominator)
     )
 
     sums = sums_near_ties(chosen)
@@ -157,7 +159,9 @@ def test_two_roundings_are_misled_where_sums_are_not_doubled() -> None:
         (2.0**20 * 1.9, Fraction(1, 1398101), Fraction(1, 1992293)),
     ],
 )
-def test_the_sums_per_step_that_are_chosen(per_step: float, twice: Fraction, once: Fraction) -> None:
+def test_the_sums_per_step_that_are_chosen(
+    per_step: float, twice: Fraction, once: Fraction
+) -> None:
     for rounds_twice, expected in ((True, twice), (False, once)):
         adjust = WithoutTies(with_scale(1.0), with_scale(1.0), rounds_twice)
         # A little smaller, so that the whole number that is meant is not missed by an error.
