@@ -1,5 +1,5 @@
 """The portable scheme's promise: one training, three files, the same integers in every runtime.
-With its weights and joins a LiteRT target of one's own has them in both of LiteRT's kinds of kernels.
+With its weights and joins a LiteRT target of one's own has them in all of LiteRT's kernels.
 """
 
 from pathlib import Path
