@@ -53,7 +53,8 @@ class Residual(nn.Module):
         self.second = nn.Sequential(*_conv(channels, channels, 5)[:2])
 
     def forward(self, x: Tensor) -> Tensor:
-        return (x + self.second(self.first(x))).relu()
+        y: Tensor = self.second(self.first(x))
+        return (x + y).relu()
 
 
 def signals(count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -79,7 +80,8 @@ def signals(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def _in_order(data: tuple[Tensor, Tensor], rows: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    for chosen in rows.split(BATCH):
+    for start in range(0, len(rows), BATCH):
+        chosen = rows[start : start + BATCH]
         yield data[0][chosen], data[1][chosen]
 
 

@@ -64,7 +64,8 @@ class WithoutTies:
         if self.twice:
             largest = torch.minimum(largest, _safe(largest))
         q = torch.floor((largest - 1).clamp(min=0) / 2) * 2 + 1
-        return (ratio * p / q).to(scale.dtype)
+        chosen: Tensor = ratio * p / q
+        return chosen.to(scale.dtype)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ class MeanWithoutTies:
         inverse = scale.double() / unit
         least = torch.where(inverse > _safe(inverse), 2 * _power_below(inverse), inverse)
         q = torch.ceil((least - 1).clamp(min=0) / 2) * 2 + 1
-        return (unit * q).to(scale.dtype)
+        chosen: Tensor = unit * q
+        return chosen.to(scale.dtype)
 
 
 def _power_below(number: Tensor) -> Tensor:
