@@ -43,6 +43,8 @@ class Executable:
     """Layers whose weights are 2:4."""
     original: Point | None = None
     """What it was made of; None: it is that itself."""
+    integers: "Callable[[], Quantized] | None" = None
+    """The converted graph with integer weights, whatever the exporter takes; None: it is float."""
 
     @property
     def original_key(self) -> str | None:
@@ -90,6 +92,7 @@ def int8_model(job: Job, point: QuantizedPoint, original: Point | None = None) -
         lambda: point.quantized.prepared.graph,
         point.two_four,
         original,
+        lambda: point.quantized,
     )
 
 

@@ -18,6 +18,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
 from edgecompress.export import Exportable, exporter
+from edgecompress.export.readback import read_back
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.measure.evaluate import evaluate, infer_all
@@ -204,6 +205,10 @@ def _evaluate(
             executions(job, model, None if elsewhere else reference),
             "reference" if elsewhere else "default",
         )
+        if model.integers is not None:
+            quantized = model.integers()
+            found = read_back(artifact, quantized.graph, quantized.layers)
+            evaluation = evaluation.model_copy(update={"readback": found})
         return Output(evaluation.model_dump(mode="json"))
 
     elsewhere = _runs_elsewhere(job)

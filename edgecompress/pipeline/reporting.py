@@ -90,6 +90,7 @@ def model_report(built: Built, measured: Measurement | None) -> ModelReport:
         parity=evaluation.parity,
         hops=evaluation.hops,
         original=evaluation.original,
+        readback=evaluation.readback,
     )
 
 

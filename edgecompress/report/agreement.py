@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edgecompress.report.checks import Check, check
 from edgecompress.report.figures import apart, percent
-from edgecompress.spec.measurement import HopKind, Parity
+from edgecompress.spec.measurement import HopKind, Parity, Readback
 from edgecompress.spec.report import ModelReport
 
 
@@ -30,6 +30,8 @@ class Agreement:
 
 
 WHOLE_WAY = Agreement()
+MOST_DIFFERENCES = 5
+"""Lines about constants of the file that are other than they were."""
 HOPS: dict[HopKind, str] = {
     "converted": "made integer in torch",
     "exported": "written to the file",
@@ -50,18 +52,35 @@ def agreements(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]
         failed = _beyond(hop.parity)
         text = f"{HOPS[hop.kind]}, it and {_in_words(hop.parity)}"
         if failed is None:
-            yield Check("pass", text)
+            yield Check("parity", "pass", text)
         elif suffers:
-            yield Check("fail", f"{text}; {failed}")
+            yield Check("parity", "fail", f"{text}; {failed}")
         else:
-            yield Check("pass", f"{text}; {failed}, but what ships does not suffer from it")
+            yield Check(
+                "parity", "pass", f"{text}; {failed}, but what ships does not suffer from it"
+            )
+    if candidate.readback is not None:
+        yield from _constants(candidate.readback)
     if candidate.original is not None:
-        yield Check("pass", f"the file and {_in_words(candidate.original)}")
+        yield Check("parity", "pass", f"the file and {_in_words(candidate.original)}")
+
+
+def _constants(readback: Readback) -> Iterator[Check]:
+    differences = readback.differences
+    for line in differences[:MOST_DIFFERENCES]:
+        yield Check("constants", "fail", f"the file does not hold what was trained: {line}")
+    if len(differences) > MOST_DIFFERENCES:
+        yield Check(
+            "constants", "fail", f"and {len(differences) - MOST_DIFFERENCES} more of its constants"
+        )
+    if readback.compared and not differences:
+        text = f"the weights and biases of {readback.compared} layers in the file, and all scales,"
+        yield Check("constants", "pass", f"{text} are those that were trained")
 
 
 def _whole(parity: Parity, what: str, failed: str | None) -> Check:
     text = f"{what} and {_in_words(parity)}"
-    return check(failed is None, text if failed is None else f"{text}; {failed}")
+    return check("parity", failed is None, text if failed is None else f"{text}; {failed}")
 
 
 def _in_words(parity: Parity) -> str:

@@ -68,7 +68,9 @@ def _finite(**specs: BaseModel | None) -> Iterator[Check]:
         if spec is not None:
             for key, value in _floats(name, spec.model_dump()):
                 if not math.isfinite(value):
-                    yield Check("fail", f"{key} is {value}, which is not a figure to judge by")
+                    yield Check(
+                        "finite", "fail", f"{key} is {value}, which is not a figure to judge by"
+                    )
 
 
 def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
@@ -85,11 +87,12 @@ def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
 def _size(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
     size, original = candidate.model_size_bytes, baseline.model_size_bytes
     yield check(
+        "size",
         size <= original,
         f"file has {size:,} bytes, the baseline {original:,}: {_change(size, original)}",
     )
     if (limit := budgets.model_size_bytes) is not None:
-        yield check(size <= limit, f"file has {size:,} bytes; at most {limit:,} allowed")
+        yield check("size", size <= limit, f"file has {size:,} bytes; at most {limit:,} allowed")
 
 
 def _offline(budgets: Budgets, candidate: ModelReport, measured: bool) -> Iterator[Check]:
@@ -99,12 +102,16 @@ def _offline(budgets: Budgets, candidate: ModelReport, measured: bool) -> Iterat
         figure, bound = apart(fraction, least, percent)
         text = f"int8 kernels run {figure} of the MACs; at least {bound} asked"
         if measured or fraction >= least:
-            yield check(fraction >= least, text)
+            yield check("int8", fraction >= least, text)
         else:
             machine = candidate.inspection.machine
-            yield Check("unmeasured", f"{text}; on this {machine}: the board's may run more")
+            yield Check(
+                "int8", "unmeasured", f"{text}; on this {machine}: the board's may run more"
+            )
     for violation in candidate.inspection.violations:
-        yield Check("fail", f"{candidate.inspection.runtime} will not take it: {violation}")
+        yield Check(
+            "rules", "fail", f"{candidate.inspection.runtime} will not take it: {violation}"
+        )
 
 
 def _metric(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Check:
@@ -115,6 +122,7 @@ def _metric(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> 
         after.samples,
     ):
         return Check(
+            "metric",
             "fail",
             f"metric {after.name} on {after.samples} samples cannot be compared with the"
             f" baseline's {before.name} on {before.samples}",
@@ -125,6 +133,7 @@ def _metric(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> 
     word = "worse" if drop > 0 else "better"
     change = f"{amount} {word}" if drop else "equal"
     return check(
+        "metric",
         budgets.allow(before.value, after.value, higher_is_better=after.higher_is_better),
         f"{after.name} is {figure}, the baseline's {reference}: {change};"
         f" at most {limit} worse allowed",
@@ -138,10 +147,13 @@ def _on_device(
     comparison: Comparison | None,
 ) -> Iterator[Check]:
     if comparison is None:
-        yield Check("unmeasured", "no device of this target was at hand: speed is not known")
+        yield Check(
+            "device", "unmeasured", "no device of this target was at hand: speed is not known"
+        )
         yield from _not_measured(budgets, "no device")
     elif comparison.emulated:
         yield Check(
+            "device",
             "unmeasured",
             f"{comparison.device} is emulated: {factor(comparison.speedup)} as fast there says"
             " nothing about the board",
@@ -157,6 +169,7 @@ def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
     before, after = comparison.baseline.latency_ms_p50, comparison.candidate.latency_ms_p50
     figure, least = apart(comparison.speedup, min_speedup, factor)
     yield check(
+        "speed",
         comparison.speedup >= min_speedup,
         f"{figure} as fast as the baseline (p50 {milliseconds(after)}, the baseline's"
         f" {milliseconds(before)}); at least {least} asked",
@@ -165,16 +178,17 @@ def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
     interval = f"95 % interval {low} to {factor(comparison.speedup_high)}"
     shown = comparison.speedup_low >= 1.0
     text = f"shown to be faster: {interval}" if shown else f"not shown to be faster: {interval}"
-    yield check(shown, f"{text}; its lower end must be at least {one}")
+    yield check("speed", shown, f"{text}; its lower end must be at least {one}")
 
 
 def _memory(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
     before, after = baseline.peak_rss_bytes, candidate.peak_rss_bytes
     if before is None or after is None:
-        yield Check("unmeasured", "peak memory was not measured")
+        yield Check("memory", "unmeasured", "peak memory was not measured")
         return
     limit = max(before + MEMORY_MARGIN_BYTES, before + MEMORY_MARGIN * abs(before))
     yield check(
+        "memory",
         after <= limit,
         f"peak memory is {mebibytes(after)}, the baseline's {mebibytes(before)}:"
         f" {_change(after, before)}; at most {percent(MEMORY_MARGIN)},"
@@ -187,13 +201,14 @@ def _pushed(pushed: Pushed) -> Check:
     if pushed.outcome != "success" or validation is None:
         why = pushed.reasons[0] if pushed.reasons else "not validated"
         text = f"{pushed.device}: {pushed.outcome.replace('_', ' ')}: {why}"
-        return Check("fail" if pushed.refused else "unmeasured", text)
+        return Check("push", "fail" if pushed.refused else "unmeasured", text)
     around = (
         ""
         if validation.low is None or validation.high is None
         else f" ({plain(validation.low)} to {plain(validation.high)})"
     )
     return Check(
+        "push",
         "pass",
         f"{pushed.device}: release {pushed.release} is active; {validation.metric}"
         f" {plain(validation.value)}{around} on {validation.parity.samples} samples there,"
@@ -224,10 +239,12 @@ def _within(budgets: Budgets, candidate: ModelReport | Measurement) -> Iterator[
         if limit is None:
             continue
         if value is None:
-            yield Check("unmeasured", f"{name} was not measured; at most {unit(limit)} allowed")
+            yield Check(
+                "budget", "unmeasured", f"{name} was not measured; at most {unit(limit)} allowed"
+            )
         else:
             figure, bound = apart(value, limit, unit)
-            yield check(value <= limit, f"{name} is {figure}; at most {bound} allowed")
+            yield check("budget", value <= limit, f"{name} is {figure}; at most {bound} allowed")
 
 
 def _not_measured(budgets: Budgets, why: str) -> Iterator[Check]:
@@ -235,7 +252,7 @@ def _not_measured(budgets: Budgets, why: str) -> Iterator[Check]:
         limit: float | None = getattr(budgets, key)
         if limit is not None:
             text = f"{name} is not known ({why}); at most {unit(limit)} allowed"
-            yield Check("unmeasured", text)
+            yield Check("budget", "unmeasured", text)
 
 
 def _change(after: float, before: float) -> str:

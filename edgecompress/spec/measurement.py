@@ -198,6 +198,15 @@ class Hop(Spec):
     parity: Parity
 
 
+class Readback(Spec):
+    """The constants of a file against those of the torch graph that it was made of."""
+
+    compared: int
+    """Layers whose weights, and biases where they have some, were compared one by one."""
+    differences: tuple[str, ...]
+    """What is other than it was, a line each; none in a file that is whole."""
+
+
 class Evaluation(Spec):
     """The metric of one exported file, computed from what its runtime put out."""
 
@@ -212,6 +221,8 @@ class Evaluation(Spec):
     original: Parity | None = None
     """With the float model as the user gave it: what all that was done to it has changed. None
     for that model itself."""
+    readback: Readback | None = None
+    """None where nothing was quantised."""
 
 
 class Op(Spec):

@@ -8,7 +8,7 @@ from pydantic import ValidationError, model_validator
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.base import Spec, parse
-from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity
+from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity, Readback
 from edgecompress.spec.pushed import Pushed
 
 REPORT_SCHEMA_VERSION = 1
@@ -52,7 +52,8 @@ class ModelReport(Spec):
     parity: Parity | None = None
     hops: tuple[Hop, ...] = ()
     original: Parity | None = None
-    """As of Evaluation."""
+    readback: Readback | None = None
+    """Both as of Evaluation."""
 
 
 class ReportArtifact(Spec):

@@ -1,0 +1,267 @@
+"""Whether a file holds the numbers that torch quantised: constants, one by one.
+
+What a damaged weight or scale does to the outputs may drown in the noise of quantising; the number
+itself cannot. So every weight and bias that carries a layer's name is read back from the file, as
+the runtime will read it, and compared with the converted graph, and so is every scale and zero
+point of an activation. Layouts, 7-bit weights that are doubled and unsigned integers change none of
+these numbers. What an exporter makes of its own accord (a mean as a convolution) has no counterpart
+and is not compared.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch.fx import GraphModule, Node
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.folding import WEIGHTED
+from edgecompress.compress.fx import stored
+from edgecompress.export import litert_kernels
+from edgecompress.export.onnx_edit import array_of, input_at, qparams_of
+from edgecompress.inspect.values import all_nodes
+from edgecompress.spec.measurement import Readback
+
+Reals = NDArray[np.float64]
+Point = tuple[np.float32, int]
+"""Scale, and zero point less the lowest integer: what uint8 and int8 have in common."""
+
+_BIAS_SLACK = 0.75
+"""Steps: half of one by rounding, and a little of a million for scales in float32."""
+_RELATIVE = 1e-5
+"""Of a weight. The next integer is 1 / 127 away."""
+_Q_AND_DQ = ("QuantizeLinear", "DequantizeLinear")
+_WITH_BIAS = ("Conv", "ConvTranspose", "Gemm")
+
+
+@dataclass(frozen=True)
+class Constant:
+    name: str
+    reals: Reals
+    steps: Reals | None
+    """The scale of each; None where it is float."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The real numbers of one weighted operator."""
+
+    path: str
+    """Of the layer in the user's model."""
+    weight: Reals
+    """[outputs, ...], or as the file has its axes."""
+    bias: Reals | None
+    """[outputs]; None: there is none, or nothing that can be compared."""
+    bias_step: Reals | None = None
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class Numbers:
+    layers: tuple[Layer, ...]
+    points: frozenset[Point]
+    """Of activations."""
+
+
+def read_back(artifact: Artifact, graph: GraphModule, layers: Mapping[str, str]) -> Readback:
+    """Compare a file with the graph that it was made of.
+
+    Args:
+        artifact: of a format that has a reader here; of any other nothing is compared.
+        graph: converted, with integer weights.
+        layers: name of a weight in `graph` -> path of the layer.
+
+    """
+    read = _READERS.get(artifact.format)
+    if read is None:
+        return Readback(compared=0, differences=())
+    trained, held = _of_torch(graph, layers), read(artifact)
+    compared, differences = 0, []
+    for layer in held.layers:
+        # A layer that is used twice may have two weights.
+        same = [
+            one
+            for one in trained.layers
+            if one.path == layer.path and one.weight.size == layer.weight.size
+        ]
+        problems = [_difference(one, layer) for one in same]
+        compared += bool(same)
+        if same and all(problem is not None for problem in problems):
+            differences.append(f"{layer.path}: {problems[0]}")
+    differences += [
+        f"the scale {scale:g} with the zero point {zero} (of 0 to 255) is that of no activation"
+        for scale, zero in sorted(held.points - trained.points)
+    ]
+    return Readback(compared=compared, differences=tuple(differences))
+
+
+def _difference(want: Layer, have: Layer) -> str | None:
+    """What is other than in torch, in words; None: nothing."""
+    wrong = [_count_wrong(want.weight, weight) for weight in _arranged(want, have)]
+    if not wrong or min(wrong):
+        count = min(wrong, default=want.weight.size)
+        return f"{count:,} of {want.weight.size:,} weights are not those that were trained"
+    if want.bias is None or have.bias is None or want.bias.size != have.bias.size:
+        return None
+    slack = _RELATIVE * np.abs(want.bias)
+    if have.bias_step is not None:
+        slack = np.maximum(slack, _BIAS_SLACK * have.bias_step)
+    count = int((np.abs(want.bias - have.bias) > slack).sum())
+    return (
+        f"{count:,} of {want.bias.size:,} biases are not those that were trained" if count else None
+    )
+
+
+def _count_wrong(want: Reals, have: Reals) -> int:
+    return int((np.abs(want - have) > _RELATIVE * np.abs(want)).sum())
+
+
+def _arranged(want: Layer, have: Layer) -> Iterator[Reals]:
+    """The weight of `have` in every order of its axes that has the shape of that of `want`, where
+    dimensions of 1 do not count. The kernel of a transposed convolution may be turned round.
+    """
+    target, given = np.squeeze(want.weight), np.squeeze(have.weight)
+    for order in permutations(range(given.ndim)):
+        moved = given.transpose(order)
+        if moved.shape == target.shape:
+            yield moved.reshape(want.weight.shape)
+            if want.transposed:
+                turned = np.flip(
+                    moved.reshape(want.weight.shape), tuple(range(2, want.weight.ndim))
+                )
+                yield turned
+
+
+def _of_torch(graph: GraphModule, layers: Mapping[str, str]) -> Numbers:
+    found, points = [], set()
+    for node in graph.graph.nodes:
+        if "quantize_per_tensor" in str(node.target) and not isinstance(node.args[1], Node):
+            scale, zero_point, lowest = node.args[1:4]
+            points.add((np.float32(scale), int(zero_point) - int(lowest)))
+        dequantizer = node.args[1] if node.target in WEIGHTED else None
+        if not isinstance(dequantizer, Node) or "dequantize_per" not in str(dequantizer.target):
+            continue
+        holder, *numbers = dequantizer.args
+        if not isinstance(holder, Node) or str(holder.target) not in layers:
+            continue
+        arguments = [stored(graph, x) if isinstance(x, Node) else x for x in numbers]
+        assert callable(dequantizer.target)
+        weight = dequantizer.target(stored(graph, holder), *arguments)
+        bias = node.args[2] if len(node.args) > 2 else None
+        found.append(
+            Layer(
+                path=layers[str(holder.target)],
+                weight=_reals(weight),
+                bias=_reals(stored(graph, bias))
+                if isinstance(bias, Node) and bias.op == "get_attr"
+                else None,
+                transposed=WEIGHTED[node.target] == 1,
+            )
+        )
+    return Numbers(tuple(found), frozenset(points))
+
+
+def _reals(tensor: torch.Tensor) -> Reals:
+    return tensor.detach().double().numpy()
+
+
+def _of_onnx(artifact: Artifact) -> Numbers:
+    found, points = [], set()
+    for node in all_nodes(ir.load(artifact.path).graph):
+        if node.op_type in _Q_AND_DQ and array_of(node.inputs[0]) is None:
+            qparams = qparams_of(node)
+            if qparams is not None and qparams.axis is None:
+                lowest = int(np.iinfo(qparams.zero_point.dtype).min)
+                points.add((np.float32(qparams.scale), int(qparams.zero_point) - lowest))
+        if node.op_type not in _WITH_BIAS and node.op_type != "MatMul":
+            continue
+        weight = _constant(input_at(node, 1))
+        path = _path_of(weight)
+        if weight is None or path is None:
+            continue
+        bias = _constant(input_at(node, 2)) if node.op_type in _WITH_BIAS else None
+        found.append(_layer(path, weight, bias))
+    return Numbers(tuple(found), frozenset(points))
+
+
+def _constant(value: ir.Value | None) -> Constant | None:
+    """What a value stands for, behind its Q and DQ."""
+    qparams = None
+    while value is not None and (node := value.producer()) is not None:
+        if node.op_type not in (*_Q_AND_DQ, "Transpose"):
+            return None
+        if node.op_type in _Q_AND_DQ:
+            qparams = qparams_of(node)
+        value = node.inputs[0]
+    array = array_of(value)
+    if value is None or array is None:
+        return None
+    if qparams is None:
+        return Constant(value.name or "", array.astype(np.float64), None)
+    scale = _along(qparams.scale, array.ndim, qparams.axis)
+    zero_point = _along(qparams.zero_point, array.ndim, qparams.axis)
+    if array.dtype.kind == "f":
+        # TensorRT 8 reads float weights behind their Q.
+        array = np.rint(array.astype(np.float64) / scale) + zero_point
+    reals = (array.astype(np.float64) - zero_point) * scale
+    return Constant(value.name or "", reals, np.broadcast_to(scale, reals.shape))
+
+
+def _of_tflite(artifact: Artifact) -> Numbers:
+    # Imports the schema of ai-edge-litert.
+    from edgecompress.export.litert_file import Tensor, read
+
+    def constant(tensor: Tensor | None) -> Constant | None:
+        if tensor is None or tensor.data is None:
+            return None
+        if tensor.qparams is None:
+            return Constant(tensor.name, tensor.data.astype(np.float64), None)
+        axis = None if tensor.qparams.scale.size == 1 else tensor.qparams.axis
+        scale = _along(tensor.qparams.scale, tensor.data.ndim, axis)
+        zero_point = _along(tensor.qparams.zero_point, tensor.data.ndim, axis)
+        reals = (tensor.data.astype(np.float64) - zero_point) * scale
+        return Constant(tensor.name, reals, np.broadcast_to(scale, reals.shape))
+
+    found, points = [], set()
+    for op in read(artifact.path.read_bytes()).operators:
+        for tensor in (*op.inputs, *op.outputs):
+            qparams = None if tensor is None or tensor.data is not None else tensor.qparams
+            if tensor is not None and qparams is not None and qparams.scale.size == 1:
+                lowest = int(np.iinfo(tensor.dtype).min)
+                points.add((np.float32(qparams.scale[0]), int(qparams.zero_point[0]) - lowest))
+        if op.op_type not in litert_kernels.WEIGHTED:
+            continue
+        _, weight_at, bias_at, _ = litert_kernels.WEIGHTED[op.op_type]
+        weight = constant(op.inputs[weight_at])
+        path = _path_of(weight)
+        if weight is not None and path is not None:
+            bias = constant(op.inputs[bias_at]) if len(op.inputs) > bias_at else None
+            found.append(_layer(path, weight, bias))
+    return Numbers(tuple(found), frozenset(points))
+
+
+def _path_of(weight: Constant | None) -> str | None:
+    """Of the layer: exporters name its weight so."""
+    path, dot, what = ("" if weight is None else weight.name).rpartition(".")
+    return path if dot and what == "weight" else None
+
+
+def _layer(path: str, weight: Constant, bias: Constant | None) -> Layer:
+    if bias is None:
+        return Layer(path, weight.reals, None)
+    return Layer(path, weight.reals, bias.reals.reshape(-1), bias.steps)
+
+
+def _along(numbers: NDArray[np.generic], rank: int, axis: int | None) -> Reals:
+    """Scales or zero points in a shape that broadcasts over a tensor of that rank."""
+    wide: Reals = numbers.astype(np.float64)
+    if axis is None:
+        return wide.reshape(())
+    return wide.reshape([-1 if at == axis else 1 for at in range(rank)])
+
+
+_READERS = {"onnx": _of_onnx, "tflite": _of_tflite}
