@@ -23,7 +23,6 @@ from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import stored
 from edgecompress.export import litert_kernels
 from edgecompress.export.onnx_edit import array_of, input_at, qparams_of
-from edgecompress.inspect.values import all_nodes
 from edgecompress.spec.measurement import Readback
 
 Reals = NDArray[np.float64]
@@ -171,7 +170,7 @@ def _reals(tensor: torch.Tensor) -> Reals:
 
 def _of_onnx(artifact: Artifact) -> Numbers:
     found, points = [], set()
-    for node in all_nodes(ir.load(artifact.path).graph):
+    for node in ir.traversal.RecursiveGraphIterator(ir.load(artifact.path).graph):
         if node.op_type in _Q_AND_DQ and array_of(node.inputs[0]) is None:
             qparams = qparams_of(node)
             if qparams is not None and qparams.axis is None:
