@@ -4,7 +4,7 @@ import torch
 from torch.fx import Node
 from torchao.quantization.pt2e import FakeQuantize
 
-from edgecompress.compress.folding import WEIGHTED, BatchNorm
+from edgecompress.compress.folding import WEIGHTED, BatchNorm, groups_of
 from edgecompress.compress.fx import input_of, only_user, optional_input, stored
 from edgecompress.compress.quantize import Prepared
 
@@ -27,7 +27,7 @@ def snap_biases(prepared: Prepared) -> None:
             of_input, of_weight = (modules.get(str(input_of(node, i).target)) for i in (0, 1))
             if not isinstance(of_input, FakeQuantize) or not isinstance(of_weight, FakeQuantize):
                 continue
-            step = of_input.scale * of_weight.scale
+            step = _steps(node, of_input.scale * of_weight.scale)
             following = only_user(node)
             batch_norm = None if following is None else modules.get(str(following.target))
             bias = optional_input(node, 2)
@@ -37,6 +37,13 @@ def snap_biases(prepared: Prepared) -> None:
             elif bias is not None and _has_one_reader(bias):
                 value = stored(graph, bias)
                 value.copy_(_to_grid(value, step))
+
+
+def _steps(node: Node, step: torch.Tensor) -> torch.Tensor:
+    """One step per output channel, [C], or one for all, [1]. The weight of a transposed convolution
+    is [in, C / groups, ..]: its scales are used again by each group.
+    """
+    return step.repeat(groups_of(node)) if len(step) > 1 else step
 
 
 def _to_grid(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:

@@ -1,16 +1,18 @@
 """From a user's module to a graph of ATen operators, by torch.export."""
 
 import contextlib
+import inspect
 import io
 import logging
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
+from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
-from edgecompress.compress.fx import ATEN
+from edgecompress.compress.fx import ATEN, module_path
+from edgecompress.compress.regions import inline_regions
 from edgecompress.errors import ModelError
 
 _TRAINING_ARGUMENT = {  # operator -> position of its `training` argument
@@ -19,6 +21,9 @@ _TRAINING_ARGUMENT = {  # operator -> position of its `training` argument
     ATEN.feature_dropout.default: 2,
 }
 BATCH = "batch"
+_FUNCTION_TRANSFORMS = "torch._functorch.predispatch"
+# What torch.export says when the path through forward() depends on values.
+_DATA_DEPENDENT = ("data-dependent", "control flow", "guardondata", "unbacked", "nonzero")
 
 
 def dynamic_batch(example_inputs: tuple[Tensor, ...]) -> tuple[object, ...]:
@@ -33,7 +38,8 @@ def doubled(example_inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def capture(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[GraphModule, bool]:
-    """Trace `model` in eval mode; parameters are copied, the model is left as it was.
+    """Trace `model` in eval mode; the model is left as it was, and shares its
+    parameters and buffers with the graph.
 
     Returns:
         The graph, and whether its batch dimension is free. Where the model itself fixes the
@@ -46,26 +52,58 @@ def capture(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[Graph
     was_training = model.training
     model.eval()
     try:
-        with _quiet_torch():
-            try:
-                shapes = dynamic_batch(example_inputs)
-                if _takes_varargs(model):
-                    shapes = (shapes,)
-                program = torch.export.export(model, doubled(example_inputs), dynamic_shapes=shapes)
-                return _own(program.module()), True
-            except Exception:
-                # Any failure here may be due to the free batch alone; the second try tells.
-                program = torch.export.export(model, example_inputs)
-                return _own(program.module()), False
-    except Exception as error:
-        # torch.export runs the user's forward(), which may raise anything.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelError(
-            f"{type(model).__name__}: torch.export cannot trace it: {reason[0]};"
-            " remove data-dependent Python control flow from forward()"
-        ) from error
+        try:
+            program = program_of(model, example_inputs, free_batch=True)
+            free_batch = True
+        except ModelError:
+            # Any failure here may be due to the free batch alone; the second try tells.
+            program = program_of(model, example_inputs, free_batch=False)
+            free_batch = False
+        return graph_of(program), free_batch
     finally:
         model.train(was_training)
+
+
+def program_of(
+    model: nn.Module, example_inputs: tuple[Tensor, ...], free_batch: bool
+) -> ExportedProgram:
+    """One straight line of operators: what torch.export makes of `model`, in the mode that it is
+    in, with the regions of its forward() written out.
+
+    Raises:
+        ModelError: it cannot be traced so.
+
+    """
+    inputs, shapes = example_inputs, None
+    if free_batch:
+        inputs, shapes = doubled(example_inputs), dynamic_batch(example_inputs)
+        if _takes_varargs(model):
+            shapes = (shapes,)
+    try:
+        with _quiet_torch(), _without_fast_paths():
+            program = torch.export.export(model, inputs, dynamic_shapes=shapes)
+    except Exception as error:
+        # torch.export runs the user's forward(), which may raise anything.
+        raise ModelError(_untraceable(model, error)) from error
+    inline_regions(program)
+    for node in program.graph_module.graph.nodes:
+        if getattr(node.target, "__module__", None) == _FUNCTION_TRANSFORMS:
+            raise ModelError(
+                f"{module_path(node) or type(model).__name__}: torch.func ({node.name}) cannot be"
+                " traced; write forward() for a whole batch, without vmap or grad"
+            )
+    return program
+
+
+def graph_of(program: ExportedProgram) -> GraphModule:
+    """The module of a program, without the input guards: they compare shapes on every call."""
+    module = program.module()
+    assert isinstance(module, GraphModule)
+    for node in list(module.graph.nodes):
+        if node.op == "call_module" and "guard" in str(node.target):
+            module.graph.erase_node(node)
+    module.recompile()
+    return module
 
 
 def set_training(model: nn.Module, training: bool) -> None:
@@ -84,18 +122,43 @@ def set_training(model: nn.Module, training: bool) -> None:
     model.recompile()
 
 
-def _own(module: nn.Module) -> GraphModule:
-    """Drop the input guards of torch.export: they compare shapes on every call."""
-    assert isinstance(module, GraphModule)
-    for node in list(module.graph.nodes):
-        if node.op == "call_module" and "guard" in str(node.target):
-            module.graph.erase_node(node)
-    module.recompile()
-    return module
-
-
 def _takes_varargs(model: nn.Module) -> bool:
-    return model.forward.__code__.co_flags & 0x04 != 0
+    # signature() looks through decorators such as no_grad().
+    parameters = inspect.signature(model.forward).parameters.values()
+    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+
+
+def _untraceable(model: nn.Module, error: Exception) -> str:
+    """One line: whose model, what torch.export says, and what to do about it."""
+    name = type(model).__name__
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f"{path or name} is"
+            return (
+                f"{name}: torch.export cannot trace it: {where} a TorchScript module; build the"
+                " model from the Python module that it was scripted from, with its state_dict()"
+            )
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    data_dependent = any(word in str(error).lower() for word in _DATA_DEPENDENT)
+    remedy = (
+        "remove data-dependent Python control flow from forward()"
+        if data_dependent
+        else "change that part of forward()"
+    )
+    return f"{name}: torch.export cannot trace it: {reason}; {remedy}"
+
+
+@contextlib.contextmanager
+def _without_fast_paths() -> Iterator[None]:
+    """Without gradients nn.MultiheadAttention and nn.TransformerEncoderLayer call one operator that
+    does all; written out they can be quantised.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ The two are equal when BN uses its running statistics, whatever Q is. torchao ha
 this too, but only with eps = 1e-5 and not for transposed convolutions (torchao 0.18, qat_utils).
 """
 
+from operator import getitem
+
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
@@ -34,7 +36,12 @@ WEIGHTED: dict[object, int] = {  # operator -> axis of the output channels in it
 _TRANSPOSED = {op for op, axis in WEIGHTED.items() if axis == 1}
 CONVOLUTIONS = WEIGHTED.keys() - _TRANSPOSED - {ATEN.linear.default}
 _CONV_OF_RANK = {3: ATEN.conv1d.default, 4: ATEN.conv2d.default, 5: ATEN.conv3d.default}
+_OWN_STATISTICS = ATEN._native_batch_norm_legit.no_stats
 _TINY = 1e-6
+_NORMS = (ATEN.batch_norm.default, ATEN.instance_norm.default)
+"""Operators on (x, weight, bias, running_mean, running_var, training, momentum, eps, ..). What the
+second calls `use_input_stats` is true while it trains.
+"""
 
 
 class BatchNorm(nn.Module):
@@ -54,7 +61,8 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", mean.detach().clone())
         self.register_buffer("running_var", var.detach().clone())
         self.momentum, self.eps = number_at(node, 6), number_at(node, 7)
-        self.frozen = False
+        # In training an instance norm has statistics of its own for each sample.
+        self.frozen = node.target is ATEN.instance_norm.default
 
     def forward(self, x: Tensor) -> Tensor:
         return functional.batch_norm(
@@ -106,12 +114,21 @@ def along(values: Tensor, rank: int, axis: int) -> Tensor:
     return values.reshape(shape)
 
 
+def groups_of(node: Node) -> int:
+    """How many groups a transposed convolution has; 1 for every other operator."""
+    return int(number_at(node, 6)) if node.target in _TRANSPOSED and len(node.args) > 6 else 1
+
+
 def make_batch_norms_foldable(gm: GraphModule) -> None:
     """Turn every batch norm that follows a weighted operator into a `BatchNorm` module, and every
-    other into the depthwise 1x1 convolution that it is once its statistics are fixed.
+    other into the depthwise 1x1 convolution that it is once its statistics are fixed. One without
+    statistics normalises by those of its input, like an instance norm, and stays in float.
     """
     for index, node in enumerate(list(gm.graph.nodes)):
-        if node.target is not ATEN.batch_norm.default:
+        if node.target not in _NORMS:
+            continue
+        if not _has_statistics(node):
+            _hide(gm, node)
             continue
         batch_norm = BatchNorm(gm, node)
         rank, before = fake(node).dim(), input_of(node)
@@ -175,6 +192,26 @@ def freeze_statistics(gm: GraphModule) -> None:
             module.frozen = True
 
 
+def _hide(gm: GraphModule, node: Node) -> None:
+    """The same operator by a name that torchao does not take for a batch norm to be folded."""
+    if node.target is not ATEN.batch_norm.default:
+        return
+    x, weight, bias = node.args[:3]
+    momentum, eps = number_at(node, 6), number_at(node, 7)
+    with gm.graph.inserting_before(node):
+        call = gm.graph.call_function
+        normalised = call(_OWN_STATISTICS, (x, weight, bias, True, momentum, eps))
+        new = call(getitem, (normalised, 0))
+    normalised.meta, new.meta = {**node.meta, "val": (node.meta["val"],)}, dict(node.meta)
+    node.replace_all_uses_with(new)
+    gm.graph.erase_node(node)
+
+
+def _has_statistics(node: Node) -> bool:
+    measured = bool(node.args[5])
+    return not measured and all(optional_input(node, index) is not None for index in (3, 4))
+
+
 def _takes_in_batch_norm(node: Node) -> bool:
     if node.target not in WEIGHTED or len(node.users) != 1:
         return False
@@ -183,7 +220,7 @@ def _takes_in_batch_norm(node: Node) -> bool:
     if node.target is ATEN.linear.default:
         return fake(node).dim() == 2
     # The output channels of a grouped transposed convolution lie on two axes of its weight.
-    return node.target not in _TRANSPOSED or len(node.args) <= 6 or number_at(node, 6) == 1
+    return groups_of(node) == 1
 
 
 def _untie(gm: GraphModule, conv: Node) -> None:

@@ -4,7 +4,6 @@ torch-pruning's dependency graph is translated into plain data by layer name. Th
 where it does not know an operator, so a group is a claim until `verify` has checked it.
 """
 
-import copy
 import math
 import warnings
 from collections import Counter, defaultdict
@@ -16,6 +15,7 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
+from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.macs import evaluating
 from edgecompress.errors import ModelError, SpecError
 
@@ -123,17 +123,6 @@ def find(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Found:
                 lost[names[root]] = f"the dependency graph fails ({type(error).__name__}: {line})"
     order = {name: i for i, name in enumerate(names.values())}
     return Found(sorted(groups, key=lambda group: order[group.name]), lost)
-
-
-def duplicate(model: nn.Module) -> nn.Module:
-    """Raises ModelError when the model cannot be copied."""
-    try:
-        return copy.deepcopy(model)
-    except (RuntimeError, TypeError) as error:
-        raise ModelError(
-            f"model: cannot be copied ({error}); keep only parameters, buffers and plain values"
-            " as attributes"
-        ) from error
 
 
 def reused_layers(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> set[str]:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress import two_four
-from edgecompress.compress.groups import Cuts, Side, Slot, duplicate
+from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.groups import Cuts, Side, Slot
 from edgecompress.compress.macs import evaluating
 from edgecompress.compress.sparsify import apply_masks, masks_for
 from edgecompress.compress.surgery import cut

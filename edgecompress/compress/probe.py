@@ -1,11 +1,9 @@
 """What the checks of pruning run a model on, and how they compare what comes out."""
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
-from edgecompress.compress.groups import duplicate
+from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.macs import evaluating
 from edgecompress.task.base import tensors_of
 
@@ -82,7 +80,7 @@ def stir(model: nn.Module, examples: list[Inputs]) -> tuple[nn.Module, torch.dty
                 size = parameter.square().mean().sqrt()
                 parameter.add_(noise * (0.1 * size if size > 0 else 0.1))
     try:
-        double = copy.deepcopy(twin).double()
+        double = duplicate(twin).double()
         run(double, cast_floats(examples[0], torch.float64))
     except Exception:
         # Any kind: a user's forward() that has float32 written down may refuse in its own way.

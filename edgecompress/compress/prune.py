@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from edgecompress.compress import allocate, importance, sparsify, two_four
-from edgecompress.compress.groups import ChannelGroup, Cuts, duplicate, ignored_names, merge
+from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.groups import ChannelGroup, Cuts, ignored_names, merge
 from edgecompress.compress.layers import rows, with_reasons
 from edgecompress.compress.macs import Cost, count, evaluating
 from edgecompress.compress.plan import PrunePlan, step_of

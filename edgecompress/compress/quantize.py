@@ -16,9 +16,12 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt
 from edgecompress.compress import folding
 from edgecompress.compress.canonical import canonicalise
 from edgecompress.compress.capture import capture, set_training
+from edgecompress.compress.constants import fold_constants
+from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.fx import LOOPS, module_path
 from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
+from edgecompress.compress.products import make_linear
 from edgecompress.compress.quantizer import TargetQuantizer
 from edgecompress.compress.requantize import avoid_ties
 from edgecompress.compress.units import operator_names
@@ -71,8 +74,10 @@ def prepare(
     """
     modules = [name for name in keep_float if SEPARATOR not in name]
     check_names(model, modules, "quantize.keep_float")
-    graph, free_batch = capture(copy.deepcopy(model), example_inputs)
+    graph, free_batch = capture(duplicate(model), example_inputs)
     _check_loops(model, graph)
+    fold_constants(graph)
+    make_linear(graph)
     canonicalise(graph)
     _check_operators(model, graph, set(keep_float).difference(modules))
     folding.make_batch_norms_foldable(graph)

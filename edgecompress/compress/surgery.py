@@ -13,7 +13,8 @@ import torch
 import torch_pruning as tp
 from torch import Tensor, nn
 
-from edgecompress.compress.groups import CONV, ChannelGroup, Cuts, duplicate
+from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.groups import CONV, ChannelGroup, Cuts
 
 
 def cut(model: nn.Module, cuts: Cuts) -> nn.Module:

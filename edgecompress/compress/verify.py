@@ -9,7 +9,8 @@ import random
 import torch
 from torch import nn
 
-from edgecompress.compress.groups import ChannelGroup, Cuts, duplicate, merge
+from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.groups import ChannelGroup, Cuts, merge
 from edgecompress.compress.probe import (
     Inputs,
     distance,

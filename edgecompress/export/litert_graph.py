@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
+from edgecompress.compress.capture import graph_of, program_of
 from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import (
     ATEN,
@@ -36,23 +37,14 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
         ModelError: it cannot be traced, or has control flow.
 
     """
-    try:
-        graph = torch.export.export(module, example_inputs).module()
-    except Exception as error:
-        raise ModelError(
-            f"litert: torch.export cannot trace {type(module).__name__}: {first_line(error)};"
-            " remove data-dependent Python control flow from forward()"
-        ) from error
-    assert isinstance(graph, GraphModule)
+    graph = graph_of(program_of(module, example_inputs, free_batch=False))
     for node in list(graph.graph.nodes):
-        if node.op == "call_module" and "guard" in str(node.target):
-            graph.graph.erase_node(node)
-        elif node.target in CONTROL_FLOW:
+        if node.target in CONTROL_FLOW:
             raise ModelError(
                 f"litert: the model has control flow ({CONTROL_FLOW[node.target]}), which TFLite"
                 " targets do not run; make forward() one straight line"
             )
-        elif node.target in MEANS:
+        if node.target in MEANS:
             _check_average(node)
             if quantized:
                 average(graph, node)

@@ -14,7 +14,7 @@ import onnx_ir as ir
 import torch
 
 from edgecompress.artifact import Artifact
-from edgecompress.compress.capture import doubled, dynamic_batch
+from edgecompress.compress.capture import program_of
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
 from edgecompress.export.onnx_passes import SCOPES_KEY
@@ -33,29 +33,25 @@ def read_torch(model: Exportable, opset: int) -> ir.Model:
     """What torch.onnx makes of the model.
 
     Raises:
-        ModelError: an operator has no counterpart in ONNX.
+        ModelError: it cannot be traced, or an operator has no counterpart in ONNX.
 
     """
-    inputs, shapes = model.example_inputs, None
-    if model.free_batch:
-        inputs, shapes = doubled(inputs), dynamic_batch(inputs)
+    program = program_of(model.module, model.example_inputs, model.free_batch)
     try:
         with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                model.module,
-                inputs,
+            written = torch.onnx.export(
+                program,
                 dynamo=True,
                 opset_version=opset,
                 input_names=list(model.input_names),
                 output_names=list(model.output_names),
-                dynamic_shapes=shapes,
                 verbose=False,
             )
     except Exception as error:
         raise ModelError(f"onnx: the model cannot be exported: {_reason(error)}") from error
-    if program is None:
+    if written is None:
         raise ModelError("onnx: torch.onnx gave no program; check the version of onnxscript")
-    document: ir.Model = program.model
+    document: ir.Model = written.model
     return document
 
 

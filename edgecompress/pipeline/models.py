@@ -4,7 +4,6 @@ Each gives a `Point`: what the store knows of it, and the live model, which is r
 somebody asks for it.
 """
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from edgecompress.compress import two_four
+from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.plan import replay
 from edgecompress.compress.prune import PruneContext, group_sparsity, prune
 from edgecompress.compress.sparsify import apply_masks, masks_for
@@ -49,13 +49,13 @@ def original(job: Job, model: nn.Module) -> Point:
         return Point("original", job.fingerprint, lambda: model)
 
     def work(work_dir: Path) -> Output:
-        trained = copy.deepcopy(model)
+        trained = duplicate(model)
         rows = train(trained, training_of(job, "train", spec, work_dir))
         return output_of(Trained(metric=validate(trained, job.task), epochs=rows), trained)
 
     depends_on = job.depends_on(train=dump(spec))
     record = job.stages.run("train", depends_on, ROOMS, work)
-    return _point("original", job, record, lambda: copy.deepcopy(model))
+    return _point("original", job, record, lambda: duplicate(model))
 
 
 def sparsified(job: Job, before: Point) -> Point:
@@ -67,7 +67,7 @@ def sparsified(job: Job, before: Point) -> Point:
     round_to, ignored = job.recipe.round_to, prune_spec.ignored_layers
 
     def work(work_dir: Path) -> Output:
-        model = copy.deepcopy(before.model)
+        model = duplicate(before.model)
         sparsity = group_sparsity(model, job.example_inputs, round_to, ignored)
         training = training_of(job, "sparsify", spec, work_dir, before)
         training.penalty = lambda: spec.group_sparsity * sparsity.penalty()
@@ -84,7 +84,7 @@ def sparsified(job: Job, before: Point) -> Point:
         parent=before.key,
     )
     record = job.stages.run("sparsify", depends_on, ROOMS, work)
-    return _point("sparsified", job, record, lambda: copy.deepcopy(before.model))
+    return _point("sparsified", job, record, lambda: duplicate(before.model))
 
 
 def pruned(job: Job, before: Point, teacher: Point) -> Point:
@@ -141,7 +141,7 @@ def finetuned(job: Job, before: Point, teacher: Point) -> Point:
         return before
 
     def work(work_dir: Path) -> Output:
-        model, masks = copy.deepcopy(before.model), before.masks()
+        model, masks = duplicate(before.model), before.masks()
         training = training_of(job, "finetune", spec, work_dir, teacher)
         training.after_step = lambda: apply_masks(model, masks)
         rows = train(model, training)
@@ -151,7 +151,7 @@ def finetuned(job: Job, before: Point, teacher: Point) -> Point:
         finetune=dump(spec), distill=dump(job.recipe.distill), parent=before.key
     )
     record = job.stages.run("finetune", depends_on, ROOMS, work)
-    point = _point("fine-tuned", job, record, lambda: copy.deepcopy(before.model))
+    point = _point("fine-tuned", job, record, lambda: duplicate(before.model))
     point.layers, point.masks, point.two_four = before.layers, before.masks, before.two_four
     return point
 

@@ -1,6 +1,5 @@
 """What the training stages share: the loop's settings, and the way into the store and back."""
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from torch import nn
 
 from edgecompress.compress.checkpoint import load_checkpoint, to_bytes
 from edgecompress.compress.distill import Teacher
+from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.train import Training
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output
@@ -26,7 +26,7 @@ def training_of(
     distill = job.recipe.distill
     training = Training(name, job.task, spec, job.recipe.config.seed, work_dir, job.stages.progress)
     if teacher is not None and distill is not None:
-        training.teacher = Teacher(copy.deepcopy(teacher.model), distill, job.task)
+        training.teacher = Teacher(duplicate(teacher.model), distill, job.task)
     return training
 
 

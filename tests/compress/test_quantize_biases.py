@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 import torch
 from quantizing import Built, ZooFiles, batch, calibrated, exported
+from torch import nn
 from zoo.catalogue import build
 
 from edgecompress.compress.biases import snap_biases
@@ -55,3 +56,21 @@ def test_a_bias_that_two_layers_share_stays() -> None:
     snap_biases(prepared)
     kept = [name for name, value in prepared.graph.named_parameters() if "bias" in name]
     assert any(torch.equal(before[name], prepared.graph.get_parameter(name)) for name in kept)
+
+
+@pytest.mark.parametrize("kind", [nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d])
+@pytest.mark.parametrize("wanted", ["uint8", "per tensor"])
+def test_groups_of_a_transposed_convolution_use_the_same_scales(
+    kind: type[nn.Module], wanted: str
+) -> None:
+    torch.manual_seed(0)
+    rank = int(kind.__name__[-2])
+    model = nn.Sequential(kind(4, 6, 2, 2, groups=2), nn.ReLU(), kind(6, 6, 2, 2, groups=6)).eval()
+    prepared = calibrated(model, (torch.randn(1, 4, *[3] * rank),), wanted)
+    snap_biases(prepared)
+    before, after = (
+        [p for name, p in module.named_parameters() if name.endswith("bias")]
+        for module in (model, prepared.graph)
+    )
+    assert len(after) == 2
+    assert all((b - a).abs().max() < 0.05 for b, a in zip(before, after, strict=True))

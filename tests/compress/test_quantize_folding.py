@@ -28,6 +28,11 @@ CASES: dict[str, tuple[list[nn.Module], tuple[Tensor, ...]]] = {
         (torch.zeros(1, 4, 16),),
     ),
     "linear": ([nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU()], (torch.zeros(1, 6),)),
+    "momentum": ([nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, momentum=None)], IMAGE),
+    "instance norm": (
+        [nn.Conv2d(3, 8, 3), nn.InstanceNorm2d(8, affine=True, track_running_stats=True)],
+        IMAGE,
+    ),
     "first": ([nn.BatchNorm2d(3, eps=1e-3), nn.Conv2d(3, 8, 3)], IMAGE),
 }
 
@@ -136,3 +141,17 @@ def test_frozen_statistics_stay() -> None:
     forward(prepared, batch(inputs, 3, seed=2))
     assert torch.equal(norm.running_mean, moved)
     assert not torch.equal(moved, model[1].running_mean)  # type: ignore[arg-type, union-attr]
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 8, 3), nn.Linear(8, 8)])
+def test_a_batch_norm_without_statistics_stays_in_float(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
+    model = nn.Sequential(layer, norm(8, track_running_stats=False), nn.ReLU(), nn.Flatten())
+    inputs = IMAGE if isinstance(layer, nn.Conv2d) else (torch.zeros(4, 8),)
+    x = batch(inputs, 4, seed=3)
+    converted = convert(calibrated(model.eval(), inputs)).graph
+    assert sum("no_stats" in str(node.target) for node in converted.graph.nodes) == 1
+    with torch.no_grad():
+        difference = (converted(*x) - model(*x)).abs().max()
+    assert difference < 0.2

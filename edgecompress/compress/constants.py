@@ -1,0 +1,157 @@
+"""What a graph computes from nothing but its parameters, computed once.
+
+A weight that forward() computes (weight norm, spectral norm, any other parametrisation, weight
+standardisation, a sum or concatenation of parameters, a transposed one) is a constant of the model
+that ships. Only as one it can be stored as integers.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverload
+from torch.fx import GraphModule, Interpreter, Node
+
+from edgecompress.compress.fx import ATEN, stored
+
+_LARGEST = 1 << 26
+"""Numbers in a constant; a larger one is left to be computed."""
+_FRESH = {ATEN.detach_.default}
+"""Change no number of what they are given, although their schema says that they write to it."""
+_SAME_NUMBERS = {
+    ATEN.to.dtype,
+    ATEN.to.dtype_layout,
+    ATEN.to.device,
+    ATEN.to.other,
+    ATEN.type_as.default,
+    ATEN.detach.default,
+    ATEN.detach_.default,
+    ATEN.alias.default,
+    ATEN.lift_fresh_copy.default,
+    ATEN.lift_fresh.default,
+}
+"""Give back what they are given, where the type is the same."""
+
+
+def fold_constants(gm: GraphModule) -> None:
+    """Replace what depends on parameters and buffers only by a parameter of its own, in place.
+
+    It is trainable where one of those that it was computed from is: training with fake quantisation
+    goes on from the folded weight, and no longer normalises it.
+    """
+    _drop_casts(gm)
+    constant = _constants(gm)
+    values = _Values(gm, constant)
+    values.run()
+    for node in list(gm.graph.nodes):
+        if node not in constant or node.op == "get_attr":
+            continue
+        value = values.found.get(node)
+        read = [user for user in node.users if user not in constant]
+        if read and isinstance(value, Tensor) and value.numel() <= _LARGEST:
+            _store(gm, node, value, read, trainable=_is_trainable(gm, node))
+    gm.graph.eliminate_dead_code()
+    gm.delete_all_unused_submodules()
+    gm.recompile()
+
+
+def _drop_casts(gm: GraphModule) -> None:
+    """A cast to the type that a tensor has already would keep what lies round it in float."""
+    for node in list(gm.graph.nodes):
+        if node.target not in _SAME_NUMBERS:
+            continue
+        source = node.args[0]
+        before = source.meta.get("val") if isinstance(source, Node) else None
+        after = node.meta.get("val")
+        if isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype == after.dtype:
+            node.replace_all_uses_with(source)
+            gm.graph.erase_node(node)
+
+
+def _constants(gm: GraphModule) -> set[Node]:
+    """Nodes that have the same value in every run."""
+    written = _written(gm)
+    found: set[Node] = set()
+    for node in gm.graph.nodes:
+        if node.op == "get_attr":
+            is_constant = isinstance(_attribute(gm, node), Tensor)
+        elif node.op == "call_function":
+            is_constant = _is_pure(node) and all(x in found for x in node.all_input_nodes)
+        else:
+            is_constant = False
+        if is_constant and node not in written:
+            found.add(node)
+    return found
+
+
+def _written(gm: GraphModule) -> set[Node]:
+    """What an operator writes to, and the views through which it does."""
+    written: set[Node] = set()
+    for node in gm.graph.nodes:
+        if not _writes(node):
+            continue
+        written.add(node)
+        target = node.args[0] if node.args else None
+        while isinstance(target, Node) and target not in written:
+            written.add(target)
+            target = target.args[0] if target.args else None
+    return written
+
+
+def _writes(node: Node) -> bool:
+    target = node.target
+    return isinstance(target, OpOverload) and target._schema.is_mutable and target not in _FRESH
+
+
+def _is_pure(node: Node) -> bool:
+    target = node.target
+    if not isinstance(target, OpOverload):
+        return getattr(target, "__name__", "") == "getitem"
+    return target.namespace == "aten" and torch.Tag.nondeterministic_seeded not in target.tags
+
+
+def _attribute(gm: GraphModule, node: Node) -> object:
+    value: object = gm
+    for part in str(node.target).split("."):
+        value = getattr(value, part)
+    return value
+
+
+class _Values(Interpreter):
+    """Runs the constant part of a graph, and nothing else."""
+
+    def __init__(self, gm: GraphModule, constant: set[Node]) -> None:
+        super().__init__(gm, garbage_collect_values=False)
+        self._constant = constant
+        self.found: dict[Node, object] = {}
+
+    def run(self, *_: object, **__: object) -> None:
+        with torch.no_grad():
+            for node in self.module.graph.nodes:  # type: ignore[union-attr]
+                if node in self._constant:
+                    self.env[node] = self.found[node] = self.run_node(node)
+
+
+def _is_trainable(gm: GraphModule, node: Node) -> bool:
+    """Whether it was computed from a parameter that is trained."""
+    seen, waiting = {node}, [node]
+    while waiting:
+        source = waiting.pop()
+        if source.op == "get_attr" and stored(gm, source).requires_grad:
+            return True
+        fresh = [x for x in source.all_input_nodes if x not in seen]
+        seen.update(fresh)
+        waiting += fresh
+    return False
+
+
+def _store(gm: GraphModule, node: Node, value: Tensor, read: list[Node], trainable: bool) -> None:
+    name = f"_folded_{node.name}"
+    value = value.detach().clone(memory_format=torch.contiguous_format)
+    if trainable and value.is_floating_point():
+        gm.register_parameter(name, nn.Parameter(value))
+    else:
+        gm.register_buffer(name, value)
+    with gm.graph.inserting_before(node):
+        holder = gm.graph.get_attr(name)
+    holder.meta = {key: node.meta[key] for key in ("val", "nn_module_stack") if key in node.meta}
+    for user in read:
+        user.replace_input_with(node, holder)
