@@ -2,10 +2,10 @@
 
 What a damaged weight or scale does to the outputs may drown in the noise of quantising; the number
 itself cannot. So every weight and bias that carries a layer's name is read back from the file, as
-the runtime will read it, and compared with the converted graph, and so is every scale and zero
-point of an activation. Layouts, 7-bit weights that are doubled and unsigned integers change none of
-these numbers. What an exporter makes of its own accord (a mean as a convolution) has no counterpart
-and is not compared.
+the runtime will read it, and compared with the converted graph; and the scales and zero points of
+what enters and leaves these layers must be among the graph's. Layouts, 7-bit weights that are
+doubled and unsigned integers change none of these numbers. What an exporter makes of its own accord
+(a mean as a convolution, a hard-swish as an addition) has no counterpart and is not compared.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,13 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import stored
 from edgecompress.export import litert_kernels
-from edgecompress.export.onnx_edit import array_of, input_at, qparams_of
+from edgecompress.export.onnx_edit import (
+    array_of,
+    dequantizer_before,
+    input_at,
+    qparams_of,
+    quantizer_after,
+)
 from edgecompress.spec.measurement import Readback
 
 Reals = NDArray[np.float64]
@@ -63,7 +69,7 @@ class Layer:
 class Numbers:
     layers: tuple[Layer, ...]
     points: frozenset[Point]
-    """Of activations."""
+    """Of activations: all of torch's, in a file those that such layers read and write."""
 
 
 def read_back(artifact: Artifact, graph: GraphModule, layers: Mapping[str, str]) -> Readback:
@@ -171,11 +177,6 @@ def _reals(tensor: torch.Tensor) -> Reals:
 def _of_onnx(artifact: Artifact) -> Numbers:
     found, points = [], set()
     for node in ir.traversal.RecursiveGraphIterator(ir.load(artifact.path).graph):
-        if node.op_type in _Q_AND_DQ and array_of(node.inputs[0]) is None:
-            qparams = qparams_of(node)
-            if qparams is not None and qparams.axis is None:
-                lowest = int(np.iinfo(qparams.zero_point.dtype).min)
-                points.add((np.float32(qparams.scale), int(qparams.zero_point) - lowest))
         if node.op_type not in _WITH_BIAS and node.op_type != "MatMul":
             continue
         weight = _constant(input_at(node, 1))
@@ -184,6 +185,10 @@ def _of_onnx(artifact: Artifact) -> Numbers:
             continue
         bias = _constant(input_at(node, 2)) if node.op_type in _WITH_BIAS else None
         found.append(_layer(path, weight, bias))
+        around = (dequantizer_before(node.inputs[0]), quantizer_after(node.outputs[0]))
+        for qparams in (beside[1] for beside in around if beside is not None):
+            lowest = int(np.iinfo(qparams.zero_point.dtype).min)
+            points.add((np.float32(qparams.scale), int(qparams.zero_point) - lowest))
     return Numbers(tuple(found), frozenset(points))
 
 
@@ -227,19 +232,20 @@ def _of_tflite(artifact: Artifact) -> Numbers:
 
     found, points = [], set()
     for op in read(artifact.path.read_bytes()).operators:
-        for tensor in (*op.inputs, *op.outputs):
-            qparams = None if tensor is None or tensor.data is not None else tensor.qparams
-            if tensor is not None and qparams is not None and qparams.scale.size == 1:
-                lowest = int(np.iinfo(tensor.dtype).min)
-                points.add((np.float32(qparams.scale[0]), int(qparams.zero_point[0]) - lowest))
         if op.op_type not in litert_kernels.WEIGHTED:
             continue
-        _, weight_at, bias_at, _ = litert_kernels.WEIGHTED[op.op_type]
+        data_at, weight_at, bias_at, _ = litert_kernels.WEIGHTED[op.op_type]
         weight = constant(op.inputs[weight_at])
         path = _path_of(weight)
-        if weight is not None and path is not None:
-            bias = constant(op.inputs[bias_at]) if len(op.inputs) > bias_at else None
-            found.append(_layer(path, weight, bias))
+        if weight is None or path is None:
+            continue
+        bias = constant(op.inputs[bias_at]) if len(op.inputs) > bias_at else None
+        found.append(_layer(path, weight, bias))
+        for tensor in (op.inputs[data_at], op.outputs[0]):
+            qparams = None if tensor is None else tensor.qparams
+            if tensor is not None and qparams is not None:
+                lowest = int(np.iinfo(tensor.dtype).min)
+                points.add((np.float32(qparams.scale[0]), int(qparams.zero_point[0]) - lowest))
     return Numbers(tuple(found), frozenset(points))
 
 

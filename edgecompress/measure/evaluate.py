@@ -15,7 +15,7 @@ from edgecompress.measure.agent import DeviceAgent, Kernels
 from edgecompress.measure.parity import Executions, Way
 from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
-from edgecompress.task import Batch, ClassificationTask, Metric, Task
+from edgecompress.task import Batch, ClassificationTask, Metric, MulticlassAccuracy, Task
 from edgecompress.task.base import inputs_of
 
 SHARD_BYTES = 64 << 20
@@ -76,6 +76,7 @@ def evaluate(
         value=_value(metric),
         higher_is_better=higher_is_better,
         samples=samples,
+        is_share=_is_share(metric),
         parity=way.parity(),
         hops=way.hops(),
         original=way.original(),
@@ -202,6 +203,12 @@ def direction(metric: Metric) -> bool:
             " set its higher_is_better to True or False"
         )
     return bool(metric.higher_is_better)
+
+
+def _is_share(metric: Metric) -> bool:
+    """As torchmetrics says it: by the limits of its plot."""
+    bounds = (getattr(metric, f"plot_{end}_bound", None) for end in ("lower", "upper"))
+    return isinstance(metric, MulticlassAccuracy) or tuple(bounds) == (0.0, 1.0)
 
 
 def _value(metric: Metric) -> float:

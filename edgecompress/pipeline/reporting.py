@@ -75,6 +75,7 @@ def model_report(built: Built, measured: Measurement | None) -> ModelReport:
             value=evaluation.value,
             higher_is_better=evaluation.higher_is_better,
             samples=evaluation.samples,
+            is_share=evaluation.is_share,
         ),
         latency_ms_p50=measured.latency_ms_p50 if measured else None,
         latency_ms_p90=measured.latency_ms_p90 if measured else None,

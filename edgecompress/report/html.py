@@ -56,7 +56,11 @@ def render_html(report: Report) -> str:
 
 def _summary(verdict: VerdictResult) -> str:
     total = len(verdict.reasons)
-    for status, what in (("fail", "failed"), ("unmeasured", "could not be measured")):
+    for status, what in (
+        ("fail", "failed"),
+        ("unmeasured", "could not be measured"),
+        ("warning", "passed with a warning"),
+    ):
         number = sum(reason.startswith(f"{status}: ") for reason in verdict.reasons)
         if number:
             return f"{number} of {total} checks {what}."

@@ -23,6 +23,7 @@ _STATUS_STYLE = {
     "pass": "green",
     "fail": "bold red",
     "unmeasured": "yellow",
+    "warning": "bold yellow",
     "note": "dim",
     "noise": "dim",
 }

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from edgecompress.report.agreement import agreements
 from edgecompress.report.checks import Check, check
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
+from edgecompress.report.metric import metric_checks
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Comparison, Measurement
 from edgecompress.spec.pushed import Pushed
@@ -44,7 +45,7 @@ def judge(
     checks = [
         *_finite(budgets=budgets, baseline=baseline, candidate=candidate, comparison=comparison),
         # What it computes decides before what it costs, and the metric before all agreement.
-        _metric(budgets, baseline, candidate),
+        *metric_checks(budgets, baseline.metric, candidate.metric),
         *agreements(baseline, candidate),
         *([] if builds_engine else _size(budgets, baseline, candidate)),
         *_offline(budgets, candidate, comparison is not None),
@@ -52,7 +53,7 @@ def judge(
         *([] if pushed is None else [_pushed(pushed)]),
     ]
     # What decides comes first.
-    checks.sort(key=lambda one: ("fail", "unmeasured", "pass").index(one.status))
+    checks.sort(key=lambda one: ("fail", "unmeasured", "warning", "pass").index(one.status))
     statuses = {one.status for one in checks}
     reasons = tuple(f"{one.status}: {one.text}" for one in checks)
     if "fail" in statuses:
@@ -112,32 +113,6 @@ def _offline(budgets: Budgets, candidate: ModelReport, measured: bool) -> Iterat
         yield Check(
             "rules", "fail", f"{candidate.inspection.runtime} will not take it: {violation}"
         )
-
-
-def _metric(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Check:
-    before, after = baseline.metric, candidate.metric
-    if (before.name, before.higher_is_better, before.samples) != (
-        after.name,
-        after.higher_is_better,
-        after.samples,
-    ):
-        return Check(
-            "metric",
-            "fail",
-            f"metric {after.name} on {after.samples} samples cannot be compared with the"
-            f" baseline's {before.name} on {before.samples}",
-        )
-    drop = before.value - after.value if after.higher_is_better else after.value - before.value
-    figure, reference = apart(after.value, before.value, plain)
-    amount, limit = apart(abs(drop), budgets.max_metric_drop, plain)
-    word = "worse" if drop > 0 else "better"
-    change = f"{amount} {word}" if drop else "equal"
-    return check(
-        "metric",
-        budgets.allow(before.value, after.value, higher_is_better=after.higher_is_better),
-        f"{after.name} is {figure}, the baseline's {reference}: {change};"
-        f" at most {limit} worse allowed",
-    )
 
 
 def _on_device(

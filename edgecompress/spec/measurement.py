@@ -214,6 +214,8 @@ class Evaluation(Spec):
     value: float
     higher_is_better: bool
     samples: int
+    is_share: bool = False
+    """The metric's class says that it is between 0 and 1."""
     parity: Parity | None = None
     """With the torch model that was trained, fake-quantised where it is quantised."""
     hops: tuple[Hop, ...] = ()

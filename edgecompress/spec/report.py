@@ -13,7 +13,7 @@ from edgecompress.spec.pushed import Pushed
 
 REPORT_SCHEMA_VERSION = 1
 
-Status = Literal["pass", "fail", "unmeasured"]
+Status = Literal["pass", "warning", "fail", "unmeasured"]
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -30,6 +30,8 @@ class MetricValue(Spec):
     value: float
     higher_is_better: bool
     samples: int
+    is_share: bool = False
+    """Its class says that it is between 0 and 1."""
 
 
 class ModelReport(Spec):
