@@ -45,7 +45,7 @@ def measure_noise(prepared: Prepared, held_out: Iterable[Batch]) -> Quantization
     set_training(graph, False)
     set_phase(graph, "frozen")
     units = units_of(graph)
-    outputs, count = _Ratio(), 0
+    outputs, count = Ratio(), 0
     found = [_Ratios() for _ in units]
     stepper = Stepper(graph)
     with torch.no_grad():
@@ -57,7 +57,7 @@ def measure_noise(prepared: Prepared, held_out: Iterable[Batch]) -> Quantization
     return QuantizationNoise(samples=count, outputs_db=outputs.db, operators=tuple(rows))
 
 
-class _Ratio:
+class Ratio:
     """Signal and noise, summed over samples and tensors."""
 
     def __init__(self) -> None:
@@ -93,12 +93,12 @@ class _Ratio:
 class _Ratios:
     """Of one operator."""
 
-    alone: _Ratio = field(default_factory=_Ratio)
-    local: _Ratio = field(default_factory=_Ratio)
-    accumulated: _Ratio = field(default_factory=_Ratio)
+    alone: Ratio = field(default_factory=Ratio)
+    local: Ratio = field(default_factory=Ratio)
+    accumulated: Ratio = field(default_factory=Ratio)
 
 
-def _row(unit: Unit, ratios: _Ratios) -> OperatorNoise:
+def _row(unit: Unit, ratios: Ratios) -> OperatorNoise:
     return OperatorNoise(
         name=unit.name,
         module=unit.module,
@@ -114,7 +114,7 @@ def _one_pass(
     units: tuple[Unit, ...],
     inputs: tuple[Tensor, ...],
     found: list[_Ratios],
-    outputs: _Ratio,
+    outputs: Ratio,
 ) -> None:
     """Add the figures of one batch."""
     original = stepper.run(inputs, quantised=False)

@@ -1,6 +1,6 @@
 """A prepared graph run node by node, with some of its operators quantised and others in float."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.fx.node import map_arg
 
 from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import ATEN, fake, input_of
+from edgecompress.compress.operators import MOVING
 from edgecompress.compress.quantize import Prepared
 from edgecompress.compress.units import Unit, is_quantizer
 
@@ -47,6 +48,37 @@ class Stepper:
             else:
                 values[node] = self._value(node, values.__getitem__)
         return values
+
+    def run_mixed(self, inputs: tuple[Tensor, ...], quantised: Collection[Unit]) -> Any:
+        """The model's outputs where only these operators are quantised.
+
+        A tensor is quantised where an operator writes it quantised, and for those that read it so.
+        """
+        heads = {unit.nodes[0] for unit in quantised}
+        writers = {unit.last for unit in quantised if unit.quantizer is not None}
+        values: dict[Node, Any] = {}
+        integers: set[Node] = set()
+        given = iter(inputs)
+        for node in self._nodes:
+            if node.op == "placeholder":
+                values[node] = next(given)
+            elif node in self._quantizers:
+                source = self._source(node)
+                if source in writers or source in integers:
+                    integers.add(node)
+                    values[node] = self._quantise(node, values)
+                else:
+                    values[node] = values[source]
+            elif node in heads:
+                values[node] = self._value(node, lambda n: self._read_integers(n, values))
+            else:
+                values[node] = self._value(node, values.__getitem__)
+                if node.target in MOVING and any(n in integers for n in node.all_input_nodes):
+                    integers.add(node)
+        return values[self.output]
+
+    def _read_integers(self, node: Node, values: Values) -> Any:
+        return self._quantise(node, values) if node in self._quantizers else values[node]
 
     def alone(self, unit: Unit, original: Values) -> Any:
         """What `unit` puts out when it is quantised and what it reads comes from the float run."""

@@ -1,0 +1,207 @@
+"""Which operators to leave in float so that a metric is kept: sets of them, and the search.
+
+Quantised operators in float cost time, and more where a lone one stands between int8 ones. So sets
+are built in several ways, from what belongs together, and each way gives the smallest of its sets
+that keeps the metric. Which of those is the fastest is for a clock to say.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.fx import Node
+
+from edgecompress.compress.operators import MOVING
+from edgecompress.compress.sensitivity import Ratio
+from edgecompress.compress.stepping import Stepper
+from edgecompress.compress.units import Unit
+from edgecompress.spec.report import QuantizationNoise
+
+Names = tuple[str, ...]
+_SPARE_DB = 0.05
+"""How much SQNR an operator that goes back to int8 may cost."""
+_RETRIES = 3
+_REFINEMENTS = 48
+
+
+@dataclass(frozen=True)
+class Family:
+    """One way to build sets: the first of the groups, the first two, and so on."""
+
+    label: str
+    groups: tuple[Names, ...]
+
+    def first(self, count: int) -> Names:
+        """The operators of the first `count` groups, each once."""
+        return tuple(dict.fromkeys(name for group in self.groups[:count] for name in group))
+
+
+class Simulation:
+    """SQNR at the model's outputs with some operators in float, without preparing a graph for it.
+
+    Args:
+        stepper: of the graph with all operators quantised.
+        units: those operators.
+        batches: of held-out inputs.
+
+    """
+
+    def __init__(
+        self, stepper: Stepper, units: Sequence[Unit], batches: Iterable[tuple[Tensor, ...]]
+    ) -> None:
+        self._stepper, self.units = stepper, tuple(units)
+        self._batches = [(inputs, stepper.run_mixed(inputs, ())) for inputs in batches]
+        self._known: dict[frozenset[str], float] = {}
+
+    def outputs_db(self, kept: Collection[str]) -> float:
+        key = frozenset(kept)
+        if key not in self._known:
+            ratio = Ratio()
+            quantised = [unit for unit in self.units if unit.name not in key]
+            for inputs, original in self._batches:
+                ratio.add(original, self._stepper.run_mixed(inputs, quantised))
+            self._known[key] = 0.0 if ratio.db is None else ratio.db
+        return self._known[key]
+
+
+def families_of(noise: QuantizationNoise, simulation: Simulation) -> tuple[Family, ...]:
+    """The ways to build sets, of the operators of `noise`."""
+    units = simulation.units
+    ranking = [row.name for row in noise.operators]
+    rank = {name: place for place, name in enumerate(ranking)}
+    in_order = [unit.name for unit in units]
+    return (
+        Family("the operators that cost most alone", tuple((name,) for name in ranking)),
+        Family("the tensors that cost most, with all that read them", _tensors(simulation)),
+        Family("whole blocks", _grouped([(_block(unit), unit.name) for unit in units], rank)),
+        Family("whole kinds of operators", _grouped([(u.kind, u.name) for u in units], rank)),
+        Family("the end of the network", tuple((name,) for name in reversed(in_order))),
+        Family("the beginning of the network", tuple((name,) for name in in_order)),
+    )
+
+
+def _block(unit: Unit) -> str:
+    """The module that an operator belongs to together with others."""
+    return unit.module if unit.module != unit.name else unit.module.rpartition(".")[0]
+
+
+def _grouped(labelled: Sequence[tuple[str, str]], rank: dict[str, int]) -> tuple[Names, ...]:
+    """Operators by label, the group with the worst operator first."""
+    groups: dict[str, list[str]] = {}
+    for label, name in labelled:
+        groups.setdefault(label, []).append(name)
+    ordered = sorted(groups.values(), key=lambda names: min(rank[name] for name in names))
+    return tuple(tuple(names) for names in ordered)
+
+
+def _tensors(simulation: Simulation) -> tuple[Names, ...]:
+    """Of each tensor all that write or read it, and each operator by itself, for its weights; what
+    gains most first.
+    """
+    units = simulation.units
+    groups: dict[Names, None] = dict.fromkeys((unit.name,) for unit in units)
+    readers = _readers(units)
+    for unit in units:
+        around = (unit.name, *readers.get(unit.name, ()))
+        groups[tuple(dict.fromkeys(around))] = None
+    return tuple(sorted(groups, key=lambda names: -simulation.outputs_db(names)))
+
+
+def _readers(units: Sequence[Unit]) -> dict[str, Names]:
+    """By operator, those that read what it puts out, through all that only moves it."""
+    heads = {unit.nodes[0]: unit.name for unit in units}
+    found: dict[str, Names] = {}
+    for unit in units:
+        names: dict[str, None] = {}
+        following = list(unit.last.users)
+        while following:
+            node = following.pop()
+            if node in heads:
+                names[heads[node]] = None
+            elif node.op != "output" and _passes_on(node):
+                following += node.users
+        found[unit.name] = tuple(names)
+    return found
+
+
+def _passes_on(node: Node) -> bool:
+    return node.op == "call_module" or node.target in MOVING
+
+
+def search(
+    families: Sequence[Family], simulation: Simulation, keeps: Callable[[Names], bool]
+) -> tuple[tuple[str, Names], ...]:
+    """The smallest set of each family that keeps the metric, with the family's label; each set
+    once, and none where none keeps it.
+
+    The first family is searched with the metric itself. The others are searched by the SQNR at the
+    outputs that its set has, and what is found there is held against the metric.
+    """
+    ranked = families[0]
+    count = _smallest(len(ranked.groups) - 1, lambda n: keeps(ranked.first(n)))
+    if count is None:
+        return ()
+    level = simulation.outputs_db(ranked.first(count))
+    found: dict[frozenset[str], tuple[str, Names]] = {}
+    for family in families:
+        start = count if family is ranked else _level_with(family, simulation, level)
+        names = _confirmed(family, start, simulation, keeps)
+        if names is not None:
+            found.setdefault(frozenset(names), (family.label, names))
+    return tuple(found.values())
+
+
+def _level_with(family: Family, simulation: Simulation, level: float) -> int | None:
+    def reaches(count: int) -> bool:
+        return simulation.outputs_db(family.first(count)) >= level - _SPARE_DB
+
+    return _smallest(len(family.groups) - 1, reaches)
+
+
+def _confirmed(
+    family: Family, count: int | None, simulation: Simulation, keeps: Callable[[Names], bool]
+) -> Names | None:
+    """The first `count` groups without what they can spare, or some more of them."""
+    for _ in range(_RETRIES):
+        if count is None or count >= len(family.groups):
+            return None
+        names = family.first(count)
+        refined = _refined(names, simulation)
+        if keeps(refined):
+            return refined
+        if refined != names and keeps(names):
+            return names
+        count += max(1, count // 4)
+    return None
+
+
+def _refined(names: Names, simulation: Simulation) -> Names:
+    """Without those whose return to int8 costs nothing: where a rank misled, and where all that is
+    round an operator is int8, so that it would compute the same.
+    """
+    least = simulation.outputs_db(names) - _SPARE_DB
+    size = max(1, -(-len(names) // _REFINEMENTS))
+    kept = names
+    for start in range(len(names) - size, -size, -size):
+        chunk = set(names[max(start, 0) : start + size])
+        fewer = tuple(name for name in kept if name not in chunk)
+        if fewer and simulation.outputs_db(fewer) >= least:
+            kept = fewer
+    return kept
+
+
+def _smallest(limit: int, holds: Callable[[int], bool]) -> int | None:
+    """The smallest number from 1 to `limit` for which it holds, if it does for all above: by steps
+    that double and then by bisection, because it is small as a rule and small ones are wanted.
+    """
+    low, high = 0, 1
+    while high < limit and not holds(high):
+        low, high = high, high * 2
+    if high >= limit:
+        high = limit
+        if limit < 1 or not holds(limit):
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
