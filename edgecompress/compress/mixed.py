@@ -8,6 +8,7 @@ that keeps the metric. Which of those is the fastest is for a clock to say.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.fx import Node
 
@@ -50,7 +51,8 @@ class Simulation:
         self, stepper: Stepper, units: Sequence[Unit], batches: Iterable[tuple[Tensor, ...]]
     ) -> None:
         self._stepper, self.units = stepper, tuple(units)
-        self._batches = [(inputs, stepper.run_mixed(inputs, ())) for inputs in batches]
+        with torch.no_grad():
+            self._batches = [(inputs, stepper.run_mixed(inputs, ())) for inputs in batches]
         self._known: dict[frozenset[str], float] = {}
 
     def outputs_db(self, kept: Collection[str]) -> float:
@@ -58,8 +60,9 @@ class Simulation:
         if key not in self._known:
             ratio = Ratio()
             quantised = [unit for unit in self.units if unit.name not in key]
-            for inputs, original in self._batches:
-                ratio.add(original, self._stepper.run_mixed(inputs, quantised))
+            with torch.no_grad():
+                for inputs, original in self._batches:
+                    ratio.add(original, self._stepper.run_mixed(inputs, quantised))
             self._known[key] = 0.0 if ratio.db is None else ratio.db
         return self._known[key]
 
@@ -145,7 +148,7 @@ def search(
     found: dict[frozenset[str], tuple[str, Names]] = {}
     for family in families:
         start = count if family is ranked else _level_with(family, simulation, level)
-        names = _confirmed(family, start, simulation, keeps)
+        names = _confirmed(family, start, _Enough(simulation, level), keeps)
         if names is not None:
             found.setdefault(frozenset(names), (family.label, names))
     return tuple(found.values())
@@ -158,36 +161,43 @@ def _level_with(family: Family, simulation: Simulation, level: float) -> int | N
     return _smallest(len(family.groups) - 1, reaches)
 
 
+@dataclass(frozen=True)
+class _Enough:
+    """The SQNR at the outputs with which the metric was seen to be kept."""
+
+    simulation: Simulation
+    level: float
+
+    def refined(self, names: Names) -> Names:
+        """Without those whose return to int8 costs nothing: where a rank misled, and where all that
+        is round an operator is int8, so that it would compute the same.
+        """
+        least = min(self.level, self.simulation.outputs_db(names)) - _SPARE_DB
+        size = max(1, -(-len(names) // _REFINEMENTS))
+        kept = names
+        for start in range(len(names) - size, -size, -size):
+            chunk = set(names[max(start, 0) : start + size])
+            fewer = tuple(name for name in kept if name not in chunk)
+            if fewer and self.simulation.outputs_db(fewer) >= least:
+                kept = fewer
+        return kept
+
+
 def _confirmed(
-    family: Family, count: int | None, simulation: Simulation, keeps: Callable[[Names], bool]
+    family: Family, count: int | None, enough: _Enough, keeps: Callable[[Names], bool]
 ) -> Names | None:
     """The first `count` groups without what they can spare, or some more of them."""
     for _ in range(_RETRIES):
         if count is None or count >= len(family.groups):
             return None
         names = family.first(count)
-        refined = _refined(names, simulation)
+        refined = enough.refined(names)
         if keeps(refined):
             return refined
         if refined != names and keeps(names):
             return names
         count += max(1, count // 4)
     return None
-
-
-def _refined(names: Names, simulation: Simulation) -> Names:
-    """Without those whose return to int8 costs nothing: where a rank misled, and where all that is
-    round an operator is int8, so that it would compute the same.
-    """
-    least = simulation.outputs_db(names) - _SPARE_DB
-    size = max(1, -(-len(names) // _REFINEMENTS))
-    kept = names
-    for start in range(len(names) - size, -size, -size):
-        chunk = set(names[max(start, 0) : start + size])
-        fewer = tuple(name for name in kept if name not in chunk)
-        if fewer and simulation.outputs_db(fewer) >= least:
-            kept = fewer
-    return kept
 
 
 def _smallest(limit: int, holds: Callable[[int], bool]) -> int | None:

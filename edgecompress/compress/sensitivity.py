@@ -25,7 +25,7 @@ from edgecompress.task.base import Batch, inputs_of, tensors_of
 LARGEST_DB = 150.0
 """More than float32 has: no difference at all. Less than its negative: numbers became infinite."""
 _SAMPLES = 16
-_WORK = 2.0e10
+_WORK = 6.0e10
 """Multiplications that all passes together may take, some seconds on one core."""
 
 
@@ -48,8 +48,10 @@ def measure_noise(prepared: Prepared, held_out: Iterable[Batch]) -> Quantization
     outputs, count = Ratio(), 0
     found = [_Ratios() for _ in units]
     stepper = Stepper(graph)
+    # A run of what follows an operator is, on average, half of one.
+    wanted = affordable(prepared, 2 + len(units) / 2)
     with torch.no_grad():
-        for inputs in _samples(held_out, _affordable(prepared, len(units)), prepared.free_batch):
+        for inputs in held_out_inputs(prepared, held_out, wanted):
             count += len(inputs[0])
             _one_pass(stepper, units, inputs, found, outputs)
     rows = [_row(unit, ratios) for unit, ratios in zip(units, found, strict=True)]
@@ -98,7 +100,7 @@ class _Ratios:
     accumulated: Ratio = field(default_factory=Ratio)
 
 
-def _row(unit: Unit, ratios: Ratios) -> OperatorNoise:
+def _row(unit: Unit, ratios: _Ratios) -> OperatorNoise:
     return OperatorNoise(
         name=unit.name,
         module=unit.module,
@@ -132,15 +134,14 @@ def _one_pass(
         ratios.alone.add(original[last], changed)
 
 
-def _samples(
-    held_out: Iterable[Batch], wanted: int, free_batch: bool
+def held_out_inputs(
+    prepared: Prepared, held_out: Iterable[Batch], wanted: int
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Batches of `wanted` samples together; of one each where the graph takes no more."""
+    """The first `wanted` samples, batch by batch; one by one where the graph takes no more."""
     for batch in held_out:
-        inputs = inputs_of(batch)
-        inputs = tuple(x[:wanted] for x in inputs)
+        inputs = tuple(x[:wanted] for x in inputs_of(batch))
         wanted -= len(inputs[0])
-        if free_batch:
+        if prepared.free_batch:
             yield inputs
         else:
             yield from (tuple(x[i : i + 1] for x in inputs) for i in range(len(inputs[0])))
@@ -148,7 +149,6 @@ def _samples(
             return
 
 
-def _affordable(prepared: Prepared, units: int) -> int:
-    """Samples. A pass for an operator repeats, on average, half of the graph."""
-    passes = 2 + units / 2
-    return max(1, min(_SAMPLES, int(_WORK / (work_of(prepared) * passes))))
+def affordable(prepared: Prepared, passes: float, work: float = _WORK) -> int:
+    """How many samples may go through so many runs of the graph."""
+    return max(1, min(_SAMPLES, int(work / (work_of(prepared) * passes))))

@@ -12,7 +12,7 @@ from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import ATEN, fake, input_of
 from edgecompress.compress.operators import MOVING
 from edgecompress.compress.quantize import Prepared
-from edgecompress.compress.units import Unit, is_quantizer
+from edgecompress.compress.units import Unit, is_quantizer, units_of
 
 Values = Mapping[Node, Any]
 _OTHER_WORK = 8
@@ -166,17 +166,28 @@ def _after_writing(nodes: list[Node]) -> dict[tuple[Node, Node], Node]:
 
 def work_of(prepared: Prepared) -> float:
     """About how many multiplications a run takes for one sample."""
-    total = 0.0
-    for node in prepared.graph.graph.nodes:
-        value = node.meta.get("val")
-        if node.op != "call_function" or not isinstance(value, Tensor):
-            continue
-        elements = 1.0
-        for size in value.shape:
-            elements *= int(size)
-        total += elements * _products(node)
+    total = sum(_work(node) for node in prepared.graph.graph.nodes)
     # torch.export saw two samples where the batch is free.
     return total / 2 if prepared.free_batch else total
+
+
+def shares_of(prepared: Prepared) -> dict[str, float]:
+    """The share of that by operator, of those that are quantised."""
+    total = sum(_work(node) for node in prepared.graph.graph.nodes)
+    return {
+        unit.name: sum(_work(node) for node in unit.nodes) / total
+        for unit in units_of(prepared.graph)
+    }
+
+
+def _work(node: Node) -> float:
+    value = node.meta.get("val")
+    if node.op != "call_function" or not isinstance(value, Tensor):
+        return 0.0
+    elements = 1.0
+    for size in value.shape:
+        elements *= int(size)
+    return elements * _products(node)
 
 
 def _products(node: Node) -> float:

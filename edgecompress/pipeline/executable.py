@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,8 @@ class Executable:
     """The fake-quantised graph that `module` was made from."""
     two_four: tuple[str, ...] = ()
     """Layers whose weights are 2:4."""
+    kept_because: dict[str, str] = field(default_factory=dict)
+    """As of `Exportable`."""
     original: Point | None = None
     """What it was made of; None: it is that itself."""
     integers: "Callable[[], Quantized] | None" = None
@@ -91,6 +93,7 @@ def int8_model(job: Job, point: QuantizedPoint, original: Point | None = None) -
         lambda: point.quantized.prepared.free_batch,
         lambda: point.quantized.prepared.graph,
         point.two_four,
+        point.trained.kept_because,
         original,
         lambda: point.quantized,
     )

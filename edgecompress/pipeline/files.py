@@ -87,6 +87,12 @@ def build(job: Job, model: Executable, agent: Agent) -> Built:
     return Built(key, artifact, exported.macs, exported.params, inspection, evaluation)
 
 
+def exported_file(job: Job, model: Executable) -> tuple[str, Artifact]:
+    """The file alone, and the key of the stage that wrote it."""
+    key, artifact, _ = _export(job, model)
+    return key, artifact
+
+
 def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
     target = job.recipe.target
 
@@ -134,6 +140,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
         labels=job.task.labels(),
         layers=model.layers(),
         keep_float=model.keep_float,
+        kept_because=model.kept_because,
         dense=tuple(dense) if model.two_four else None,
         scheme=None if model.trained is None else job.recipe.scheme,
     )

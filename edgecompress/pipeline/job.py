@@ -37,6 +37,8 @@ class Trained(Spec):
     plan: PrunePlan | None = None
     layers: tuple[LayerRow, ...] = ()
     keep_float: tuple[str, ...] = ()
+    kept_because: dict[str, str] = {}
+    """Of what a search or a ranking chose among keep_float: what it costs in int8."""
 
 
 @dataclass

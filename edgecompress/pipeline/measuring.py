@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
+from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S, Agent, DeviceAgent
 from edgecompress.measure.compare import compare, measure_file
@@ -147,6 +149,25 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float:
     )
     record = job.stages.run("measure fine-tuned", depends_on, DEVICE_ROOMS, work)
     return float(str(record.result["latency_ms_p50"]))
+
+
+def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[str, float]:
+    """p50 of each, in turns: the median over as many turns as the target wants."""
+    target, progress = job.recipe.target, job.stages.progress
+    protocol = protocol_for(target, device)
+    once = protocol.model_copy(update={"turns": 1})
+    found: dict[str, list[float]] = {name: [] for name in files}
+    with on_device(job, device) as (agent, tick):
+        inputs, total, done = _inputs(job), protocol.turns * len(files), 0
+        for _ in range(protocol.turns):
+            for name, file in files.items():
+                tick()
+                threads = target.runtime.threads
+                measured = measure_file(agent, file, inputs, once, threads, lambda *_: None)
+                found[name].append(measured.latency_ms_p50)
+                done += 1
+                progress.step(done, total, f"set {name}")
+    return {name: median(values) for name, values in found.items()}
 
 
 @contextmanager

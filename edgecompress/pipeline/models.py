@@ -168,7 +168,8 @@ def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
         return quantizing.quantize(job, spec, before, teacher, work_dir)
 
     depends_on = job.depends_on(
-        quantize=dump(spec),
+        # What is kept in float afterwards does not change what is trained.
+        quantize=spec.model_dump(mode="json", exclude={"max_metric_drop"}),
         scheme=dump(job.recipe.scheme),
         distill=dump(job.recipe.distill),
         parent=before.key,
@@ -179,7 +180,7 @@ def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
     def build() -> "Quantized":
         from edgecompress.pipeline import quantizing
 
-        return quantizing.rebuild(job, spec, before, trained.keep_float, record)
+        return quantizing.rebuild(job, spec, before, trained.keep_float, state_of(job, record))
 
     return QuantizedPoint(record.key, build, trained, before.two_four)
 

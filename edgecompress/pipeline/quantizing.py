@@ -17,18 +17,16 @@ from edgecompress.compress.train import train, validate
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output
-from edgecompress.pipeline.training import output_of, state_of, training_of
+from edgecompress.pipeline.training import output_of, training_of
 from edgecompress.spec.deploy import QuantizeSpec, TrainSpec
-from edgecompress.spec.report import EpochRow
-from edgecompress.store import StageRecord
+from edgecompress.spec.report import EpochRow, OperatorNoise
 from edgecompress.task.guard import user_code
 
 
 def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_dir: Path) -> Output:
     """Calibrate, choose what stays in float, and fine-tune with fake quantisation."""
-    keep = _keep_float(job, spec, before)
-    prepared = _prepared(job, spec, before, keep)
-    _calibrate(job, prepared)
+    keep, because = _keep_float(job, spec, before)
+    prepared = calibrated(job, spec, before, keep)
     rows: tuple[EpochRow, ...] = ()
     if spec.train is not None:
         rows = _fine_tune(job, spec.freeze_at, spec.train, prepared, before, teacher, work_dir)
@@ -38,20 +36,26 @@ def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_d
         return forward(prepared, inputs)
 
     metric = validate(prepared.graph, job.task, run)
-    return output_of(Trained(metric=metric, epochs=rows, keep_float=keep), prepared.graph)
+    return output_of(
+        Trained(metric=metric, epochs=rows, keep_float=keep, kept_because=because), prepared.graph
+    )
 
 
 def rebuild(
-    job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...], record: StageRecord
+    job: Job,
+    spec: QuantizeSpec,
+    before: Point,
+    keep: tuple[str, ...],
+    state: dict[str, Tensor],
 ) -> Quantized:
-    """What `quantize` made, from its weights and ranges in the store.
+    """What `quantize` or `search_sets` made, from its weights and ranges.
 
     Raises:
         ModelError: weights that were pruned are no longer zero.
 
     """
     prepared = _prepared(job, spec, before, keep)
-    prepared.graph.load_state_dict(state_of(job, record))
+    prepared.graph.load_state_dict(state)
     set_phase(prepared.graph, "frozen")
     quantized = convert(prepared)
     confirm_masks(quantized.weights(), before.masks())
@@ -68,18 +72,31 @@ def _prepared(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]
     return prepare(before.model, job.example_inputs, job.recipe.scheme, spec.ranges, keep)
 
 
-def _calibrate(job: Job, prepared: Prepared) -> None:
+def calibrated(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]) -> Prepared:
+    """The model of `before` with ranges from the calibration data, and `keep` in float."""
+    prepared = _prepared(job, spec, before, keep)
     with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
         calibrate(prepared, job.calibration)
+    return prepared
 
 
-def _keep_float(job: Job, spec: QuantizeSpec, before: Point) -> tuple[str, ...]:
+def _keep_float(
+    job: Job, spec: QuantizeSpec, before: Point
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """What stays in float, and of what a ranking chose among it what it costs."""
     if not spec.keep_float_sensitive:
-        return spec.keep_float
-    prepared = _prepared(job, spec, before, spec.keep_float)
-    _calibrate(job, prepared)
+        return spec.keep_float, {}
+    prepared = calibrated(job, spec, before, spec.keep_float)
     ranking = measure_noise(prepared, job.task.validation_data()).operators
-    return (*spec.keep_float, *(row.name for row in ranking[: spec.keep_float_sensitive]))
+    worst = {row.name: cost_of(row) for row in ranking[: spec.keep_float_sensitive]}
+    return (*spec.keep_float, *worst), worst
+
+
+def cost_of(row: OperatorNoise) -> str:
+    """'alone in int8 it leaves 21.8 dB at the outputs'"""
+    if row.alone_db is None:
+        return "its cost is not known"
+    return f"alone in int8 it leaves {row.alone_db:.1f} dB at the outputs"
 
 
 def _fine_tune(

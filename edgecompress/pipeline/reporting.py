@@ -7,12 +7,13 @@ from edgecompress.compress.layers import rows
 from edgecompress.inspect import layer_dtypes
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import FORMATS
-from edgecompress.pipeline.job import Job, Point
+from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import measure_halfway
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Inspection, Measurement
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import (
+    KeptOperator,
     LayerRow,
     MetricValue,
     ModelReport,
@@ -105,6 +106,15 @@ def layer_rows(start: Point, end: Point, inspection: Inspection) -> tuple[LayerR
         update = {"dtype": found.dtype if found else None, "reason": "; ".join(reasons) or None}
         result.append(row.model_copy(update=update))
     return tuple(result)
+
+
+def kept_rows(point: QuantizedPoint) -> tuple[KeptOperator, ...]:
+    """What stays in float by the recipe, each with its reason."""
+    because = point.trained.kept_because
+    return tuple(
+        KeptOperator(name=name, reason=because.get(name, "named in quantize.keep_float"))
+        for name in point.trained.keep_float
+    )
 
 
 def keep_files(

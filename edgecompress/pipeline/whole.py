@@ -12,6 +12,7 @@ from edgecompress.pipeline.asked import Asked, TargetFailed
 from edgecompress.pipeline.executable import float_model, int8_model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.keeping import keep_metric
 from edgecompress.pipeline.measuring import There, look_there, on_device
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
 from edgecompress.pipeline.outputs import rebuilder
@@ -19,6 +20,7 @@ from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.reporting import (
     chart_points,
     keep_files,
+    kept_rows,
     layer_rows,
     model_report,
     run_notes,
@@ -85,6 +87,9 @@ def _run(
     smaller = pruned(job, sparse, start)
     recovered = finetuned(job, smaller, start)
     integer = quantized(job, recovered, start)
+    search = None
+    if integer is not None:
+        integer, search = keep_metric(job, integer, recovered, device)
     if integer is None:
         model = float_model(job, recovered, start)
         candidate = build(job, model, here)
@@ -148,6 +153,8 @@ def _run(
         layers=layer_rows(start, recovered, after.inspection),
         epochs=tuple({(row.stage, row.epoch): row for row in epochs}.values()),
         noise=costs,
+        kept=() if integer is None else kept_rows(integer),
+        search=search,
         pushed=pushed,
         notes=(*notes, *run_notes(job.recipe, device)),
         versions={

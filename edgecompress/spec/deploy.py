@@ -162,6 +162,11 @@ class QuantizeSpec(Spec):
     keep_float_sensitive: Annotated[int, Field(ge=0)] = 0
     """How many more operators to keep in float: those that alone cost the most when quantised."""
 
+    max_metric_drop: NonNegative | None = None
+    """How much worse than the model before quantising, in the metric's own unit on the validation
+    data; operators stay in float until it is kept.
+    """
+
     @model_validator(mode="after")
     def _check(self) -> "QuantizeSpec":
         if self.mode == "qat" and self.train is None:

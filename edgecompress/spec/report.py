@@ -121,6 +121,37 @@ class QuantizationNoise(Spec):
     """Every quantised operator, the lowest alone_db first."""
 
 
+class KeptOperator(Spec):
+    """One that stays in float though int8 kernels could run it."""
+
+    name: str
+    """As of OperatorNoise, or a module with all inside it."""
+    reason: str
+
+
+class FloatSet(Spec):
+    """Operators that together in float keep the metric."""
+
+    label: str
+    """How they were picked."""
+    operators: tuple[str, ...]
+    metric: float
+    latency_ms_p50: float | None
+    """None: not measured."""
+    chosen: bool
+
+
+class FloatSearch(Spec):
+    """What came of quantize.max_metric_drop; metrics are torch's, on the validation data."""
+
+    max_metric_drop: float
+    float_metric: float
+    int8_metric: float
+    """Before anything was kept in float for it."""
+    sets: tuple[FloatSet, ...]
+    """None: it was kept anyway, or no set keeps it."""
+
+
 class EpochRow(Spec):
     stage: str
     epoch: int
@@ -152,6 +183,9 @@ class Report(Spec):
     epochs: tuple[EpochRow, ...]
     noise: QuantizationNoise | None = None
     """None where nothing was quantised."""
+    kept: tuple[KeptOperator, ...] = ()
+    search: FloatSearch | None = None
+    """None where quantize.max_metric_drop is not set."""
     pushed: Pushed | None = None
     """With `--device`: what became of the model there."""
     notes: tuple[str, ...] = ()

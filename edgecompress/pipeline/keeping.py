@@ -1,0 +1,165 @@
+"""`quantize.max_metric_drop`: which operators stay in float so that quantising keeps the metric.
+
+Searched after fine-tuning, where there is any: what training wins back needs no float.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecompress.compress.checkpoint import load_checkpoint
+from edgecompress.pipeline.executable import int8_model
+from edgecompress.pipeline.files import DEVICE_ROOMS, exported_file
+from edgecompress.pipeline.job import Job, Point, QuantizedPoint
+from edgecompress.pipeline.measuring import measure_files, protocol_for
+from edgecompress.pipeline.models import ROOMS
+from edgecompress.pipeline.stages import Output
+from edgecompress.spec.base import Spec, digest, parse
+from edgecompress.spec.deploy import QuantizeSpec
+from edgecompress.spec.device import Device
+from edgecompress.spec.report import FloatSearch, FloatSet, KeptOperator
+from edgecompress.store import StageRecord
+
+if TYPE_CHECKING:
+    from edgecompress.compress.quantize import Quantized
+
+_ROOMS = (*ROOMS, "pipeline/keeping", "pipeline/trials")
+_MEASURED = 4
+"""So many sets are measured at most, those with the least work in float."""
+_AS_FAST = 1.03
+"""What a clock cannot tell from the fastest."""
+
+
+class Candidate(Spec):
+    """A set of operators that keeps the metric when it stays in float."""
+
+    label: str
+    operators: tuple[str, ...]
+    metric: float
+    float_work: float
+    """Share of the model's multiplications and elements that it computes in float."""
+
+
+class Searched(Spec):
+    """What the store keeps of the search, beside each candidate's weights and ranges."""
+
+    float_metric: float
+    candidates: tuple[Candidate, ...] = ()
+    costs: tuple[KeptOperator, ...] = ()
+    """Of every operator; the reason is the first half of one."""
+
+
+def keep_metric(
+    job: Job, point: QuantizedPoint, before: Point, device: Device | None
+) -> tuple[QuantizedPoint, FloatSearch | None]:
+    """The quantised model with as much in float as it takes to lose no more of the metric on the
+    validation data than `quantize.max_metric_drop`; as it comes where that is not asked, where it
+    keeps it already, and where nothing helps.
+    """
+    spec = job.recipe.config.quantize
+    if spec is None or spec.max_metric_drop is None:
+        return point, None
+    record = _searched(job, spec, spec.max_metric_drop, point, before)
+    searched = parse(Searched, record.result, f"stage {record.name}")
+    points = [
+        _point(job, point, before, record, index) for index in range(len(searched.candidates))
+    ]
+    latencies = _latencies(job, points, searched, device)
+    best = _best(searched.candidates, latencies)
+    sets = tuple(
+        FloatSet(
+            label=candidate.label,
+            operators=candidate.operators,
+            metric=candidate.metric,
+            latency_ms_p50=latencies.get(index),
+            chosen=index == best,
+        )
+        for index, candidate in enumerate(searched.candidates)
+    )
+    search = FloatSearch(
+        max_metric_drop=spec.max_metric_drop,
+        float_metric=searched.float_metric,
+        int8_metric=point.trained.metric,
+        sets=sets,
+    )
+    return (point if best is None else points[best]), search
+
+
+def _best(candidates: Sequence[Candidate], latencies: Mapping[int, float]) -> int | None:
+    """The one with the least work in float, of those as fast as the fastest where they were
+    measured.
+    """
+    limit = _AS_FAST * min(latencies.values(), default=0.0)
+    fast = [index for index, latency in latencies.items() if latency <= limit]
+    return min(fast or range(len(candidates)), key=lambda i: candidates[i].float_work, default=None)
+
+
+def _searched(
+    job: Job, spec: QuantizeSpec, max_drop: float, point: QuantizedPoint, before: Point
+) -> StageRecord:
+    def work(work_dir: Path) -> Output:
+        from edgecompress.pipeline import trials
+
+        return trials.search_sets(job, spec, max_drop, point, before, work_dir)
+
+    depends_on = job.depends_on(parent=point.key, before=before.key, max_metric_drop=max_drop)
+    return job.stages.run("keep float", depends_on, _ROOMS, work)
+
+
+def _point(
+    job: Job, point: QuantizedPoint, before: Point, record: StageRecord, index: int
+) -> QuantizedPoint:
+    """The model with one of the sets in float; its weights and ranges lie in the store."""
+    searched = parse(Searched, record.result, f"stage {record.name}")
+    candidate = searched.candidates[index]
+    spec = job.recipe.config.quantize
+    assert spec is not None, "there is no search without quantize"
+    drop = f"the metric is {point.trained.metric:.4f} with all in int8, {candidate.metric:.4f} so"
+    because = {
+        cost.name: f"{cost.reason}; {drop}"
+        for cost in searched.costs
+        if cost.name in candidate.operators
+    }
+    trained = point.trained.model_copy(
+        update={
+            "metric": candidate.metric,
+            "keep_float": (*point.trained.keep_float, *candidate.operators),
+            "kept_because": {**point.trained.kept_because, **because},
+        }
+    )
+
+    def build() -> "Quantized":
+        from edgecompress.pipeline import quantizing
+
+        state = load_checkpoint(job.stages.store.path(record.blobs[str(index)]))
+        return quantizing.rebuild(job, spec, before, trained.keep_float, state)
+
+    return QuantizedPoint(digest([record.key, index]), build, trained, point.two_four)
+
+
+def _latencies(
+    job: Job, points: list[QuantizedPoint], searched: Searched, device: Device | None
+) -> dict[int, float]:
+    """p50 by index of the candidate, of those worth measuring; none where there is nothing to
+    choose, or where a clock would say nothing of the board.
+
+    An earlier figure will do for a choice, and a choice that changed with every run would redo all
+    that follows it.
+    """
+    engine = job.recipe.target.runtime.name == "tensorrt"  # each takes minutes to build
+    if len(points) < 2 or device is None or device.emulated or engine:
+        return {}
+    order = sorted(range(len(points)), key=lambda i: searched.candidates[i].float_work)[:_MEASURED]
+    files = {index: exported_file(job, int8_model(job, points[index])) for index in order}
+
+    def work(_: Path) -> Output:
+        found = measure_files(job, device, {str(index): file for index, (_, file) in files.items()})
+        return Output(dict(found))
+
+    depends_on = job.depends_on(
+        files=[key for key, _ in files.values()],
+        device=device.model_dump(mode="json"),
+        protocol=protocol_for(job.recipe.target, device).model_dump(mode="json"),
+    )
+    record = job.stages.run("measure sets", depends_on, (*DEVICE_ROOMS, *_ROOMS), work)
+    return {int(index): float(str(value)) for index, value in record.result.items()}
