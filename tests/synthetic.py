@@ -16,6 +16,9 @@ from edgecompress.spec.measurement import (
 from edgecompress.spec.pushed import Outcome, Pushed, Validation
 from edgecompress.spec.report import (
     EpochRow,
+    FloatSearch,
+    FloatSet,
+    KeptOperator,
     LayerRow,
     MetricValue,
     ModelReport,
@@ -242,6 +245,23 @@ def make_report(
                     accumulated_db=None if index == 3 else 28.5,
                 )
                 for index, (layer, *_) in enumerate(LAYERS)
+            ),
+        ),
+        kept=(KeptOperator(name=f"{name}.head", reason="alone in int8 it leaves 9.5 dB"),),
+        search=FloatSearch(
+            max_metric_drop=0.01,
+            float_metric=0.9722,
+            int8_metric=0.8001,
+            keeps_in_int8=False,
+            sets=(
+                FloatSet(
+                    label="whole blocks", operators=(f"{name}.head",), metric=0.9701,
+                    latency_ms_p50=0.53, chosen=True,
+                ),
+                FloatSet(
+                    label="the end of the network", operators=("a", "b"), metric=0.9711,
+                    latency_ms_p50=None, chosen=False,
+                ),
             ),
         ),
         pushed=pushed("success", emulated, name) if sent else None,

@@ -44,6 +44,7 @@ class Searched(Spec):
     """What the store keeps of the search, beside each candidate's weights and ranges."""
 
     float_metric: float
+    keeps_in_int8: bool
     candidates: tuple[Candidate, ...] = ()
     costs: tuple[KeptOperator, ...] = ()
     """Of every operator; the reason is the first half of one."""
@@ -80,6 +81,7 @@ def keep_metric(
         max_metric_drop=spec.max_metric_drop,
         float_metric=searched.float_metric,
         int8_metric=point.trained.metric,
+        keeps_in_int8=searched.keeps_in_int8,
         sets=sets,
     )
     return (point if best is None else points[best]), search

@@ -112,7 +112,7 @@ def search_sets(
         return drop <= max_drop + _TOLERANCE * max(abs(wanted), abs(metric))
 
     if holds(point.trained.metric):
-        return _output(Searched(float_metric=wanted))
+        return _output(Searched(float_metric=wanted, keeps_in_int8=True))
     prepared = point.quantized.prepared
     noise = measure_noise(prepared, job.task.validation_data())
     simulation = _simulation(job, prepared)
@@ -129,7 +129,12 @@ def search_sets(
         )
         for label, names in sets
     )
-    searched = Searched(float_metric=wanted, candidates=candidates, costs=_costs(noise.operators))
+    searched = Searched(
+        float_metric=wanted,
+        keeps_in_int8=False,
+        candidates=candidates,
+        costs=_costs(noise.operators),
+    )
     return _output(searched, [trials.state(names) for _, names in sets])
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from edgecompress.report.charts import draw_charts
 from edgecompress.report.device import notes, pushed_rows
 from edgecompress.report.figures import count, factor, milliseconds, percent, plain
-from edgecompress.report.noise import noise_lines, noise_rows
+from edgecompress.report.noise import noise_lines, noise_rows, search_lines
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
 from edgecompress.spec.measurement import Comparison, DeviceState, TelemetrySample, Turn
 from edgecompress.spec.native import KERNEL_FEATURES
@@ -49,6 +49,7 @@ def render_html(report: Report) -> str:
         conditions=_conditions(report.comparison) if report.comparison else [],
         noise=noise_rows(report.noise) if report.noise else [],
         noise_lines=noise_lines(report.noise) if report.noise else [],
+        search=search_lines(report.search) if report.search else [],
         notes=notes(report),
         nothing=NOTHING,
     )

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from edgecompress.report.figures import decibels
-from edgecompress.spec.report import OperatorNoise, QuantizationNoise
+from edgecompress.report.figures import apart, decibels, milliseconds, plain
+from edgecompress.spec.report import FloatSearch, OperatorNoise, QuantizationNoise
 
 NO_SIGNAL = "no signal"
 EXACT_DB = 120.0
@@ -57,3 +57,28 @@ def ratio(value: float | None) -> str:
     if value is None:
         return NO_SIGNAL
     return "exact" if value >= EXACT_DB else decibels(value)
+
+
+def search_lines(search: FloatSearch) -> list[str]:
+    """What came of looking for operators to leave in float, in words."""
+    figure, limit = apart(search.int8_metric, search.float_metric, plain)
+    lines = [
+        f"the metric on validation data is {figure} in int8, {limit} in float; at most"
+        f" {search.max_metric_drop:g} worse asked of quantising"
+    ]
+    for found in search.sets:
+        chosen = "chosen" if found.chosen else "not chosen"
+        speed = (
+            "" if found.latency_ms_p50 is None else f", p50 {milliseconds(found.latency_ms_p50)}"
+        )
+        lines.append(
+            f"{chosen}: {found.label}, {len(found.operators)} in float:"
+            f" {plain(found.metric)}{speed}"
+        )
+    if not search.sets:
+        lines.append(
+            "nothing more had to stay in float"
+            if search.keeps_in_int8
+            else "no set of operators in float keeps it"
+        )
+    return lines

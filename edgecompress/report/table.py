@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgecompress.report.device import notes, pushed_rows
-from edgecompress.report.noise import noise_lines
+from edgecompress.report.noise import noise_lines, search_lines
 from edgecompress.report.rows import FigureRow, figure_rows
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Report
@@ -26,6 +26,7 @@ _STATUS_STYLE = {
     "warning": "bold yellow",
     "note": "dim",
     "noise": "dim",
+    "float": "dim",
 }
 _HANG = 12
 """Reasons and notes start in this column, and so do their further lines."""
@@ -38,7 +39,10 @@ def print_report(report: Report, console: Console) -> None:
     if report.pushed is not None:
         _print_pushed(report.pushed, console)
     if report.noise is not None:
-        console.print(_lines(("noise", line) for line in noise_lines(report.noise)))
+        said_of_noise = [("noise", line) for line in noise_lines(report.noise)]
+        if report.search is not None:
+            said_of_noise += [("float", line) for line in search_lines(report.search)]
+        console.print(_lines(said_of_noise))
         console.print()
     if said := notes(report):
         console.print(_lines(("note", note) for note in said))

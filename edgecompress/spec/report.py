@@ -148,6 +148,8 @@ class FloatSearch(Spec):
     float_metric: float
     int8_metric: float
     """Before anything was kept in float for it."""
+    keeps_in_int8: bool
+    """Whether that already is good enough."""
     sets: tuple[FloatSet, ...]
     """None: it was kept anyway, or no set keeps it."""
 

@@ -85,6 +85,8 @@ def test_the_cost_of_quantising_is_told_operator_by_operator() -> None:
     assert "24.9 dB, on 16 samples" in text
     assert "stage1.0.conv1 conv2d 27.0 dB 31.0 dB 28.5 dB" in text
     assert "no signal" in text
+    assert "whole blocks, 1 in float: 0.9701, p50 0.530 ms" in text
+    assert "digits.head alone in int8 it leaves 9.5 dB" in text
     floating = report.model_copy(update={"noise": None})
     assert "Cost of quantising" not in text_of(render_html(floating))
 

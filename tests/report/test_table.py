@@ -70,6 +70,17 @@ def test_the_three_worst_operators_are_named() -> None:
     assert "(conv2d) 29.0 dB" not in text
 
 
+@pytest.mark.parametrize(
+    ("keeps", "words"),
+    [(True, "nothing more had to stay in float"), (False, "no set of operators in float keeps it")],
+)
+def test_a_search_that_found_nothing_says_so(keeps: bool, words: str) -> None:
+    report = make_report()
+    assert report.search is not None
+    search = report.search.model_copy(update={"sets": (), "keeps_in_int8": keeps})
+    assert words in " ".join(printed(report.model_copy(update={"search": search}), 200).split())
+
+
 def test_emulation_is_said() -> None:
     assert "on synthetic (emulated)" in printed(make_report(emulated=True))
 
