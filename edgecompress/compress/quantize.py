@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
-from torch.utils._pytree import tree_flatten, tree_unflatten
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from edgecompress.compress import folding
@@ -28,7 +27,7 @@ from edgecompress.compress.units import operator_names
 from edgecompress.errors import ModelError
 from edgecompress.spec.deploy import SEPARATOR
 from edgecompress.spec.target import QuantizationScheme
-from edgecompress.task.base import Batch, inputs_of
+from edgecompress.task.base import Batch, inputs_of, one_by_one
 
 
 @dataclass
@@ -175,7 +174,4 @@ def run_batch(graph: nn.Module, inputs: tuple[Tensor, ...], free_batch: bool) ->
     """Run a captured graph; sample by sample where its batch size is fixed to that of one."""
     if free_batch:
         return graph(*inputs)
-    results = [graph(*(x[i : i + 1] for x in inputs)) for i in range(len(inputs[0]))]
-    flat = [tree_flatten(result) for result in results]
-    leaves = [torch.cat(parts) for parts in zip(*(leaves for leaves, _ in flat), strict=True)]
-    return tree_unflatten(leaves, flat[0][1])
+    return one_by_one(graph, inputs)

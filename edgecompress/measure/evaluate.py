@@ -62,7 +62,6 @@ def evaluate(
     samples = 0
     for outputs, target in infer_all(agent, artifact, task.eval_data(), workdir, threads, kernels):
         _check_outputs(artifact, task, outputs)
-        _check_count(task, len(outputs[0]), target)
         tensors = tuple(torch.from_numpy(array) for array in outputs)
         if rebuild is not None:
             task.update(metric, rebuild(list(tensors)), target)
@@ -171,12 +170,6 @@ def _arrays(batch: Batch, index: int) -> list[Array]:
         return [tensor.detach().cpu().numpy() for tensor in inputs_of(batch)]
     except TypeError as error:
         raise TaskError(f"task: eval_data() batch {index}: {error}") from None
-
-
-def _check_count(task: Task, samples: int, target: Any) -> None:
-    """Metrics broadcast one label over many samples without a word."""
-    if isinstance(task, ClassificationTask) and len(target) != samples:
-        raise TaskError(f"task: eval_data(): a batch of {samples} samples has {len(target)} labels")
 
 
 def _check_outputs(artifact: Artifact, task: Task, outputs: list[Array]) -> None:

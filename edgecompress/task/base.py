@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 
@@ -106,8 +107,15 @@ def inputs_of(batch: Batch) -> tuple[Tensor, ...]:
 
 def tensors_of(outputs: Any) -> list[Tensor]:
     """All tensors of a model's return value, in torch's pytree order."""
-    leaves = torch.utils._pytree.tree_leaves(outputs)
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+
+
+def one_by_one(model: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+    """What a model whose batch size is fixed to one returns, put together along the batch."""
+    results = [model(*(x[i : i + 1] for x in inputs)) for i in range(len(inputs[0]))]
+    flat = [tree_flatten(result) for result in results]
+    leaves = [torch.cat(parts) for parts in zip(*(leaves for leaves, _ in flat), strict=True)]
+    return tree_unflatten(leaves, flat[0][1])
 
 
 def take(data: Iterable[Batch], batches: int) -> list[Batch]:

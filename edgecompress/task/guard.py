@@ -1,20 +1,22 @@
 """The user's own code, called so that whatever it raises or gives wrongly becomes one line."""
 
+import copy
 import pickle
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from edgecompress.errors import EdgecompressError, TaskError
 from edgecompress.packages import misfit
-from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of
+from edgecompress.task.base import Batch, ClassificationTask, Task
+from edgecompress.task.batches import Rules
 
 _CALLED = ("model", "example_inputs", "metric", "update", "labels")
 _LOSSES = ("loss", "distillation_loss")
@@ -36,11 +38,11 @@ def guard(task: Task) -> None:
         setattr(task, name, partial(_loss, getattr(task, name), _where(task, name)))
     classes = task.classes if isinstance(task, ClassificationTask) else None
     # Training labels may be anything that a loss of the user's own takes, such as mixtures.
-    trained = classes if type(task).loss is ClassificationTask.loss else None
-    for names, labels_below in ((_TRAINING_DATA, trained), (_SCORED_DATA, classes)):
+    trains_labels = type(task).loss is ClassificationTask.loss
+    trained = Rules(classes, cross_entropy=True) if trains_labels else Rules()
+    for names, rules in ((_TRAINING_DATA, trained), (_SCORED_DATA, Rules(classes))):
         for name in names:
-            data = partial(_data, getattr(task, name), _where(task, name), labels_below)
-            setattr(task, name, data)
+            setattr(task, name, partial(_data, getattr(task, name), _where(task, name), rules))
 
 
 @contextmanager
@@ -69,37 +71,6 @@ def explain(error: BaseException) -> str:
     return f"{text}; look at {place}" if place else text
 
 
-def check_batch(batch: object, where: str) -> None:
-    """Raises TaskError when it is not (inputs, target) with tensors of the same many samples."""
-    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise TaskError(f"{where} is not (inputs, target); give pairs")
-    inputs = inputs_of((batch[0], batch[1]))
-    if not all(isinstance(tensor, Tensor) for tensor in inputs):
-        raise TaskError(f"{where}: every input must be a tensor")
-    sizes = [tensor.shape[0] if tensor.ndim else 0 for tensor in inputs]
-    if not sizes or len(set(sizes)) > 1 or not sizes[0]:
-        raise TaskError(f"{where}: inputs must hold the same number of samples, not 0: {sizes}")
-
-
-def check_labels(target: Any, where: str, classes: int) -> None:
-    """Raises TaskError unless `target` is integers [N], each in 0 .. classes - 1."""
-    try:
-        labels = torch.as_tensor(target)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise TaskError(f"{where}: labels are not a tensor: {error}") from None
-    if labels.ndim != 1 or labels.is_floating_point():
-        raise TaskError(
-            f"{where}: labels must be integers of shape [N],"
-            f" got {labels.dtype} of shape {list(labels.shape)}"
-        )
-    wrong = labels[(labels < 0) | (labels >= classes)]
-    if len(wrong):
-        raise TaskError(
-            f"{where}: label {int(wrong[0])} is out of range;"
-            f" with classes = {classes} labels are 0 to {classes - 1}"
-        )
-
-
 def is_library(file: Path) -> bool:
     """Whether a source file is Python's, an installed package's or ours."""
     # The text first, because resolving the thousands of files of torch takes half a second.
@@ -109,36 +80,45 @@ def is_library(file: Path) -> bool:
     return path.is_relative_to(_PACKAGE) or path.is_relative_to(_STANDARD_LIBRARY)
 
 
+class NoBatches(TaskError):
+    """A data method gives nothing."""
+
+
 class Batches:
     """What a data method gave, with every batch checked on its way."""
 
-    def __init__(self, data: Iterable[Batch], where: str, classes: int | None) -> None:
-        self._data = data
-        self._where = where
-        self._classes = classes
+    def __init__(self, data: Iterable[Batch], where: str, rules: Rules) -> None:
+        self.data = data
+        """As it was given."""
+        self.where = where
+        self._rules = rules
 
     def __iter__(self) -> Iterator[Batch]:
+        return self._checked(self.data)
+
+    def first(self) -> Batch:
+        """The first batch alone, which costs little more than itself."""
+        with closing(self._checked(_alone(self.data))) as batches:
+            return next(batches)
+
+    def _checked(self, data: Iterable[Batch]) -> Generator[Batch, None, None]:
         index = -1
-        with user_code(self._where):
-            for index, batch in enumerate(self._data):
-                where = f"{self._where} batch {index}"
-                check_batch(batch, where)
-                if self._classes is not None:
-                    check_labels(batch[1], where, self._classes)
+        with user_code(self.where):
+            for index, batch in enumerate(data):
+                self._rules.check(batch, f"{self.where} batch {index}")
                 yield batch
         if index < 0:
-            raise TaskError(f"{self._where}: gives no batches; check where the data comes from")
+            raise NoBatches(
+                f"{self.where}: gives no batches; check where the data comes from, and that every"
+                " call begins anew"
+            )
 
 
 class SizedBatches(Batches):
     """Batches whose number is known beforehand."""
 
-    def __init__(self, data: Iterable[Batch], where: str, classes: int | None, length: int) -> None:
-        super().__init__(data, where, classes)
-        self._length = length
-
     def __len__(self) -> int:
-        return self._length
+        return len(self.data)  # type: ignore[arg-type]  # it was asked before
 
 
 def _where(task: Task, method: str) -> str:
@@ -158,16 +138,36 @@ def _loss(method: Callable[..., Any], where: str, *args: Any, **kwargs: Any) -> 
     return loss
 
 
-def _data(method: Callable[[], Iterable[Batch]], where: str, classes: int | None) -> Batches:
+def _data(method: Callable[[], Iterable[Batch]], where: str, rules: Rules) -> Batches:
     with user_code(where):
         data = method()
+    if isinstance(data, Batches):
+        # Another method's, which names itself where they are wrong.
+        return type(data)(data.data, data.where, rules)
     if not isinstance(data, Iterable) and not hasattr(data, "__getitem__"):
         raise TaskError(f"{where}: gives {type(data).__name__}; return or yield batches")
     try:
-        length = len(data)  # type: ignore[arg-type]  # asked, because a DataLoader may not know
+        len(data)  # type: ignore[arg-type]  # asked, because a DataLoader may not know
     except TypeError:
-        return Batches(data, where, classes)
-    return SizedBatches(data, where, classes, length)
+        return Batches(data, where, rules)
+    return SizedBatches(data, where, rules)
+
+
+def _alone(data: Iterable[Batch]) -> Iterable[Batch]:
+    """The same, for one batch: a DataLoader starts one worker instead of all of them, which ends
+    when the batch is there. One it must be, because a dataset may ask which worker it is in.
+    """
+    if not isinstance(data, DataLoader) or not data.num_workers:
+        return data
+    alone = copy.copy(data)
+    # By way of the dictionary, because a DataLoader lets nobody set them later.
+    alone.__dict__ |= {
+        "num_workers": 1,
+        "prefetch_factor": 1,
+        "persistent_workers": False,
+        "_iterator": None,
+    }
+    return alone
 
 
 def _users_line(trace: TracebackType | None) -> str | None:

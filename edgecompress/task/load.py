@@ -18,7 +18,9 @@ from edgecompress.errors import SpecError, TaskError
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
 from edgecompress.task.base import ClassificationTask, Task, tensors_of
+from edgecompress.task.batches import name_of
 from edgecompress.task.guard import guard, is_library, user_code
+from edgecompress.task.inputs import wrong_example
 from edgecompress.task.metric import Metric
 
 
@@ -67,9 +69,9 @@ def original_model(task: Task) -> nn.Module:
     model = task.model()
     if not isinstance(model, nn.Module):
         raise TaskError(f"{name}.model(): gives {type(model).__name__}, not a torch.nn.Module")
+    _check_weights(model, f"{name}.model()")
     inputs = task.example_inputs()
-    if not isinstance(inputs, tuple) or not inputs or not all(torch.is_tensor(x) for x in inputs):
-        raise TaskError(f"{name}.example_inputs(): must be a tuple of tensors, such as (x,)")
+    _check_examples(inputs, f"{name}.example_inputs()")
     model.eval()
     with user_code(f"{name}: model(*example_inputs())"), torch.no_grad():
         outputs = model(*inputs)
@@ -83,6 +85,36 @@ def original_model(task: Task) -> nn.Module:
             f" {task.classes} it must give one of [1, {task.classes}], or the task must be a Task"
         )
     return model
+
+
+def _check_weights(model: nn.Module, where: str) -> None:
+    """They lie in the CPU's memory, as float32 and as numbers."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.device.type == "meta":
+            raise TaskError(f"{where}: '{name}' is on the meta device, without values; load them")
+        if tensor.device.type != "cpu":
+            raise TaskError(
+                f"{where}: '{name}' is on {tensor.device}; everything runs on the CPU: return"
+                " model.cpu(), and load weights with map_location='cpu'"
+            )
+    for name, tensor in model.named_parameters():
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            raise TaskError(
+                f"{where}: '{name}' is {name_of(tensor.dtype)}; a model comes in float32: return"
+                " model.float()"
+            )
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise TaskError(f"{where}: '{name}' holds NaN or infinity; load other weights")
+
+
+def _check_examples(inputs: object, where: str) -> None:
+    """They are data as the device gives it."""
+    if not isinstance(inputs, tuple) or not inputs or not all(torch.is_tensor(x) for x in inputs):
+        raise TaskError(f"{where}: must be a tuple of tensors, such as (x,)")
+    for i, x in enumerate(inputs, start=1):
+        fault = wrong_example(f"input {i}", x)
+        if fault is not None:
+            raise TaskError(f"{where}: {fault}")
 
 
 def _check_metric(task: Task) -> None:
