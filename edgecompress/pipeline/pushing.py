@@ -20,6 +20,7 @@ from edgecompress.pipeline.asked import PushOrder
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import FORMATS, describe_file
 from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.loading import load_scored
 from edgecompress.pipeline.measuring import (
     There,
     Tick,
@@ -41,8 +42,6 @@ from edgecompress.spec.pushed import Pushed, Validation
 from edgecompress.spec.report import PushedRun, Report, VerdictResult
 from edgecompress.spec.target import Target
 from edgecompress.store import Store
-from edgecompress.task.load import load_task, original_model
-from edgecompress.task.seed import seed_everything
 from edgecompress.transport import connect
 
 CONNECTS = 3
@@ -112,9 +111,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
             f"warning: run {report.run} was refused: {why}; only the device's own checks decide now"
         )
     with progress.stage("load task"), tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
-        seed_everything(wanted.seed, 0)
-        task = load_task(wanted.task, config.parent)
-        model = original_model(task)
+        task, model = load_scored(wanted, config.parent)
         examples = task.example_inputs()
         artifact = describe_file(file)
         progress.note("run the validation sample here")

@@ -104,16 +104,13 @@ def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
     """
     # These import torch, which inspect and measure do without.
     from edgecompress.measure.evaluate import evaluate
+    from edgecompress.pipeline.loading import load_scored
     from edgecompress.pipeline.outputs import rebuilder
-    from edgecompress.task.load import load_task, original_model
-    from edgecompress.task.seed import seed_everything
 
     artifact = describe_file(file)
     wanted = load_deploy(config)
-    # As a deploy does, so that a task that makes up its data makes up the same.
-    seed_everything(wanted.seed, 0)
-    task = load_task(wanted.task, config.parent)
-    rebuild = rebuilder(original_model(task), task.example_inputs(), file)
+    task, model = load_scored(wanted, config.parent)
+    rebuild = rebuilder(model, task.example_inputs(), file)
     with (
         tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
         progress.stage("evaluate"),

@@ -58,14 +58,7 @@ class Stages:
                 it is called after a kill.
 
         """
-        key = digest(
-            {
-                "stage": name,
-                "depends_on": depends_on,
-                "code": [source_digest(room) for room in rooms],
-                "libraries": libraries(),
-            }
-        )
+        key = stage_key(name, depends_on, rooms)
         start = time.monotonic()
         with self.progress.stage(name), self.store.lock(key):
             record = self.store.stage(key)
@@ -88,6 +81,18 @@ class Stages:
 
     def note(self, name: str, seconds: float, cached: bool) -> None:
         self.done.append(ReportStage(name=name, seconds=round(seconds, 3), cached=cached))
+
+
+def stage_key(name: str, depends_on: dict[str, JsonValue], rooms: tuple[str, ...]) -> str:
+    """Of all that a stage's result follows from; arguments as of `Stages.run`."""
+    return digest(
+        {
+            "stage": name,
+            "depends_on": depends_on,
+            "code": [source_digest(room) for room in rooms],
+            "libraries": libraries(),
+        }
+    )
 
 
 @cache

@@ -13,6 +13,7 @@ from edgecompress.pipeline.executable import float_model, int8_model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import keep_metric
+from edgecompress.pipeline.loading import load
 from edgecompress.pipeline.measuring import There, look_there, on_device
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
 from edgecompress.pipeline.outputs import rebuilder
@@ -35,29 +36,32 @@ from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.recipe import trains_again
 from edgecompress.spec.report import ModelReport, Report, VerdictResult
 from edgecompress.store import Store
-from edgecompress.task.load import fingerprint, load_task, original_model
-from edgecompress.task.seed import seed_everything
 
 
 def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
     """See `edgecompress.pipeline.deploy_all`."""
     wanted, recipes = asked.wanted, asked.recipes
-    with progress.stage("load task"):
-        # A task may make up its data or its untrained weights when it is asked for them.
-        seed_everything(wanted.seed, 0)
-        task = load_task(wanted.task, asked.folder)
-        model = original_model(task)
-        digest = fingerprint(task, wanted.task, asked.folder, model)
     store = Store(asked.folder / "runs", progress.note)
+    with progress.stage("load task"):
+        loaded = load(wanted, asked.folder, store)
     for index, recipe in enumerate(recipes):
         notes = trains_again(recipe, recipes[:index])
         for note in notes:
             progress.note(note)
         run_id = store.start_run(recipe.target.name, recipe.digest())
+        store.record_run_stage(run_id, loaded.checked)
         try:
             with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
                 stages = Stages(store, run_id, progress, wanted.seed)
-                job = Job(recipe, native_cpu(), task, model, digest, stages, Path(folder))
+                job = Job(
+                    recipe,
+                    native_cpu(),
+                    loaded.task,
+                    loaded.model,
+                    loaded.fingerprint,
+                    stages,
+                    Path(folder),
+                )
                 name = recipe.target.name
                 report = _run(
                     job,

@@ -45,6 +45,8 @@ def check_pair(batch: object, where: str) -> None:
             raise TaskError(
                 f"{where}: every input must be a tensor, not {came(tensor)}{_way_to_tensor(tensor)}"
             )
+        if tensor.is_nested or tensor.layout != torch.strided:
+            raise TaskError(f"{where}: every input must be a dense tensor; give .to_dense()")
     sizes = [tensor.shape[0] if tensor.ndim else 0 for tensor in inputs]
     if not sizes or len(set(sizes)) > 1 or not sizes[0]:
         raise TaskError(f"{where}: inputs must hold the same number of samples, not 0: {sizes}")
@@ -65,7 +67,9 @@ def check_labels(batch: tuple[Any, Any], where: str, classes: int, *, trained: b
             f" got {labels.dtype} of shape {list(labels.shape)}{_way_to_labels(labels, classes)}"
         )
     if len(labels) != samples:
-        raise TaskError(f"{where}: a batch of {samples} samples has {len(labels)} labels")
+        is_list = isinstance(batch[0], (tuple, list)) and len(batch[0]) == len(labels)
+        way = "; its inputs are a list of samples: give torch.stack(inputs)" if is_list else ""
+        raise TaskError(f"{where}: a batch of {samples} samples has {len(labels)} labels{way}")
     if trained and labels.dtype not in _CROSS_ENTROPY_TAKES:
         raise TaskError(
             f"{where}: labels are {name_of(labels.dtype)}; cross entropy takes int64: give"
@@ -88,13 +92,18 @@ def came(value: object) -> str:
     if isinstance(value, Mapping):
         return f"a {type(value).__name__} of {_listed([str(key) for key in value])}"
     if isinstance(value, (tuple, list)) and value:
-        return f"a {type(value).__name__} of {len(value)}: {_listed([came(x) for x in value])}"
+        parts = _listed([_briefly(x) for x in value])
+        return f"a {type(value).__name__} of {len(value)}: {parts}"
     return type(value).__name__
 
 
 def name_of(dtype: torch.dtype) -> str:
     """'float32' for torch.float32."""
     return str(dtype).removeprefix("torch.")
+
+
+def _briefly(value: object) -> str:
+    return type(value).__name__ if isinstance(value, (tuple, list)) else came(value)
 
 
 def _listed(words: list[str]) -> str:

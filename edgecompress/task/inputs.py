@@ -14,7 +14,7 @@ def wrong_count(inputs: Sequence[Tensor], examples: Sequence[Tensor]) -> str | N
         return None
     text = f"{len(inputs)} inputs came; the model takes {len(examples)}, as example_inputs() gives"
     if all(x.shape == examples[0].shape[1:] for x in inputs):
-        return f"{text}: these are samples that are not stacked; give torch.stack(inputs)"
+        return f"{text}; these are samples that are not stacked: give torch.stack(inputs)"
     return text
 
 
@@ -30,7 +30,7 @@ def wrong_kind(name: str, x: Tensor, example: Tensor) -> str | None:
 def wrong_example(name: str, x: Tensor) -> str | None:
     """What is wrong with the numbers of an example; None when nothing is."""
     if x.is_floating_point() and x.dtype != torch.float32:
-        return f"{name} is {came(x)}; a model takes float32: give .float()"
+        return f"{name} is {came(x)}; a model takes float32; give .float()"
     return wrong_numbers(name, x, may_be_infinite=True)
 
 
@@ -42,7 +42,8 @@ def wrong_numbers(name: str, x: Tensor, *, may_be_infinite: bool) -> str | None:
         return f"{name} requires a gradient; data does not: give .detach()"
     for bad, is_bad in (("NaN", x.isnan()), ("infinite", x.isinf())):
         if is_bad.any() and not (may_be_infinite and bad == "infinite"):
-            return f"{name} is {came(x)}; values that are {bad}: {int(is_bad.sum())}; give none"
+            count = f"{int(is_bad.sum())} of its values are {bad}"
+            return f"{name} is {came(x)}, and {count}; give finite ones"
     return None
 
 
@@ -61,16 +62,16 @@ def wrong_shape(name: str, x: Tensor, example: Tensor) -> str | None:
 def _way_to(wanted: torch.dtype, got: torch.dtype) -> str:
     if wanted.is_floating_point:
         scaled = "" if got.is_floating_point else ", scaled as the model was trained"
-        return f": give .float(){scaled}"
-    return f": give .to(torch.{name_of(wanted)})"
+        return f"; give .float(){scaled}"
+    return f"; give .to(torch.{name_of(wanted)})"
 
 
 def _way_to_shape(got: torch.Size, wanted: torch.Size) -> str:
     if got == wanted[1:]:
-        return ": the batch dimension is missing, which a DataLoader adds"
+        return "; the batch dimension is missing, which a DataLoader adds"
     if len(got) == len(wanted) - 1 and got[1:] == wanted[2:] and wanted[1] == 1:
-        return ": the channels are missing; give .unsqueeze(1)"
+        return "; the channels are missing: give .unsqueeze(1)"
     if len(got) == len(wanted) > 2 and got[1:] == (*wanted[2:], wanted[1]):
         order = (0, len(got) - 1, *range(1, len(got) - 1))
-        return f": the channels come last; give .permute{order}"
+        return f"; the channels come last: give .permute{order}"
     return ""

@@ -18,7 +18,7 @@ from edgecompress.errors import SpecError, TaskError
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
 from edgecompress.task.base import ClassificationTask, Task, tensors_of
-from edgecompress.task.batches import name_of
+from edgecompress.task.batches import came, name_of
 from edgecompress.task.guard import guard, is_library, user_code
 from edgecompress.task.inputs import wrong_example
 from edgecompress.task.metric import Metric
@@ -110,7 +110,7 @@ def _check_weights(model: nn.Module, where: str) -> None:
 def _check_examples(inputs: object, where: str) -> None:
     """They are data as the device gives it."""
     if not isinstance(inputs, tuple) or not inputs or not all(torch.is_tensor(x) for x in inputs):
-        raise TaskError(f"{where}: must be a tuple of tensors, such as (x,)")
+        raise TaskError(f"{where}: must be a tuple of tensors, such as (x,), not {came(inputs)}")
     for i, x in enumerate(inputs, start=1):
         fault = wrong_example(f"input {i}", x)
         if fault is not None:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import zipfile
 from pathlib import Path
 
 import deploying
@@ -31,6 +32,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "deploy.yaml").write_text(block("yaml"))
     shutil.copy(Path(__file__).with_name("my_project.py"), tmp_path)
     torch.save(trained().state_dict(), tmp_path / "weights.pt")
+    as_of_a_gpu(tmp_path / "weights.pt")
     # A target of the same name beside deploy.yaml wins: fewer samples.
     target = (ROOT / "targets" / "local.yaml").read_text()
     for long, short in QUICK.items():
@@ -50,6 +52,24 @@ def trained() -> Net:
         functional.cross_entropy(net(photos.images), photos.labels).backward()
         optimizer.step()
     return net
+
+
+def as_of_a_gpu(path: Path) -> None:
+    """Make a file of weights say of its tensors that they lay on a GPU."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            # A string of a pickle: an "X", its length, itself.
+            moved = content.replace(b"X\x03\0\0\0cpu", b"X\x06\0\0\0cuda:0")
+            assert (moved != content) == name.endswith("/data.pkl")
+            archive.writestr(name, moved)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to load it on")
+def test_the_weights_want_a_gpu_otherwise(folder: Path) -> None:
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(folder / "weights.pt", weights_only=True)
 
 
 @pytest.mark.slow

@@ -3,10 +3,57 @@
 import inspect
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from edgecompress import ClassificationTask, Task
+from edgecompress.task.batches import Rules
 
 DOC = (Path(__file__).parents[2] / "docs" / "task.md").read_text()
+
+
+DATA = {
+    "images": np.arange(6 * 4 * 5 * 3, dtype=np.uint8).reshape(6, 4, 5, 3),
+    "labels": np.array([0, 1, 2, 0, 1, 2], dtype=np.int32),
+}
+
+
+class Rows:
+    """As a data set of Hugging Face's."""
+
+    def with_format(self, name: str) -> "Rows":
+        assert name == "torch"
+        return self
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        image = torch.from_numpy(DATA["images"][index]).permute(2, 0, 1)
+        return {"image": image, "label": torch.tensor(int(DATA["labels"][index]))}
+
+
+@pytest.mark.parametrize("source", re.findall(r"```python\n(def .*?)```", DOC, re.DOTALL))
+def test_other_data_sets_become_pairs(source: str) -> None:
+    names: dict[str, Any] = {
+        "torch": torch,
+        "DataLoader": DataLoader,
+        "TensorDataset": TensorDataset,
+    }
+    exec(source, names)  # noqa: S102 - it is what is told
+    task = SimpleNamespace(**DATA, rows=Rows())
+    (batch,) = names["eval_data"](task)
+    Rules(classes=3, cross_entropy=True).check(batch, "eval_data() batch 0")
+    images, labels = batch
+    assert images.shape == (6, 3, 4, 5)
+    assert images.dtype == torch.float32
+    assert images[5, 2, 3, 4] == DATA["images"][5, 3, 4, 2] / np.float32(255)
+    assert labels.tolist() == DATA["labels"].tolist()
 
 
 def public(task: type[Task]) -> set[str]:

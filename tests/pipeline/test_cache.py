@@ -53,12 +53,14 @@ def test_the_first_deploy_does_everything_once(undisturbed) -> None:
     assert not any(stages.values())
     assert set(stages) > TRAINED | MEASURED
     assert undisturbed.epochs == 2 + 2 + 2
+    assert len((undisturbed.folder / deploying.LOG).read_text().splitlines()) == 1 + 6
 
 
 def test_an_identical_deploy_only_measures(project: Path, undisturbed, cli: deploying.Cli) -> None:
     redone, essence = again(project, cli)
     assert redone == MEASURED
-    assert deploying.epochs(project) == 0
+    # The task was asked for no training data, not even to look at it.
+    assert not (project / deploying.LOG).exists()
     assert essence == deploying.essence(undisturbed.report)
 
 

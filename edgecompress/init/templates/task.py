@@ -23,7 +23,8 @@ class MyTask(ClassificationTask):
         self.eval_set = images[cut:], labels[cut:]
 
     def model(self) -> nn.Module:
-        # YOURS, trained: model.load_state_dict(torch.load("weights.pt", weights_only=True))
+        # YOURS, trained: model.load_state_dict(
+        #     torch.load("weights.pt", map_location="cpu", weights_only=True))
         return nn.Sequential(
             *block(1, 32),
             *block(32, 64, stride=2),

@@ -1,0 +1,99 @@
+"""From deploy.yaml to a task whose model and data are known to fit each other."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+from torch import nn
+
+from edgecompress.pipeline.stages import stage_key
+from edgecompress.spec.deploy import DeployConfig, StructuredPruneSpec
+from edgecompress.store import Store
+from edgecompress.task import Task
+from edgecompress.task.check import Reads, check_data
+from edgecompress.task.load import fingerprint, load_task, original_model
+from edgecompress.task.seed import seed_everything
+
+
+@dataclass(frozen=True)
+class Loaded:
+    task: Task
+    model: nn.Module
+    """As `task.model()` gave it."""
+    fingerprint: str
+    checked: str
+    """Key of the stage that looked at the data."""
+
+
+def load(wanted: DeployConfig, folder: Path, store: Store) -> Loaded:
+    """The task of a deploy, with one batch of each of its data methods looked at: once, as any
+    stage is done, so that a deploy which finds all in the store asks the task for no data.
+
+    Raises:
+        BadInput: the task, the model or the data must change.
+
+    """
+    task, model = _load(wanted, folder)
+    digest = fingerprint(task, wanted.task, folder, model)
+    reads = reads_of(wanted)
+    depends_on: dict[str, JsonValue] = {
+        "task": digest,
+        "seed": wanted.seed,
+        "reads": repr(reads),
+    }
+    key = stage_key("check data", depends_on, ("task",))
+    with store.lock(key):
+        if store.stage(key) is None:
+            start = time.monotonic()
+            check_data(task, model, reads, wanted.seed)
+            store.record_stage(key, "check data", time.monotonic() - start, {}, {})
+    return Loaded(task, model, digest, key)
+
+
+def load_scored(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
+    """The same task for what scores a finished file, which reads the evaluation data alone.
+
+    Raises:
+        BadInput: the task, the model or the data must change.
+
+    """
+    task, model = _load(wanted, folder)
+    check_data(task, model, Reads(methods=("eval_data",), trains=False), wanted.seed)
+    return task, model
+
+
+def _load(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
+    # A task may make up its data or its untrained weights when it is asked for them.
+    seed_everything(wanted.seed, 0)
+    task = load_task(wanted.task, folder)
+    return task, original_model(task)
+
+
+def reads_of(wanted: DeployConfig) -> Reads:
+    """What a recipe reads of a task."""
+    prune, quantize = wanted.prune, wanted.quantize
+    captured_training = quantize is not None and (
+        quantize.train is not None or quantize.keep_float_sensitive > 0
+    )
+    trains = (
+        captured_training
+        or wanted.train is not None
+        or wanted.finetune is not None
+        or isinstance(prune, StructuredPruneSpec)
+    )
+    scored, calibrated = ("validation_data", "eval_data"), ("calibration_data",)
+    trained = ("train_data",)
+    return Reads(
+        needed=(
+            *(trained if trains else ()),
+            *(calibrated if quantize is not None else ()),
+            *scored,
+        ),
+        captured=(
+            *(trained if captured_training else ()),
+            *(calibrated if quantize is not None else ()),
+            *(scored if quantize is not None else ("eval_data",)),
+        ),
+        trains=trains,
+    )
