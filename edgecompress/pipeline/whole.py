@@ -49,8 +49,8 @@ def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
         for note in notes:
             progress.note(note)
         run_id = store.start_run(recipe.target.name, recipe.digest())
-        store.record_run_stage(run_id, loaded.checked)
         try:
+            store.record_run_stage(run_id, loaded.checked)
             with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
                 stages = Stages(store, run_id, progress, wanted.seed)
                 job = Job(
