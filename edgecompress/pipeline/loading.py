@@ -73,9 +73,7 @@ def _load(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
 def reads_of(wanted: DeployConfig) -> Reads:
     """What a recipe reads of a task."""
     prune, quantize = wanted.prune, wanted.quantize
-    captured_training = quantize is not None and (
-        quantize.train is not None or quantize.keep_float_sensitive > 0
-    )
+    captured_training = quantize is not None and quantize.train is not None
     trains = (
         captured_training
         or wanted.train is not None
