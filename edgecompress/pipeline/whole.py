@@ -29,7 +29,7 @@ from edgecompress.pipeline.reporting import (
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import Progress
-from edgecompress.report import judge
+from edgecompress.report import Seen, judge
 from edgecompress.spec.device import Device
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.pushed import Pushed
@@ -122,6 +122,7 @@ def _run(
             there and there.comparison,
             builds_engine=job.recipe.target.runtime.name == "tensorrt",
             pushed=pushed,
+            seen=Seen(costs, search),
         )
 
     there, pushed = None, None

@@ -3,8 +3,9 @@
 `edgecompress.report.html` is not imported here, because it needs matplotlib.
 """
 
+from edgecompress.report.advice import Seen
 from edgecompress.report.table import print_report
 from edgecompress.report.verdict import judge
 from edgecompress.spec.report import from_json, to_json
 
-__all__ = ["from_json", "judge", "print_report", "to_json"]
+__all__ = ["Seen", "from_json", "judge", "print_report", "to_json"]

@@ -27,6 +27,7 @@ _STATUS_STYLE = {
     "note": "dim",
     "noise": "dim",
     "float": "dim",
+    "try": "bold",
 }
 _HANG = 12
 """Reasons and notes start in this column, and so do their further lines."""
@@ -50,7 +51,8 @@ def print_report(report: Report, console: Console) -> None:
     decision = report.verdict.decision
     console.print(Text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]))
     reasons = (reason.partition(": ") for reason in report.verdict.reasons)
-    console.print(_lines((status, text) for status, _, text in reasons))
+    lines = [(status, text) for status, _, text in reasons]
+    console.print(_lines([*lines, *(("try", line) for line in report.verdict.advice)]))
 
 
 def _title(report: Report) -> Text:

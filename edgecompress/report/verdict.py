@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel
 
+from edgecompress.report.advice import NOTHING, Facts, Seen, advise
 from edgecompress.report.agreement import agreements
 from edgecompress.report.checks import Check, check
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
@@ -30,6 +31,7 @@ def judge(
     comparison: Comparison | None,
     builds_engine: bool = False,
     pushed: Pushed | None = None,
+    seen: Seen = NOTHING,
 ) -> VerdictResult:
     """The verdict on a candidate, against the baseline and every budget that is set.
 
@@ -40,6 +42,7 @@ def judge(
         comparison: Both measured in turns on the device; None when there was none at hand.
         builds_engine: The device makes an engine of the file, and that is what has a size there.
         pushed: What became of the file on the device that it was sent to; None: not sent.
+        seen: What quantising cost, for the advice after a refusal.
 
     """
     checks = [
@@ -56,10 +59,11 @@ def judge(
     checks.sort(key=lambda one: ("fail", "unmeasured", "warning", "pass").index(one.status))
     statuses = {one.status for one in checks}
     reasons = tuple(f"{one.status}: {one.text}" for one in checks)
+    advice = advise(checks, Facts(budgets, baseline, candidate, comparison, seen))
     if "fail" in statuses:
-        return VerdictResult(decision="refuse", reasons=reasons)
+        return VerdictResult(decision="refuse", reasons=reasons, advice=advice)
     if "unmeasured" in statuses:
-        return VerdictResult(decision="unmeasured", reasons=reasons)
+        return VerdictResult(decision="unmeasured", reasons=reasons, advice=advice)
     return VerdictResult(decision="ship", reasons=reasons)
 
 
