@@ -11,7 +11,7 @@ from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import Argument, map_arg
 
-from edgecompress.compress.fx import ATEN, fake, input_of, optional_input
+from edgecompress.compress.fx import ATEN, fake, input_of, integers_in, optional_input
 
 # operator with a Python number -> (operator on tensors, what becomes of the number)
 _SCALAR: dict[object, tuple[OpOverload, Callable[[float], float]]] = {
@@ -123,6 +123,20 @@ def _adaptive_max_pool(_: GraphModule, node: Node) -> Node | None:
     return pooled
 
 
+def _over_ones(_: GraphModule, node: Node) -> Node | None:
+    """reduce(x, dim, keepdim) over dimensions of size 1 reduces nothing, and then no scale changes
+    either.
+    """
+    x, given = input_of(node), node.args[1] if len(node.args) > 1 else None
+    dims = integers_in(given)
+    shape = fake(x).shape
+    # A batch of any size is no integer, and one of size 1 is not always that.
+    if not dims or node.kwargs or any(shape[dim] != 1 or dim % len(shape) == 0 for dim in dims):
+        return None
+    keeps = len(node.args) > 2 and bool(node.args[2])
+    return x if keeps else _call(node, ATEN.squeeze.dims, x, dims)
+
+
 def _constant(gm: GraphModule, node: Node, content: float | Tensor) -> Node:
     value = torch.as_tensor(content)
     name = f"_{node.name}_constant_{len(gm._buffers)}"
@@ -140,4 +154,14 @@ _REWRITES: dict[object, Callable[[GraphModule, Node], Node | None]] = {
     ATEN.adaptive_avg_pool2d.default: _adaptive_pool,
     ATEN.adaptive_avg_pool3d.default: _adaptive_pool,
     ATEN.adaptive_max_pool2d.default: _adaptive_max_pool,
+    **dict.fromkeys(
+        (
+            ATEN.mean.dim,
+            ATEN.sum.dim_IntList,
+            ATEN.amax.default,
+            ATEN.amin.default,
+            ATEN.prod.dim_int,
+        ),
+        _over_ones,
+    ),
 }

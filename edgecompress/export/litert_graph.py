@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.capture import graph_of, program_of
+from edgecompress.compress.constants import fold_constants
 from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import (
     ATEN,
@@ -38,6 +39,8 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
 
     """
     graph = graph_of(program_of(module, example_inputs, free_batch=False))
+    # Of a quantised graph this was done before; `eye` and `arange` have no kernel in TFLite.
+    fold_constants(graph)
     for node in list(graph.graph.nodes):
         if node.target in CONTROL_FLOW:
             raise ModelError(
@@ -52,9 +55,22 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
             _REWRITES[node.target](graph, node)
         if quantized and node.target in WEIGHTED:
             _stay_in_float(graph, node)
+    _dequantize_for_each(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _dequantize_for_each(graph: GraphModule) -> None:
+    """A DQ of its own for each that reads it. Where one of several readers is computed in NHWC and
+    another is not, litert-torch's layout pass forgets of a shared DQ which of the two it is.
+    """
+    for node in list(graph.graph.nodes):
+        if is_dequantizer(node):
+            for user in list(node.users)[1:]:
+                with graph.graph.inserting_after(node):
+                    copy = graph.graph.node_copy(node)
+                user.replace_input_with(node, copy)
 
 
 def _check_average(node: Node) -> None:

@@ -1,0 +1,49 @@
+"""A captured graph as the converter is given it: constants are numbers, each reader has its DQ."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+pytest.importorskip("litert_torch", reason="litert-torch is not installed")
+
+from litert_files import quantised
+from zoo.parts import Call, conv, image
+
+
+def test_constants_and_channels_first_norms_beside_images(tmp_path: Path) -> None:
+    """The layout pass turns images to NHWC and must turn what meets them too."""
+
+    def forward(m: Call, x: Tensor) -> Tensor:
+        y = m.stem(x)
+        centred = y - y.mean(1, keepdim=True)  # one DQ with readers in both layouts
+        normed = m.scale.weight[:, :1, None] * centred + m.scale.bias[:, None, None]
+        both = torch.cat([m.left(normed), m.right(x), y], 1)
+        return m.head(both) @ torch.eye(8) + torch.arange(8.0)
+
+    torch.manual_seed(0)
+    model = Call(
+        forward,
+        stem=conv(3, 6),
+        scale=nn.Linear(6, 6),
+        left=conv(6, 4),
+        right=conv(3, 4),
+        head=conv(14, 4),
+    ).eval()
+    file = quantised(model, image(), tmp_path)
+    assert file.float_kinds <= {"SUB"}
+    assert not {"BROADCAST_TO", "RANGE"} & set(file.kinds)
+    assert file.steps_apart() < 2.5
+    assert file.steps_apart("BUILTIN_REF") < 2.5
+
+
+def test_a_mean_over_one_position(tmp_path: Path) -> None:
+    def forward(m: Call, x: Tensor) -> Tensor:
+        return m.conv(x).sigmoid().squeeze(1).mean(1, keepdim=True)
+
+    torch.manual_seed(0)
+    model = Call(forward, conv=nn.Conv1d(4, 1, 1)).eval()
+    file = quantised(model, (torch.randn(1, 4, 1),), tmp_path)
+    assert dict(file.kinds) == {"CONV_2D": 1, "LOGISTIC": 1, "RESHAPE": 2}
+    assert file.steps_apart() == file.steps_apart("BUILTIN_REF") == 0
