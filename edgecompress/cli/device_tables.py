@@ -19,7 +19,7 @@ def pushed(found: Sequence[Pushed], console: Console) -> None:
             one.active or "-",
             _there(one.validation),
             _latency(one.validation),
-            "; ".join(one.reasons),
+            "; ".join((*one.reasons, *one.notes)),
         )
         for one in found
     ]

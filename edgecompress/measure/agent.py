@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -18,7 +19,13 @@ from edgecompress.errors import (
     TimedOut,
 )
 from edgecompress.measure import DEADLINE_S
-from edgecompress.measure.agent_answer import answer_of, checked, error_of, name_of
+from edgecompress.measure.agent_answer import (
+    answer_of,
+    checked,
+    error_of,
+    name_of,
+    run_again_if_killed,
+)
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
@@ -52,6 +59,8 @@ class DeviceAgent(Protocol):
     """
 
     transport: Transport
+    retried: list[str]
+    """A line for the report for each program that a signal ended and that was tried once more."""
 
     def place(self, sha256: str, remote: str) -> None: ...
 
@@ -91,6 +100,7 @@ class Agent:
         self.transport = transport
         self.python = python
         self.deadline_s = deadline_s
+        self.retried: list[str] = []
         self._pyz: str | None = None
         self._placed: dict[str, str] = {}
         self._engines: dict[str, Engine] = {}
@@ -211,11 +221,9 @@ class Agent:
         where = f"{self.transport.name}: agent {command}" + (f" {name_of(model)}" if model else "")
         request = {"schema_version": AGENT_SCHEMA_VERSION, "command": command, **fields}
         try:
-            completed = self.transport.run(
-                [self.python, self._agent()],
-                json.dumps(request).encode(),
-                timeout_s=self.deadline_s + extra_s,
-            )
+            argv, asked = [self.python, self._agent()], json.dumps(request).encode()
+            run = partial(self.transport.run, argv, asked, timeout_s=self.deadline_s + extra_s)
+            completed = run_again_if_killed(run, where, self.retried)
         except TimedOut as error:
             raise AgentError(f"{where}: {error}") from None
         answer = answer_of(completed, where)

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,8 @@ from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeM
 from edgecompress.spec.base import S, Spec, parse
 from edgecompress.spec.engine import Engine
 from edgecompress.transport import Completed
+
+_SHELL = 128
 
 
 class AgentFault(Spec):
@@ -25,12 +28,41 @@ class Answer(Spec):
     error: AgentFault | None = None
 
 
+def run_again_if_killed(run: Callable[[], Completed], where: str, retried: list[str]) -> Completed:
+    """What a program on the device did; once more in a fresh process where a signal ended it.
+
+    Native runtimes were seen to die once in dozens of runs of the same file. Deadlines, and errors
+    that a program reports itself, are not tried again.
+
+    Args:
+        run: starts the program and waits for it.
+        where: the device and the command.
+        retried: given a line for the report.
+
+    """
+    completed = run()
+    name = _signal_of(completed)
+    if name is None:
+        return completed
+    retried.append(f"{where}: the program on the device died of {name}, and was tried once more")
+    return run()
+
+
+def _signal_of(completed: Completed) -> str | None:
+    """Name of the signal that ended it; a shell between says 128 and more."""
+    code = completed.returncode
+    number = -code if code < 0 else code - _SHELL
+    known = {number.value: number.name for number in signal.Signals}
+    if code < 0:
+        return known.get(number, f"signal {number}")
+    return known.get(number)
+
+
 def answer_of(completed: Completed, where: str) -> Answer:
     last_words = completed.stderr.decode(errors="replace").strip().splitlines()[-1:]
     said = f"; it last said: {last_words[0]}" if last_words else ""
-    if completed.returncode < 0:
-        known = {number.value: number.name for number in signal.Signals}
-        name = known.get(-completed.returncode, f"signal {-completed.returncode}")
+    name = _signal_of(completed)
+    if name is not None:
         why = " (out of memory?)" if name == "SIGKILL" else ""
         raise AgentError(f"{where}: died of {name}{why}{said}")
     try:

@@ -4,6 +4,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from edgecompress.artifact import Artifact, Format
 from edgecompress.errors import AgentError, ArtifactError, StorageError, TimedOut
 from edgecompress.measure.agent import Kernels
+from edgecompress.measure.agent_answer import run_again_if_killed
 from edgecompress.measure.android_board import read_probe, read_state
 from edgecompress.measure.android_io import (
     Inference,
@@ -96,6 +98,7 @@ class AndroidAgent:
         self.transport = transport
         self.delegate = delegate
         self.deadline_s = deadline_s
+        self.retried: list[str] = []
         self._given = benchmark_model
         self._describe = describe
         self._found: Tool | None = None
@@ -264,8 +267,9 @@ class AndroidAgent:
             self.transport.files.remove(remote)
 
     def _run(self, argv: list[str], where: str, extra_s: float) -> Completed:
+        run = partial(self.transport.run, argv, timeout_s=self.deadline_s + extra_s)
         try:
-            return self.transport.run(argv, timeout_s=self.deadline_s + extra_s)
+            return run_again_if_killed(run, where, self.retried)
         except TimedOut as error:
             raise AgentError(f"{where}: {error}") from None
 

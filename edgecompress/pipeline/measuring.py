@@ -42,6 +42,8 @@ class There(NamedTuple):
     comparison: Comparison
     inspection: Inspection
     """Of the candidate: by the graph that the device's own runtime makes, where it makes one."""
+    notes: tuple[str, ...] = ()
+    """What had to be tried once more there."""
 
 
 def look_there(
@@ -57,7 +59,8 @@ def look_there(
     inspection = candidate.inspection
     if device.transport != "local" and isinstance(agent, Agent):
         inspection = inspect_for(candidate.artifact, job.recipe.target, agent, job.agent_dir)
-    return There(_in_turns(job, device, agent, baseline, candidate, tick), inspection)
+    comparison = _in_turns(job, device, agent, baseline, candidate, tick)
+    return There(comparison, inspection, tuple(agent.retried))
 
 
 def _in_turns(

@@ -33,7 +33,7 @@ from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
 from edgecompress.progress import Lane, Progress
-from edgecompress.push import Alive, Board, Manifest, Watch, push, retried
+from edgecompress.push import Alive, Board, Manifest, Watch, push
 from edgecompress.report.verdict import over_budget
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
@@ -136,11 +136,13 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
     No EdgecompressError is raised: what goes wrong is in what is returned.
     """
     validation: Validation | None = None
+    twice: list[str] = []
     size = sent.manifest.size_bytes
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         try:
             with retried(lambda: connect(device, Path(name)), CONNECTS) as transport:
                 agent = agent_over(transport, device, sent.target, trial.deadline_s)
+                twice = agent.retried
 
                 def check(path: str, alive: Alive) -> None:
                     nonlocal validation
@@ -173,7 +175,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                 active=None,
                 reasons=(str(error),),
             )
-    return pushed.model_copy(update={"validation": validation})
+    return pushed.model_copy(update={"validation": validation, "notes": tuple(twice)})
 
 
 def push_judged(

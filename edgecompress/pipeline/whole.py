@@ -161,7 +161,12 @@ def _run(
         kept=() if integer is None else kept_rows(integer),
         search=search,
         pushed=pushed,
-        notes=(*notes, *run_notes(job.recipe, device)),
+        notes=(
+            *notes,
+            *run_notes(job.recipe, device),
+            *here.retried,
+            *(() if there is None else there.notes),
+        ),
         versions={
             "edgecompress": __version__,
             "python": platform.python_version(),

@@ -10,6 +10,7 @@ from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.device import Inventory
 from edgecompress.spec.target import Target
 from edgecompress.spec.virtual import VirtualBoards
+from edgecompress.spec.words import words_of
 from edgecompress.spec.yaml import load_yaml
 
 OWN_INVENTORY = "devices.yaml"
@@ -21,7 +22,7 @@ def load_deploy(path: Path) -> DeployConfig:
     """Raises SpecError naming the file and, where there is one, the line or the key."""
     if not path.exists():
         raise SpecError(f"{path}: no such file; write one with: edgecompress init")
-    return parse(DeployConfig, load_yaml(path), str(path))
+    return parse(DeployConfig, load_yaml(path, words_of(DeployConfig)), str(path))
 
 
 def load_inventory(path: Path | None, beside: Path | None = None) -> Inventory:

@@ -37,6 +37,8 @@ class Pushed(Spec):
     active: str | None
     """The release that an application opens now; None: there is none, or it is not known."""
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What had to be tried once more there."""
     refused: bool = False
     """The model was tried there and is not good enough; else it was the device, or the way."""
     sent_bytes: int = 0

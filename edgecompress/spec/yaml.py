@@ -9,6 +9,7 @@ ambiguous is an error with file and line.
 import math
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import NoReturn
 
 import yaml
@@ -16,6 +17,7 @@ from yaml.events import CollectionEndEvent, CollectionStartEvent, Event
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from edgecompress.errors import SpecError
+from edgecompress.spec.words import OFF, Words
 
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
@@ -36,8 +38,12 @@ _PLAIN_TAGS = {
 }
 
 
-def load_yaml(path: Path) -> dict[str, Value]:
+def load_yaml(path: Path, words: Words = MappingProxyType({})) -> dict[str, Value]:
     """The keys of a YAML file of one document.
+
+    Args:
+        path: of the file.
+        words: by key, what `off` behind it stands for; elsewhere the word is refused.
 
     Raises:
         SpecError: 'file: line N: ...' for whatever is not plain, unambiguous YAML.
@@ -57,7 +63,7 @@ def load_yaml(path: Path) -> dict[str, Value]:
     except ValueError:
         raise SpecError(f"{path}: not a file name") from None
     try:
-        return _document(text)
+        return _document(text, words)
     except _Refusal as refusal:
         raise SpecError(f"{path}: {refusal}") from None
     except yaml.MarkedYAMLError as error:
@@ -78,7 +84,7 @@ def _refuse(where: Node | Event, problem: str) -> NoReturn:
     raise _Refusal(f"line {line}: {problem}")
 
 
-def _document(text: str) -> dict[str, Value]:
+def _document(text: str, words: Words) -> dict[str, Value]:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.BaseLoader):
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
@@ -96,24 +102,24 @@ def _document(text: str) -> dict[str, Value]:
         raise _Refusal("line 1: the file is empty")
     if not isinstance(root, MappingNode):
         _refuse(root, "expected keys at the top level, like 'name: value'")
-    return _mapping(root)
+    return _mapping(root, words)
 
 
-def _value(node: Node) -> Value:
+def _value(node: Node, words: Words) -> Value:
     if node.tag != _PLAIN_TAGS[type(node)]:
         _refuse(node, f"tags such as {node.tag!r} are not supported; remove it")
     if isinstance(node, MappingNode):
-        return _mapping(node)
+        return _mapping(node, words)
     if isinstance(node, SequenceNode):
-        return [_value(item) for item in node.value]
+        return [_value(item, words) for item in node.value]
     return _scalar(node.value, node)
 
 
-def _mapping(node: MappingNode) -> dict[str, Value]:
+def _mapping(node: MappingNode, words: Words) -> dict[str, Value]:
     result: dict[str, Value] = {}
     lines: dict[str, int] = {}
     for key_node, value_node in node.value:
-        key = _value(key_node)
+        key = _value(key_node, words)
         if not isinstance(key, str):
             shown = key_node.value if isinstance(key_node, ScalarNode) else "a list or mapping"
             _refuse(key_node, f"key {shown} is not text; put it in quotes")
@@ -125,7 +131,8 @@ def _mapping(node: MappingNode) -> dict[str, Value]:
                 f"key '{key}' is given twice, first on line {lines[key]}; remove one",
             )
         lines[key] = key_node.start_mark.line + 1
-        result[key] = _value(value_node)
+        is_off = _is_plain(value_node) and value_node.value == OFF and key in words
+        result[key] = words[key] if is_off else _value(value_node, words)
     return result
 
 

@@ -134,3 +134,32 @@ def test_what_is_not_an_answer(transport, program, script, expected):
 def test_no_answer_in_time(transport, program):
     with pytest.raises(AgentError, match=r"agent probe: this machine: .* ran longer than 1 s"):
         Agent(transport, program("sleep 600"), deadline_s=1).probe()
+
+
+@pytest.mark.parametrize(
+    ("times", "death", "runs"),
+    [(1, "kill -ABRT $$", 2), (1, "exit 139", 2), (9, "kill -SEGV $$", 2), (9, "exit 7", 1)],
+)
+def test_what_a_signal_ends_is_tried_once_more(
+    transport, program, tmp_path, times: int, death: str, runs: int
+) -> None:
+    log = tmp_path / "runs"
+    count = f'echo >> {log}; if [ "$(wc -l < {log})" -le {times} ]; then {death}; fi'
+    agent = Agent(transport, program(f'{count}\nexec "{sys.executable}" "$@"'))
+    if times == 1:
+        assert agent.probe().machine
+    else:
+        with pytest.raises(AgentError, match=r"died of SIGSEGV|exit code 7"):
+            agent.probe()
+    assert len(log.read_text().splitlines()) == runs
+    notes = [note for note in agent.retried if "was tried once more" in note]
+    assert len(notes) == runs - 1
+    assert all(note.startswith("this machine: agent probe: the program") for note in notes)
+
+
+def test_what_passes_its_deadline_is_not_tried_again(transport, program, tmp_path) -> None:
+    log = tmp_path / "runs"
+    agent = Agent(transport, program(f"echo >> {log}; sleep 600"), deadline_s=1)
+    with pytest.raises(AgentError, match="ran longer than 1 s"):
+        agent.probe()
+    assert (len(log.read_text().splitlines()), agent.retried) == (1, [])

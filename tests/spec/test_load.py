@@ -133,3 +133,35 @@ def test_inventory_errors_name_file_and_key(tmp_path: Path, device: str, problem
         load_inventory(path)
     assert str(caught.value).startswith(f"{path}: devices.0")
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("distill: off", "distill", "off"),
+        ("distill: 'off'", "distill", "off"),
+        ("train: off", "train", None),
+        ("prune: off", "prune", None),
+        ("finetune: off", "finetune", None),
+    ],
+)
+def test_off_as_the_docs_write_it(tmp_path: Path, line: str, key: str, value: str | None) -> None:
+    path = tmp_path / "deploy.yaml"
+    path.write_text(
+        f"task: {{path: task.py:T}}\nseed: 0\n{line}\n"
+        "quantize: {mode: ptq, ranges: minmax, calibration_batches: 1, train: off}\n"
+        "budgets: {max_metric_drop: 0.1, latency_ms_p50: off, min_int8_op_fraction: off}\n"
+    )
+    found = load_deploy(path)
+    assert getattr(found, key) == value
+    assert found.quantize is not None
+    assert found.quantize.train is None
+    assert found.budgets.latency_ms_p50 is None
+
+
+@pytest.mark.parametrize("line", ["seed: off", "budgets: off", "distill: no", "distill: Off"])
+def test_off_means_nothing_elsewhere(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "deploy.yaml"
+    path.write_text(f"task: {{path: task.py:T}}\n{line}\n")
+    with pytest.raises(SpecError, match=r"line 2: '\w+' could be text or a truth value"):
+        load_deploy(path)

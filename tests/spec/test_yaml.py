@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgecompress.errors import SpecError
@@ -119,6 +119,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert refusal(tmp_path / "file" / "x.yaml") == "cannot be read: Not a directory"
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_gives_a_mapping_or_a_spec_error(
     tmp_path_factory: pytest.TempPathFactory, text: str
