@@ -33,7 +33,7 @@ from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
 from edgecompress.progress import Lane, Progress
-from edgecompress.push import Alive, Board, Manifest, Watch, push
+from edgecompress.push import Alive, Board, Manifest, Watch, push, retried
 from edgecompress.report.verdict import over_budget
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
