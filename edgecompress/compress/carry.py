@@ -13,19 +13,23 @@ from edgecompress.compress.units import is_quantizer
 _Sources = frozenset[str]
 
 
-def carry_over(source: Prepared, target: Prepared) -> None:
-    """Give `target`, of the same model and calibrated, the weights of `source`, and the ranges of
-    those tensors that share a scale with the same others in both.
+def carry_ranges(source: Prepared, target: Prepared) -> bool:
+    """Give `target`, of the same model, the ranges that `source` has of those tensors that share a
+    scale with the same others in both; whether those are all.
     """
     ours, theirs = _by_sources(target.graph), _by_sources(source.graph)
-    weights = _without_quantizers(source.graph)
-    own = _without_quantizers(target.graph)
-    with torch.no_grad():
-        for name, value in own.items():
-            value.copy_(weights[name])
     for tensors, quantizer in ours.items():
         if tensors in theirs:
             quantizer.load_state_dict(theirs[tensors].state_dict())
+    return ours.keys() <= theirs.keys()
+
+
+def carry_weights(source: Prepared, target: Prepared) -> None:
+    """Give `target`, of the same model, the weights and biases of `source`."""
+    weights = _without_quantizers(source.graph)
+    with torch.no_grad():
+        for name, value in _without_quantizers(target.graph).items():
+            value.copy_(weights[name])
 
 
 def _by_sources(graph: GraphModule) -> dict[_Sources, nn.Module]:

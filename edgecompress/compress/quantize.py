@@ -57,6 +57,33 @@ class Quantized:
             yield layer, attrgetter(name)(self.graph)
 
 
+@dataclass(frozen=True)
+class Captured:
+    """A model as a float graph in operators that int8 kernels exist for; it can be prepared often,
+    and tracing it is what takes long.
+    """
+
+    model: nn.Module
+    graph: GraphModule
+    example_inputs: tuple[Tensor, ...]
+    free_batch: bool
+
+
+def captured(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Captured:
+    """Trace a copy of `model`.
+
+    Raises:
+        ModelError: it cannot be traced or has a loop.
+
+    """
+    graph, free_batch = capture(duplicate(model), example_inputs)
+    _check_loops(model, graph)
+    fold_constants(graph)
+    make_linear(graph)
+    canonicalise(graph)
+    return Captured(model, graph, example_inputs, free_batch)
+
+
 def prepare(
     model: nn.Module,
     example_inputs: tuple[Tensor, ...],
@@ -64,20 +91,24 @@ def prepare(
     ranges: Ranges,
     keep_float: tuple[str, ...] = (),
 ) -> Prepared:
-    """Capture a copy of `model` and put fake-quantize modules where `scheme` wants them.
+    """`prepare_captured` of a model that is prepared once; errors as of both."""
+    return prepare_captured(captured(model, example_inputs), scheme, ranges, keep_float)
+
+
+def prepare_captured(
+    traced: Captured, scheme: QuantizationScheme, ranges: Ranges, keep_float: tuple[str, ...] = ()
+) -> Prepared:
+    """Put fake-quantize modules into a copy of the graph where `scheme` wants them.
 
     Raises:
-        ModelError: the model cannot be traced or has a loop, a name in `keep_float` is none of
-            its modules or operators, or nothing in it can be quantised.
+        ModelError: a name in `keep_float` is none of the model's modules or operators, or nothing
+            in it can be quantised.
 
     """
+    model, example_inputs, free_batch = traced.model, traced.example_inputs, traced.free_batch
     modules = [name for name in keep_float if SEPARATOR not in name]
     check_names(model, modules, "quantize.keep_float")
-    graph, free_batch = capture(duplicate(model), example_inputs)
-    _check_loops(model, graph)
-    fold_constants(graph)
-    make_linear(graph)
-    canonicalise(graph)
+    graph = copy.deepcopy(traced.graph)
     _check_operators(model, graph, set(keep_float).difference(modules))
     folding.make_batch_norms_foldable(graph)
     graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))

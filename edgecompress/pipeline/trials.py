@@ -4,24 +4,33 @@ metric. Apart from keeping.py, because torchao takes seconds to import.
 
 import json
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from edgecompress.compress.biases import snap_biases
-from edgecompress.compress.carry import carry_over
+from edgecompress.compress.carry import carry_ranges, carry_weights
 from edgecompress.compress.checkpoint import save_checkpoint
 from edgecompress.compress.mixed import Names, Simulation, families_of, search
 from edgecompress.compress.observers import set_phase
-from edgecompress.compress.quantize import Prepared, forward, run_batch
+from edgecompress.compress.quantize import (
+    Captured,
+    Prepared,
+    calibrate,
+    captured,
+    forward,
+    prepare_captured,
+    run_batch,
+)
 from edgecompress.compress.sensitivity import affordable, held_out_inputs, measure_noise
 from edgecompress.compress.stepping import Stepper, shares_of
 from edgecompress.compress.train import validate
 from edgecompress.compress.units import units_of
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.keeping import Candidate, Searched
-from edgecompress.pipeline.quantizing import calibrated, cost_of
+from edgecompress.pipeline.quantizing import cost_of
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import QuantizeSpec
@@ -75,13 +84,24 @@ class Trials:
         return self._work_dir / f"{digest(sorted(names))}.pt"
 
     def _prepared(self, names: Names) -> Prepared:
+        """Ranges are those of the model with all in int8; calibrated are only those of tensors that
+        shared a scale there and do no longer.
+        """
+        job, spec, everything = self._job, self._spec, self._point.quantized.prepared
         keep = (*self._point.trained.keep_float, *names)
-        prepared = calibrated(self._job, self._spec, self._before, keep)
-        if self._spec.train is not None:
-            carry_over(self._point.quantized.prepared, prepared)
-            set_phase(prepared.graph, "frozen")
+        prepared = prepare_captured(self._traced, job.recipe.scheme, spec.ranges, keep)
+        if spec.train is not None:
+            carry_weights(everything, prepared)
+        if not carry_ranges(everything, prepared):
+            calibrate(prepared, job.calibration)
+            carry_ranges(everything, prepared)
+        set_phase(prepared.graph, "frozen")
         snap_biases(prepared)
         return prepared
+
+    @cached_property
+    def _traced(self) -> Captured:
+        return captured(self._before.model, self._job.example_inputs)
 
     def _note(self, key: str, metric: float) -> None:
         self._metrics[key] = metric
