@@ -150,8 +150,10 @@ def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[Arr
     # Imports torchao, which takes seconds.
     from edgecompress.compress.quantize import run_batch
 
-    with torch.no_grad():
-        for batch in job.task.eval_data():
+    for batch in job.task.eval_data():
+        # Not round the yield: who draws from several of these would leave it in another order
+        # than it was entered, and nothing could be trained any more.
+        with torch.no_grad():
             outputs = run_batch(module, inputs_of(batch), free_batch)
-            tensors: list[Tensor] = tree_flatten(outputs)[0]
-            yield [tensor.numpy() for tensor in tensors]
+        tensors: list[Tensor] = tree_flatten(outputs)[0]
+        yield [tensor.numpy() for tensor in tensors]

@@ -1,0 +1,85 @@
+"""What is different where a device builds an engine of the file."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edgecompress.pipeline import files, reporting
+from edgecompress.pipeline.measuring import WORKSPACE_BYTES, engines_of
+from edgecompress.spec.device import Device
+from edgecompress.spec.load import list_targets, load_target
+
+TARGETS = {target.name: target for target in list_targets()}
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_only_tensorrt_builds(name: str) -> None:
+    target = TARGETS[name]
+    assert (engines_of(target) is None) == (target.runtime.name != "tensorrt")
+
+
+@pytest.mark.parametrize(("sparsity", "sparse"), [(("2:4",), True), (("structured",), False)])
+def test_sparse_kernels_are_allowed_where_they_help(
+    sparsity: tuple[str, ...], sparse: bool
+) -> None:
+    target = load_target("jetson-orin-nano").model_copy(update={"sparsity": sparsity})
+    engines = engines_of(target)
+    assert engines is not None
+    # The original is built as it was trained.
+    baseline, candidate = engines["baseline"], engines["candidate"]
+    assert (baseline.sparse_weights, baseline.fp16) == (False, False)
+    assert candidate.sparse_weights == sparse
+    assert baseline.workspace_bytes == candidate.workspace_bytes == WORKSPACE_BYTES
+
+
+@pytest.mark.parametrize(("release", "fp16"), [((8, 5), True), ((10, 0), False)])
+def test_float16_is_allowed_by_flags_or_by_types(release: tuple[int, int], fp16: bool) -> None:
+    target = load_target("jetson-orin-nano")
+    version = ".".join(map(str, release))
+    runtime = target.runtime.model_copy(update={"version": version})
+    engines = engines_of(target.model_copy(update={"runtime": runtime, "float_dtype": "float16"}))
+    assert engines is not None
+    assert engines["candidate"].fp16 == fp16
+    assert engines["candidate"].strongly_typed == (not fp16)
+    assert not engines["baseline"].fp16
+
+
+@pytest.mark.parametrize(
+    ("name", "elsewhere"),
+    [("local", False), ("local-litert", False), ("jetson-orin-nano", True)],
+)
+def test_reference_kernels_stand_in_for_what_this_machine_lacks(name: str, elsewhere: bool) -> None:
+    assert files._runs_elsewhere(_job(name)) == elsewhere
+
+
+@pytest.mark.parametrize(("machine", "elsewhere"), [("aarch64", False), ("x86_64", True)])
+def test_another_architecture_is_elsewhere(
+    machine: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files.platform, "machine", lambda: machine)
+    assert files._runs_elsewhere(_job("raspberry-pi-5")) == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "measured"),
+    [
+        ("jetson-orin-nano", True, False),
+        ("raspberry-pi-5", True, True),
+        ("raspberry-pi-5", False, False),
+    ],
+)
+def test_no_engine_is_built_for_a_point_of_the_chart(
+    name: str, device: bool, measured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "measure_halfway", lambda *_: 1.5)
+    built: Any = SimpleNamespace(evaluation=SimpleNamespace(value=0.9), macs=1, params=1)
+    point: Any = SimpleNamespace(name="fine-tuned", metric=0.9)
+    board = Device(id="board", target=name, transport="local") if device else None
+    points = reporting.chart_points(_job(name), board, (point, point), built, built, built, None)
+    halfway = next(one for one in points if one.name == "fine-tuned")
+    assert halfway.latency_ms_p50 == (1.5 if measured else None)
+
+
+def _job(name: str) -> Any:
+    return SimpleNamespace(recipe=SimpleNamespace(target=load_target(name)))
