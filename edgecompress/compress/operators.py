@@ -12,13 +12,9 @@ CLIPPING = {
     ATEN.hardtanh_.default,
 }
 ADDING = {ATEN.add.Tensor, ATEN.add_.Tensor}
-BINARY = {
-    *ADDING,
-    ATEN.mul.Tensor,
-    ATEN.mul_.Tensor,
-    ATEN.matmul.default,
-    ATEN.bmm.default,
-}
+MULTIPLYING = {ATEN.mul.Tensor, ATEN.mul_.Tensor}
+MATMULS = {ATEN.matmul.default, ATEN.bmm.default}
+BINARY = {*ADDING, *MULTIPLYING, *MATMULS}
 # Operators with kernels of their own that read and write int8 of any scale.
 ELEMENTWISE = {
     *BINARY,

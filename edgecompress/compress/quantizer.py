@@ -19,6 +19,7 @@ from torchao.quantization.pt2e.quantizer import (
 )
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
+from edgecompress.compress.delicate import delicate
 from edgecompress.compress.folding import (
     CONVOLUTIONS,
     WEIGHTED,
@@ -32,9 +33,9 @@ from edgecompress.compress.fx import (
     module_path,
     nodes_in,
     only_user,
-    stored,
     tell_name,
 )
+from edgecompress.compress.masks import masked
 from edgecompress.compress.observers import AdjustedFakeQuantize, RangeObserver, Ranges
 from edgecompress.compress.operators import (
     ADDING,
@@ -48,9 +49,6 @@ from edgecompress.compress.operators import (
 )
 from edgecompress.compress.units import operator_names
 from edgecompress.spec.target import QuantizationScheme
-
-# Attention masks are written as -inf or -1e9; no activation that is worth a scale is this large.
-_HUGE = 1e4
 
 
 class TargetQuantizer(Quantizer):
@@ -74,17 +72,15 @@ class TargetQuantizer(Quantizer):
         self._weight = {axis: _weight_spec(scheme, axis) for axis in (0, 1)}
         self._quantized: set[Node] = set()
         self._names: dict[Node, str] = {}
-        self._huge: set[Node] = set()
 
     def annotate(self, model: GraphModule) -> GraphModule:
         modules = dict(model.named_modules())
         self._names = operator_names(model)
+        floating = delicate(model, lambda node: node.target in _RULES) | masked(model)
         for node in model.graph.nodes:
-            if Q_ANNOTATION_KEY in node.meta or not is_float(node):
+            if Q_ANNOTATION_KEY in node.meta or not is_float(node) or node in floating:
                 continue
-            if self._is_huge(model, node):
-                self._huge.add(node)
-            elif node.op == "placeholder":
+            if node.op == "placeholder":
                 # Quantised as soon as anyone wants it so; never for its own sake.
                 self._quantized.add(node)
             elif node.op == "call_function" and not self._kept(node):
@@ -102,20 +98,6 @@ class TargetQuantizer(Quantizer):
             return True
         path = module_path(node)
         return any(path == name or path.startswith(f"{name}.") for name in self.keep_float)
-
-    def _is_huge(self, model: GraphModule, node: Node) -> bool:
-        """A range with the numbers of an attention mask in it has no steps left for others, so
-        what they enter stays in float, up to the softmax that makes them vanish.
-        """
-        if node.op == "get_attr":
-            value = stored(model, node).detach().abs()
-            return value.numel() > 0 and not bool(value.max() <= _HUGE)
-        if node.target in BOUNDED or node.target in WEIGHTED:
-            return False
-        numbers = [number for number in node.args if isinstance(number, float)]
-        return any(abs(number) > _HUGE for number in numbers) or any(
-            source in self._huge for source in node.all_input_nodes
-        )
 
     def _weighted(self, node: Node, modules: dict[str, torch.nn.Module]) -> None:
         x, weight = node.args[0], node.args[1]
@@ -138,7 +120,7 @@ class TargetQuantizer(Quantizer):
         inputs: dict[Node, QuantizationSpecBase | None] = dict.fromkeys(
             _operands(node), self._activation
         )
-        if len(inputs) < _operand_count(node) or any(x in self._huge for x in inputs):
+        if len(inputs) < _operand_count(node):
             return
         if node.target in BOUNDED:
             self._mark(node, inputs, self._bounded)
