@@ -109,6 +109,8 @@ _PASSING = {
     ATEN.clamp_max.default,
     ATEN.maximum.default,
     ATEN.minimum.default,
+    ATEN.max.other,
+    ATEN.min.other,
     ATEN.where.self,
     ATEN.where.ScalarOther,
     ATEN.where.ScalarSelf,

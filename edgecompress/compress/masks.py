@@ -37,7 +37,7 @@ _SATURATING = {
 }
 _SUMS = {*ADDING, ATEN.sub.Tensor, ATEN.sub_.Tensor, ATEN.rsub.Scalar, ATEN.rsub.Tensor}
 _PRODUCT_SUMS = {ATEN.baddbmm.default, ATEN.addmm.default, ATEN.addbmm.default}
-_REPLACING = {
+_REPLACING: dict[object, tuple[int, ...]] = {
     ATEN.masked_fill.Scalar: (2,),
     ATEN.masked_fill.Tensor: (2,),
     ATEN.masked_fill_.Scalar: (2,),
@@ -47,9 +47,17 @@ _REPLACING = {
     ATEN.where.Scalar: (1, 2),
     ATEN.maximum.default: (0, 1),
     ATEN.minimum.default: (0, 1),
+    ATEN.max.other: (0, 1),
+    ATEN.min.other: (0, 1),
 }
 """Operator -> which arguments may replace the others."""
 _MOVING = {*(SHARING - CLIPPING), *CONCATENATING, ATEN.to.dtype, ATEN._to_copy.default}
+_CLAMPING = {
+    ATEN.clamp.default,
+    ATEN.clamp_.default,
+    ATEN.clamp_min.default,
+    ATEN.clamp_max.default,
+}
 _SCALING = {*MULTIPLYING, ATEN.div.Tensor, ATEN.div_.Tensor}
 _LEARNT = {
     *WEIGHTED,
@@ -102,7 +110,7 @@ class _Trace:
         if node.target in _MOVING:
             sources = nodes_in(node.args[0]) if node.target in CONCATENATING else node.args[:1]
             return self._any(x for x in sources if isinstance(x, Node))
-        if node.target in _SCALING:
+        if node.target in _SCALING or node.target in _CLAMPING:
             # A product of two tensors is no sum; of one that a mask was added to before, it is.
             return self._any(self._varying(node))
         if node.target in _SUMS or node.target in _REPLACING or node.target in _PRODUCT_SUMS:
@@ -145,11 +153,15 @@ class _Trace:
             return False
         if node.op == "placeholder":
             return self._feeds_layer(node)
+        if node.target in _FILLED:
+            return False
         return any(self._is_data(x) for x in node.all_input_nodes)
 
     def _feeds_layer(self, node: Node) -> bool:
         """Whether a layer reads it, other than by way of scores."""
         for user in node.users:
+            if user.target in _PRODUCT_SUMS and user.args[0] is node:
+                continue  # added to scores
             if user.target in _LEARNT:
                 return True
             if not self._is_learnt(user) and self._feeds_layer(user):
