@@ -237,15 +237,23 @@ def _follow_wide(model: GraphModule, found: set[Node]) -> None:
 def _only_read_in_float(
     model: GraphModule, found: set[Node], has_kernel: Callable[[Node], bool]
 ) -> None:
-    """Sums and products that only functions without an int8 kernel read gain nothing from one."""
+    """Sums and products between functions that have no int8 kernel gain nothing from one: all that
+    read them compute in float, and not all that they read is in eight bits.
+    """
     floating = set(found)
+    between = []
     for node in reversed(model.graph.nodes):
         if node.op != "call_function" or not node.users or not is_float(node):
             continue
         follows = node.target in _COMBINING or node.target in _MOVING
         if follows and all(user in floating for user in node.users):
             floating.add(node)
-            if node.target in _COMBINING:
-                found.add(node)
+            between.append(node)
         elif not follows and not has_kernel(node):
             floating.add(node)
+    written = floating - set(between) | found
+    for node in reversed(between):
+        if any(operand in written for operand in node.all_input_nodes):
+            written.add(node)
+            if node.target in _COMBINING:
+                found.add(node)
