@@ -11,13 +11,14 @@ from torchao.quantization.pt2e.observer import ObserverBase
 from edgecompress.compress.histogram import Histogram
 from edgecompress.compress.ranges import Grid, Grids, Range, least_squares, percentile
 
-Ranges = Literal["minmax", "percentile", "mse"]
+Ranges = Literal["minmax", "percentile", "mse", "auto"]
 
 _MOVING_AVERAGE = 0.01
 _SMALLEST_SCALE = 1e-8  # keeps a constant-zero tensor from dividing by nothing
 _CHOICES: dict[str, Callable[[Histogram, Range, Grids], Range]] = {
     "percentile": percentile,
     "mse": least_squares,
+    "auto": least_squares,  # until `choose_by` says which
 }
 
 
@@ -33,7 +34,8 @@ class RangeObserver(ObserverBase):
     Args:
         dtype, qscheme, quant_min, quant_max, ch_axis: as torchao's own observers.
         ranges: minmax: all values fit. percentile: 0.01 % may saturate on either side. mse: the
-            range with the least squared error. See compress.ranges.
+            range with the least squared error. See compress.ranges. auto: see
+            compress.choose_ranges.
         scales: power_of_two rounds a scale up to 2^-p, so that w' = round(w * 2^p).
         limit: largest magnitude of a symmetric integer; below quant_max where the CPU's int8
             kernels add products in 16 bits.
@@ -118,6 +120,13 @@ class RangeObserver(ObserverBase):
             low, high = self._range()
             self.min_val, self.max_val = low.clone(), high.clone()
             self._chosen = True
+
+    def choose_by(self, ranges: Ranges) -> None:
+        """Choose from what it has seen in another way, and go on so. All that is counted in a
+        histogram can be chosen from in every way.
+        """
+        self.ranges = ranges
+        self._chosen = self._whole is None
 
     def _count(self, values: Tensor) -> None:
         low, high = self._extremes(values)

@@ -38,6 +38,8 @@ class Prepared:
     example_inputs: tuple[Tensor, ...]
     free_batch: bool
     keep_float: tuple[str, ...]
+    ranges: str = ""
+    """Which kind of ranges was chosen and why, where that was asked for."""
 
 
 @dataclass

@@ -39,6 +39,8 @@ class Trained(Spec):
     keep_float: tuple[str, ...] = ()
     kept_because: dict[str, str] = {}
     """Of what a search or a ranking chose among keep_float: what it costs in int8."""
+    ranges: str = ""
+    """Of `ranges: auto`: which kind it took and why."""
 
 
 @dataclass

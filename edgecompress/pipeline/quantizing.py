@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from edgecompress.compress.biases import snap_biases
+from edgecompress.compress.choose_ranges import calibrate_best
 from edgecompress.compress.folding import freeze_statistics
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
@@ -37,7 +38,14 @@ def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_d
 
     metric = validate(prepared.graph, job.task, run)
     return output_of(
-        Trained(metric=metric, epochs=rows, keep_float=keep, kept_because=because), prepared.graph
+        Trained(
+            metric=metric,
+            epochs=rows,
+            keep_float=keep,
+            kept_because=because,
+            ranges=prepared.ranges,
+        ),
+        prepared.graph,
     )
 
 
@@ -76,7 +84,11 @@ def calibrated(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...
     """The model of `before` with ranges from the calibration data, and `keep` in float."""
     prepared = _prepared(job, spec, before, keep)
     with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
-        calibrate(prepared, job.calibration)
+        if spec.ranges == "auto":
+            prepared.ranges = calibrate_best(prepared, job.calibration)
+            job.stages.progress.note(prepared.ranges)
+        else:
+            calibrate(prepared, job.calibration)
     return prepared
 
 

@@ -164,6 +164,7 @@ def _run(
         notes=(
             *notes,
             *run_notes(job.recipe, device),
+            *((integer.trained.ranges,) if integer and integer.trained.ranges else ()),
             *here.retried,
             *(() if there is None else there.notes),
         ),

@@ -148,8 +148,8 @@ class QuantizeSpec(Spec):
     """How numbers are stored: as each target prefers, or int8 symmetric, per-channel weights, of
     which ONNX, TFLite and TensorRT files can be made after one training.
     """
-    ranges: Literal["minmax", "percentile", "mse"]
-    """How an activation's range is chosen during calibration."""
+    ranges: Literal["minmax", "percentile", "mse", "auto"]
+    """How an activation's range is chosen during calibration; auto: the best of the three."""
     calibration_batches: Positive
     train: TrainSpec | None = None
     """Quantisation-aware fine-tuning; needed by mode: qat, refused by mode: ptq."""
