@@ -174,12 +174,14 @@ def _one_epoch(
 
 def _loss(model: nn.Module, batch: Batch, training: Training) -> Tensor:
     task = training.task
-    with user_code(f"{training.name}: the model on a batch of {type(task).__name__}.train_data()"):
+    words = f"{training.name}: the model on a batch of {type(task).__name__}.train_data()"
+    # A data generator that yields inside its no_grad() leaves gradients off for everybody.
+    with user_code(words), torch.enable_grad():
         if training.teacher is None:
             loss = task.loss(model(*inputs_of(batch)), batch[1])
         else:
             loss = training.teacher.loss(model, inputs_of(batch), batch[1])
-    return loss if training.penalty is None else loss + training.penalty()
+        return loss if training.penalty is None else loss + training.penalty()
 
 
 def _oriented(score: float, task: Task) -> float:

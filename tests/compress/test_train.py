@@ -220,6 +220,24 @@ def one_step(folder: Path, task: Task, spec: TrainSpec) -> tuple[nn.Module, nn.M
     return before, after
 
 
+class GradientsOff(Noise):
+    """Its data come out of a no_grad(), as those of a task that labels them with a model do."""
+
+    def train_data(self) -> Iterable[Batch]:
+        with torch.no_grad():
+            yield from super().train_data()
+
+
+def test_data_that_leave_gradients_off_are_trained_on_as_others(tmp_path: Path) -> None:
+    trained = []
+    for task, name in ((Noise(), "a"), (GradientsOff(), "b")):
+        model = task.model()
+        (tmp_path / name).mkdir()
+        train(model, training(task, tmp_path / name, changed(epochs=1)))
+        trained.append(model)
+    assert_same(*trained)
+
+
 class OneBatch(Noise):
     def train_data(self) -> Iterable[Batch]:
         return [(self.images, self.labels_)]
