@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgecompress.compress.fx import ATEN, stored
+from edgecompress.compress.fx import ATEN, fake, integers_in, stored
 
 _LARGEST = 1 << 26
 """Numbers in a constant; a larger one is left to be computed."""
@@ -29,6 +29,12 @@ _SAME_NUMBERS = {
     ATEN.lift_fresh.default,
 }
 """Give back what they are given, where the type is the same."""
+_FILLING: dict[object, float | None] = {
+    ATEN.new_full.default: None,
+    ATEN.new_zeros.default: 0.0,
+    ATEN.new_ones.default: 1.0,
+}
+"""With what a new tensor of the type of another is filled; None: with their third argument."""
 
 
 def fold_constants(gm: GraphModule) -> None:
@@ -38,6 +44,7 @@ def fold_constants(gm: GraphModule) -> None:
     goes on from the folded weight, and no longer normalises it.
     """
     _drop_casts(gm)
+    _ask_for_no_data(gm)
     constant = _constants(gm)
     values = _Values(gm, constant)
     values.run()
@@ -64,6 +71,29 @@ def _drop_casts(gm: GraphModule) -> None:
         if isinstance(before, Tensor) and isinstance(after, Tensor) and before.dtype == after.dtype:
             node.replace_all_uses_with(source)
             gm.graph.erase_node(node)
+
+
+def _ask_for_no_data(gm: GraphModule) -> None:
+    """Operators that ask an activation for its type alone become others without it: the anchors
+    that a detection head makes of `arange(w).type_as(x)` and `x.new_full(..)` are constants.
+    """
+    for node in list(gm.graph.nodes):
+        if node.target is not ATEN.type_as.default and node.target not in _FILLING:
+            continue
+        dtype = fake(node).dtype
+        with gm.graph.inserting_before(node):
+            if node.target is ATEN.type_as.default:
+                new = gm.graph.call_function(ATEN.to.dtype, (node.args[0], dtype))
+            else:
+                size = node.args[1]
+                if not isinstance(size, (list, tuple)) or len(integers_in(size)) < len(size):
+                    continue  # it has the size of a batch, which is not known
+                value = _FILLING[node.target]
+                filled = (size, node.args[2] if value is None else value)
+                new = gm.graph.call_function(ATEN.full.default, filled, {"dtype": dtype})
+        new.meta = dict(node.meta)
+        node.replace_all_uses_with(new)
+        gm.graph.erase_node(node)
 
 
 def _constants(gm: GraphModule) -> set[Node]:

@@ -272,3 +272,33 @@ def test_what_a_run_writes_to_is_no_constant() -> None:
         assert torch.equal(graph(X), model(X))
     assert not any("zeros" in str(node.target) for node in graph.graph.find_nodes(op="get_attr"))
     assert any("arange" in str(node.target) for node in graph.graph.find_nodes(op="get_attr"))
+
+
+def test_anchors_that_forward_makes_are_constants() -> None:
+    """As YOLO's head does: with the type of an activation, and nothing else of it."""
+
+    class Anchored(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+            self.register_buffer("stride", torch.tensor([8.0, 16.0]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x)
+            at = torch.arange(8).type_as(y) + 0.5
+            rows, columns = torch.meshgrid(at, at, indexing="ij")
+            anchors = torch.stack((columns, rows), -1).reshape(-1, 2).t()
+            strides = torch.cat([y.new_full((1, 32), step) for step in self.stride], 1)
+            left, right = y.flatten(2).chunk(2, 1)
+            boxes = torch.cat((anchors[None] - left, anchors[None] + right), 1) * strides
+            return boxes + y.new_zeros(y.shape[0], 1, 1) + y.new_ones(64)
+
+    model = Anchored().eval()
+    graph, free_batch = capture(copy.deepcopy(model), (X,))
+    assert free_batch
+    fold_constants(graph)
+    inputs = X.expand(3, -1, -1, -1)
+    torch.testing.assert_close(graph(inputs), model(inputs))
+    left = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
+    gone = ("arange", "type_as", "meshgrid", "stack", "new_full", "aten.item", "new_ones", "full")
+    assert not {name for name in left for word in gone if word in name}
