@@ -39,6 +39,8 @@ _BIAS_SLACK = 0.75
 """Steps: half of one by rounding, and a little of a million for scales in float32."""
 _RELATIVE = 1e-5
 """Of a weight. The next integer is 1 / 127 away."""
+_NEARLY = 1e-3
+"""Steps from a tie."""
 _Q_AND_DQ = ("QuantizeLinear", "DequantizeLinear")
 _WITH_BIAS = ("Conv", "ConvTranspose", "Gemm")
 
@@ -63,6 +65,9 @@ class Layer:
     """[outputs]; None: there is none, or nothing that can be compared."""
     bias_step: Reals | None = None
     transposed: bool = False
+    slack: Reals | None = None
+    """By how much a weight may differ: a step where an exporter that rounds float weights itself
+    meets a tie, which float32 may decide either way. None: nowhere."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def read_back(artifact: Artifact, graph: GraphModule, layers: Mapping[str, str])
 
     Args:
         artifact: of a format that has a reader here; of any other nothing is compared.
-        graph: converted, with integer weights.
+        graph: converted, as the exporter was given it.
         layers: name of a weight in `graph` -> path of the layer.
 
     """
@@ -106,7 +111,7 @@ def read_back(artifact: Artifact, graph: GraphModule, layers: Mapping[str, str])
 
 def _difference(want: Layer, have: Layer) -> str | None:
     """What is other than in torch, in words; None: nothing."""
-    wrong = [_count_wrong(want.weight, weight) for weight in _arranged(want, have)]
+    wrong = [_count_wrong(want, weight) for weight in _arranged(want, have)]
     if not wrong or min(wrong):
         count = min(wrong, default=want.weight.size)
         return f"{count:,} of {want.weight.size:,} weights are not those that were trained"
@@ -121,8 +126,11 @@ def _difference(want: Layer, have: Layer) -> str | None:
     )
 
 
-def _count_wrong(want: Reals, have: Reals) -> int:
-    return int((np.abs(want - have) > _RELATIVE * np.abs(want)).sum())
+def _count_wrong(want: Layer, have: Reals) -> int:
+    slack = _RELATIVE * np.abs(want.weight)
+    if want.slack is not None:
+        slack = np.maximum(slack, want.slack * (1 + _RELATIVE))
+    return int((np.abs(want.weight - have) > slack).sum())
 
 
 def _arranged(want: Layer, have: Layer) -> Iterator[Reals]:
@@ -150,12 +158,16 @@ def _of_torch(graph: GraphModule, layers: Mapping[str, str]) -> Numbers:
         dequantizer = node.args[1] if node.target in WEIGHTED else None
         if not isinstance(dequantizer, Node) or "dequantize_per" not in str(dequantizer.target):
             continue
-        holder, *numbers = dequantizer.args
+        quantizer, holder = dequantizer.args[0], dequantizer.args[0]
+        if isinstance(quantizer, Node) and quantizer.op == "call_function":
+            holder = quantizer.args[0]
         if not isinstance(holder, Node) or str(holder.target) not in layers:
             continue
-        arguments = [stored(graph, x) if isinstance(x, Node) else x for x in numbers]
-        assert callable(dequantizer.target)
-        weight = dequantizer.target(stored(graph, holder), *arguments)
+        weight, slack = stored(graph, holder), None
+        if holder is not quantizer and isinstance(quantizer, Node):
+            slack = _slack(graph, quantizer, weight)
+            weight = _called(graph, quantizer, weight)
+        weight = _called(graph, dequantizer, weight)
         bias = node.args[2] if len(node.args) > 2 else None
         found.append(
             Layer(
@@ -165,9 +177,29 @@ def _of_torch(graph: GraphModule, layers: Mapping[str, str]) -> Numbers:
                 if isinstance(bias, Node) and bias.op == "get_attr"
                 else None,
                 transposed=WEIGHTED[node.target] == 1,
+                slack=slack,
             )
         )
     return Numbers(tuple(found), frozenset(points))
+
+
+def _called(graph: GraphModule, node: Node, value: torch.Tensor) -> torch.Tensor:
+    """What a Q or DQ makes of a value."""
+    assert callable(node.target)
+    arguments = [stored(graph, x) if isinstance(x, Node) else x for x in node.args[1:]]
+    made: torch.Tensor = node.target(value, *arguments)
+    return made
+
+
+def _slack(graph: GraphModule, quantizer: Node, weight: torch.Tensor) -> Reals:
+    """A step for each weight that is half-way between two integers, else 0."""
+    given = quantizer.args[1]
+    scale = np.asarray(stored(graph, given) if isinstance(given, Node) else given, np.float64)
+    axis = quantizer.args[3] if scale.size > 1 else None
+    steps = _along(scale, weight.dim(), axis if isinstance(axis, int) else None)
+    position = np.abs(_reals(weight)) / steps
+    ties: Reals = np.where(np.abs(position % 1.0 - 0.5) < _NEARLY, steps, 0.0)
+    return ties
 
 
 def _reals(tensor: torch.Tensor) -> Reals:

@@ -45,8 +45,6 @@ class Executable:
     """As of `Exportable`."""
     original: Point | None = None
     """What it was made of; None: it is that itself."""
-    integers: "Callable[[], Quantized] | None" = None
-    """The converted graph with integer weights, whatever the exporter takes; None: it is float."""
 
     @property
     def original_key(self) -> str | None:
@@ -95,7 +93,6 @@ def int8_model(job: Job, point: QuantizedPoint, original: Point | None = None) -
         point.two_four,
         point.trained.kept_because,
         original,
-        lambda: point.quantized,
     )
 
 

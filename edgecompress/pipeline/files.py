@@ -212,9 +212,9 @@ def _evaluate(
             executions(job, model, None if elsewhere else reference),
             "reference" if elsewhere else "default",
         )
-        if model.integers is not None:
-            quantized = model.integers()
-            found = read_back(artifact, quantized.graph, quantized.layers)
+        module = model.module()
+        if model.trained is not None and isinstance(module, GraphModule):
+            found = read_back(artifact, module, model.layers())
             evaluation = evaluation.model_copy(update={"readback": found})
         return Output(evaluation.model_dump(mode="json"))
 
