@@ -1,6 +1,8 @@
 """A torch model as an ONNX document, and the document as one self-contained file."""
 
 import contextlib
+import copy
+import functools
 import io
 import json
 import logging
@@ -12,6 +14,10 @@ from pathlib import Path
 import onnx
 import onnx_ir as ir
 import torch
+from torch import nn
+from torch.fx import GraphModule, Node
+from torch.fx.graph import _PyTreeCodeGen
+from torch.utils._pytree import tree_leaves, tree_structure
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.capture import program_of
@@ -27,6 +33,9 @@ from edgecompress.inspect import (
     describe,
 )
 from edgecompress.store import atomic_write
+from edgecompress.task.base import tensors_of
+
+_SYMBOLS = (torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
 def read_torch(model: Exportable, opset: int) -> ir.Model:
@@ -36,15 +45,13 @@ def read_torch(model: Exportable, opset: int) -> ir.Model:
         ModelError: it cannot be traced, or an operator has no counterpart in ONNX.
 
     """
-    program = program_of(model.module, model.example_inputs, model.free_batch)
+    program = program_of(_tensors_only(model), model.example_inputs, model.free_batch)
     try:
         with _quiet(), torch.no_grad():
             written = torch.onnx.export(
                 program,
                 dynamo=True,
                 opset_version=opset,
-                input_names=list(model.input_names),
-                output_names=list(model.output_names),
                 verbose=False,
             )
     except Exception as error:
@@ -53,6 +60,40 @@ def read_torch(model: Exportable, opset: int) -> ir.Model:
         raise ModelError("onnx: torch.onnx gave no program; check the version of onnxscript")
     document: ir.Model = written.model
     return document
+
+
+def _tensors_only(model: Exportable) -> nn.Module:
+    """The module, which returns its tensors alone where there is anything else among them."""
+    with torch.no_grad():
+        outputs = model.module(*model.example_inputs)
+    if len(tree_leaves(outputs)) == len(tensors_of(outputs)):
+        return model.module
+    if isinstance(model.module, GraphModule):
+        return _graph_of_tensors(model.module)
+    forward = model.module.forward
+
+    @functools.wraps(forward)
+    def tensors(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(tensors_of(forward(*inputs)))
+
+    # Not a module round it: what is inside would get other paths.
+    twin = copy.copy(model.module)
+    twin.forward = tensors
+    return twin
+
+
+def _graph_of_tensors(module: GraphModule) -> GraphModule:
+    twin = copy.copy(module)
+    result = twin.graph.output_node()
+    given = [leaf for leaf in tree_leaves(result.args) if isinstance(leaf, Node)]
+    # A size of the batch is a node, too.
+    tensors = tuple(leaf for leaf in given if not isinstance(leaf.meta.get("val"), _SYMBOLS))
+    result.args = (tensors,)
+    codegen = twin.graph._codegen
+    assert isinstance(codegen, _PyTreeCodeGen)
+    codegen.pytree_info = codegen.pytree_info._replace(out_spec=tree_structure(tensors))
+    twin.recompile()
+    return twin
 
 
 def is_quantised(document: ir.Model) -> bool:
@@ -69,6 +110,7 @@ def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) ->
     """
     _check_size(document)
     _strip(document)
+    name_edges(document, model.input_names, model.output_names)
     document.ir_version = ir_version
     document.metadata_props[LINEAGE_KEY] = json.dumps(model.lineage, sort_keys=True)
     if model.labels is not None:
@@ -84,6 +126,36 @@ def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) ->
         raise ModelError(f"onnx: the exported file is not valid: {error}") from error
     atomic_write(path, proto.SerializeToString(deterministic=True))
     return describe(path)
+
+
+def name_edges(
+    document: ir.Model, input_names: tuple[str, ...], output_names: tuple[str, ...]
+) -> None:
+    """Inputs and outputs get these names, and what is called so inside of the graph another one."""
+    graph = document.graph
+    for index, output in enumerate(graph.outputs):
+        if output.producer() is None or output in list(graph.outputs)[:index]:
+            node = ir.node("Identity", [output])
+            node.name = f"output_{index}_of_{output.name}"
+            node.outputs[0].name = node.name
+            node.outputs[0].type, node.outputs[0].shape = output.type, output.shape
+            graph.append(node)
+            graph.outputs[index] = node.outputs[0]
+    edges = [
+        *zip(graph.inputs, input_names, strict=True),
+        *zip(graph.outputs, output_names, strict=True),
+    ]
+    values = {value.name: value for node in graph.all_nodes() for value in node.outputs}
+    values |= {value.name: value for value in (*graph.inputs, *graph.initializers.values())}
+    for _, name in edges:
+        inner = f"{name}_inner"
+        while inner in values or inner in {edge for _, edge in edges}:
+            inner += "_inner"
+        if name in values:
+            values[name].name = inner
+            values[inner] = values[name]
+    for value, name in edges:
+        value.name = name
 
 
 def _reason(error: BaseException) -> str:

@@ -7,15 +7,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
+from torch import nn
 
 from edgecompress.compress.capture import capture
 from edgecompress.export import exporter
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
-from edgecompress.task.base import Batch, inputs_of
+from edgecompress.task.base import Batch, inputs_of, tensors_of
 
 if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
@@ -152,5 +151,4 @@ def _outputs(job: Job, module: nn.Module, free_batch: bool) -> Iterator[list[Arr
         # than it was entered, and nothing could be trained any more.
         with torch.no_grad():
             outputs = run_batch(module, inputs_of(batch), free_batch)
-        tensors: list[Tensor] = tree_flatten(outputs)[0]
-        yield [tensor.numpy() for tensor in tensors]
+        yield [tensor.numpy() for tensor in tensors_of(outputs)]

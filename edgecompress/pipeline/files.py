@@ -1,7 +1,6 @@
 """The stages that work on files: export, inspect, evaluate."""
 
 import hashlib
-import inspect as python_inspect
 import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 from torch.fx import GraphModule, Node
-from torch.utils._pytree import tree_flatten
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.fx import stored
@@ -26,7 +24,7 @@ from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.executable import Executable, executions
 from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.outputs import rebuilder
+from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Evaluation, Inspection
@@ -123,13 +121,14 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
 def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
     with torch.no_grad():
         outputs = module(*job.example_inputs)
+    inputs = input_names(job.model, job.example_inputs)
     dense = (name for name, _ in job.model.named_modules() if name not in model.two_four)
     return Exportable(
         module=module,
         example_inputs=job.example_inputs,
         free_batch=model.free_batch(),
-        input_names=_input_names(job),
-        output_names=_output_names(outputs),
+        input_names=inputs,
+        output_names=output_names(outputs, inputs),
         target=job.recipe.target,
         lineage={
             "model": model.name,
@@ -144,21 +143,6 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
         dense=tuple(dense) if model.two_four else None,
         scheme=None if model.trained is None else job.recipe.scheme,
     )
-
-
-def _input_names(job: Job) -> tuple[str, ...]:
-    """Those of forward()'s parameters, where they have names of their own."""
-    parameters = python_inspect.signature(job.model.forward).parameters.values()
-    named = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    many = len(job.example_inputs)
-    return tuple(named[:many]) if len(named) >= many else tuple(f"input_{i}" for i in range(many))
-
-
-def _output_names(outputs: object) -> tuple[str, ...]:
-    if isinstance(outputs, dict) and all(torch.is_tensor(v) for v in outputs.values()):
-        return tuple(str(name) for name in outputs)
-    leaves = tree_flatten(outputs)[0]
-    return ("output",) if len(leaves) == 1 else tuple(f"output_{i}" for i in range(len(leaves)))
 
 
 def _parameters(graph: GraphModule) -> int:

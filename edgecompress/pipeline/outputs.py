@@ -1,6 +1,7 @@
 """What a model returns, which may be nested, and its flat list of tensors in a file."""
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from edgecompress.errors import ModelError
+from edgecompress.task.base import tensors_of
 
 
 def rebuilder(
@@ -19,16 +21,45 @@ def rebuilder(
     Raises:
         ModelError: (what is returned) there are not as many outputs.
 
+    What is no tensor, such as None, is in no file; it is as it was on the example inputs.
+
     """
     with torch.no_grad():
         leaves, structure = tree_flatten(model(*example_inputs))
+    wanted = sum(torch.is_tensor(leaf) for leaf in leaves)
 
     def rebuild(tensors: list[Tensor]) -> Any:
-        if len(tensors) != len(leaves):
+        if len(tensors) != wanted:
             raise ModelError(
-                f"{file}: has {len(tensors)} outputs, the task's model {len(leaves)};"
+                f"{file}: has {len(tensors)} outputs, the task's model {wanted};"
                 " evaluate it with the task that it was made from"
             )
-        return tree_unflatten(tensors, structure)
+        given = iter(tensors)
+        filled = [next(given) if torch.is_tensor(leaf) else leaf for leaf in leaves]
+        return tree_unflatten(filled, structure)
 
     return rebuild
+
+
+def input_names(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
+    """Those of forward()'s parameters, where they have names of their own."""
+    parameters = signature(model.forward).parameters.values()
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    many = len(example_inputs)
+    return tuple(named[:many]) if len(named) >= many else tuple(f"input_{i}" for i in range(many))
+
+
+def output_names(outputs: object, taken: tuple[str, ...]) -> tuple[str, ...]:
+    """One for each tensor: the keys of a dict of tensors, with `_out` behind what is `taken`."""
+    count = len(tensors_of(outputs))
+    names = ["output"] if count == 1 else [f"output_{index}" for index in range(count)]
+    if isinstance(outputs, dict):
+        keys = [key for key, value in outputs.items() if torch.is_tensor(value)]
+        if len(keys) == count:
+            names = [str(key) or name for key, name in zip(keys, names, strict=True)]
+    found: list[str] = []
+    for name in names:
+        while name in taken or name in found:
+            name += "_out"
+        found.append(name)
+    return tuple(found)

@@ -114,7 +114,10 @@ def one_by_one(model: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     """What a model whose batch size is fixed to one returns, put together along the batch."""
     results = [model(*(x[i : i + 1] for x in inputs)) for i in range(len(inputs[0]))]
     flat = [tree_flatten(result) for result in results]
-    leaves = [torch.cat(parts) for parts in zip(*(leaves for leaves, _ in flat), strict=True)]
+    leaves = [
+        torch.cat(parts) if isinstance(parts[0], Tensor) and parts[0].dim() else parts[0]
+        for parts in zip(*(leaves for leaves, _ in flat), strict=True)
+    ]
     return tree_unflatten(leaves, flat[0][1])
 
 

@@ -22,6 +22,7 @@ from edgecompress.task.batches import came, name_of
 from edgecompress.task.guard import guard, is_library, user_code
 from edgecompress.task.inputs import wrong_example
 from edgecompress.task.metric import Metric
+from edgecompress.task.structures import learn_structures
 
 
 def load_task(ref: TaskRef, folder: Path) -> Task:
@@ -75,6 +76,7 @@ def original_model(task: Task) -> nn.Module:
     model.eval()
     with user_code(f"{name}: model(*example_inputs())"), torch.no_grad():
         outputs = model(*inputs)
+        learn_structures(outputs)
     tensors = tensors_of(outputs)
     if not tensors:
         raise TaskError(f"{name}: the model gives {type(outputs).__name__}; it must give tensors")
