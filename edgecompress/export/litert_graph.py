@@ -22,9 +22,6 @@ from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 from edgecompress.export.litert_means import MEANS, average, is_dequantizer
 
-# Numbers that stand for minus infinity; no activation that is worth a scale is this large.
-_HUGE = 1e4
-
 
 def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: bool) -> GraphModule:
     """The operators of `module`, without those that litert-torch gets wrong or does not know.
@@ -97,8 +94,9 @@ def _stay_in_float(graph: GraphModule, node: Node) -> None:
 
 
 def _masked(graph: GraphModule, node: Node) -> None:
-    """Values replaced by a huge number get it added. litert-torch takes what replaces for data that
-    is only moved, gives it the scale of the other values, and so makes -1e9 a small number.
+    """What is replaced by a number becomes zero, and gets the number added. litert-torch takes what
+    replaces for data that is only moved, and gives it the scale of the other values, in which a
+    mask of -50 is as small as they are, and zero is zero.
     """
     if node.target in (ATEN.masked_fill.Scalar, ATEN.masked_fill.Tensor):
         x, mask, number = node.args
@@ -109,15 +107,18 @@ def _masked(graph: GraphModule, node: Node) -> None:
         x = second
         if value is None:
             value, replaces, x = _number(graph, second), False, first
-    if value is None or abs(value) < _HUGE or not isinstance(x, Node):
+    if value is None or value == 0 or not isinstance(x, Node):
         return
     if not fake(x).is_floating_point():
         return
     with graph.graph.inserting_before(node):
-        huge, nothing = _scalar(graph, value), _scalar(graph, 0.0)
-        numbers = (huge, nothing) if replaces else (nothing, huge)
+        constant, nothing = _scalar(graph, value), _scalar(graph, 0.0)
+        numbers, others = (constant, nothing), (nothing, x)
+        if not replaces:
+            numbers, others = numbers[::-1], others[::-1]
         offset = graph.graph.call_function(ATEN.where.self, (mask, *numbers))
-        added = graph.graph.call_function(ATEN.add.Tensor, (x, offset))
+        kept = graph.graph.call_function(ATEN.where.self, (mask, *others))
+        added = graph.graph.call_function(ATEN.add.Tensor, (kept, offset))
     node.replace_all_uses_with(added)
 
 

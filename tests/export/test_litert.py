@@ -109,10 +109,11 @@ def test_kernels_with_one_output_scale_under_a_symmetric_scheme(tmp_path: Path) 
     assert file.steps_apart() < 1.5
 
 
-def test_masks_keep_out_what_they_mask(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [-1e9, -50.0])
+def test_masks_keep_out_what_they_mask(tmp_path: Path, value: float) -> None:
     def attend(m: Call, x: Tensor) -> Tensor:
         mask = torch.ones(6, 6, dtype=torch.bool).triu(1)
-        scores = (m.query(x) @ m.key(x).transpose(1, 2)).masked_fill(mask, -1e9)
+        scores = (m.query(x) @ m.key(x).transpose(1, 2)).masked_fill(mask, value)
         return scores.softmax(-1) @ x
 
     torch.manual_seed(0)

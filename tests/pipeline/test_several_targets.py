@@ -13,7 +13,8 @@ BOTH = ("deploy", "tiny", "raspberry-pi-5", "--inventory", "inventory.yaml", "--
 def test_one_training_where_the_scheme_is_portable(tmp_path: Path, cli: deploying.Cli) -> None:
     folder = deploying.fresh(tmp_path / "project")
     config = folder / "deploy.yaml"
-    config.write_text(config.read_text().replace("mode: qat", "mode: qat\n  scheme: portable"))
+    text = config.read_text().replace("mode: qat", "mode: qat\n  scheme: portable")
+    config.write_text(text.replace("ranges: minmax", "ranges: auto"))
     done = cli.run(folder, *BOTH)
     # The worst of a verdict on this machine and one that could not be measured.
     assert done.returncode in (3, 5), done.stderr
@@ -22,6 +23,8 @@ def test_one_training_where_the_scheme_is_portable(tmp_path: Path, cli: deployin
     trained = {name: deploying.cached(board)[name] for name in ("train", "prune", "quantize")}
     assert trained == {"train": True, "prune": True, "quantize": True}
     assert board["verdict"]["decision"] == "unmeasured"
+    for report in (here, board):
+        assert any("dB at the outputs on held-out" in note for note in report["notes"])
     assert here["candidate"]["int8_op_fraction"] == 1.0
     # The same integers, shifted where the kernels take uint8.
     assert here["candidate"]["accuracy"] == pytest.approx(board["candidate"]["accuracy"], abs=0.01)
