@@ -18,7 +18,7 @@ from zoo.parts import image
 from edgecompress.compress.folding import FoldingFakeQuantize
 from edgecompress.compress.observers import AdjustedFakeQuantize, observers_of
 from edgecompress.compress.quantize import calibrate, prepare
-from edgecompress.compress.requantize import MeanWithoutTies, WithoutTies
+from edgecompress.compress.requantize import MeanWithoutTies, WithoutTies, fits
 
 Sums = NDArray[np.int64]
 SCALES = st.floats(2.0**-12, 2.0, width=32)
@@ -219,3 +219,97 @@ def test_a_mean_follows_the_last_scale_of_what_it_reads() -> None:
             torch.testing.assert_close(
                 fake_quantize.calculate_qparams()[0], fake_quantize.scale, rtol=0, atol=0
             )
+
+
+def adjusted(body: nn.Module, wanted: str = "portable") -> list[WithoutTies | MeanWithoutTies]:
+    """Whose scales are chosen: in a network of a convolution, `body` and another convolution."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), body, nn.Conv2d(8, 4, 1)).eval()
+    prepared = prepare(model, (torch.randn(1, 3, 10, 10),), scheme(wanted), "minmax")
+    return [
+        x.adjust
+        for x in observers_of(prepared.graph)
+        if isinstance(x, AdjustedFakeQuantize) and x.adjust is not None
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "positions"),
+    [
+        (nn.AdaptiveAvgPool2d(1), 64),
+        (nn.AvgPool2d(8), 64),
+        (nn.AvgPool2d((2, 3), 1), 6),
+        (nn.AvgPool2d(3, 2, 1), 9),
+        (nn.Sequential(nn.AvgPool2d((2, 1)), nn.ReLU()), 2),
+        (nn.AvgPool2d(1), None),
+        (nn.AvgPool2d(3, 2, 1, count_include_pad=False), None),
+        (nn.MaxPool2d(2), None),
+    ],
+)
+def test_the_means_whose_scales_are_chosen(body: nn.Module, positions: int | None) -> None:
+    found = adjusted(body)
+    means = [x.positions for x in found if isinstance(x, MeanWithoutTies)]
+    assert means == ([] if positions is None else [positions])
+    weights = [x for x in found if isinstance(x, WithoutTies)]
+    assert [x.twice for x in weights] == [True, True]
+
+
+@pytest.mark.parametrize("wanted", ["litert", "uint8", "int8 symmetric"])
+def test_only_the_portable_scheme_minds_two_roundings(wanted: str) -> None:
+    found = adjusted(nn.AdaptiveAvgPool2d(1), wanted)
+    assert [type(x) for x in found] == [WithoutTies, WithoutTies]
+    assert not any(x.twice for x in found if isinstance(x, WithoutTies))
+
+
+def test_powers_of_two_stay_what_they_are() -> None:
+    assert adjusted(nn.ReLU(), "powers of two") == []
+
+
+def test_the_largest_means() -> None:
+    assert fits(2, 1)
+    assert fits(64, 128)
+    assert not fits(1, 8)
+    assert not fits(65, 1)
+    assert not fits(64, 129)
+
+
+class Twice(nn.Module):
+    """One layer, called twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(8, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(self.conv(x))
+
+
+def test_a_weight_of_two_layers_cannot_suit_both() -> None:
+    assert len(adjusted(Twice())) == 2
+
+
+@pytest.mark.parametrize("end", [nn.Identity(), nn.ReLU(), nn.ReLU6(), nn.Hardtanh()])
+def test_the_scale_behind_norm_and_activation_is_followed(end: nn.Module) -> None:
+    found = adjusted(nn.Sequential(nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8), end))
+    assert len(found) == 3
+    first, second, third = (x for x in found if isinstance(x, WithoutTies))
+    assert first.after is second.before
+    assert second.after is third.before
+
+
+@settings(max_examples=100, deadline=None)
+@given(before=SCALES, positions=st.integers(2, 64), share=st.floats(0.02, 1.0))
+def test_means_have_them_too(before: float, positions: int, share: float) -> None:
+    wanted = torch.tensor([before * share])
+    scale = MeanWithoutTies(with_scale(before), positions)(wanted)
+    assert scale.dtype == torch.float32
+    weight = before / (63 * positions)
+    q = round(scale.double().item() / weight)
+    assert q % 2 == 1
+    growth = scale.item() / wanted.item()
+    assert 1 - 2**-20 <= growth < 1 + 2.1 / q if q < 128 else growth < 1.3
+    sums = sums_near_ties(Fraction(1, q))
+    multiplier = float(weight / scale.double().item())
+    exact = rounded(sums, Fraction(1, q))
+    np.testing.assert_array_equal(float_kernel(sums, multiplier), exact)
+    np.testing.assert_array_equal(fixed_point_kernel(2 * sums, multiplier / 2), exact)
