@@ -17,7 +17,7 @@ from edgecompress.export.litert_kernels import (
     fuse_activation,
     quantize_weights,
 )
-from edgecompress.export.litert_scales import give_fixed_scale, hard_sigmoid
+from edgecompress.export.litert_scales import give_own_scale, hard_sigmoid
 from edgecompress.export.litert_transposes import (
     SLICING,
     dequantize_late,
@@ -49,7 +49,7 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
         fuse_activation,
         int8_weights,
         hard_sigmoid,
-        give_fixed_scale,
+        give_own_scale,
         join_transposes,
         join_reshapes,
         sink_below_one,

@@ -22,16 +22,25 @@ _FIXED = {
     "SOFTMAX": per_tensor(1 / 256, -128),
     "TANH": per_tensor(1 / 128, 0),
 }
+# They compute with the integers that they read. The converter gives RESIZE_BILINEAR two scales.
+_KEEPING = {
+    "AVERAGE_POOL_2D", "BROADCAST_TO", "DEPTH_TO_SPACE", "EXPAND_DIMS", "GATHER", "GATHER_ND",
+    "MAX_POOL_2D", "MIRROR_PAD", "PAD", "REDUCE_MAX", "REDUCE_MIN", "RESHAPE", "RESIZE_BILINEAR",
+    "RESIZE_NEAREST_NEIGHBOR", "REVERSE_V2", "SLICE", "SPACE_TO_DEPTH", "SQUEEZE", "STRIDED_SLICE",
+    "TILE", "TRANSPOSE",
+}  # fmt: skip
 _RELU, _RELU6 = 1, 3
 
 
-def give_fixed_scale(graph: Graph, op: Operator) -> bool:
-    """Kernels that write one scale only do so; a QUANTIZE makes of it what the graph wants."""
-    wanted = _FIXED.get(op.op_type)
+def give_own_scale(graph: Graph, op: Operator) -> bool:
+    """Kernels that write one scale only, be it that of what they read, do so; a QUANTIZE makes of
+    it what the graph wants.
+    """
+    wanted = op.data.qparams if op.op_type in _KEEPING else _FIXED.get(op.op_type)
     output = op.outputs[0]
     if wanted is None or output.dtype != "int8" or wanted.same_as(output.qparams):
         return False
-    op.outputs = [replace(output, name=f"{output.name}/fixed", qparams=wanted)]
+    op.outputs = [replace(output, name=f"{output.name}/own", qparams=wanted)]
     quantize = Operator("QUANTIZE", [op.outputs[0]], [output], 2, options("QuantizeOptions"))
     graph.operators.insert(graph.operators.index(op) + 1, quantize)
     return True

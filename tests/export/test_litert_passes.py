@@ -185,6 +185,22 @@ def test_float_weights_that_torch_has_quantised_become_integers() -> None:
     assert rewritten(make, (other,)) == {"DEQUANTIZE": 1, "CONV_2D": 1, "QUANTIZE": 1}
 
 
+def test_a_kernel_that_keeps_the_scale_is_followed_by_one_that_changes_it() -> None:
+    def resized(qparams: QParams) -> Graph:
+        x = tensor(1, 4, 4, 2)
+        op = Operator("RESIZE_BILINEAR", [x, constant("size", [6, 8])], [], 3)
+        op.outputs = [tensor(1, 6, 8, 2, qparams=qparams)]
+        op.options = options("ResizeBilinearOptions", halfPixelCenters=True)
+        return chain(op)
+
+    finer = per_tensor(0.02, 5)
+    graph = resized(finer)
+    run_passes(graph, ())
+    assert [op.op_type for op in graph.operators] == ["RESIZE_BILINEAR", "QUANTIZE"]
+    inside = np.clip(run(resized(STEPS)), -133 * 0.02, 122 * 0.02)
+    assert np.abs(run(graph) - inside).max() <= 0.0101
+
+
 def test_constants_are_aligned_and_survive() -> None:
     graph = chain(convolution(tensor(1, 8, 8, 2), 2))
     content = write(graph, ("x",), ("y",))
