@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
+from edgecompress.compress.arguments import spell_out
 from edgecompress.compress.fx import ATEN, module_path
 from edgecompress.compress.regions import inline_regions
 from edgecompress.errors import ModelError
@@ -102,7 +103,7 @@ def graph_of(program: ExportedProgram) -> GraphModule:
     for node in list(module.graph.nodes):
         if node.op == "call_module" and "guard" in str(node.target):
             module.graph.erase_node(node)
-    module.recompile()
+    spell_out(module)
     return module
 
 

@@ -120,9 +120,18 @@ def find(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Found:
             except Exception as error:
                 # One group that torch-pruning cannot follow must not cost the others.
                 line = " ".join(str(error).split())
-                lost[names[root]] = f"the dependency graph fails ({type(error).__name__}: {line})"
+                lost[names[root]] = (
+                    f"its channels cannot be followed{_recurrent(twin)}: the dependency graph ends"
+                    f" there ({type(error).__name__}: {line})"
+                )
     order = {name: i for i, name in enumerate(names.values())}
     return Found(sorted(groups, key=lambda group: order[group.name]), lost)
+
+
+def _recurrent(model: nn.Module) -> str:
+    """The likeliest reason: layers that take in channels and steps in an order of their own."""
+    found = [name for name, layer in model.named_modules() if isinstance(layer, nn.RNNBase)]
+    return f", probably into the recurrent layer '{found[0]}'" if found else ""
 
 
 def reused_layers(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> set[str]:
@@ -201,9 +210,11 @@ def _slot(
     target = dependency.target
     if isinstance(target.module, nn.Parameter):
         dim = target.pruning_dim % target.module.dim()
+        if target.module.shape[dim] == 1:
+            return None  # one number for all channels
         return Slot(graph._param_to_name[target.module], "parameter", dim)
-    if target.module not in names:
-        return None
+    if target.module not in names or getattr(target.module, "num_parameters", None) == 1:
+        return None  # the second is a PReLU with one slope for all channels
     side: Side = "in" if dependency.handler.__name__ == "prune_in_channels" else "out"
     return Slot(names[target.module], side)
 

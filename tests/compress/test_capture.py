@@ -302,3 +302,15 @@ def test_anchors_that_forward_makes_are_constants() -> None:
     left = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
     gone = ("arange", "type_as", "meshgrid", "stack", "new_full", "aten.item", "new_ones", "full")
     assert not {name for name in left for word in gone if word in name}
+
+
+@pytest.mark.parametrize("operator", [torch.add, torch.sub])
+def test_alpha_is_an_operator_of_its_own(operator: Callable[..., Tensor]) -> None:
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        y = m.conv(x)
+        return operator(operator(x, y, alpha=-0.5), 3, alpha=2)
+
+    model = Call(forward, conv=nn.Conv2d(3, 3, 1)).eval()
+    graph, _ = capture(model, (X,))
+    assert torch.equal(graph(X), model(X))
+    assert not any("alpha" in node.kwargs for node in graph.graph.nodes)

@@ -140,3 +140,21 @@ def test_group_sparsity_empties_whole_channels() -> None:
     # Steps of a fixed length end around zero, not on it.
     assert (sizes < 1e-3).sum() >= 4
     assert model[0].weight.isfinite().all()
+
+
+@pytest.mark.parametrize("importance", ["magnitude", "taylor"])
+def test_one_number_for_all_channels_is_in_no_group(importance: str) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(1))
+            self.slope = nn.Parameter(torch.full((1, 1, 1, 1), 0.5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.gain + x.abs() * self.slope
+
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 16, 3), nn.PReLU(), nn.Conv2d(16, 8, 3), Scaled(), nn.Conv2d(8, 4, 3)]
+    model, inputs = nn.Sequential(*layers).eval(), (torch.randn(1, 3, 8, 8),)
+    result = prune(model, structured(pruning_ratio=0.5, importance=importance), 4, context(inputs))
+    assert [layer.channels_after for layer in result.layers] == [8, 4, 4]
