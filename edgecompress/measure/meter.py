@@ -4,9 +4,15 @@ Two executions that round differently differ all the time, and small margins bet
 with it, so that neither a count of answers nor the largest difference tells rounding from a damaged
 file. Quantising itself is the yardstick: e = sum (y - r)^2, the energy of the difference, is held
 against n = sum (r - f)^2, what quantising changed (r fake-quantised, f the same weights in float),
-plus the energy of rounding an output once, s^2 / 12 for a step s. For a class, a channel or a
-position of an output the same is done by itself, so that one that is lost does not drown in a
-thousand others.
+plus the energy of rounding an output once, s^2 / 12 for a step s.
+
+Kernels that round otherwise are another quantisation of the same network, not a worse one: in the
+end e may be 2 n, but the file is as near to the float model as torch is. Damage d takes it away from
+both: then e = d, and sum (y - f)^2 = n + d where it does not depend on the rounding. So of e no more
+counts than twice what the distance from the float model has grown by.
+
+For a class, a channel or a position of an output the same is done by itself, so that one that is
+lost does not drown in a thousand others.
 """
 
 import math
@@ -110,6 +116,7 @@ class _Output:
         self._real = True
         self._error: Vector = np.zeros(0)
         self._noise: Vector = np.zeros(0)
+        self._from_float: Vector = np.zeros(0)
 
     def add(self, want: Array, have: Array, noise: Array | None) -> bool:
         """False where a difference is not finite."""
@@ -128,11 +135,12 @@ class _Output:
             difference = (difference != 0).astype(np.float64)
         self._signal += float((want64**2).sum())
         self._values += want.size
+        change = np.zeros_like(difference) if noise is None else noise.astype(np.float64)
+        # Of classes: how often either changed.
+        both = difference + change if self._real else np.maximum(difference, change)
         self._error = _summed(self._error, difference)
-        self._noise = _summed(
-            self._noise,
-            np.zeros_like(difference) if noise is None else noise.astype(np.float64),
-        )
+        self._noise = _summed(self._noise, change)
+        self._from_float = _summed(self._from_float, both)
         return True
 
     @property
@@ -156,16 +164,23 @@ class _Output:
 
     @property
     def ratio(self) -> float:
-        error, noise = float(self._error.sum()), float(self._noise.sum())
-        return error / (noise + self._values * self._rounding) if error else 0.0
+        """Of all values."""
+        sums = (self._error, self._noise, self._from_float)
+        error, noise, from_float = (np.atleast_1d(each.sum()) for each in sums)
+        return self._damage(error, noise, from_float)
 
     @property
     def worst_ratio(self) -> float:
         """Of the channel that is the furthest off."""
-        if not self._error.any():
+        return self._damage(self._error, self._noise, self._from_float)
+
+    def _damage(self, error: Vector, noise: Vector, from_float: Vector) -> float:
+        """The largest of what is not rounding, as a multiple of what quantising changed."""
+        if not error.any():
             return 0.0
-        rounding = self._values / self._error.size * self._rounding
-        return float((self._error / (self._noise + rounding)).max())
+        grown = 2 * np.maximum(from_float - noise, 0)
+        rounding = self._values / error.size * self._rounding
+        return float((np.minimum(error, grown) / (noise + rounding)).max())
 
     @property
     def sqnr_db(self) -> float:

@@ -177,8 +177,9 @@ class Parity(Spec):
     sure_agreement: float | None = None
     """Share of them with the same best class; None: there are none."""
     error_to_noise: float | None = None
-    """Energy of the difference, as a multiple of what quantising itself changed and of rounding
-    the output once; of the output where it is the largest. None: not known."""
+    """Energy of the difference, as far as it leads away from the float model, as a multiple of what
+    quantising itself changed and of rounding the output once; of the output where it is the
+    largest. None: not known."""
     worst_error_to_noise: float | None = None
     """The same of the class, channel or position that is the furthest off."""
     sqnr_db: float | None = None

@@ -35,6 +35,28 @@ def test_the_difference_is_held_against_the_noise(factor: float, parts: int) -> 
     assert found.sqnr_db == pytest.approx(expected, abs=0.01)
 
 
+OTHER = np.random.default_rng(1).standard_normal((400, 10)).astype("float32")
+
+
+@pytest.mark.parametrize("damage", [2.0, 9.0])
+def test_damage_that_does_not_depend_on_rounding_counts_whole(damage: float) -> None:
+    found = measured(SCORES, SCORES + np.sqrt(damage) * OTHER, NOISE)
+    assert found.error_to_noise == pytest.approx(damage, rel=0.1)
+
+
+def test_another_rounding_of_the_same_network_is_no_damage() -> None:
+    """As far from the float model as torch is, and twice as far from torch."""
+    fake_quantised, file = SCORES + NOISE, SCORES + OTHER
+    found = measured(fake_quantised, file, NOISE)
+    distance = ((file - fake_quantised) ** 2).sum() / (NOISE**2).sum()
+    assert distance == pytest.approx(2.0, rel=0.1)
+    assert found.error_to_noise is not None
+    assert found.error_to_noise < 0.2
+    # What is added to it is.
+    found = measured(fake_quantised, file + 2 * SCORES[::-1], NOISE)
+    assert found.error_to_noise == pytest.approx(6.0, rel=0.1)
+
+
 def test_a_class_that_is_lost_does_not_drown() -> None:
     changed = SCORES.copy()
     changed[:, 3] += 3 * NOISE[:, 3]
