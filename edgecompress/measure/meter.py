@@ -7,9 +7,9 @@ against n = sum (r - f)^2, what quantising changed (r fake-quantised, f the same
 plus the energy of rounding an output once, s^2 / 12 for a step s.
 
 Kernels that round otherwise are another quantisation of the same network, not a worse one: in the
-end e may be 2 n, but the file is as near to the float model as torch is. Damage d takes it away from
-both: then e = d, and sum (y - f)^2 = n + d where it does not depend on the rounding. So of e no more
-counts than twice what the distance from the float model has grown by.
+end e may be 2 n, but the file is as near to the float model as torch is. Damage d takes it away
+from both: then e = d, and sum (y - f)^2 = n + d where it does not depend on the rounding. So of e
+no more counts than twice what the distance from the float model has grown by.
 
 For a class, a channel or a position of an output the same is done by itself, so that one that is
 lost does not drown in a thousand others.
