@@ -86,7 +86,7 @@ def read_back(artifact: Artifact, graph: GraphModule, layers: Mapping[str, str])
         layers: name of a weight in `graph` -> path of the layer.
 
     """
-    read = _READERS.get(artifact.format)
+    read = READERS.get(artifact.format)
     if read is None:
         return Readback(compared=0, differences=())
     trained, held = _of_torch(graph, layers), read(artifact)
@@ -301,4 +301,4 @@ def _along(numbers: NDArray[np.generic], rank: int, axis: int | None) -> Reals:
     return wide.reshape([-1 if at == axis else 1 for at in range(rank)])
 
 
-_READERS = {"onnx": _of_onnx, "tflite": _of_tflite}
+READERS = {"onnx": _of_onnx, "tflite": _of_tflite}

@@ -13,6 +13,7 @@ from edgecompress.compress.capture import capture
 from edgecompress.export import exporter
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
+from edgecompress.pipeline.code import entry
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.task.base import Batch, inputs_of, tensors_of
 
@@ -44,6 +45,8 @@ class Executable:
     """As of `Exportable`."""
     original: Point | None = None
     """What it was made of; None: it is that itself."""
+    maker: str = ""
+    """The code that the functions here run, as of `code.entry`."""
 
     @property
     def original_key(self) -> str | None:
@@ -66,6 +69,7 @@ def float_model(job: Job, point: Point, original: Point | None = None) -> Execut
         free_batch,
         two_four=point.two_four,
         original=original,
+        maker=entry(float_model),
     )
 
 
@@ -92,6 +96,7 @@ def int8_model(job: Job, point: QuantizedPoint, original: Point | None = None) -
         point.two_four,
         point.trained.kept_because,
         original,
+        entry(int8_model),
     )
 
 

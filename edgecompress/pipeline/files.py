@@ -15,40 +15,23 @@ from torch.fx import GraphModule, Node
 from edgecompress.artifact import Artifact
 from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
+from edgecompress.devices.needs import RUNTIME_PACKAGES
 from edgecompress.export import Exportable, exporter
-from edgecompress.export.readback import read_back
+from edgecompress.export.readback import READERS, read_back
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.measure.evaluate import evaluate, infer_all
 from edgecompress.measure.tensors import Array
+from edgecompress.packages import version_of
+from edgecompress.pipeline.code import entry
 from edgecompress.pipeline.executable import Executable, executions
-from edgecompress.pipeline.formats import describe_file, inspect_for
+from edgecompress.pipeline.formats import FORMATS, INSPECTORS, describe_file, inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Evaluation, Inspection
 from edgecompress.task.base import Batch
-
-EXPORT_ROOMS = (
-    "compress",
-    "export",
-    "inspect",
-    "task",
-    "pipeline/executable",
-    "pipeline/files",
-    "pipeline/job",
-)
-DEVICE_ROOMS = (
-    "inspect",
-    "measure",
-    "transport",
-    "task",
-    "pipeline/executable",
-    "pipeline/files",
-    "pipeline/formats",
-    "pipeline/outputs",
-)
 
 
 class Exported(Spec):
@@ -93,11 +76,11 @@ def exported_file(job: Job, model: Executable) -> tuple[str, Artifact]:
 
 def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
     target = job.recipe.target
+    writer = exporter(target.runtime.name)
 
     def work(work_dir: Path) -> Output:
         module = model.module()
         cost = count(module, job.example_inputs)
-        writer = exporter(target.runtime.name)
         path = work_dir / f"model{writer.suffix}"
         artifact = writer.export(_exportable(job, model, module), path)
         params = _parameters(module) if isinstance(module, GraphModule) else cost.params
@@ -107,14 +90,16 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
     depends_on = job.depends_on(
         # What an exporter reads of it; how it is measured changes no file.
         target=target.model_dump(
-            mode="json", include={"runtime", "edges", "float_dtype", "quantization", "gpu"}
+            mode="json",
+            include={"runtime", "edges", "float_dtype", "quantization", "gpu"},
+            exclude={"runtime": {"threads"}},
         ),
         parent=model.key,
         model=model.name,
     )
-    record = job.stages.run(f"export {model.name}", depends_on, EXPORT_ROOMS, work)
-    suffix = exporter(target.runtime.name).suffix
-    artifact = describe_file(job.stages.store.path(record.blobs["file"]), suffix)
+    also = (entry(type(writer)), model.maker)
+    record = job.stages.run(f"export {model.name}", depends_on, work, also)
+    artifact = describe_file(job.stages.store.path(record.blobs["file"]), writer.suffix)
     return record.key, artifact, parse(Exported, record.result, f"stage {record.name}")
 
 
@@ -134,7 +119,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
             "model": model.name,
             "recipe": job.recipe.digest(),
             "task": job.fingerprint,
-            **{f"version.{name}": version for name, version in job.stages.libraries().items()},
+            **{f"version.{name}": version for name, version in job.stages.versions.items()},
         },
         labels=job.task.labels(),
         layers=model.layers(),
@@ -163,16 +148,20 @@ def _reads_value(user: Node, node: Node) -> bool:
 
 
 def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection:
+    target = job.recipe.target
+
     def work(work_dir: Path) -> Output:
-        inspection = inspect_for(artifact, job.recipe.target, agent, work_dir)
+        inspection = inspect_for(artifact, target, agent, work_dir)
         return Output(inspection.model_dump(mode="json"))
 
     depends_on: dict[str, JsonValue] = {
         "parent": key,
         "cpu": job.here.model_dump(mode="json"),
+        "target": target.model_dump(mode="json", include={"cpu", "runtime"}),
         "agent": agent_digest(),
     }
-    record = job.stages.run("inspect", depends_on, DEVICE_ROOMS, work)
+    also = (entry(INSPECTORS[artifact.format, target.runtime.name]), *_runtime_of(artifact))
+    record = job.stages.run("inspect", depends_on, work, also)
     return parse(Inspection, record.result, "stage inspect")
 
 
@@ -212,8 +201,15 @@ def _evaluate(
         elsewhere=elsewhere,
         threads=job.recipe.target.runtime.threads,
     )
-    record = job.stages.run("evaluate", depends_on, DEVICE_ROOMS, work)
+    also = (model.maker, entry(READERS[artifact.format]), *_runtime_of(artifact))
+    record = job.stages.run("evaluate", depends_on, work, also)
     return parse(Evaluation, record.result, "stage evaluate")
+
+
+def _runtime_of(artifact: Artifact) -> tuple[str, ...]:
+    """Packages that run the file here, in the agent's process, as far as they are installed."""
+    packages = RUNTIME_PACKAGES[FORMATS[artifact.format].runtime]
+    return tuple(name for name in packages if version_of(name) is not None)
 
 
 def _runs_elsewhere(job: Job) -> bool:

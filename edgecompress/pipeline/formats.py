@@ -70,9 +70,9 @@ def inspect_for(
 
     """
     runtime = FORMATS[artifact.format].runtime if target is None else target.runtime.name
-    look = _INSPECTORS.get((artifact.format, runtime))
+    look = INSPECTORS.get((artifact.format, runtime))
     if look is None:
-        formats = ", ".join(format for format, name in _INSPECTORS if name == runtime)
+        formats = ", ".join(format for format, name in INSPECTORS if name == runtime)
         raise SpecError(f"{artifact.path}: {runtime} runs {formats}, not {artifact.format}")
     return look(artifact, target, agent, folder)
 
@@ -113,7 +113,7 @@ def _tensorrt(
 
 _Inspector = Callable[[Artifact, Target | None, Agent, Path], Inspection]
 
-_INSPECTORS: dict[tuple[Format, RuntimeName], _Inspector] = {
+INSPECTORS: dict[tuple[Format, RuntimeName], _Inspector] = {
     ("onnx", "onnxruntime"): _onnxruntime,
     ("onnx", "tensorrt"): _tensorrt,
     ("tflite", "litert"): _litert,

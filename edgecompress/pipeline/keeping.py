@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from edgecompress.compress.checkpoint import load_checkpoint
 from edgecompress.pipeline.executable import int8_model
-from edgecompress.pipeline.files import DEVICE_ROOMS, exported_file
+from edgecompress.pipeline.files import exported_file
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import measure_files, protocol_for
-from edgecompress.pipeline.models import ROOMS
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, digest, parse
 from edgecompress.spec.deploy import QuantizeSpec
@@ -23,7 +22,6 @@ from edgecompress.store import StageRecord
 if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
 
-_ROOMS = (*ROOMS, "pipeline/keeping", "pipeline/trials")
 _MEASURED = 4
 """So many sets are measured at most, those with the least work in float."""
 _AS_FAST = 1.03
@@ -105,7 +103,7 @@ def _searched(
         return trials.search_sets(job, spec, max_drop, point, before, work_dir)
 
     depends_on = job.depends_on(parent=point.key, before=before.key, max_metric_drop=max_drop)
-    return job.stages.run("keep float", depends_on, _ROOMS, work)
+    return job.stages.run("keep float", depends_on, work)
 
 
 def _point(
@@ -162,6 +160,7 @@ def _latencies(
         files=[key for key, _ in files.values()],
         device=device.model_dump(mode="json"),
         protocol=protocol_for(job.recipe.target, device).model_dump(mode="json"),
+        threads=job.recipe.target.runtime.threads,
     )
-    record = job.stages.run("measure sets", depends_on, (*DEVICE_ROOMS, *_ROOMS), work)
+    record = job.stages.run("measure sets", depends_on, work)
     return {int(index): float(str(value)) for index, value in record.result.items()}

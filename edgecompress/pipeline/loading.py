@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import JsonValue
 from torch import nn
 
+from edgecompress.pipeline.code import code_of
 from edgecompress.pipeline.stages import stage_key
 from edgecompress.spec.deploy import DeployConfig, StructuredPruneSpec
 from edgecompress.store import Store
@@ -42,7 +43,7 @@ def load(wanted: DeployConfig, folder: Path, store: Store) -> Loaded:
         "seed": wanted.seed,
         "reads": repr(reads),
     }
-    key = stage_key("check data", depends_on, ("task",))
+    key = stage_key("check data", depends_on, code_of(check_data))
     with store.lock(key):
         if store.stage(key) is None:
             start = time.monotonic()

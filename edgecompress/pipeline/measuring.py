@@ -13,7 +13,7 @@ from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S, Agent, DeviceAgent
 from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.tensors import write_npz
-from edgecompress.pipeline.files import DEVICE_ROOMS, Built
+from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.single import agent_over
@@ -149,8 +149,9 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float:
         parent=built.key,
         device=device.model_dump(mode="json"),
         protocol=protocol.model_dump(mode="json"),
+        threads=target.runtime.threads,
     )
-    record = job.stages.run("measure fine-tuned", depends_on, DEVICE_ROOMS, work)
+    record = job.stages.run("measure fine-tuned", depends_on, work)
     return float(str(record.result["latency_ms_p50"]))
 
 

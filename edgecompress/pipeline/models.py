@@ -35,12 +35,6 @@ from edgecompress.store import StageRecord
 if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
 
-ROOMS = (
-    "compress",
-    "task",
-    *(f"pipeline/{name}" for name in ("models", "training", "quantizing", "job")),
-)
-
 
 def original(job: Job, model: nn.Module) -> Point:
     """The user's model; trained first where the recipe says so."""
@@ -54,7 +48,7 @@ def original(job: Job, model: nn.Module) -> Point:
         return output_of(Trained(metric=validate(trained, job.task), epochs=rows), trained)
 
     depends_on = job.depends_on(train=dump(spec))
-    record = job.stages.run("train", depends_on, ROOMS, work)
+    record = job.stages.run("train", depends_on, work)
     return _point("original", job, record, lambda: duplicate(model))
 
 
@@ -83,7 +77,7 @@ def sparsified(job: Job, before: Point) -> Point:
         distill=dump(job.recipe.distill),
         parent=before.key,
     )
-    record = job.stages.run("sparsify", depends_on, ROOMS, work)
+    record = job.stages.run("sparsify", depends_on, work)
     return _point("sparsified", job, record, lambda: duplicate(before.model))
 
 
@@ -119,7 +113,7 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
         between=dump(between),
         distill=dump(job.recipe.distill) if between else None,
     )
-    record = job.stages.run("prune", depends_on, ROOMS, work)
+    record = job.stages.run("prune", depends_on, work)
     trained = trained_of(record)
     plan = trained.plan
     if plan is None:
@@ -150,7 +144,7 @@ def finetuned(job: Job, before: Point, teacher: Point) -> Point:
     depends_on = job.depends_on(
         finetune=dump(spec), distill=dump(job.recipe.distill), parent=before.key
     )
-    record = job.stages.run("finetune", depends_on, ROOMS, work)
+    record = job.stages.run("finetune", depends_on, work)
     point = _point("fine-tuned", job, record, lambda: duplicate(before.model))
     point.layers, point.masks, point.two_four = before.layers, before.masks, before.two_four
     return point
@@ -174,7 +168,7 @@ def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
         distill=dump(job.recipe.distill),
         parent=before.key,
     )
-    record = job.stages.run("quantize", depends_on, ROOMS, work)
+    record = job.stages.run("quantize", depends_on, work)
     trained = trained_of(record)
 
     def build() -> "Quantized":
@@ -193,7 +187,7 @@ def noise(job: Job, point: QuantizedPoint) -> QuantizationNoise:
 
         return quantizing.noise_of(job, point.quantized)
 
-    record = job.stages.run("sensitivity", job.depends_on(parent=point.key), ROOMS, work)
+    record = job.stages.run("sensitivity", job.depends_on(parent=point.key), work)
     return parse(QuantizationNoise, record.result, f"stage {record.name}")
 
 

@@ -1,23 +1,18 @@
 """Stages that are done once: keyed by all they depend on, visible only when they are finished."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from edgecompress.pipeline.code import Code, code_of
 from edgecompress.progress import Progress
 from edgecompress.spec.base import digest
 from edgecompress.spec.report import ReportStage
 from edgecompress.store import StageRecord, Store
 from edgecompress.task.seed import seed_everything
-
-_PACKAGE = Path(__file__).parent.parent
-_LIBRARIES = ("torch", "torchao", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 _STAGE_SEED = 1_000_001  # an "epoch" that no training reaches
 
@@ -39,13 +34,15 @@ class Stages:
     progress: Progress
     seed: int
     done: list[ReportStage] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
+    """Of the libraries that the results so far come from."""
 
     def run(
         self,
         name: str,
         depends_on: dict[str, JsonValue],
-        rooms: tuple[str, ...],
         work: Callable[[Path], Output],
+        also: tuple[str, ...] = (),
     ) -> StageRecord:
         """The stage's record: from the store, or of `work(work_dir)` done now.
 
@@ -53,12 +50,14 @@ class Stages:
             name: of the stage.
             depends_on: everything but code that its result follows from: its part of the recipe,
                 the task's fingerprint, the keys of its parents.
-            rooms: parts of edgecompress whose source it runs.
             work: writes checkpoints into the folder it is given, and finds them there again when
                 it is called after a kill.
+            also: what it runs beside what is named in its source, as of `code_of`.
 
         """
-        key = stage_key(name, depends_on, rooms)
+        code = code_of(work, also)
+        self.versions |= code.versions()
+        key = stage_key(name, depends_on, code)
         start = time.monotonic()
         with self.progress.stage(name), self.store.lock(key):
             record = self.store.stage(key)
@@ -74,47 +73,10 @@ class Stages:
         self.note(name, time.monotonic() - start, cached)
         return record
 
-    @staticmethod
-    def libraries() -> dict[str, str]:
-        """Versions of the libraries that results come from."""
-        return libraries()
-
     def note(self, name: str, seconds: float, cached: bool) -> None:
         self.done.append(ReportStage(name=name, seconds=round(seconds, 3), cached=cached))
 
 
-def stage_key(name: str, depends_on: dict[str, JsonValue], rooms: tuple[str, ...]) -> str:
-    """Of all that a stage's result follows from; arguments as of `Stages.run`."""
-    return digest(
-        {
-            "stage": name,
-            "depends_on": depends_on,
-            "code": [source_digest(room) for room in rooms],
-            "libraries": libraries(),
-        }
-    )
-
-
-@cache
-def source_digest(room: str) -> str:
-    """sha256 of the Python sources of one room of edgecompress, or of one module."""
-    path = _PACKAGE / room
-    files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
-    hasher = hashlib.sha256()
-    for file in files:
-        hasher.update(file.relative_to(_PACKAGE).as_posix().encode())
-        hasher.update(file.read_bytes())
-    return hasher.hexdigest()
-
-
-@cache
-def libraries() -> dict[str, str]:
-    """Versions of the libraries whose results are cached."""
-    return {name: _version(name) for name in _LIBRARIES}
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "absent"
+def stage_key(name: str, depends_on: dict[str, JsonValue], code: Code) -> str:
+    """Of all that a stage's result follows from."""
+    return digest({"stage": name, "depends_on": depends_on, "code": code.describe()})

@@ -171,7 +171,7 @@ def _run(
         versions={
             "edgecompress": __version__,
             "python": platform.python_version(),
-            **job.stages.libraries(),
+            **job.stages.versions,
         },
     )
 
