@@ -1,0 +1,154 @@
+"""Keys of stages: the modules and libraries that each of them runs, and no others."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgecompress
+from edgecompress.pipeline import code, deploy_all, stages
+from edgecompress.pipeline.code import Code
+from edgecompress.progress import SilentProgress
+from edgecompress.spec.report import Report
+
+PACKAGE = Path(edgecompress.__file__).parent
+NEVER = ("report", "cli", "push", "store", "transport", "progress", "doctor", "init", "errors")
+"""Rooms, none of whose modules makes a result."""
+
+RUNS: dict[str, tuple[set[str], set[str]]] = {
+    # stage: modules it runs, and modules it does not
+    "train": (
+        {"compress.train", "task.base", "pipeline.models"},
+        {"compress.prune", "compress.observers", "compress.two_four", "export.onnx"},
+    ),
+    "prune": (
+        {"compress.prune", "compress.surgery", "compress.importance", "compress.train"},
+        {"compress.observers", "compress.quantize", "export.onnx"},
+    ),
+    "finetune": (
+        {"compress.train", "compress.distill"},
+        {"compress.prune", "compress.surgery", "compress.observers"},
+    ),
+    "quantize": (
+        {"compress.observers", "compress.quantizer", "compress.canonical", "compress.train"},
+        {"compress.prune", "export.onnx", "inspect.inspection", "measure.evaluate"},
+    ),
+    "export original": (
+        {"export.onnx", "export.onnx_document", "compress.capture"},
+        {"export.litert", "export.tensorrt", "compress.quantize", "compress.prune"},
+    ),
+    "export quantised": (
+        {"export.onnx", "export.onnx_passes", "compress.quantize", "compress.requantize"},
+        {"export.litert", "export.litert_passes", "export.tensorrt", "compress.prune"},
+    ),
+    "inspect": (
+        {"inspect.inspection", "inspect.reasons", "measure.agent"},
+        {"inspect.tflite", "inspect.tensorrt", "export.onnx", "compress.train"},
+    ),
+    "evaluate": (
+        {"measure.evaluate", "measure.parity", "export.readback", "pipeline.outputs"},
+        {"inspect.inspection", "export.onnx", "export.litert_file", "measure.android"},
+    ),
+}
+LIBRARIES: dict[str, set[str]] = {
+    "train": {"torch", "numpy"},
+    "prune": {"torch", "numpy", "torch-pruning"},
+    "finetune": {"torch", "numpy"},
+    "quantize": {"torch", "numpy", "torchao"},
+    "export original": {"torch", "numpy", "onnx", "onnx-ir", "onnxscript"},
+    "export quantised": {"torch", "numpy", "torchao", "onnx", "onnx-ir", "onnxscript"},
+    "inspect": {"torch", "numpy", "onnx", "onnx-ir", "onnxruntime"},
+    "evaluate": {"torch", "numpy", "torchao", "onnx-ir", "onnxruntime"},
+}
+LITERT = {"litert-torch", "ai-edge-litert", "litert-converter", "flatbuffers"}
+
+
+@pytest.fixture(scope="module")
+def looked_at(undisturbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Deploys in this process, where all is in the store; nothing is measured."""
+    folder = tmp_path_factory.mktemp("code") / "project"
+    shutil.copytree(undisturbed.folder, folder)
+    (folder / "inventory.yaml").write_text("devices: []\n")
+    path = [*sys.path]
+
+    def deploy() -> Report:
+        config, inventory = folder / "deploy.yaml", folder / "inventory.yaml"
+        (report,) = deploy_all(config, ["tiny"], progress=SilentProgress(), inventory=inventory)
+        assert isinstance(report, Report), report.error
+        return report
+
+    yield deploy
+    sys.path[:] = path
+    sys.modules.pop("task", None)
+
+
+@pytest.fixture(scope="module")
+def codes(looked_at: Callable[[], Report]) -> dict[str, Code]:
+    """By stage; with 'inspect' and 'evaluate' those of the quantised model."""
+    found: dict[str, Code] = {}
+    key = stages.stage_key
+
+    def noted(name: str, depends_on: Any, of: Code) -> str:
+        found[name] = of
+        return key(name, depends_on, of)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "stage_key", noted)
+        report = looked_at()
+    assert all(stage.cached for stage in report.stages), (
+        "made by another process, found by this one"
+    )
+    return found
+
+
+def test_modules(codes: dict[str, Code]) -> None:
+    for stage, (runs, does_not) in RUNS.items():
+        modules = {name.removeprefix("edgecompress.") for name in codes[stage].modules}
+        assert runs <= modules, stage
+        assert not does_not & modules, stage
+        assert not [name for name in modules if name.split(".")[0] in NEVER], stage
+
+
+def test_libraries(codes: dict[str, Code]) -> None:
+    assert {stage: set(codes[stage].libraries) for stage in LIBRARIES} == LIBRARIES
+
+
+def test_a_tflite_file_is_made_by_litert() -> None:
+    export = "edgecompress.pipeline.files:_export"
+    made = code._reached((export, "edgecompress.export.litert:LitertExporter"))
+    assert set(made.libraries) >= LITERT
+    assert "edgecompress.export.onnx" not in made.modules
+    assert "edgecompress.export.litert_passes" in made.modules
+    inspect = "edgecompress.pipeline.files:_inspect"
+    seen = code._reached((inspect, "edgecompress.pipeline.formats:_litert", "ai-edge-litert"))
+    assert "edgecompress.inspect.tflite" in seen.modules
+    assert "edgecompress.inspect.inspection" not in seen.modules
+
+
+def test_each_version_and_each_module_is_in_the_keys_that_depend_on_it(
+    codes: dict[str, Code], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys() -> dict[str, str]:
+        return {name: stages.stage_key(name, {}, each) for name, each in codes.items()}
+
+    before = keys()
+    assert len(set(before.values())) == len(codes)
+    for library in {name for each in codes.values() for name in each.libraries}:
+        with monkeypatch.context() as patch:
+            patch.setattr(code, "version_of", lambda name, changed=library: name == changed and "9")
+            now = {name: each.versions().get(library) for name, each in codes.items()}
+            assert {name for name, found in now.items() if found == "9"} == {
+                name for name, each in codes.items() if library in each.libraries
+            }
+            changed = {name for name, key in keys().items() if key != before[name]}
+            assert changed >= {name for name, found in now.items() if found == "9"}
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        module = module.removesuffix(".__init__")
+        with monkeypatch.context() as patch:
+            patch.setitem(vars(code._parsed(module)), "digest", "changed")
+            changed = {name for name, key in keys().items() if key != before[name]}
+        assert changed == {name for name, each in codes.items() if module in each.modules}, module
