@@ -1,12 +1,14 @@
 """Installed packages: their versions, and which one it was that could not be imported."""
 
 import traceback
+from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 _OURS = "edgecompress"
 _LIBRARIES = ("site-packages", "dist-packages")
 
 
+@cache
 def version_of(module: str) -> str | None:
     """Of the distribution that brings a top-level module; None where none does."""
     try:

@@ -41,7 +41,7 @@ RUNS: dict[str, tuple[set[str], set[str]]] = {
         {"export.litert", "export.tensorrt", "compress.quantize", "compress.prune"},
     ),
     "export quantised": (
-        {"export.onnx", "export.onnx_passes", "compress.quantize", "compress.requantize"},
+        {"export.onnx", "export.onnx_passes", "compress.quantize"},
         {"export.litert", "export.litert_passes", "export.tensorrt", "compress.prune"},
     ),
     "inspect": (
