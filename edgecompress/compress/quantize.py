@@ -180,9 +180,26 @@ def convert(prepared: Prepared, integers: bool = True) -> Quantized:
     folding.fold(graph)
     with torch.no_grad():
         graph(*prepared.example_inputs)  # every weight's range becomes that of its last value
+        if not integers:
+            _snap_weights(graph)
     graph._forward_pre_hooks.clear()  # there are no observers left to tell
     converted = convert_pt2e(graph, fold_quantize=integers)
     return Quantized(prepared, converted, _layers(converted))
+
+
+def _snap_weights(graph: GraphModule) -> None:
+    """Make every weight the number that its integer stands for. Who quantises it again, and divides
+    by the scale in another way than torch does, would break a tie in another way too.
+    """
+    modules = dict(graph.named_modules())
+    for node in graph.graph.nodes:
+        fake_quantize = modules.get(str(node.target)) if node.op == "call_module" else None
+        source = node.args[0] if node.args else None
+        if fake_quantize is None or not isinstance(source, Node) or source.op != "get_attr":
+            continue
+        weight = attrgetter(str(source.target))(graph)
+        if len(source.users) == 1 and isinstance(weight, nn.Parameter):
+            weight.copy_(fake_quantize(weight))
 
 
 def _layers(graph: GraphModule) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """prepare, calibrate, train, convert: the graph, its scales, and what is refused."""
 
 import io
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,21 @@ def test_converting_twice_gives_the_same() -> None:
     x = batch(inputs, 3, seed=8)
     with torch.no_grad():
         assert torch.equal(convert(prepared).graph(*x), convert(prepared).graph(*x))
+
+
+def test_float_weights_are_those_that_their_integers_stand_for() -> None:
+    # Else who divides by the scale in another way than torch breaks ties in another way.
+    prepared = calibrated(*build("linear_stack"), "portable")
+    graph = convert(prepared, integers=False).graph
+    seen = 0
+    for node in graph.graph.nodes:
+        if "dequantize_per_channel" in str(node.target) and isinstance(node.args[0], Node):
+            weight = attrgetter(str(node.args[0].args[0].target))(graph)
+            scales = attrgetter(str(node.args[1].target))(graph)
+            ratio = weight / scales[:, None]
+            assert torch.allclose(ratio, ratio.round(), atol=1e-4)
+            seen += 1
+    assert seen > 1
 
 
 def test_model_is_left_as_it_was() -> None:
