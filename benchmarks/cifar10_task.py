@@ -1,6 +1,7 @@
-"""CIFAR-10 with two published networks: the task of benchmarks/cifar10.py."""
+"""CIFAR-10 with two published networks, and EfficientNet-B0: the task of benchmarks/cifar10.py."""
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -86,19 +87,32 @@ class ResNet8(nn.Module):
         return logits
 
 
-ARCHITECTURES: dict[str, type[nn.Module]] = {"resnet20": ResNet20, "resnet8": ResNet8}
+def efficientnet_b0() -> nn.Module:
+    """timm's, with ten classes."""
+    model: nn.Module = importlib.import_module("timm").create_model(
+        "efficientnet_b0", num_classes=len(NAMES)
+    )
+    return model
+
+
+ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
+    "resnet20": ResNet20,
+    "resnet8": ResNet8,
+    "efficientnet_b0": efficientnet_b0,
+}
 
 
 class Cifar10(ClassificationTask):
     classes = 10
 
-    def __init__(self, data: str, weights: str, arch: str) -> None:
+    def __init__(self, data: str, weights: str, arch: str, test_images: int = 5000) -> None:
         self.weights, self.arch = Path(weights), arch
         parts = [_load(file) for file in sorted(Path(data).glob("cifar10_train_*.npz"))]
         images, labels = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
         self.train_images, self.train_labels = images[:-VALIDATION], labels[:-VALIDATION]
         self.validation_images, self.validation_labels = images[-VALIDATION:], labels[-VALIDATION:]
-        self.eval_images, self.eval_labels = _load(Path(data) / "cifar10_test_dev.npz")
+        images, labels = _load(Path(data) / "cifar10_test_dev.npz")
+        self.eval_images, self.eval_labels = images[:test_images], labels[:test_images]
 
     def model(self) -> nn.Module:
         model = ARCHITECTURES[self.arch]()
