@@ -22,7 +22,7 @@ import yaml
 from peers import Calibration, Peer, litert_peer, onnxruntime_peers
 
 from edgecompress.errors import EdgecompressError
-from edgecompress.pipeline import deploy_all, evaluate_file, measure_file
+from edgecompress.pipeline import deploy, evaluate_file, measure_file
 from edgecompress.progress import progress_on_stderr
 from edgecompress.spec.load import load_deploy
 from edgecompress.spec.measurement import Comparison
@@ -109,11 +109,10 @@ def one(name: str, task: dict[str, Any], folder: Path, *, peers: bool) -> None:
 
 def deployed(config: Path, target: str) -> Report | None:
     try:
-        (report,) = deploy_all(config, [target], progress=progress_on_stderr())
+        return deploy(config, target, progress=progress_on_stderr())
     except EdgecompressError as error:
         print(f"  {target}: {error}", flush=True)
         return None
-    return report
 
 
 def _baseline(report: Report) -> str:

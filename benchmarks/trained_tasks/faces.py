@@ -12,6 +12,7 @@ from torch.nn import functional
 from torchmetrics.classification import BinaryAccuracy
 
 from edgecompress import Task
+from edgecompress.task import Metric
 
 SIZE = 48
 
@@ -49,7 +50,7 @@ class Faces(Task):
     def loss(self, outputs: Any, target: Tensor) -> Tensor:
         return functional.nll_loss(outputs[2].clamp_min(1e-6).log(), target)
 
-    def metric(self) -> BinaryAccuracy:
+    def metric(self) -> Metric:
         return BinaryAccuracy()
 
     def update(self, metric: Any, outputs: Any, target: Tensor) -> None:

@@ -48,7 +48,7 @@ class Photos(ClassificationTask):
         images = (crops(count, seed, SIZE) - 127 / 255) / (128 / 255)
         model = network()
         with torch.no_grad():
-            scores = torch.cat([model(part) for part in images.split(16)])
+            scores = torch.cat([model(part) for part in torch.split(images, 16)])
         top = scores.softmax(1).topk(2).values
         clear = top[:, 0] - top[:, 1] > MARGIN
         return (images[clear],), scores.argmax(1)[clear]

@@ -119,7 +119,7 @@ def _directions() -> Tensor:
     (ids, mask), labels = tokens()
     model = Embedder().eval()
     with torch.no_grad():
-        parts = zip(ids[:KNOWN].split(50), mask[:KNOWN].split(50), strict=True)
+        parts = zip(torch.split(ids[:KNOWN], 50), torch.split(mask[:KNOWN], 50), strict=True)
         embedded = torch.cat([model.embed(*part) for part in parts])
     known = labels[:KNOWN]
     return functional.normalize(

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchmetrics.classification import BinaryAccuracy
 
 from edgecompress import Task
+from edgecompress.task import Metric
 
 STEP, CONTEXT, STATE = 512, 64, 128
 
@@ -70,7 +71,7 @@ class Voice(Task):
     def loss(self, outputs: Any, target: Tensor) -> Tensor:
         return functional.binary_cross_entropy(outputs[0][:, 0], target.float())
 
-    def metric(self) -> BinaryAccuracy:
+    def metric(self) -> Metric:
         return BinaryAccuracy()
 
     def update(self, metric: Any, outputs: Any, target: Tensor) -> None:

@@ -13,11 +13,12 @@ from torch import Tensor
 class Metric(Protocol):
     """What a task's `metric()` gives; every metric of torchmetrics is one."""
 
-    higher_is_better: bool | None
-    """Which way is better; None is refused."""
+    @property
+    def higher_is_better(self) -> bool | None:
+        """Which way is better; None is refused."""
 
-    # Positional, because each metric names its arguments as it likes.
-    def update(self, *args: Any) -> None:
+    # Any arguments, because each metric names its own as it likes.
+    def update(self, *args: Any, **kwargs: Any) -> None:
         """Add a batch."""
 
     def compute(self) -> Any:
