@@ -155,7 +155,7 @@ def _separate(said: IO[bytes]) -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    gc.freeze()  # searching what the fork brought for garbage takes seconds
+    gc.disable()  # a short life; and searching what the fork brought for garbage takes seconds
 
 
 def _limit_memory(more: int | None) -> None:

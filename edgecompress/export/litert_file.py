@@ -120,8 +120,7 @@ def read(content: bytes) -> Graph:
     model = generated.ModelT.InitFromPackedBuf(content, 0)
     if len(model.subgraphs) != 1:
         raise ModelError(
-            "the model has control flow (several graphs), which targets do not run; make forward()"
-            " one straight line"
+            "the file would have control flow (several graphs), which targets do not run"
         )
     (graph,) = model.subgraphs
     types = {value: name.lower() for name, value in enum_of(generated.TensorType)}

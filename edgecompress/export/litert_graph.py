@@ -2,6 +2,8 @@
 others that compute the same.
 """
 
+import textwrap
+
 import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Node
@@ -35,7 +37,10 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
         ModelError: it cannot be traced, or has control flow.
 
     """
-    graph = graph_of(program_of(module, example_inputs, free_batch=False))
+    try:
+        graph = graph_of(program_of(module, example_inputs, free_batch=False))
+    except ModelError as error:
+        raise ModelError(f"litert: {error}") from error
     # Of a quantised graph this was done before; `eye` and `arange` have no kernel in TFLite.
     fold_constants(graph)
     for node in list(graph.graph.nodes):
@@ -63,7 +68,7 @@ def _dequantize_for_each(graph: GraphModule) -> None:
     another is not, litert-torch's layout pass forgets of a shared DQ which of the two it is.
     """
     for node in list(graph.graph.nodes):
-        if is_dequantizer(node):
+        if is_dequantizer(node) and fake(node).dim() == 4:
             for user in list(node.users)[1:]:
                 with graph.graph.inserting_after(node):
                     copy = graph.graph.node_copy(node)
@@ -229,5 +234,6 @@ _REWRITES = {
 
 
 def first_line(error: BaseException) -> str:
+    """In whole words."""
     lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return textwrap.shorten(lines[0], 200, placeholder=" ..") if lines else type(error).__name__

@@ -3,7 +3,8 @@ same network: data stays in NHWC, and padding is the convolution's own.
 
 Each rewrite is one fact about TFLite's operators. It looks at one operator, changes the graph in
 place and says whether it did; they run until none of them finds anything, and always terminate
-because each removes an operator or moves a rearranging one towards the outputs.
+because each removes an operator or moves a rearranging one towards the outputs (RESHAPE and PAD:
+towards the inputs and the outputs, in this order).
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from edgecompress.export.litert_transposes import (
     is_masked,
     join_reshapes,
     join_transposes,
+    pad_after_reshape,
     sink_below_one,
     sink_below_padding,
     sink_below_reduction,
@@ -52,6 +54,7 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
         give_own_scale,
         join_transposes,
         join_reshapes,
+        pad_after_reshape,
         sink_below_one,
         dequantize_late,
         sink_below_several,

@@ -103,6 +103,34 @@ def join_reshapes(graph: Graph, op: Operator) -> bool:
     return op.data.shape == op.outputs[0].shape and _bypass(graph, op, op.data)
 
 
+def pad_after_reshape(graph: Graph, op: Operator) -> bool:
+    """PAD, then a RESHAPE that moves dimensions of size 1 only: the other way round, so that each
+    meets its like. An image of one channel is turned to NHWC so.
+    """
+    pad = graph.producer(op.inputs[0]) if op.op_type == "RESHAPE" else None
+    if pad is None or pad.op_type not in _PADDING or graph.only_reader(op.data) is not op:
+        return False
+    padded, shape, widths = op.data.shape, op.outputs[0].shape, pad.inputs[1]
+    old = [axis for axis, size in enumerate(padded) if size > 1]
+    new = [axis for axis, size in enumerate(shape) if size > 1]
+    if [padded[axis] for axis in old] != [shape[axis] for axis in new]:
+        return False
+    if widths is None or widths.data is None:
+        return False
+    moved = np.zeros((len(shape), 2), widths.data.dtype)
+    moved[new] = widths.data[old]
+    before = [1] * len(shape)
+    for there, here in zip(new, old, strict=True):
+        before[there] = pad.data.shape[here]
+    middle = like(pad.data, f"{pad.data.name}/reshaped", tuple(before))
+    place = graph.operators.index(op)
+    late = Operator(pad.op_type, [middle], op.outputs, pad.version, pad.options)
+    late.inputs += [constant(f"{widths.name}/reshaped", moved, widths.dtype), *pad.inputs[2:]]
+    graph.operators[place : place + 1] = [reshape(pad.data, middle), late]
+    graph.operators.remove(pad)
+    return True
+
+
 def sink_below_one(graph: Graph, op: Operator) -> bool:
     """TRANSPOSE or RESHAPE, then an elementwise operator: the other way round, so that it meets
     the one that undoes it.

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 pytest.importorskip("litert_torch", reason="litert-torch is not installed")
 
-from litert_files import quantised
+from litert_files import quantised, random_inputs
 from zoo.parts import Call, conv, image
 
 
@@ -47,3 +48,33 @@ def test_a_mean_over_one_position(tmp_path: Path) -> None:
     file = quantised(model, (torch.randn(1, 4, 1),), tmp_path)
     assert dict(file.kinds) == {"CONV_2D": 1, "LOGISTIC": 1, "RESHAPE": 2}
     assert file.steps_apart() == file.steps_apart("BUILTIN_REF") == 0
+
+
+def test_reductions_over_any_dimensions(tmp_path: Path) -> None:
+    def forward(m: Call, x: Tensor) -> tuple[Tensor, ...]:
+        y = m.conv(x)  # [1, 3, 8, 8]
+        tokens = m.fc(y.flatten(2))  # [1, 3, 5]
+        return (
+            y.sigmoid().mean(1),
+            y.mean((-1, 1), keepdim=True),
+            y.view(1, 3, 2, 4, 8).mean((2, 3)),
+            tokens.mean(1),
+            tokens.mean(-1, keepdim=True),
+            y.sum((2, 3)),
+            y.amax(1, keepdim=True),
+            y.amin((1, 2, 3)),
+            tokens.var(-1),
+            tokens.prod(1),
+        )
+
+    torch.manual_seed(0)
+    model = Call(forward, conv=conv(3, 3), fc=nn.Linear(64, 5)).eval()
+    file = quantised(model, image(), tmp_path)
+    inputs = random_inputs(file.example_inputs, 1, 7)
+    # An output that is computed in float still comes from integers that may be a step off.
+    for kernels in ("BUILTIN", "BUILTIN_REF"):
+        pairs = zip(file.run(inputs, kernels), file.torch(inputs), strict=True)
+        for info, (ours, theirs) in zip(file.artifact.outputs, pairs, strict=True):
+            step = 0.02 * float(theirs.abs().max()) if info.scale is None else info.scale
+            assert ours.shape == theirs.shape, info.name
+            assert np.abs(ours - theirs.numpy()).max() <= 2.5 * step, (info.name, kernels)

@@ -24,6 +24,7 @@ from edgecompress.export.litert_file import (
 )
 from edgecompress.export.litert_kernels import Weight
 from edgecompress.export.litert_passes import run_passes
+from edgecompress.export.litert_transposes import reshape
 from edgecompress.export.litert_write import write
 
 STEPS = per_tensor(0.05, -3)
@@ -116,6 +117,19 @@ def test_padding_becomes_same_where_it_is(
     def make() -> Graph:
         widths = pad(tensor(1, size, size, 2), (0, 0), ends, ends, (0, 0))
         return chain(widths, convolution(widths.outputs[0], stride))
+
+    assert rewritten(make) == left
+
+
+@pytest.mark.parametrize(("size", "left"), [(9, {"CONV_2D": 1}), (8, {"PAD": 1, "CONV_2D": 1})])
+def test_an_image_of_one_channel_is_padded_behind_its_reshape(
+    size: int, left: dict[str, int]
+) -> None:
+    def make() -> Graph:
+        first = reshape(tensor(1, size, size, 1), tensor(1, 1, size, size))
+        widths = pad(first.outputs[0], (0, 0), (0, 0), (1, 1), (1, 1))
+        again = reshape(widths.outputs[0], tensor(1, size + 2, size + 2, 1))
+        return chain(first, widths, again, convolution(again.outputs[0], 2))
 
     assert rewritten(make) == left
 
