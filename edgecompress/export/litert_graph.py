@@ -43,6 +43,7 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
         raise ModelError(f"litert: {error}") from error
     # Of a quantised graph this was done before; `eye` and `arange` have no kernel in TFLite.
     fold_constants(graph)
+    _dequantize_for_each(graph)
     for node in list(graph.graph.nodes):
         if node.target in CONTROL_FLOW:
             raise ModelError(
@@ -57,7 +58,6 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
             _REWRITES[node.target](graph, node)
         if quantized and node.target in WEIGHTED:
             _stay_in_float(graph, node)
-    _dequantize_for_each(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
