@@ -43,14 +43,29 @@ class Meter:
     """Two executions, batch by batch."""
 
     @classmethod
-    def of(cls, artifact: Artifact, name: str) -> "Meter":
+    def of(cls, artifact: Artifact, name: str, noise_rms: Sequence[float] | None = None) -> "Meter":
         """In steps of the outputs of `artifact`."""
-        return cls([info.scale for info in artifact.outputs], name)
+        return cls([info.scale for info in artifact.outputs], name, noise_rms)
 
-    def __init__(self, scales: Sequence[float | None], reference_name: str) -> None:
+    def __init__(
+        self,
+        scales: Sequence[float | None],
+        reference_name: str,
+        noise_rms: Sequence[float] | None = None,
+    ) -> None:
+        """Two executions.
+
+        Args:
+            scales: per output, the size of one step; None where it is float.
+            reference_name: for the record.
+            noise_rms: per output, as another Meter found it, where there is no noise to add.
+
+        """
         self.name = reference_name
         self.samples = 0
-        self._outputs = [_Output(scale) for scale in scales]
+        known = [0.0] * len(scales) if noise_rms is None else noise_rms
+        self._outputs = [_Output(scale, rms) for scale, rms in zip(scales, known, strict=True)]
+        self._noise_rms = None if noise_rms is None else tuple(noise_rms)
         self._answers: _Answers | None = _Answers()
 
     def add(
@@ -79,6 +94,8 @@ class Meter:
         ):
             if not output.add(want, have, None if noise is None else noise[index]):
                 raise ModelError(f"parity with {self.name}: output {index} is not finite")
+        if noise is not None:
+            self._noise_rms = tuple(output.noise_rms for output in self._outputs)
         self.samples += len(expected[0])
         is_scores = len(expected) == 1 and expected[0].ndim == 2 and expected[0].shape[1] > 1
         if not is_scores:
@@ -102,6 +119,7 @@ class Meter:
             sure_agreement=agreed / sure if sure else None,
             error_to_noise=max(output.ratio for output in self._outputs),
             worst_error_to_noise=max(output.worst_ratio for output in self._outputs),
+            noise_rms=self._noise_rms,
             sqnr_db=min(output.sqnr_db for output in self._outputs),
         )
 
@@ -109,8 +127,8 @@ class Meter:
 class _Output:
     """Energies of one output, by channel: the second dimension."""
 
-    def __init__(self, scale: float | None) -> None:
-        self._scale = scale
+    def __init__(self, scale: float | None, known_rms: float) -> None:
+        self._scale, self._known = scale, known_rms
         self._largest_difference = self._magnitude = self._signal = 0.0
         self._values = 0
         self._real = True
@@ -153,9 +171,13 @@ class _Output:
         return self._largest_difference / self.step if self._largest_difference else 0.0
 
     @property
+    def noise_rms(self) -> float:
+        return math.sqrt(self._noise.sum() / max(self._values, 1))
+
+    @property
     def _rounding(self) -> float:
-        """Energy of one value that is rounded once."""
-        return self.step**2 / 12 if self._real else MISMATCH
+        """Energy of one value that is rounded once, and of noise that was known before."""
+        return self._known**2 + (self.step**2 / 12 if self._real else MISMATCH)
 
     @property
     def sigma(self) -> float:

@@ -4,7 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -117,6 +117,8 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         progress.note("run the validation sample here")
         rebuild = rebuilder(model, examples, artifact.path)
         sample = draw(agent_on(HERE, Path(name)), artifact, task, rebuild, Path(name), wanted.seed)
+        parity = report.candidate.parity
+        sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
         sent = candidate(artifact, sample, target, report.recipe_digest)
         inputs = Path(name) / "inputs.npz"
         write_npz(inputs, {f"input_{i}": x.numpy() for i, x in enumerate(examples)})
@@ -197,6 +199,8 @@ def push_judged(
     sample = draw(
         agent_on(HERE, folder), built.artifact, job.task, rebuild, folder, job.recipe.config.seed
     )
+    parity = built.evaluation.parity
+    sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
     sent = candidate(built.artifact, sample, target, job.recipe.digest())
 
     def judge(agent: DeviceAgent, validation: Validation, tick: Tick) -> Validation:

@@ -182,6 +182,8 @@ class Parity(Spec):
     largest. None: not known."""
     worst_error_to_noise: float | None = None
     """The same of the class, channel or position that is the furthest off."""
+    noise_rms: tuple[float, ...] | None = None
+    """Of each output, root mean square of what quantising changed in a value; None: not known."""
     sqnr_db: float | None = None
     """Energy of the reference over that of the difference; 150 dB where they are equal."""
 

@@ -1,6 +1,7 @@
 """What a device may do otherwise than this machine: every limit, from both sides."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,7 +95,13 @@ class Try:
         self.weight = onnx_files.linear(path, FEATURES, CLASSES)
         self.artifact = onnx_files.artifact(path, {"scores": (STEP, 0)})
 
-    def there(self, task: Task, change: Change, max_metric_drop: float) -> Validation:
+    def there(
+        self,
+        task: Task,
+        change: Change,
+        max_metric_drop: float,
+        noise_rms: tuple[float, ...] | None = None,
+    ) -> Validation:
         axes = 3 if isinstance(task, Regression) else 2
 
         def board(change: Change) -> DeviceAgent:
@@ -102,6 +109,7 @@ class Try:
 
         here = board(lambda scores: scores)
         sample = draw(here, self.artifact, task, lambda outputs: outputs[0], self.folder, seed=0)
+        sample = replace(sample, noise_rms=noise_rms)
         budgets = Budgets(max_metric_drop=max_metric_drop)
         return validate(board(change), sample, budgets, self.folder, lambda: None)
 
@@ -181,3 +189,31 @@ def test_no_classes_are_compared_by_their_steps(attempt: Try) -> None:
         Scores(attempt.weight), lambda scores: scores * np.float32(9), max_metric_drop=0.0
     )
     assert found.parity.max_output_steps > 16
+
+
+def shaken(rms: float) -> Change:
+    """Kernels that round otherwise: noise on every score."""
+
+    def change(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        noise = np.random.default_rng(0).standard_normal(scores.shape)
+        return scores + np.float32(rms) * noise.astype("float32")
+
+    return change
+
+
+@pytest.mark.parametrize("kind", [Blind, Regression])
+def test_where_quantising_costs_more_kernels_may_differ_more(attempt: Try, kind: type) -> None:
+    task, rms = kind(attempt.weight), 2.0
+    with pytest.raises(Refused):
+        attempt.there(task, shaken(rms), max_metric_drop=9.0)
+    found = attempt.there(task, shaken(rms), max_metric_drop=9.0, noise_rms=(rms,))
+    assert found.parity.error_to_noise == pytest.approx(1.0, rel=0.2)
+    # Twice the energy is as far as two roundings are apart.
+    attempt.there(task, shaken(rms), max_metric_drop=9.0, noise_rms=(rms / 1.3,))
+    with pytest.raises(Refused):
+        attempt.there(task, shaken(rms), max_metric_drop=9.0, noise_rms=(rms / 1.6,))
+
+
+def test_an_answer_that_noise_cannot_flip_must_be_the_same(attempt: Try) -> None:
+    with pytest.raises(Refused, match="of the answers are the same"):
+        attempt.there(Blind(attempt.weight), others(9), max_metric_drop=1.0, noise_rms=(0.1,))
