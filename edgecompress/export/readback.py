@@ -9,7 +9,7 @@ doubled and unsigned integers change none of these numbers. What an exporter mak
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
@@ -39,6 +39,8 @@ _BIAS_SLACK = 0.75
 """Steps: half of one by rounding, and a little of a million for scales in float32."""
 _RELATIVE = 1e-5
 """Of a weight. The next integer is 1 / 127 away."""
+_ALIKE = 0.5
+"""Cosine of the angle between two weights of one layer in the same order."""
 _NEARLY = 1e-3
 """Steps from a tie."""
 _Q_AND_DQ = ("QuantizeLinear", "DequantizeLinear")
@@ -93,15 +95,15 @@ def read_back(artifact: Artifact, graph: GraphModule, layers: Mapping[str, str])
     compared, differences = 0, []
     for layer in held.layers:
         # A layer that is used twice may have two weights.
-        same = [
-            one
+        found = [
+            _compare(one, layer)
             for one in trained.layers
             if one.path == layer.path and one.weight.size == layer.weight.size
         ]
-        problems = [_difference(one, layer) for one in same]
-        compared += bool(same)
-        if same and all(problem is not None for problem in problems):
-            differences.append(f"{layer.path}: {problems[0]}")
+        known = [wrong for wrong in found if wrong is not None]
+        compared += bool(known)
+        if known and all(known):
+            differences.append(f"{layer.path}: {known[0]}")
     differences += [
         f"the scale {scale:g} with the zero point {zero} (of 0 to 255) is that of no activation"
         for scale, zero in sorted(held.points - trained.points)
@@ -109,21 +111,51 @@ def read_back(artifact: Artifact, graph: GraphModule, layers: Mapping[str, str])
     return Readback(compared=compared, differences=tuple(differences))
 
 
-def _difference(want: Layer, have: Layer) -> str | None:
-    """What is other than in torch, in words; None: nothing."""
-    wrong = [_count_wrong(want, weight) for weight in _arranged(want, have)]
+def _compare(want: Layer, have: Layer) -> str | None:
+    """What is other than in torch, in words; '' for nothing.
+
+    Returns:
+        None where it cannot be told: an exporter may bring the inputs of a layer into an order of
+        its own, as behind a flatten of channels that it has last. Then the outputs decide.
+
+    """
+    arranged = [weight.reshape(want.weight.shape) for weight in _arranged(want, have)]
+    wrong = [_count_wrong(want, weight) for weight in arranged]
     if not wrong or min(wrong):
-        count = min(wrong, default=want.weight.size)
-        return f"{count:,} of {want.weight.size:,} weights are not those that were trained"
+        alike = [n for n, weight in zip(wrong, arranged, strict=True) if _is_alike(want, weight)]
+        # In whatever order its inputs are, an output has the same numbers.
+        is_linear = have.weight.ndim == 2 and len(have.weight) == len(want.weight)
+        rows = [_count_wrong(_by_row(want), _by_row(have).weight)] if is_linear else []
+        few = [count for count in rows if count <= want.weight.size / 2]
+        count = min([*alike, *few], default=None)
+        if count is None:
+            return None
+        if count:
+            return f"{count:,} of {want.weight.size:,} weights are not those that were trained"
     if want.bias is None or have.bias is None or want.bias.size != have.bias.size:
-        return None
+        return ""
     slack = _RELATIVE * np.abs(want.bias)
     if have.bias_step is not None:
         slack = np.maximum(slack, _BIAS_SLACK * have.bias_step)
     count = int((np.abs(want.bias - have.bias) > slack).sum())
-    return (
-        f"{count:,} of {want.bias.size:,} biases are not those that were trained" if count else None
-    )
+    if not count:
+        return ""
+    return f"{count:,} of {want.bias.size:,} biases are not those that were trained"
+
+
+def _by_row(layer: Layer) -> Layer:
+    """Each output's weights in rising order."""
+    rows = layer.weight.reshape(len(layer.weight), -1)
+    return replace(layer, weight=np.sort(rows, axis=1), slack=None)
+
+
+def _is_alike(want: Layer, have: Reals) -> bool:
+    """Whether the axes are in this order, whatever is wrong with the numbers: weights in another
+    order have next to nothing in common.
+    """
+    product = float((want.weight * have).sum())
+    lengths = float(np.linalg.norm(want.weight) * np.linalg.norm(have))
+    return product > _ALIKE * lengths
 
 
 def _count_wrong(want: Layer, have: Reals) -> int:
