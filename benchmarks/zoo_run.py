@@ -24,7 +24,7 @@ from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import SilentProgress
-from edgecompress.report import judge
+from edgecompress.report import Seen, judge
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.report import ModelReport, QuantizationNoise, VerdictResult
@@ -105,7 +105,9 @@ def compressed(name: str, way: str, folder: Path) -> Row:
     metric = report.metric.model_copy(update={"value": 0.0})
     baseline = report.model_copy(update={"metric": metric, "parity": None})
     is_engine = job.recipe.target.runtime.name == "tensorrt"
-    verdict = judge(job.recipe.config.budgets, baseline, report, None, builds_engine=is_engine)
+    verdict = judge(
+        job.recipe.config.budgets, baseline, report, None, Seen(builds_engine=is_engine)
+    )
     found = described(name, way, report, verdict)
     macs = count(job.model, job.example_inputs).macs
     low = found.sqnr_db < EXPLAINED_DB and way != "pruned"

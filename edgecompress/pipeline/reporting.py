@@ -8,7 +8,7 @@ from edgecompress.inspect import layer_dtypes
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import FORMATS
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
-from edgecompress.pipeline.measuring import measure_halfway
+from edgecompress.pipeline.measuring import engines_of, measure_halfway
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Inspection, Measurement
 from edgecompress.spec.recipe import Recipe
@@ -37,7 +37,7 @@ def chart_points(
     ]
     if halfway is not None:
         # An engine for a point of the chart alone would take minutes.
-        engine = job.recipe.target.runtime.name == "tensorrt"
+        engine = engines_of(job.recipe.target) is not None
         latency = None if device is None or engine else measure_halfway(job, device, halfway)
         if recovered is not smaller and smaller.name == "pruned" and smaller.metric is not None:
             # The same layers as the fine-tuned model, so its latency and cost too.

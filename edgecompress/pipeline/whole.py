@@ -14,7 +14,7 @@ from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import keep_metric
 from edgecompress.pipeline.loading import load
-from edgecompress.pipeline.measuring import There, look_there, on_device
+from edgecompress.pipeline.measuring import There, engines_of, look_there, on_device
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.pushing import push_judged
@@ -120,9 +120,12 @@ def _run(
             job.recipe.config.budgets,
             *reports(there),
             there and there.comparison,
-            builds_engine=job.recipe.target.runtime.name == "tensorrt",
-            pushed=pushed,
-            seen=Seen(costs, search),
+            Seen(
+                noise=costs,
+                search=search,
+                builds_engine=engines_of(job.recipe.target) is not None,
+                pushed=pushed,
+            ),
         )
 
     there, pushed = None, None

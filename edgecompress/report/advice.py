@@ -12,6 +12,7 @@ from edgecompress.report.figures import factor, milliseconds, percent, plain
 from edgecompress.report.noise import named
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Comparison, Op
+from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import FloatSearch, ModelReport, QuantizationNoise
 
 MOST_LINES = 3
@@ -27,10 +28,15 @@ _MARGIN = 1.1
 
 @dataclass(frozen=True)
 class Seen:
-    """What quantising was seen to cost, beside the figures of the files."""
+    """What is known beside the figures of the files."""
 
     noise: QuantizationNoise | None = None
+    """What quantising cost; for the advice after a refusal, as the search."""
     search: FloatSearch | None = None
+    builds_engine: bool = False
+    """The device makes an engine of the file, and that is what has a size there."""
+    pushed: Pushed | None = None
+    """What became of the file on the device that it was sent to; None: not sent."""
 
 
 NOTHING = Seen()

@@ -29,8 +29,6 @@ def judge(
     baseline: ModelReport,
     candidate: ModelReport,
     comparison: Comparison | None,
-    builds_engine: bool = False,
-    pushed: Pushed | None = None,
     seen: Seen = NOTHING,
 ) -> VerdictResult:
     """The verdict on a candidate, against the baseline and every budget that is set.
@@ -40,9 +38,7 @@ def judge(
         baseline: Figures of the original, exported in fp32.
         candidate: Figures of the file that would ship.
         comparison: Both measured in turns on the device; None when there was none at hand.
-        builds_engine: The device makes an engine of the file, and that is what has a size there.
-        pushed: What became of the file on the device that it was sent to; None: not sent.
-        seen: What quantising cost, for the advice after a refusal.
+        seen: What else is known: of the quantisation, the device's engine, and the push.
 
     """
     checks = [
@@ -50,10 +46,10 @@ def judge(
         # What it computes decides before what it costs, and the metric before all agreement.
         *metric_checks(budgets, baseline.metric, candidate.metric),
         *agreements(baseline, candidate),
-        *([] if builds_engine else _size(budgets, baseline, candidate)),
+        *([] if seen.builds_engine else _size(budgets, baseline, candidate)),
         *_offline(budgets, candidate, comparison is not None),
         *_on_device(budgets, baseline, candidate, comparison),
-        *([] if pushed is None else [_pushed(pushed)]),
+        *([] if seen.pushed is None else [_pushed(seen.pushed)]),
     ]
     # What decides comes first.
     checks.sort(key=lambda one: ("fail", "unmeasured", "warning", "pass").index(one.status))

@@ -127,7 +127,7 @@ def test_without_a_device_the_way_to_one_is_told() -> None:
     assert "edgecompress devices add" in result.advice[0]
     nan = with_metric(CANDIDATE, math.nan)
     assert any("NaN" in line for line in judge(BUDGETS, BASELINE, nan, COMPARED).advice)
-    sent = judge(BUDGETS, BASELINE, CANDIDATE, COMPARED, pushed=pushed("rolled_back"))
+    sent = judge(BUDGETS, BASELINE, CANDIDATE, COMPARED, Seen(pushed=pushed("rolled_back")))
     assert "devices check" in sent.advice[0]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from judging import BASELINE, CANDIDATE, COMPARED, with_metric
 
+from edgecompress.report import Seen
 from edgecompress.report.verdict import judge
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Hop, Parity
@@ -275,4 +276,4 @@ def test_what_is_built_on_the_device_has_no_size_here() -> None:
     budgets = Budgets(max_metric_drop=0.01)
     refused = judge(budgets, BASELINE, larger, None)
     assert refused.decision == "refuse"
-    assert judge(budgets, BASELINE, larger, None, builds_engine=True).decision == "unmeasured"
+    assert judge(budgets, BASELINE, larger, None, Seen(builds_engine=True)).decision == "unmeasured"
