@@ -30,7 +30,7 @@ AGAIN = (
     ("resnet8", "onnxruntime"),
     ("ds_cnn", "litert"),
     ("deep_autoencoder", "tensorrt"),
-    ("lenet5", "tensorrt"),
+    ("lenet5", "litert"),
     ("tc_resnet8", "onnxruntime"),
 )
 """Of those that need no package."""
