@@ -19,6 +19,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -57,7 +58,8 @@ def main() -> None:
         with ThreadPoolExecutor(arguments.jobs) as pool:
             due = wanted(arguments)
             list(pool.map(run, due, due.values(), [arguments] * len(due)))
-    write_page(PAGE, load(arguments.out), digest())
+    if not arguments.only:  # a page of a few rows would lose the others
+        write_page(PAGE, load(arguments.out), digest())
 
 
 def wanted(arguments: argparse.Namespace) -> dict[str, list[str]]:
@@ -85,22 +87,26 @@ def _is_due(row: Row | None, arguments: argparse.Namespace) -> bool:
 
 
 def run(name: str, ways: list[str], arguments: argparse.Namespace) -> None:
-    """Make the rows of one architecture, and tell them; what is killed goes on after it."""
+    """Make the rows of one architecture; what is killed goes on after it."""
+
+    def keep(row: Row) -> None:
+        store(arguments.out, row.model_copy(update={"code": digest()}))
+        print(f"{name:28} {row.way:12} {row.cpu_seconds:6.1f} s  {row.in_words()}", flush=True)
+
     while ways:
-        done, end = _process(name, ways, arguments)
-        if len(done) < len(ways):
-            done.append(Row(name=name, way=ways[len(done)], outcome="killed", error=end))
-        for row in done:
-            store(arguments.out, row.model_copy(update={"code": digest()}))
-            print(f"{name:28} {row.way:12} {row.cpu_seconds:6.1f} s  {row.in_words()}", flush=True)
-        ways = ways[len(done) :]
+        done, end = _process(name, ways, arguments, keep)
+        if done < len(ways):
+            keep(Row(name=name, way=ways[done], outcome="killed", error=end))
+        ways = ways[done + 1 :]
 
 
-def _process(name: str, ways: list[str], arguments: argparse.Namespace) -> tuple[list[Row], str]:
-    """The rows that it made, and how it ended."""
+def _process(
+    name: str, ways: list[str], arguments: argparse.Namespace, keep: Callable[[Row], None]
+) -> tuple[int, str]:
+    """How many rows it made, and how it ended."""
     limits = Limits(arguments.timeout, arguments.memory << 30)
     ours, theirs = SERVER.Pipe(duplex=False)
-    done: list[Row] = []
+    done = 0
     with tempfile.NamedTemporaryFile("r", prefix="zoo-", errors="replace") as log:
         process = SERVER.Process(target=rows, args=(name, ways, limits, theirs, log.name))
         process.start()
@@ -108,7 +114,8 @@ def _process(name: str, ways: list[str], arguments: argparse.Namespace) -> tuple
         try:
             with suppress(EOFError):
                 while True:
-                    done.append(Row.model_validate_json(ours.recv()))
+                    keep(Row.model_validate_json(ours.recv()))
+                    done += 1
             process.join()
         finally:
             # The process, where this one is interrupted, and programs that it left behind.

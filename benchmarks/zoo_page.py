@@ -16,8 +16,9 @@ RUNTIMES = ("onnxruntime", "litert", "tensorrt")
 INTRODUCTION = """\
 # Models
 
-Published architectures with random weights and small inputs, each quantised by `deploy` for three
-runtimes: what is shown is what the tool makes of their structure, not how good a trained one is.
+Published architectures with random weights and small inputs, each quantised for three runtimes by
+the stages of `deploy`: what is shown is what the tool makes of their structure, not how good a
+trained one is.
 `python benchmarks/zoo.py` makes the rows and writes this page.
 
 A cell says: the share of multiplications that run in int8; SQNR, how far the outputs of the file
@@ -57,6 +58,10 @@ def write_page(page: Path, rows: Sequence[Row], code: str) -> None:
         "## What gives no file",
         "",
         *_listed(_problems(known)),
+        "",
+        "## What the verdict refuses",
+        "",
+        *_listed(_refused(known)),
         "",
         f"## Under {LEAST_SQNR_DB:g} dB",
         "",
@@ -133,6 +138,12 @@ def _problems(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
             yield f"{row.name}, {TITLES[row.way]}", f"{row.outcome}: {row.error}"
         for violation in row.violations:
             yield f"{row.name}, {TITLES[row.way]}", violation
+
+
+def _refused(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    for row in rows:
+        if row.outcome == "file" and row.way in RUNTIMES and row.decision == "refuse":
+            yield f"{row.name}, {TITLES[row.way]}", "; ".join(row.failed)
 
 
 def _noisy(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
