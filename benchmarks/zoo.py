@@ -111,6 +111,7 @@ def _process(
         process = SERVER.Process(target=rows, args=(name, ways, limits, theirs, log.name))
         process.start()
         theirs.close()
+        assert process.pid is not None
         try:
             with suppress(EOFError):
                 while True:
@@ -120,8 +121,9 @@ def _process(
         finally:
             # The process, where this one is interrupted, and programs that it left behind.
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid or 0, signal.SIGKILL)
-        return done, _end(process.exitcode or 0, log.read(), arguments.timeout)
+                os.killpg(process.pid, signal.SIGKILL)
+        assert process.exitcode is not None
+        return done, _end(process.exitcode, log.read(), arguments.timeout)
 
 
 def _end(code: int, stderr: str, timeout: int) -> str:
