@@ -32,8 +32,8 @@ CELL = re.compile(
 AGAIN = (
     ("resnet8", "onnxruntime"),
     ("ds_cnn", "litert"),
-    ("deep_autoencoder", "tensorrt"),
-    ("lenet5", "litert"),
+    ("deep_autoencoder", "litert"),
+    ("lenet5", "tensorrt"),
     ("tc_resnet8", "onnxruntime"),
 )
 """Of those that need no package."""
