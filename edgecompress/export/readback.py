@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch.fx import GraphModule, Node
 
 from edgecompress.artifact import Artifact
-from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import stored
 from edgecompress.export import litert_kernels
 from edgecompress.export.onnx_edit import (
@@ -182,6 +181,9 @@ def _arranged(want: Layer, have: Layer) -> Iterator[Reals]:
 
 
 def _of_torch(graph: GraphModule, layers: Mapping[str, str]) -> Numbers:
+    # Imports torchao, which takes seconds.
+    from edgecompress.compress.folding import WEIGHTED
+
     found, points = [], set()
     for node in graph.graph.nodes:
         if "quantize_per_tensor" in str(node.target) and not isinstance(node.args[1], Node):

@@ -1,5 +1,7 @@
 """Packages that do not fit torch: no matter to edgecompress, and a line where a task wants them."""
 
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +21,19 @@ def project(tmp_path: Path) -> Path:
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text(CROOKED)
     return folder
+
+
+def test_a_deploy_starts_without_what_takes_seconds() -> None:
+    """torchao is imported by the stages that quantise; a second deploy runs none of them."""
+    heavy = ("torchao", "torchmetrics", "torchvision", "transformers", "scipy", "litert_torch")
+    script = (
+        "import sys, edgecompress.pipeline.whole\n"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_deploy_needs_none_of_them(project: Path, cli: deploying.Cli) -> None:
