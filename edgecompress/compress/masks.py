@@ -15,7 +15,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from edgecompress.compress.folding import WEIGHTED
-from edgecompress.compress.fx import ATEN, is_float, nodes_in, number_at, optional_input, stored
+from edgecompress.compress.fx import ATEN, is_float, nodes_in, optional_input, stored
 from edgecompress.compress.operators import (
     ADDING,
     CLIPPING,
@@ -59,6 +59,7 @@ _CLAMPING = {
     ATEN.clamp_max.default,
 }
 _SCALING = {*MULTIPLYING, ATEN.div.Tensor, ATEN.div_.Tensor}
+_COMPUTING = {*_SUMS, *_SCALING, *_REPLACING}
 _LEARNT = {
     *WEIGHTED,
     *MATMULS,
@@ -96,6 +97,7 @@ class _Trace:
         self._carries: dict[Node, bool] = {}
         self._values: dict[Node, Tensor | None] = {}
         self._learnt: dict[Node, bool] = {}
+        self._feeds: dict[Node, bool] = {}
 
     def carries_mask(self, node: Node) -> bool:
         """Whether a mask is among what `node`, scores before a softmax, is a sum of."""
@@ -145,7 +147,17 @@ class _Trace:
         if value is not None:
             value = torch.cat([value.detach().float().reshape(-1), torch.zeros(1)])
             return not bool(value.max() - value.min() <= _WIDEST)
-        return not self._is_learnt(term) and not self._is_data(term)
+        return not self._is_learnt(term) and (self._is_wide(term) or not self._is_data(term))
+
+    def _is_wide(self, node: Node) -> bool:
+        """Whether a number that no scores have is among what it is computed by."""
+        numbers = node.args if node.target in _COMPUTING else ()
+        if any(isinstance(x, (int, float)) and not abs(x) <= _WIDEST for x in numbers):
+            return True
+        value = self._value(node)
+        if value is not None:
+            return value.numel() > 0 and not bool(value.detach().abs().max() <= _WIDEST)
+        return is_float(node) and any(self._is_wide(x) for x in node.all_input_nodes)
 
     def _is_data(self, node: Node) -> bool:
         """Whether it is computed from an input, not from a comparison, that layers read too."""
@@ -158,15 +170,19 @@ class _Trace:
         return any(self._is_data(x) for x in node.all_input_nodes)
 
     def _feeds_layer(self, node: Node) -> bool:
-        """Whether a layer reads it, other than by way of scores."""
-        for user in node.users:
-            if user.target in _PRODUCT_SUMS and user.args[0] is node:
-                continue  # added to scores
-            if user.target in _LEARNT:
-                return True
-            if not self._is_learnt(user) and self._feeds_layer(user):
-                return True
-        return False
+        """Whether a layer reads it, other than by way of scores or of a product with other data."""
+        if node not in self._feeds:
+            self._feeds[node] = False
+            self._feeds[node] = any(self._reads(user, node) for user in node.users)
+        return self._feeds[node]
+
+    def _reads(self, user: Node, node: Node) -> bool:
+        if user.target in _PRODUCT_SUMS and user.args[0] is node:
+            return False  # added to scores
+        if user.target in _LEARNT:
+            return True
+        gates = user.target in MULTIPLYING and len(self._varying(user)) > 1
+        return not gates and not self._is_learnt(user) and self._feeds_layer(user)
 
     def _varying(self, node: Node) -> list[Node]:
         return [x for x in node.all_input_nodes if is_float(x) and self._value(x) is None]
@@ -184,7 +200,8 @@ class _Trace:
             return None
         if node.target in _FILLED:
             number = _FILLED[node.target]
-            return torch.tensor(number_at(node, -1) if number is None else number)
+            content = node.args[-1] if number is None else number
+            return torch.tensor(float(content)) if isinstance(content, (int, float)) else None
         if node.target in _MOVING and node.target not in CONCATENATING:
             return self._value(node.all_input_nodes[0])  # sizes may follow the batch
         values = {x: self._value(x) for x in node.all_input_nodes}

@@ -110,6 +110,15 @@ def test_boolean_masks_and_torchs_own_attention() -> None:
     assert decibels(calibrated(model, inputs, "uint8"), model, inputs) > 29
 
 
+def test_a_mask_may_multiply_what_layers_read() -> None:
+    class Masked(Attention):
+        def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+            return super().forward(x * mask.transpose(1, 2), mask)
+
+    inputs, model = tokens(padding()), Masked(MASKS["-10000"])
+    assert decibels(calibrated(model, inputs, "uint8"), model, inputs) > 27
+
+
 BIASES: dict[str, Callable[[Attention, Tensor, Tensor], Tensor]] = {
     "none": lambda m, s, keep: s,
     "that falls with the distance": lambda m, s, keep: s + m.falling,

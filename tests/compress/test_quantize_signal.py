@@ -28,8 +28,9 @@ def decibels(
     return float(10 * torch.log10(right.square().sum() / (right - found).square().sum()))
 
 
-@pytest.mark.parametrize("ranges", ["minmax", "mse", "percentile"])
-@pytest.mark.parametrize("count", [16, 50, 64])
+@pytest.mark.parametrize(
+    ("ranges", "count"), [("minmax", 64), ("mse", 50), ("mse", 64), ("percentile", 64)]
+)
 def test_columns_that_are_not_alike(ranges: Ranges, count: int) -> None:
     """A spectrogram; a strided sample of it is one column, and always the same one."""
     torch.manual_seed(0)
