@@ -7,11 +7,13 @@ it needs is followed backwards through the graph:
 
     LOG   before log, 1 / x, x^-p and the like: relative precision of every value.
     ROOT  before sqrt and x^p, p < 1: the same, but not of what was squared: |x| is as exact as x.
-    SUM   of what is summed or averaged before those: the largest values decide, so that what was
-          squared, and a layer's output, may have eight bits (as those before nn.LayerNorm have).
+    SUM   of what is summed or averaged before those, or has 1 or more added: the largest values
+          decide, so that what was squared, and a layer's output, may have eight bits (as those
+          before nn.LayerNorm have).
 
 A layer (convolution, linear, matmul) before a LOG computes in float, and so do layers before it
 that no activation parts from it: a Fourier transform before a mel filter bank before a logarithm.
+A filter bank, which is a layer over squares, does so before log1p too.
 """
 
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from operator import getitem
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.folding import WEIGHTED
-from edgecompress.compress.fx import ATEN, is_float, optional_input
+from edgecompress.compress.fx import ATEN, is_float, optional_input, stored
 from edgecompress.compress.operators import (
     ADDING,
     CLIPPING,
@@ -47,11 +49,11 @@ _LOGS = {
     ATEN.log.default,
     ATEN.log2.default,
     ATEN.log10.default,
-    ATEN.log1p.default,
     ATEN.logit.default,
     ATEN.rsqrt.default,
     ATEN.reciprocal.default,
 }
+_LOGS_OF_MORE = {ATEN.log1p.default}
 _ROOTS = {ATEN.sqrt.default, ATEN.acos.default, ATEN.asin.default}
 _DIVISIONS = {ATEN.div.Tensor, ATEN.div_.Tensor, ATEN.true_divide.Tensor}
 _POWERS = {ATEN.pow.Tensor_Scalar, ATEN.pow_.Scalar, ATEN.pow.Tensor_Tensor}
@@ -99,6 +101,7 @@ _PASSING = {
     *_SQUARING,
     *_SUMMING,
     *_LOGS,
+    *_LOGS_OF_MORE,
     *_ROOTS,
     *CLIPPING,
     ATEN.clamp.default,
@@ -151,17 +154,43 @@ def _asked(model: GraphModule) -> set[Node]:
         if node.op not in ("call_function", "call_module") or not is_float(node):
             continue
         need, own = needs.get(node), _own_needs(node)
+        if need is Need.SUM and node.target in _LAYERS and _reads_squares(node):
+            need = Need.LAYER
         if need is Need.SUM and node.target not in _PASSING:
             need = None
         if own or need is not None:
             found.add(node)
-        operands = [x for x in node.all_input_nodes if is_float(x)]
-        for operand in operands:
-            handed = _handed_on(node, need)
-            asked = max((n for n in (own.get(operand), handed) if n is not None), default=None)
-            if asked is not None and asked > needs.get(operand, 0):
-                needs[operand] = asked
+        handed = _handed_on(node, need)
+        if handed is not None and _adds_one(model, node):
+            handed = min(handed, Need.SUM)
+        for operand in node.all_input_nodes:
+            asked = max(own.get(operand, 0), handed or 0)
+            if is_float(operand) and asked > needs.get(operand, 0):
+                needs[operand] = Need(asked)
     return found
+
+
+def _adds_one(model: GraphModule, node: Node) -> bool:
+    """Or more, so that a sum with what is not negative is never small."""
+    constants = [x for x in node.all_input_nodes if x.op == "get_attr"]
+    if node.target not in ADDING or len(constants) != 1:
+        return False
+    return bool((stored(model, constants[0]) >= 1).all())
+
+
+def _reads_squares(layer: Node) -> bool:
+    """Whether a layer sums squares up, as a filter bank does that reads a power spectrum."""
+    ahead = [x for x in layer.all_input_nodes if is_float(x)]
+    seen = set(ahead)
+    while ahead:
+        node = ahead.pop()
+        if node.op == "call_function" and _squares(node):
+            return True
+        if node.target in _LINEAR:
+            new = set(node.all_input_nodes) - seen
+            seen |= new
+            ahead += new
+    return False
 
 
 def _own_needs(node: Node) -> dict[Node, Need]:
@@ -173,6 +202,8 @@ def _own_needs(node: Node) -> dict[Node, Need]:
         return {}
     if node.target in _LOGS:
         return {x: Need.LOG}
+    if node.target in _LOGS_OF_MORE:
+        return {x: Need.SUM}
     if node.target in _ROOTS:
         return {x: Need.ROOT}
     if node.target in _POWERS:

@@ -9,7 +9,7 @@ from quantizing import scheme
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgecompress.compress.observers import Ranges
+from edgecompress.compress.observers import Ranges, observers_of
 from edgecompress.compress.quantize import calibrate, forward, prepare
 
 Inputs = tuple[Tensor, ...]
@@ -70,8 +70,9 @@ class Images(nn.Module):
 class Spectrum(nn.Module):
     """A Fourier transform by convolution, bands by a matrix, a logarithm."""
 
-    def __init__(self) -> None:
+    def __init__(self, logarithm: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
+        self.logarithm = logarithm
         torch.manual_seed(0)
         angle = torch.arange(17)[:, None] * torch.arange(32) * 2 * math.pi / 32
         window = torch.hann_window(32)
@@ -82,7 +83,7 @@ class Spectrum(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         a, b = (functional.conv1d(x, w, stride=16) for w in (self.cosines, self.sines))
-        return self.conv(torch.log(self.bands @ (a**2 + b**2) + 1e-6))
+        return self.conv(self.logarithm(self.bands @ (a**2 + b**2)))
 
 
 def centred(h: Tensor) -> Tensor:
@@ -168,6 +169,32 @@ def test_small_values_before_a_steep_function_are_kept(kind: str) -> None:
     assert decibels(Images(STEEP[kind]), (x,), SCHEMES[len(kind) % 3]) > 31
 
 
-def test_a_spectrum_is_float_up_to_its_logarithm() -> None:
+@pytest.mark.parametrize(
+    "logarithm", [lambda x: torch.log(x + 1e-6), lambda x: torch.log1p(1e4 * x)]
+)
+def test_a_spectrum_is_float_up_to_its_logarithm(logarithm: Callable[[Tensor], Tensor]) -> None:
     x = torch.randn(16, 1, 400, generator=torch.Generator().manual_seed(1))
-    assert decibels(Spectrum(), (x * torch.logspace(-2, 0, 16)[:, None, None],)) > 28
+    x *= torch.logspace(-2, 0, 16)[:, None, None]
+    assert decibels(Spectrum(logarithm), (x,)) > 28
+
+
+@pytest.mark.parametrize(
+    "tried", [lambda h: h / (1 + h.abs()), lambda h: torch.log1p(h.relu()), lambda h: h.sigmoid()]
+)
+def test_a_layer_stays_in_eight_bits_where_no_small_value_matters(
+    tried: Callable[[Tensor], Tensor],
+) -> None:
+    class Between(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(tried(self.first(x)))
+
+    x = torch.randn(8, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+    prepared = prepare(Between().eval(), (x[:1],), scheme("uint8"), "minmax")
+    weights = [f for f in observers_of(prepared.graph) if f.activation_post_process.current]
+    assert len(weights) == 2
+    assert decibels(Between(), (x,)) > 30
