@@ -18,7 +18,7 @@ from edgecompress.export.litert_kernels import (
     fuse_activation,
     quantize_weights,
 )
-from edgecompress.export.litert_scales import give_own_scale, hard_sigmoid
+from edgecompress.export.litert_scales import give_own_scale, hard_sigmoid, round_once
 from edgecompress.export.litert_transposes import (
     SLICING,
     dequantize_late,
@@ -52,6 +52,7 @@ def run_passes(graph: Graph, weights: Sequence[Weight]) -> None:
         int8_weights,
         hard_sigmoid,
         give_own_scale,
+        round_once,
         join_transposes,
         join_reshapes,
         pad_after_reshape,
