@@ -81,6 +81,8 @@ def program_of(
         if _takes_varargs(model):
             shapes = (shapes,)
     try:
+        if free_batch and not isinstance(model, GraphModule):
+            _see_one_sample(model, example_inputs)
         with _quiet_torch(), _without_fast_paths():
             program = torch.export.export(model, inputs, dynamic_shapes=shapes)
     except Exception as error:
@@ -121,6 +123,18 @@ def set_training(model: nn.Module, training: bool) -> None:
         if position is not None:
             node.update_arg(position, training)
     model.recompile()
+
+
+def _see_one_sample(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> None:
+    """A module may keep what it computed for the last shape that it saw (a detector its anchors) and
+    compare the next one with it. The batch that is traced is larger than one, so a last one of one
+    says nothing about it; one of any other size would exclude that size.
+    """
+    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    with torch.no_grad():
+        model(*example_inputs)
+        for buffer, value in before:
+            buffer.copy_(value)
 
 
 def _takes_varargs(model: nn.Module) -> bool:

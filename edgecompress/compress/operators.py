@@ -70,6 +70,8 @@ SHARING = {
     ATEN.dropout.default,
     ATEN.dropout_.default,
 }
+# pad(x, widths, mode, value) and constant_pad_nd(x, widths, value).
+PADDING = {ATEN.pad.default, ATEN.constant_pad_nd.default}
 CONCATENATING = {ATEN.cat.default, ATEN.concat.default, ATEN.stack.default}
 SPLITTING = {
     ATEN.chunk.default,

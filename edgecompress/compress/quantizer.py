@@ -44,6 +44,7 @@ from edgecompress.compress.operators import (
     CLIPPING,
     CONCATENATING,
     ELEMENTWISE,
+    PADDING,
     SHARING,
     SPLITTING,
 )
@@ -155,7 +156,8 @@ class TargetQuantizer(Quantizer):
         x = node.args[0]
         if isinstance(x, Node) and x in self._quantized:
             shared = SharedQuantizationSpec((x, node))
-            self._mark(node, {x: self._activation}, shared)
+            output = self._activation if _pads_with_a_number(node) else shared
+            self._mark(node, {x: self._activation}, output)
 
     def _concatenating(self, node: Node, _: object) -> None:
         nodes = nodes_in(node.args[0])
@@ -216,6 +218,12 @@ _RULES: dict[object, Rule] = {
     **dict.fromkeys(CONCATENATING, TargetQuantizer._concatenating),
     **dict.fromkeys(SPLITTING, TargetQuantizer._splitting),
 }
+
+
+def _pads_with_a_number(node: Node) -> bool:
+    """Padding by another number than 0, which need not lie in the range of what is padded."""
+    value = node.args[-1] if node.target in PADDING and len(node.args) > 2 else 0
+    return isinstance(value, (int, float)) and value != 0
 
 
 def _operand_count(node: Node) -> int:

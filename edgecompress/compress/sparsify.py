@@ -25,7 +25,10 @@ def thresholds_of(model: nn.Module, spec: UnstructuredPruneSpec) -> dict[str, fl
     weights = {
         name: module.weight.detach().abs().flatten()
         for name, module in model.named_modules()
-        if isinstance(module, WEIGHTED) and name not in ignored
+        if isinstance(module, WEIGHTED)
+        and name not in ignored
+        # One that is computed from other parameters, as under weight norm, stays whole.
+        and isinstance(module.weight, nn.Parameter)
     }
     if not weights:
         raise ModelError("model: no convolution or linear layer is left to prune")
@@ -55,9 +58,12 @@ def masks_for(model: nn.Module, thresholds: Mapping[str, float]) -> Masks:
 
 def apply_masks(model: nn.Module, masks: Masks) -> None:
     """Zero what is masked, in place: once to prune, and after each optimiser step to keep it."""
+    weights = dict(model.named_parameters(remove_duplicate=False))
     with torch.no_grad():
         for name, mask in masks.items():
-            model.get_parameter(f"{name}.weight").mul_(mask)
+            weight = weights.get(f"{name}.weight")
+            if weight is not None:  # else it was folded; `confirm_masks` looks at what ships
+                weight.mul_(mask)
 
 
 def confirm_masks(weights: Iterable[tuple[str, Tensor]], masks: Mapping[str, Tensor]) -> None:
@@ -76,7 +82,8 @@ def confirm_masks(weights: Iterable[tuple[str, Tensor]], masks: Mapping[str, Ten
         if mask is not None and bool(weight[~mask].any()):
             raise ModelError(
                 f"model: quantising brought back weights of '{name}' that were pruned (a layer that"
-                " is used more than once gets weights of its own for each use);"
+                " is used more than once gets weights of its own for each use, and one that"
+                " standardises its weight another weight);"
                 " name it in prune.ignored_layers"
             )
 

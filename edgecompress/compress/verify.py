@@ -7,7 +7,7 @@ structure: a branch that happens to be dead (zero-initialised, say) would pass w
 import random
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.groups import ChannelGroup, Cuts, merge
@@ -115,6 +115,12 @@ class Checker:
             for kind, text in REFUSED_KINDS:
                 if isinstance(layer, kind):
                     return f"{type(layer).__name__} '{slot.layer}' {text}"
+            weight = getattr(layer, "weight", None)
+            if isinstance(weight, Tensor) and not isinstance(weight, nn.Parameter):
+                return (
+                    f"the weight of '{slot.layer}' is computed from other parameters, as under"
+                    " weight norm"
+                )
         if not any(slot.side == "in" for slot in group.slots):
             return "no layer reads its channels: they are an output, or used by a function"
         levels = group.levels(round_to)

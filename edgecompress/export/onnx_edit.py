@@ -36,6 +36,11 @@ class QParams:
     def highest(self) -> float:
         return float((np.iinfo(self.zero_point.dtype).max - int(self.zero_point)) * self.scale)
 
+    def holds(self, number: float) -> bool:
+        """Whether it is stored without saturating."""
+        half = float(self.scale) / 2
+        return self.lowest - half <= number <= self.highest + half
+
     def integer(self, number: float) -> Integers:
         """What `number` is stored as."""
         info = np.iinfo(self.zero_point.dtype)

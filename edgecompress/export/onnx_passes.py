@@ -184,13 +184,13 @@ def _dequantize_after_moving(editor: Editor, node: ir.Node) -> None:
 
 
 def _pad_integers(editor: Editor, node: ir.Node, qparams: QParams) -> bool:
-    """Make Pad write the integer of its number; False where that is not a constant."""
+    """Make Pad write the integer of its number; False where that is no constant, or has none."""
     mode = node.attributes.get("mode")
     if mode is not None and mode.as_string() != _CONSTANT:
         return True
     given = input_at(node, 2)
     number = np.array(0.0) if given is None else array_of(given)
-    if number is None:
+    if number is None or not qparams.holds(float(number)):
         return False
     if len(node.inputs) < 3:
         node.resize_inputs(3)

@@ -314,3 +314,31 @@ def test_alpha_is_an_operator_of_its_own(operator: Callable[..., Tensor]) -> Non
     graph, _ = capture(model, (X,))
     assert torch.equal(graph(X), model(X))
     assert not any("alpha" in node.kwargs for node in graph.graph.nodes)
+
+
+class Anchors(nn.Module):
+    """Keeps a grid for the shape that it saw last, as detectors do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.shape: torch.Size | None = None
+        self.grid = torch.zeros(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        if self.shape != y.shape:
+            self.grid, self.shape = torch.arange(y.shape[3]) * 2.0, y.shape
+        return y + self.grid
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attribute")
+@pytest.mark.parametrize("seen", [1, 2, 5])
+def test_a_shape_seen_before_does_not_fix_the_batch(seen: int) -> None:
+    model = Anchors().eval()
+    with torch.no_grad():
+        model(X.expand(seen, -1, -1, -1))
+    graph, free_batch = capture(model, (X,))
+    assert free_batch
+    x = batch((X,), 3, seed=1)[0]
+    assert torch.equal(graph(x), model(x))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from prune_checks import context
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 from zoo.catalogue import build
 
 from edgecompress.compress.plan import PrunePlan, replay
@@ -109,3 +110,11 @@ def test_plan_rebuilds_the_zeros() -> None:
 def test_refusals(changes: dict[str, object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         sparsify("flatten_linear", **changes)
+
+
+def test_a_weight_that_is_computed_stays_whole() -> None:
+    torch.manual_seed(0)
+    layers = [weight_norm(nn.Linear(6, 8)), nn.ReLU(), nn.Linear(8, 4)]
+    inputs = (torch.randn(1, 6),)
+    result = prune(nn.Sequential(*layers).eval(), unstructured(sparsity=0.5), 8, context(inputs))
+    assert list(result.masks) == ["2"]

@@ -1,9 +1,12 @@
 """The checks themselves must be able to fail: wrong cuts, dead models, randomness."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from prune_checks import context, structured
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 from zoo.catalogue import build
 
 from edgecompress.compress.groups import ChannelGroup, Slot, find, merge
@@ -184,3 +187,15 @@ def test_frozen_parameters_stay_frozen() -> None:
     result = prune(model, structured(pruning_ratio=0.5), 8, context(inputs))
     frozen = [name for name, p in result.model.named_parameters() if not p.requires_grad]
     assert frozen == ["0.weight", "0.bias"]
+
+
+@pytest.mark.parametrize("norm", [parametrizations.weight_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_weight_that_is_computed_is_named(norm: Callable[[nn.Module], nn.Module]) -> None:
+    torch.manual_seed(0)
+    layers = [norm(nn.Linear(6, 8)), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4)]
+    inputs = (torch.randn(1, 6),)
+    result = prune(nn.Sequential(*layers).eval(), structured(pruning_ratio=0.5), 4, context(inputs))
+    first, second, _ = result.layers
+    assert "computed from other parameters" in (first.reason or "")
+    assert second.channels_after == 4
