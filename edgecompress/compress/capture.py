@@ -127,8 +127,8 @@ def set_training(model: nn.Module, training: bool) -> None:
 
 def _see_one_sample(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> None:
     """A module may keep what it computed for the last shape that it saw (a detector its anchors)
-    and compare the next one with it. The batch that is traced is larger than one, so a last one of one
-    says nothing about it; one of any other size would exclude that size.
+    and compare the next one with it. A batch that is traced is larger than one: a last one of one
+    says nothing about it, and one of any other size would exclude that size.
     """
     before = [(buffer, buffer.clone()) for buffer in model.buffers()]
     with torch.no_grad():
