@@ -236,7 +236,7 @@ def _few(batch: Batch) -> Batch:
     count = len(inputs[0])
     rows = set(range(min(_FEW, count)))
     for x in inputs:
-        if not (x.is_floating_point() or x.is_complex()) and x[0].numel():
+        if not (x.is_complex() or x.is_floating_point()) and x[0].numel():
             rows |= {int(i) // x[0].numel() for i in (x.long().argmin(), x.long().argmax())}
     parts = [y for y in tree_leaves(batch[1]) if y is not None]
     if not all(isinstance(y, Tensor) and y.ndim and len(y) == count for y in parts):
