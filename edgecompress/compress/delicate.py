@@ -164,7 +164,7 @@ def _asked(model: GraphModule) -> set[Node]:
         if handed is not None and _adds_one(model, node):
             handed = min(handed, Need.SUM)
         for operand in node.all_input_nodes:
-            asked = max(own.get(operand, 0), handed or 0)
+            asked = max(own.get(operand, 0), 0 if handed is None else handed)
             if is_float(operand) and asked > needs.get(operand, 0):
                 needs[operand] = Need(asked)
     return found
