@@ -21,7 +21,7 @@ from edgecompress.spec.report import QuantizationNoise
 Names = tuple[str, ...]
 _SPARE_DB = 0.05
 """How much SQNR an operator that goes back to int8 may cost."""
-_RETRIES = 3
+_RETRIES = 2
 _REFINEMENTS = 48
 
 

@@ -83,13 +83,18 @@ def _prepared(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]
 def calibrated(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]) -> Prepared:
     """The model of `before` with ranges from the calibration data, and `keep` in float."""
     prepared = _prepared(job, spec, before, keep)
+    find_ranges(job, spec, prepared)
+    return prepared
+
+
+def find_ranges(job: Job, spec: QuantizeSpec, prepared: Prepared) -> None:
+    """From the calibration data, as the recipe asks."""
     with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
         if spec.ranges == "auto":
             prepared.ranges = calibrate_best(prepared, job.calibration)
             job.stages.progress.note(prepared.ranges)
         else:
             calibrate(prepared, job.calibration)
-    return prepared
 
 
 def _keep_float(

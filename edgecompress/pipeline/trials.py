@@ -18,7 +18,6 @@ from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import (
     Captured,
     Prepared,
-    calibrate,
     captured,
     forward,
     prepare_captured,
@@ -30,7 +29,7 @@ from edgecompress.compress.train import validate
 from edgecompress.compress.units import units_of
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.keeping import Candidate, Searched
-from edgecompress.pipeline.quantizing import cost_of
+from edgecompress.pipeline.quantizing import cost_of, find_ranges
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import QuantizeSpec
@@ -93,7 +92,7 @@ class Trials:
         if spec.train is not None:
             carry_weights(everything, prepared)
         if not carry_ranges(everything, prepared):
-            calibrate(prepared, job.calibration)
+            find_ranges(job, spec, prepared)
             carry_ranges(everything, prepared)
         set_phase(prepared.graph, "frozen")
         snap_biases(prepared)

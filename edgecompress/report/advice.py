@@ -85,7 +85,7 @@ def _metric(facts: Facts) -> str:
         remedy = "validation_data() did not show the loss: give it more samples"
     else:
         remedy = "no set of operators in float keeps it: use mode: qat with quantize.train"
-    return f"{remedy}; or try ranges: mse, or mode: qat; worst alone are {worst}"
+    return f"{remedy}; or try ranges: auto, or mode: qat; worst alone are {worst}"
 
 
 def _speed(facts: Facts) -> str:

@@ -6,6 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import deploying
+import pytest
+
+from edgecompress.pipeline import trials
+from edgecompress.pipeline.job import Job, Point, QuantizedPoint
+from edgecompress.pipeline.models import original, quantized
+from edgecompress.pipeline.stages import Stages
+from edgecompress.pipeline.trials import Trials
+from edgecompress.progress import SilentProgress
+from edgecompress.spec.deploy import QuantizeSpec
+from edgecompress.spec.load import load_deploy, load_target
+from edgecompress.spec.native import native_cpu
+from edgecompress.spec.recipe import resolve
+from edgecompress.store import Store
+from edgecompress.task.load import fingerprint, load_task, original_model
 
 PLANTED = Path(__file__).with_name("planted_task.py")
 CONFIG = """\
@@ -13,6 +27,16 @@ task: {path: task.py:Planted}
 seed: 0
 quantize: {mode: ptq, ranges: minmax, calibration_batches: 2, max_metric_drop: 0.005}
 budgets: {max_metric_drop: 0.01}
+"""
+
+
+QAT = """\
+quantize:
+  mode: qat
+  ranges: minmax
+  calibration_batches: 2
+  max_metric_drop: 0.005
+  train: {epochs: 1, optimizer: sgd, learning_rate: 0.00001}
 """
 
 
@@ -66,3 +90,42 @@ def test_one_bad_operator_stays_in_float_and_the_metric_is_kept(
     cached = {stage["name"]: stage["cached"] for stage in lenient["stages"]}
     assert cached["quantize"]
     assert not cached["keep float"]
+
+
+def quantized_here(folder: Path, tmp_path: Path) -> tuple[Job, QuantizeSpec, QuantizedPoint, Point]:
+    config = load_deploy(folder / "deploy.yaml")
+    recipe = resolve(load_target("tiny", folder), config)
+    task = load_task(config.task, folder)
+    model = original_model(task)
+    store = Store(tmp_path / "runs")
+    stages = Stages(store, store.start_run("tiny", recipe.digest()), SilentProgress(), 0)
+    digest = fingerprint(task, config.task, folder, model)
+    job = Job(recipe, native_cpu(), task, model, digest, stages, tmp_path)
+    start = original(job, job.model)
+    point = quantized(job, start, start)
+    assert point is not None
+    assert config.quantize is not None
+    return job, config.quantize, point, start
+
+
+@pytest.mark.parametrize("mode", ["ptq", "qat"])
+def test_what_was_tried_is_not_tried_again_after_a_kill(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CONFIG
+    if mode == "qat":
+        config = config.replace(CONFIG.splitlines()[2] + "\n", QAT)
+    folder = project(tmp_path / "project", config)
+    job, spec, point, start = quantized_here(folder, tmp_path)
+    first = Trials(job, spec, point, start, tmp_path)
+    found = first.float_metric(), first.metric(("rough",))
+    assert found[1] > found[0] - 0.02
+    assert first.metric(()) == point.trained.metric
+
+    def refuse(*_: object) -> float:
+        raise AssertionError("it was tried before")
+
+    monkeypatch.setattr(trials, "validate", refuse)
+    again = Trials(job, spec, point, start, tmp_path)
+    assert (again.float_metric(), again.metric(("rough",))) == found
+    assert again.state(("rough",)).is_file()
