@@ -20,7 +20,7 @@ from torch.fx.graph import _PyTreeCodeGen
 from torch.utils._pytree import tree_leaves, tree_structure
 
 from edgecompress.artifact import Artifact
-from edgecompress.compress.capture import program_of
+from edgecompress.compress.capture import dynamic_batch, program_of
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
 from edgecompress.export.onnx_passes import SCOPES_KEY
@@ -52,6 +52,8 @@ def read_torch(model: Exportable, opset: int) -> ir.Model:
                 program,
                 dynamo=True,
                 opset_version=opset,
+                # For the name of the free dimension; the program has its number only.
+                dynamic_shapes=dynamic_batch(model.example_inputs) if model.free_batch else None,
                 verbose=False,
             )
     except Exception as error:
