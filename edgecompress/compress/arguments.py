@@ -2,11 +2,14 @@
 later (rules, converters) looks at the usual ones only.
 """
 
+import math
+
 from torch._ops import OpOverload
-from torch.fx import GraphModule, Node
+from torch.export import ExportedProgram
+from torch.fx import Node
 from torch.fx.node import Argument, map_arg
 
-from edgecompress.compress.fx import ATEN, fake
+from edgecompress.compress.fx import ATEN, fake, integers_in
 
 # Each is `x + alpha * y` or `x - alpha * y`.
 _SUMS: dict[object, OpOverload] = {
@@ -17,24 +20,64 @@ _SUMS: dict[object, OpOverload] = {
 }
 
 
-def spell_out(gm: GraphModule) -> None:
-    """`torch.add(x, y, alpha=2)` becomes `x + 2 * y`, and sub likewise, in place."""
-    for node in list(gm.graph.nodes):
-        alpha = node.kwargs.get("alpha", 1)
-        if node.target not in _SUMS or alpha == 1:
-            continue
-        x, y = node.args[:2]
-        with gm.graph.inserting_before(node):
-            if isinstance(y, Node):
-                scaled: Argument = _call(node, ATEN.mul.Tensor, y, alpha)
+_PADDING, _CEILING, _DIVISOR = 3, 4, 6
+_POOLS = {  # avg_pool(x, size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    ATEN.avg_pool1d.default,
+    ATEN.avg_pool2d.default,
+    ATEN.avg_pool3d.default,
+}
+
+
+def spell_out(program: ExportedProgram) -> None:
+    """In place: `torch.add(x, y, alpha=2)` becomes `x + 2 * y`, and sub likewise; an average pool
+    with a divisor of its own the ordinary one and a factor.
+    """
+    graph = program.graph_module.graph
+    for node in list(graph.nodes):
+        with graph.inserting_before(node):
+            if node.target in _SUMS and node.kwargs.get("alpha", 1) != 1:
+                new = _sum(node)
+            elif node.target in _POOLS and len(node.args) > _CEILING:
+                new = _pool(node)
             else:
-                assert isinstance(y, (int, float))
-                assert isinstance(alpha, (int, float))
-                scaled = y * alpha
-            new = _call(node, _SUMS[node.target], x, scaled)
+                continue
         node.replace_all_uses_with(new)
-        gm.graph.erase_node(node)
-    gm.recompile()
+        program.graph_signature.replace_all_uses(node.name, new.name)
+        graph.erase_node(node)
+    program.graph_module.recompile()
+
+
+def _sum(node: Node) -> Node:
+    x, y = node.args[:2]
+    alpha = node.kwargs["alpha"]
+    if isinstance(y, Node):
+        scaled: Argument = _call(node, ATEN.mul.Tensor, y, alpha)
+    else:
+        assert isinstance(y, (int, float))
+        assert isinstance(alpha, (int, float))
+        scaled = y * alpha
+    return _call(node, _SUMS[node.target], x, scaled)
+
+
+def _pool(node: Node) -> Node:
+    """Where nothing is padded, a window that ends beyond the image is divided by what it covers:
+    ONNX Runtime does so only if padding does not count.
+    """
+    target = node.target
+    assert isinstance(target, OpOverload)
+    given = [*node.args, *(False, True, None)[len(node.args) - _CEILING :]][: _DIVISOR + 1]
+    if given[_DIVISOR] is not None:
+        given[_CEILING + 1] = True  # all positions of a window count alike
+    elif given[_CEILING] and not any(integers_in(given[_PADDING])):
+        given[_CEILING + 1] = False
+    divisor = given[_DIVISOR]
+    pooled = _call(node, target, *given[:_DIVISOR])
+    if divisor is None:
+        return pooled
+    assert isinstance(divisor, int)
+    size = integers_in(given[1])
+    rank = fake(node).dim() - 2 if len(size) == 1 else 1
+    return _call(node, ATEN.mul.Tensor, pooled, math.prod(size) ** rank / divisor)
 
 
 def _call(node: Node, op: OpOverload, *args: Argument) -> Node:

@@ -89,6 +89,7 @@ def program_of(
         # torch.export runs the user's forward(), which may raise anything.
         raise ModelError(_untraceable(model, error)) from error
     inline_regions(program)
+    spell_out(program)
     for node in program.graph_module.graph.nodes:
         if getattr(node.target, "__module__", None) == _FUNCTION_TRANSFORMS:
             raise ModelError(
@@ -105,7 +106,7 @@ def graph_of(program: ExportedProgram) -> GraphModule:
     for node in list(module.graph.nodes):
         if node.op == "call_module" and "guard" in str(node.target):
             module.graph.erase_node(node)
-    spell_out(module)
+    module.recompile()
     return module
 
 
