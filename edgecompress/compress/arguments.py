@@ -37,8 +37,8 @@ def spell_out(program: ExportedProgram) -> None:
         with graph.inserting_before(node):
             if node.target in _SUMS and node.kwargs.get("alpha", 1) != 1:
                 new = _sum(node)
-            elif node.target in _POOLS and len(node.args) > _CEILING:
-                new = _pool(node)
+            elif node.target in _POOLS and (given := _pooling(node)) is not None:
+                new = _pool(node, given)
             else:
                 continue
         node.replace_all_uses_with(new)
@@ -59,17 +59,28 @@ def _sum(node: Node) -> Node:
     return _call(node, _SUMS[node.target], x, scaled)
 
 
-def _pool(node: Node) -> Node:
-    """Where nothing is padded, a window that ends beyond the image is divided by what it covers:
-    ONNX Runtime does so only if padding does not count.
+def _pooling(node: Node) -> list[Argument] | None:
+    """All arguments, where the plain ones do not say it all, and can.
+
+    A window that ends beyond an image without padding is divided by what it covers: ONNX Runtime
+    does so only if padding does not count. One with a divisor of its own ends inside, or else the
+    operator stays as it is.
     """
-    target = node.target
-    assert isinstance(target, OpOverload)
+    if len(node.args) <= _CEILING:
+        return None
     given = [*node.args, *(False, True, None)[len(node.args) - _CEILING :]][: _DIVISOR + 1]
     if given[_DIVISOR] is not None:
         given[_CEILING + 1] = True  # all positions of a window count alike
-    elif given[_CEILING] and not any(integers_in(given[_PADDING])):
-        given[_CEILING + 1] = False
+        return None if given[_CEILING] else given
+    if not given[_CEILING] or any(integers_in(given[_PADDING])):
+        return None
+    given[_CEILING + 1] = False
+    return given
+
+
+def _pool(node: Node, given: list[Argument]) -> Node:
+    target = node.target
+    assert isinstance(target, OpOverload)
     divisor = given[_DIVISOR]
     pooled = _call(node, target, *given[:_DIVISOR])
     if divisor is None:
