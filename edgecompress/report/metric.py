@@ -58,7 +58,11 @@ def _within_budget(budgets: Budgets, before: MetricValue, after: MetricValue, dr
 
 def _is_share(before: MetricValue, after: MetricValue) -> bool:
     """Between 0 and 1: its class says so, or it is one where more is better, as an accuracy, an F1
-    or an IoU is, and both values are. An error may be small in any unit.
+    or an IoU is, and the values look so. An error may be small in any unit.
+
+    The candidate may lie beyond the worse end: it must not become acceptable by being still worse.
     """
-    inside = all(0 <= metric.value <= 1 for metric in (before, after))
+    best = 1.0 if after.higher_is_better else 0.0
+    beyond = after.value > best if after.higher_is_better else after.value < best
+    inside = 0 <= before.value <= 1 and not beyond
     return inside and (after.is_share or after.higher_is_better)

@@ -30,6 +30,8 @@ def statuses(limit: float, before: MetricValue, after: MetricValue) -> list[str]
         # Not between 0 and 1: a unit of its own.
         (1.0, 31.5, 31.0, ["pass"]),
         (1.0, 0.9, 1.2, ["pass"]),
+        # Worse than the worst is no unit of its own.
+        (1.0, 0.5, -0.4, ["pass", "fail"]),
     ],
 )
 def test_of_a_metric_between_0_and_1(
