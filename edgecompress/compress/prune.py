@@ -2,7 +2,6 @@
 four (2:4), which may also follow whole channels.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -125,9 +124,9 @@ def _structured(
     checker.alive(current)
     after = count(current, example)
     _check_smaller(spec, before, after)
-    reasons = defaultdict(lambda: _UNFOLLOWED, {**_kept_whole(space, goal), **found.refused})
+    reasons = {**_kept_whole(space, goal), **found.refused}
     plan = PrunePlan(method="structured", steps=tuple(steps))
-    layers = rows(model, current, reasons, "is in no group of channels that pruning can follow")
+    layers = rows(model, current, reasons, _UNFOLLOWED)
     return Pruned(current, plan, before, after, layers)
 
 
