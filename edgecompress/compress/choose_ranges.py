@@ -57,7 +57,7 @@ def _use(prepared: Prepared, kind: Ranges) -> None:
 
 
 def _decibels(prepared: Prepared, held_out: list[tuple[Tensor, ...]]) -> float:
-    """Of the outputs, in this graph with its ranges as they are, against the same in float."""
+    """SQNR of the outputs with the ranges as they are, against the same graph in float."""
     ratio = Ratio()
     with torch.no_grad():
         for inputs in held_out:
