@@ -124,8 +124,9 @@ class Cli:
         return answer
 
     def close(self) -> None:
-        assert self._zygote.stdin is not None
-        self._zygote.stdin.close()
+        # Closing its standard input would not do: a fork of this process that still lives, such as
+        # a data loader's worker, holds that pipe open too.
+        self._zygote.kill()
         self._zygote.wait()
 
 
