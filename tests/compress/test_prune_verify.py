@@ -199,3 +199,26 @@ def test_a_weight_that_is_computed_is_named(norm: Callable[[nn.Module], nn.Modul
     first, second, _ = result.layers
     assert "computed from other parameters" in (first.reason or "")
     assert second.channels_after == 4
+
+
+class Apart(nn.Module):
+    """Layers that the dependency graph has no channels of: a spare one, and an embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spare = nn.Linear(8, 8)
+        self.embed, self.first, self.last = nn.Embedding(10, 8), nn.Linear(8, 16), nn.Linear(16, 4)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.last(self.first(self.embed(tokens)).relu())
+
+
+def test_a_layer_that_pruning_never_met_has_a_reason_too() -> None:
+    torch.manual_seed(0)
+    inputs = (torch.randint(0, 10, (2, 5)),)
+    result = prune(Apart().eval(), structured(pruning_ratio=0.5), 8, context(inputs))
+    reasons = {row.name: row.reason for row in result.layers}
+    unfollowed = "is in no group of channels that pruning can follow"
+    assert (reasons["spare"], reasons["embed"]) == (unfollowed, unfollowed)
+    assert reasons["first"] is None
+    assert "they are an output" in (reasons["last"] or "")
