@@ -48,9 +48,10 @@ def test_a_release_that_is_active_is_told_with_its_metric() -> None:
         " on 360 samples there, 0.9722 here"
     )
     assert validated.validation is not None
-    bare = validated.validation.model_copy(update={"low": None, "high": None})
-    line = push_line(validated.model_copy(update={"validation": bare}), "ship")
-    assert "accuracy 0.9694 on 360 samples" in line
+    for unknown in ({"low": None, "high": None}, {"low": None}, {"high": None}):
+        bare = validated.validation.model_copy(update=unknown)
+        line = push_line(validated.model_copy(update={"validation": bare}), "ship")
+        assert "accuracy 0.9694 on 360 samples" in line
 
 
 @pytest.mark.parametrize(("refused", "decision"), [(True, "refuse"), (False, "unmeasured")])
