@@ -170,7 +170,9 @@ def main() -> None:
             print(f"{outcome:8} {mutant.path}:{mutant.place[0]}: {line}", flush=True)
             if asked.out is not None:
                 with asked.out.open("a") as out:
-                    print(json.dumps({**asdict(mutant), "outcome": outcome, "line": line}), file=out)
+                    print(
+                        json.dumps({**asdict(mutant), "outcome": outcome, "line": line}), file=out
+                    )
 
 
 if __name__ == "__main__":

@@ -118,7 +118,11 @@ def test_less_and_more_are_told_apart_from_equal() -> None:
         (line,) = (reason for reason in result.reasons if "file has" in reason)
         return line.rpartition(": ")[2]
 
-    assert [size(200, 100), size(200, 300), size(200, 200)] == ["50.0 % less", "50.0 % more", "equal"]
+    assert [size(200, 100), size(200, 300), size(200, 200)] == [
+        "50.0 % less",
+        "50.0 % more",
+        "equal",
+    ]
     assert size(0, 3) == "more"
     assert size(1, 0) == "100.0 % less"
 
