@@ -5,9 +5,9 @@
         edgecompress/report/verdict.py --tests tests/report/test_verdict.py
 
 Works in a copy of the tracked files. Each mutant is tried in a fork of this process, which has
-imported torch and all else that the tests import, edgecompress aside; pytest stops at the first
-test that fails, so name the narrow tests first. A mutant that runs for longer than five times what
-the tests take is killed and counts as noticed. docs/mutants.md has what was found.
+imported what the tests import from elsewhere, torch above all; pytest stops at the first test that
+fails, so name the narrow tests first. A mutant that takes five times as long as the whole counts as
+noticed. docs/mutants.md says what was found.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -40,37 +40,38 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Mutant:
-    """One replacement in one place: the n-th that an operator of cosmic-ray knows in the file."""
+    """The n-th replacement that an operator of cosmic-ray knows in a file."""
 
     path: str
     operator: str
     occurrence: int
     place: Place
 
+    def broken(self, source: str) -> str:
+        return str(mutate_code(source, plugins.get_operator(self.operator)(), self.occurrence))
+
 
 def mutants_of(path: str, seed: int) -> list[Mutant]:
     """One mutant for each place and kind of replacement, drawn from those that there are."""
     source = (ROOT / path).read_text()
-    nodes = list(ast_nodes(get_ast(source)))
-    skipped = list(_typing(ast.parse(source)))
+    nodes, skipped = list(ast_nodes(get_ast(source))), list(_annotations(ast.parse(source)))
     found: dict[tuple[Place, str], list[Mutant]] = {}
     for name in plugins.operator_names():
         operator = plugins.get_operator(name)
-        if operator.arguments():
+        # `is None` and `== None` are the same but for arrays, which are never compared so.
+        if operator.arguments() or name.endswith(("_Is_Eq", "_IsNot_NotEq")):
             continue
         places = [place for node in nodes for place, _ in operator().mutation_positions(node)]
         for occurrence, place in enumerate(places):
-            # `is None` and `== None` are the same but for tensors, which are never compared so.
-            same = name.endswith(("_Is_Eq", "_IsNot_NotEq"))
-            if not same and not any(start <= place < end for start, end in skipped):
-                kind = name.split("_")[0]
-                found.setdefault((place, kind), []).append(Mutant(path, name, occurrence, place))
+            if not any(start <= place < end for start, end in skipped):
+                several = found.setdefault((place, name.split("_")[0]), [])
+                several.append(Mutant(path, name, occurrence, place))
     draw = random.Random(f"{seed} {path}")  # noqa: S311
     return [draw.choice(several) for _, several in sorted(found.items())]
 
 
-def _typing(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
-    """From where to where annotations are: what is broken in them breaks nothing."""
+def _annotations(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
+    """From where to where they are: what is broken in them breaks nothing."""
     for node in ast.walk(tree):
         for field in ("annotation", "returns"):
             found = getattr(node, field, None)
@@ -79,64 +80,53 @@ def _typing(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
                 yield (found.lineno, found.col_offset), end
 
 
-def run_tests(tree: Path, tests: Sequence[str], timeout_s: float) -> tuple[int, set[str]]:
-    """The exit code of pytest in a fork, -1 after `timeout_s`; and the modules that it imported."""
-    says = tree / "mutants-imported.json"
+def run(tree: Path, tests: Sequence[str], timeout_s: float = 3600.0) -> int:
+    """The exit code of pytest in a fork; -1 where it takes longer."""
     pid = os.fork()
     if pid == 0:
         os.setsid()
         os.chdir(tree)
-        nowhere = os.open(tree / "mutants.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(nowhere, 1)
-        os.dup2(nowhere, 2)
+        for stream in (1, 2):
+            os.dup2(os.open("mutants.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
         sys.path.insert(0, str(tree))
         os.environ["PYTHONPATH"] = str(tree)
         code = pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", *tests])
-        says.write_text(json.dumps(sorted(sys.modules)))
+        (tree / "mutants.json").write_text(json.dumps(sorted(sys.modules)))
         os._exit(int(code))
-    end, code = time.monotonic() + timeout_s, -1
-    while time.monotonic() < end:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            code = os.waitstatus_to_exitcode(status)
-            break
+    end, done, status = time.monotonic() + timeout_s, 0, 0
+    while not done and time.monotonic() < end:
         time.sleep(0.02)
+        done, status = os.waitpid(pid, os.WNOHANG)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)  # and what the tests had started
-    if code == -1:
+    if not done:
         os.waitpid(pid, 0)
-    return code, set(json.loads(says.read_text())) if code == 0 else set()
+    return os.waitstatus_to_exitcode(status) if done else -1
 
 
-def preload(modules: set[str]) -> None:
-    """Import, once for all forks, what tests import from elsewhere."""
-    for name in sorted(modules):
-        spec = None
-        if name.partition(".")[0] == "edgecompress":
-            continue
+def preload(tree: Path) -> None:
+    """Import, once for all forks, what the tests imported from elsewhere."""
+    for name in json.loads((tree / "mutants.json").read_text()):
         with contextlib.suppress(Exception):
-            spec = importlib.util.find_spec(name)
-        if spec is not None and "site-packages" in str(spec.origin):
-            with contextlib.suppress(Exception):
+            # To look for a module imports its packages.
+            spec = None if name.startswith("edgecompress") else importlib.util.find_spec(name)
+            if spec is not None and "site-packages" in str(spec.origin):
                 importlib.import_module(name)
 
 
-def try_one(tree: Path, mutant: Mutant, tests: Sequence[str], timeout_s: float) -> tuple[str, str]:
-    """'killed', 'timeout' or 'survived', and the line as it was broken."""
+def outcome_of(tree: Path, mutant: Mutant, tests: Sequence[str], timeout_s: float) -> str:
     file = tree / mutant.path
-    source, stat = file.read_text(), file.stat()
-    broken = mutate_code(source, plugins.get_operator(mutant.operator)(), mutant.occurrence)
-    assert broken is not None
+    source, times = file.read_text(), (file.stat().st_atime, file.stat().st_mtime)
+    broken = mutant.broken(source)
     file.write_text(broken)
     # Python knows compiled modules by seconds and size.
-    os.utime(file, (time.time(), stat.st_mtime + random.randrange(1 << 24)))  # noqa: S311
-    code, _ = run_tests(tree, tests, timeout_s)
+    os.utime(file, (times[0], times[1] + random.randrange(1 << 24)))  # noqa: S311
+    outcome = {0: "survived", -1: "timeout"}.get(run(tree, tests, timeout_s), "killed")
     file.write_text(source)
-    os.utime(file, (stat.st_atime, stat.st_mtime))
-    outcome = {0: "survived", -1: "timeout"}.get(code, "killed")
+    os.utime(file, times)
     pairs = zip(source.splitlines(), broken.splitlines(), strict=False)
-    changed = [f"{was.strip()}  ->  {now.strip()}" for was, now in pairs if was != now]
-    return outcome, changed[0] if changed else mutant.operator
+    line = next((f"{a.strip()}  ->  {b.strip()}" for a, b in pairs if a != b), mutant.operator)
+    return f"{outcome:8} {mutant.path}:{mutant.place[0]}: {line}"
 
 
 def main() -> None:
@@ -145,34 +135,25 @@ def main() -> None:
     parser.add_argument("--tests", nargs="+", required=True, help="files, the narrow ones first")
     parser.add_argument("--sample", type=int, help="how many of the mutants; all without it")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="a JSON line for each mutant is added here")
     asked = parser.parse_args()
     mutants = [mutant for path in asked.paths for mutant in mutants_of(path, asked.seed)]
-    print(f"{len(mutants)} mutants")
+    print(f"{len(mutants)} mutants", flush=True)
     if asked.sample is not None and asked.sample < len(mutants):
         mutants = random.Random(asked.seed).sample(mutants, asked.sample)  # noqa: S311
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder)
         listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)  # noqa: S607
-        for name in filter(None, listed.split("\0")):
+        for name in listed.split("\0")[:-1]:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tree / name)
-        code, modules = run_tests(tree, asked.tests, 3600)
-        if code != 0:
+        if run(tree, asked.tests) != 0:
             sys.exit((tree / "mutants.log").read_text()[-2000:])
-        preload(modules)
+        preload(tree)
         start = time.monotonic()
-        run_tests(tree, asked.tests, 3600)
+        run(tree, asked.tests)
         timeout_s = max(LEAST_TIMEOUT_S, 5 * (time.monotonic() - start))
-        print(f"unbroken: {time.monotonic() - start:.1f} s", flush=True)
         for mutant in sorted(mutants, key=lambda each: (each.path, each.place)):
-            outcome, line = try_one(tree, mutant, asked.tests, timeout_s)
-            print(f"{outcome:8} {mutant.path}:{mutant.place[0]}: {line}", flush=True)
-            if asked.out is not None:
-                with asked.out.open("a") as out:
-                    print(
-                        json.dumps({**asdict(mutant), "outcome": outcome, "line": line}), file=out
-                    )
+            print(outcome_of(tree, mutant, asked.tests, timeout_s), flush=True)
 
 
 if __name__ == "__main__":
