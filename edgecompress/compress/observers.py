@@ -147,7 +147,7 @@ class RangeObserver(ObserverBase):
         """By a moving average, from where the range was before this run."""
         self.choose()
         (low, high), (old_low, old_high) = (self.min_val, self.max_val), self._before
-        if old_low.isfinite() and old_high.isfinite():
+        if old_low.isfinite():  # else it had no range yet, and neither end of one
             self.min_val = torch.lerp(old_low, low, _MOVING_AVERAGE)
             self.max_val = torch.lerp(old_high, high, _MOVING_AVERAGE)
 

@@ -233,6 +233,23 @@ def test_forgetting_keeps_the_range_until_something_else_is_seen() -> None:
         assert (observer.min_val.item(), observer.max_val.item()) == (0.0, 1.0)
 
 
+def test_what_was_seen_can_be_chosen_from_in_every_way() -> None:
+    torch.manual_seed(0)
+    values = torch.cat([torch.randn(30_000), torch.tensor([50.0])])
+    chosen, unused = affine(ranges="auto"), affine(ranges="auto")
+    chosen.in_graph = True
+    chosen(values)
+    for ranges in ("percentile", "minmax", "mse"):
+        alone = affine(ranges=ranges)
+        alone(values)
+        chosen.choose_by(ranges)
+        chosen.choose()
+        assert (chosen.min_val, chosen.max_val) == (alone.min_val, alone.max_val)
+        unused.choose_by(ranges)
+        unused.choose()  # it has seen nothing, and has no range to choose
+        assert unused.max_val == -math.inf
+
+
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
 def test_training_starts_from_the_calibrated_range(ranges: str) -> None:
     observer = affine(ranges=ranges)
