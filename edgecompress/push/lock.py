@@ -107,6 +107,7 @@ class Lock:
     def _acquire(self) -> None:
         board = self.board
         seen: tuple[int, bytes | None] | None = None
+        told = ""
         started = since = board.clock()
         while True:
             held = board.retried(lambda: _highest(board))
@@ -125,8 +126,8 @@ class Lock:
                     f" {board.clock() - started:.0f} s; try again later; what is active there:"
                     f" edgecompress status {board.device}"
                 )
-            if since == started:
-                self.note(f"{board.name}: waiting for {_words(owner)}")
+            if told != (told := f"{board.name}: waiting for {_words(owner)}"):
+                self.note(told)
             board.sleep(POLL_S)
 
     def _make(self, number: int) -> bool:

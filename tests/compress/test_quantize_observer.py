@@ -69,6 +69,15 @@ def test_channels_have_ranges_of_their_own() -> None:
     torch.testing.assert_close(scale, torch.tensor([2.0, 10.0]) / 127)
 
 
+@pytest.mark.parametrize(("values", "zero"), [([0.5, 1.0], 0), ([-1.0, -0.5], 255)])
+def test_a_range_reaches_to_zero(values: list[float], zero: int) -> None:
+    observer = affine()
+    observer(torch.tensor(values))
+    scale, zero_point = observer.calculate_qparams()
+    torch.testing.assert_close(scale, torch.tensor([1 / 255]))
+    assert int(zero_point) == zero
+
+
 def test_minmax_keeps_the_widest_range() -> None:
     observer = affine()
     for batch in ([-1.0, 2.0], [0.0, 5.0], [-0.5, 1.0]):
