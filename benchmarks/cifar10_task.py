@@ -144,12 +144,16 @@ class Cifar10(ClassificationTask):
             chosen = slice(start, start + BATCH)
             yield self.normalise(images[chosen]), labels[chosen]
 
-    def normalise(self, images: Tensor) -> Tensor:  # uint8 [N, 3, 32, 32] -> float32
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 [N, 3, 32, 32] -> float32, at twice the size for EfficientNet."""
         if self.arch == "resnet8":
             return images.float()
         mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
         deviation = torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1)
-        return (images / 255 - mean) / deviation
+        normal = (images / 255 - mean) / deviation
+        if self.arch != "efficientnet_b0":
+            return normal
+        return functional.interpolate(normal, scale_factor=2.0, mode="bilinear")
 
     def labels(self) -> tuple[str, ...]:
         return NAMES

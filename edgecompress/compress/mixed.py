@@ -5,8 +5,11 @@ are built in several ways, from what belongs together, and each way gives the sm
 that keeps the metric. Which of those is the fastest is for a clock to say.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,8 +24,12 @@ from edgecompress.spec.report import QuantizationNoise
 Names = tuple[str, ...]
 _SPARE_DB = 0.05
 """How much SQNR an operator that goes back to int8 may cost."""
+_SPARE_WORK = 0.15
+"""By how much more of its work in float may a set still be the fastest: an int8 kernel takes half
+of a float one's time or more, and it costs as much where a lone operator stands between others.
+"""
 _RETRIES = 2
-_REFINEMENTS = 48
+_REFINEMENTS = 24
 
 
 @dataclass(frozen=True)
@@ -131,34 +138,59 @@ def _passes_on(node: Node) -> bool:
     return node.op == "call_module" or node.target in MOVING
 
 
+class Trial(Protocol):
+    """Operators are left in float and the model is held against the metric."""
+
+    def simulated(self, names: Names) -> bool:
+        """Whether it is kept, as far as a simulation tells."""
+
+    def keeps(self, names: Names) -> bool:
+        """Whether the model that would ship keeps it."""
+
+    def work(self, names: Names) -> float:
+        """Share of the model's work that is in float so, from 0 to 1."""
+
+
 def search(
-    families: Sequence[Family], simulation: Simulation, keeps: Callable[[Names], bool]
+    families: Sequence[Family], simulation: Simulation, trial: Trial
 ) -> tuple[tuple[str, Names], ...]:
-    """The smallest set of each family that keeps the metric, with the family's label; each set
-    once, and none where none keeps it.
+    """Small sets that keep the metric, with their family's label, the least work in float first;
+    each set once, and none where none keeps it.
 
     The first family is searched with the metric itself. The others are searched by the SQNR at the
-    outputs that its set has, and what is found there is held against the metric.
+    outputs that its set has. What is found there is held against the metric as long as a clock
+    could find it as fast as what keeps it already.
     """
     ranked = families[0]
-    count = _smallest(len(ranked.groups) - 1, lambda n: keeps(ranked.first(n)))
+    count = _smallest(len(ranked.groups) - 1, lambda n: trial.simulated(ranked.first(n)))
     if count is None:
         return ()
-    level = simulation.outputs_db(ranked.first(count))
+    enough = _Enough(simulation, simulation.outputs_db(ranked.first(count)))
+    waiting: list[tuple[float, int, Names]] = []
+    attempts = [
+        _attempts(family, count if family is ranked else enough.count(family), enough)
+        for family in families
+    ]
+
+    def propose(place: int) -> None:
+        for names in attempts[place]:
+            heappush(waiting, (trial.work(names), place, names))
+            return
+
+    for place in range(len(families)):
+        propose(place)
     found: dict[frozenset[str], tuple[str, Names]] = {}
-    for family in families:
-        start = count if family is ranked else _level_with(family, simulation, level)
-        names = _confirmed(family, start, _Enough(simulation, level), keeps)
-        if names is not None:
-            found.setdefault(frozenset(names), (family.label, names))
+    least = math.inf
+    while waiting and waiting[0][0] <= least + _SPARE_WORK:
+        work, place, names = heappop(waiting)
+        if any(known <= set(names) for known in found):
+            continue
+        if trial.keeps(names):
+            found[frozenset(names)] = (families[place].label, names)
+            least = min(least, work)
+        else:
+            propose(place)
     return tuple(found.values())
-
-
-def _level_with(family: Family, simulation: Simulation, level: float) -> int | None:
-    def reaches(count: int) -> bool:
-        return simulation.outputs_db(family.first(count)) >= level - _SPARE_DB
-
-    return _smallest(len(family.groups) - 1, reaches)
 
 
 @dataclass(frozen=True)
@@ -167,6 +199,14 @@ class _Enough:
 
     simulation: Simulation
     level: float
+
+    def count(self, family: Family) -> int | None:
+        """How many groups of a family it takes."""
+
+        def reaches(count: int) -> bool:
+            return self.simulation.outputs_db(family.first(count)) >= self.level - _SPARE_DB
+
+        return _smallest(len(family.groups) - 1, reaches)
 
     def refined(self, names: Names) -> Names:
         """Without those whose return to int8 costs nothing: where a rank misled, and where all that
@@ -183,21 +223,17 @@ class _Enough:
         return kept
 
 
-def _confirmed(
-    family: Family, count: int | None, enough: _Enough, keeps: Callable[[Names], bool]
-) -> Names | None:
-    """The first `count` groups without what they can spare, or some more of them."""
+def _attempts(family: Family, count: int | None, enough: _Enough) -> Iterator[Names]:
+    """The first `count` groups without what they can spare, and with it; then some more groups."""
     for _ in range(_RETRIES):
         if count is None or count >= len(family.groups):
-            return None
+            return
         names = family.first(count)
         refined = enough.refined(names)
-        if keeps(refined):
-            return refined
-        if refined != names and keeps(names):
-            return names
+        yield refined
+        if refined != names:
+            yield names
         count += max(1, count // 4)
-    return None
 
 
 def _smallest(limit: int, holds: Callable[[int], bool]) -> int | None:

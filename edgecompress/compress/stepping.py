@@ -50,7 +50,7 @@ class Stepper:
         return values
 
     def run_mixed(self, inputs: tuple[Tensor, ...], quantised: Collection[Unit]) -> Any:
-        """The model's outputs where only these operators are quantised.
+        """What the model returns where only these operators are quantised.
 
         A tensor is quantised where an operator writes it quantised, and for those that read it so.
         """
@@ -75,7 +75,7 @@ class Stepper:
                 values[node] = self._value(node, values.__getitem__)
                 if node.target in MOVING and any(n in integers for n in node.all_input_nodes):
                     integers.add(node)
-        return values[self.output]
+        return self._graph.graph.process_outputs(values[self.output])
 
     def _read_integers(self, node: Node, values: Values) -> Any:
         return self._quantise(node, values) if node in self._quantizers else values[node]

@@ -19,6 +19,7 @@ from edgecompress.compress.capture import set_training
 from edgecompress.compress.checkpoint import load_checkpoint, save_checkpoint
 from edgecompress.compress.distill import Teacher
 from edgecompress.compress.memory import keep_freed_memory
+from edgecompress.compress.score import validate
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.progress import Progress
 from edgecompress.spec.deploy import TrainSpec
@@ -187,28 +188,6 @@ def _loss(model: nn.Module, batch: Batch, training: Training) -> Tensor:
 def _oriented(score: float, task: Task) -> float:
     """Turned so that higher is better."""
     return score if task.metric().higher_is_better else -score
-
-
-def validate(model: nn.Module, task: Task, run: Callable[..., Any] | None = None) -> float:
-    """The task's metric of `model` in eval mode on its validation data; `run` calls it where that
-    takes more than calling.
-
-    Raises:
-        TaskError: the model cannot take the data, or the metric gives no finite number.
-
-    """
-    set_training(model, False)
-    metric, name = task.metric(), type(task).__name__
-    with torch.no_grad():
-        for batch in task.validation_data():
-            with user_code(f"the model on a batch of {name}.validation_data()"):
-                outputs = (run or model)(*inputs_of(batch))
-            task.update(metric, outputs, batch[1])
-    with user_code(f"{name}.metric(): {type(metric).__name__}.compute()"):
-        value = float(metric.compute())
-    if not math.isfinite(value):
-        raise TaskError(f"{name}.metric(): {type(metric).__name__} is {value}, not a number")
-    return value
 
 
 def learning_rate(spec: TrainSpec, progress: float) -> float:

@@ -14,8 +14,9 @@ from edgecompress.compress import two_four
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.plan import replay
 from edgecompress.compress.prune import PruneContext, group_sparsity, prune
+from edgecompress.compress.score import validate
 from edgecompress.compress.sparsify import apply_masks, masks_for
-from edgecompress.compress.train import train, validate
+from edgecompress.compress.train import train
 from edgecompress.errors import StorageError
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint, Trained
 from edgecompress.pipeline.stages import Output

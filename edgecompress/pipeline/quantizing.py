@@ -12,9 +12,10 @@ from edgecompress.compress.choose_ranges import calibrate_best
 from edgecompress.compress.folding import freeze_statistics
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
+from edgecompress.compress.score import validate
 from edgecompress.compress.sensitivity import measure_noise
 from edgecompress.compress.sparsify import apply_masks, confirm_masks
-from edgecompress.compress.train import train, validate
+from edgecompress.compress.train import train
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output

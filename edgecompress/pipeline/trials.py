@@ -23,60 +23,104 @@ from edgecompress.compress.quantize import (
     prepare_captured,
     run_batch,
 )
+from edgecompress.compress.score import Limit, Reference, reference
 from edgecompress.compress.sensitivity import affordable, held_out_inputs, measure_noise
 from edgecompress.compress.stepping import Stepper, shares_of
-from edgecompress.compress.train import validate
-from edgecompress.compress.units import units_of
+from edgecompress.compress.units import Unit, units_of
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.keeping import Candidate, Searched
 from edgecompress.pipeline.quantizing import cost_of, find_ranges
 from edgecompress.pipeline.stages import Output
-from edgecompress.spec.base import digest
+from edgecompress.spec.base import digest, parse
 from edgecompress.spec.deploy import QuantizeSpec
 from edgecompress.spec.report import KeptOperator, OperatorNoise
+from edgecompress.task.base import one_by_one
 
 _WORK = 2.0e11
 """Multiplications that all simulations together may take: a minute on one core."""
 _RUNS_PER_OPERATOR = 4
-_TOLERANCE = 2.0**-23
-"""Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
 
 
 class Trials:
-    """The metric of the model with given operators in float, kept across a kill."""
+    """Whether the model with given operators in float keeps the metric; remembered across a kill.
+
+    Args:
+        job, spec: of the deploy.
+        point: the quantised model.
+        before: what it was made of.
+        max_drop: how much of the metric of that may be lost.
+        work_dir: the stage's.
+
+    """
 
     def __init__(
-        self, job: Job, spec: QuantizeSpec, point: QuantizedPoint, before: Point, work_dir: Path
+        self,
+        job: Job,
+        spec: QuantizeSpec,
+        point: QuantizedPoint,
+        before: Point,
+        max_drop: float,
+        work_dir: Path,
     ) -> None:
         self._job, self._spec, self._point, self._before = job, spec, point, before
-        self._work_dir = work_dir
+        self._max_drop, self._work_dir = max_drop, work_dir
         self._record = work_dir / "trials.json"
         found = json.loads(self._record.read_text()) if self._record.exists() else {}
-        self._metrics: dict[str, float] = found
+        self._known: dict[str, Any] = found
 
-    def float_metric(self) -> float:
-        """Of the model before quantising."""
-        if "float" not in self._metrics:
+    @cached_property
+    def limit(self) -> Limit:
+        """What the model before quantising reaches, and what may be lost of it."""
+        if "float" not in self._known:
             model, free_batch = self._before.model, self._point.quantized.prepared.free_batch
+            model.eval()
 
             def run(*inputs: Tensor) -> Any:
                 return run_batch(model, inputs, free_batch)
 
-            self._note("float", validate(model, self._job.task, run))
-        return self._metrics["float"]
+            self._note("float", reference(self._job.task, run).model_dump(mode="json"))
+        found = parse(Reference, self._known["float"], str(self._record))
+        return Limit(self._job.task, found, self._max_drop)
 
-    def metric(self, names: Names) -> float:
+    def simulated(self, names: Names) -> bool:
+        """Whether the metric is kept, by a run that steps through the graph with all in int8: no
+        other graph has to be made, and tensors that would get other scales have those of this one.
+        """
+        key = f"simulated {digest(sorted(names))}"
+        if key not in self._known:
+            units = [unit for unit in self._units if unit.name not in names]
+
+            def run(*inputs: Tensor) -> Any:
+                return self._stepper.run_mixed(inputs, units)
+
+            def run_all(*inputs: Tensor) -> Any:
+                return run(*inputs) if self._free_batch else one_by_one(run, inputs)
+
+            self._note(key, self.limit.kept_metric(run_all))
+        return self._known[key] is not None
+
+    def metric(self, names: Names) -> float | None:
+        """Of the graph that would ship; None where it is not kept."""
         key = digest(sorted(names))
-        if key not in self._metrics:
+        if key not in self._known:
             prepared = self._prepared(names)
 
             def run(*inputs: Tensor) -> Any:
                 return forward(prepared, inputs)
 
-            metric = validate(prepared.graph, self._job.task, run)
-            save_checkpoint(self.state(names), prepared.graph.state_dict())
+            metric = self.limit.kept_metric(run)
+            if metric is not None:
+                save_checkpoint(self.state(names), prepared.graph.state_dict())
             self._note(key, metric)
-        return self._metrics[key]
+        found: float | None = self._known[key]
+        return found
+
+    def keeps(self, names: Names) -> bool:
+        return self.metric(names) is not None
+
+    def work(self, names: Names) -> float:
+        """Share of the model's multiplications and elements that it computes in float."""
+        return sum(self._shares.get(name, 0.0) for name in names)
 
     def state(self, names: Names) -> Path:
         """Weights and ranges of a set whose metric is known."""
@@ -102,14 +146,31 @@ class Trials:
     def _traced(self) -> Captured:
         return captured(self._before.model, self._job.example_inputs)
 
-    def _note(self, key: str, metric: float) -> None:
-        self._metrics[key] = metric
-        text = json.dumps(self._metrics)
+    @cached_property
+    def _shares(self) -> dict[str, float]:
+        return shares_of(self._point.quantized.prepared)
+
+    @cached_property
+    def _stepper(self) -> Stepper:
+        return Stepper(self._point.quantized.prepared.graph)
+
+    @cached_property
+    def _units(self) -> tuple[Unit, ...]:
+        return units_of(self._point.quantized.prepared.graph)
+
+    @property
+    def _free_batch(self) -> bool:
+        return self._point.quantized.prepared.free_batch
+
+    def _note(self, key: str, found: Any) -> None:
+        self._known[key] = found
+        text = json.dumps(self._known)
         part = self._record.with_suffix(".part")
         part.write_text(text)
         part.replace(self._record)
+        kept = sum(value is not None for value in self._known.values())
         self._job.stages.progress.step(
-            len(self._metrics), 0, f"{len(self._metrics)} tried, the last {metric:.4f}"
+            len(self._known), 0, f"{len(self._known)} tried, {kept} keep the metric"
         )
 
 
@@ -122,32 +183,15 @@ def search_sets(
     work_dir: Path,
 ) -> Output:
     """Sets that keep the metric, with their weights and ranges; none where it is kept already."""
-    trials = Trials(job, spec, point, before, work_dir)
-    wanted = trials.float_metric()
-    higher = job.task.metric().higher_is_better
-
-    def holds(metric: float) -> bool:
-        drop = wanted - metric if higher else metric - wanted
-        return drop <= max_drop + _TOLERANCE * max(abs(wanted), abs(metric))
-
-    if holds(point.trained.metric):
+    trials = Trials(job, spec, point, before, max_drop, work_dir)
+    wanted = trials.limit.reference.metric
+    if trials.limit.holds(point.trained.metric):
         return _output(Searched(float_metric=wanted, keeps_in_int8=True))
     prepared = point.quantized.prepared
     noise = measure_noise(prepared, job.task.validation_data())
     simulation = _simulation(job, prepared)
-    sets = search(
-        families_of(noise, simulation), simulation, lambda names: holds(trials.metric(names))
-    )
-    shares = shares_of(prepared)
-    candidates = tuple(
-        Candidate(
-            label=label,
-            operators=names,
-            metric=trials.metric(names),
-            float_work=sum(shares.get(name, 0.0) for name in names),
-        )
-        for label, names in sets
-    )
+    sets = search(families_of(noise, simulation), simulation, trials)
+    candidates = tuple(_candidate(trials, label, names) for label, names in sets)
     searched = Searched(
         float_metric=wanted,
         keeps_in_int8=False,
@@ -155,6 +199,12 @@ def search_sets(
         costs=_costs(noise.operators),
     )
     return _output(searched, [trials.state(names) for _, names in sets])
+
+
+def _candidate(trials: Trials, label: str, names: Names) -> Candidate:
+    metric = trials.metric(names)
+    assert metric is not None, "only what keeps the metric is found"
+    return Candidate(label=label, operators=names, metric=metric, float_work=trials.work(names))
 
 
 def _simulation(job: Job, prepared: Prepared) -> Simulation:

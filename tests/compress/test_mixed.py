@@ -1,5 +1,7 @@
 """Sets of operators that stay in float: how they are built, searched and confirmed."""
 
+from dataclasses import dataclass, field
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -58,10 +60,27 @@ def every_set(model: nn.Module, inputs: Inputs, keeps_db: float) -> dict[str, Na
     simulation = simulated(prepared, inputs)
     noise = measure_noise(prepared, [(batch(inputs, 8, seed=9), None)])
 
-    def keeps(names: Names) -> bool:
-        return simulation.outputs_db(names) >= keeps_db
+    trial = ByNoise(simulation, keeps_db)
+    return dict(search(families_of(noise, simulation), simulation, trial))
 
-    return dict(search(families_of(noise, simulation), simulation, keeps))
+
+@dataclass
+class ByNoise:
+    """With a metric that is the SQNR, and work that is the number of operators."""
+
+    simulation: Simulation
+    least_db: float
+    tried: list[Names] = field(default_factory=list)
+
+    def simulated(self, names: Names) -> bool:
+        return self.simulation.outputs_db(names) >= self.least_db
+
+    def keeps(self, names: Names) -> bool:
+        self.tried.append(names)
+        return self.simulated(names)
+
+    def work(self, names: Names) -> float:
+        return len(names) / len(self.simulation.units)
 
 
 @pytest.mark.parametrize("name", ["residual", "unet", "text", "max_pool", "in_place"])

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MeanSquaredError, Metric
 
-from edgecompress.compress.train import Training, learning_rate, train, validate
+from edgecompress.compress.score import validate
+from edgecompress.compress.train import Training, learning_rate, train
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.progress import SilentProgress
 from edgecompress.spec.deploy import TrainSpec

@@ -1,0 +1,139 @@
+"""A task's metric of a model on its validation data, and whether it is near enough to another's."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgecompress.compress.capture import set_training
+from edgecompress.errors import TaskError
+from edgecompress.spec.base import Spec
+from edgecompress.task.base import Task, inputs_of
+from edgecompress.task.guard import user_code
+from edgecompress.task.metric import Metric
+
+Run = Callable[..., Any]
+"""A model's inputs [N, ..] to what it returns."""
+_TOLERANCE = 2.0**-23
+"""Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
+
+
+def validate(model: nn.Module, task: Task, run: Run | None = None) -> float:
+    """The task's metric of `model` in eval mode on its validation data; `run` calls it where that
+    takes more than calling.
+
+    Raises:
+        TaskError: the model cannot take the data, or the metric gives no finite number.
+
+    """
+    set_training(model, False)
+    metric = task.metric()
+    for _ in _scoring(task, metric, run or model):
+        pass
+    return _value(task, metric)
+
+
+class Reference(Spec):
+    """The metric of a model on the validation data, and on the beginnings of it."""
+
+    metric: float
+    samples: int
+    beginnings: dict[int, tuple[int, float]]
+    """By number of batches: of how many samples, and the metric there, where it has one."""
+
+
+def reference(task: Task, run: Run) -> Reference:
+    """Score the model that others are held against.
+
+    Raises:
+        TaskError: as of `validate`.
+
+    """
+    metric, beginnings, samples = task.metric(), {}, 0
+    for batches, samples in _scoring(task, metric, run):
+        if _is_looked_at(batches):
+            value = _value_so_far(metric)
+            if value is not None:
+                beginnings[batches] = (samples, value)
+    return Reference(metric=_value(task, metric), samples=samples, beginnings=beginnings)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How much worse than the reference a metric may be."""
+
+    task: Task
+    reference: Reference
+    max_drop: float
+
+    def holds(self, metric: float) -> bool:
+        return self._drop(metric, self.reference.metric) <= self.max_drop + _TOLERANCE * max(
+            abs(self.reference.metric), abs(metric)
+        )
+
+    def kept_metric(self, run: Run) -> float | None:
+        """The metric of a model; None where it does not hold.
+
+        A model that loses much shows it early: what a metric, the mean of all samples, has lost on
+        the first ones is its loss on all even if the others lost nothing. So most of those
+        that do not hold are given up long before the data end.
+
+        Raises:
+            TaskError: as of `validate`.
+
+        """
+        metric = self.task.metric()
+        for batches, samples in _scoring(self.task, metric, run):
+            known = self.reference.beginnings.get(batches)
+            value = None if known is None else _value_so_far(metric)
+            if known is None or value is None or known[0] != samples:
+                continue
+            share = samples / self.reference.samples
+            if share < 1 and share * self._drop(value, known[1]) > self.max_drop:
+                return None
+        found = _value(self.task, metric)
+        return found if self.holds(found) else None
+
+    def _drop(self, metric: float, wanted: float) -> float:
+        return wanted - metric if self.task.metric().higher_is_better else metric - wanted
+
+
+def _scoring(task: Task, metric: Metric, run: Run) -> Iterator[tuple[int, int]]:
+    """Feed the metric; after each batch, how many batches and samples there were."""
+    name, samples = type(task).__name__, 0
+    for batches, batch in enumerate(task.validation_data(), start=1):
+        with torch.no_grad(), user_code(f"the model on a batch of {name}.validation_data()"):
+            outputs = run(*inputs_of(batch))
+        with torch.no_grad():
+            task.update(metric, outputs, batch[1])
+        samples += len(inputs_of(batch)[0])
+        yield batches, samples
+
+
+def _is_looked_at(batches: int) -> bool:
+    """1, 2, 3, 4, 6, 8, 12, 16, ..: seldom enough for a metric that takes long to compute."""
+    while batches % 2 == 0:
+        batches //= 2
+    return batches in (1, 3)
+
+
+def _value_so_far(metric: Metric) -> float | None:
+    """Of a beginning of the data; None where the metric has none for so few samples."""
+    try:
+        value = float(metric.compute())
+    except Exception:
+        # Some metrics want every class to have been there. Asking is not the user's doing.
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _value(task: Task, metric: Metric) -> float:
+    name = type(task).__name__
+    with user_code(f"{name}.metric(): {type(metric).__name__}.compute()"):
+        value = float(metric.compute())
+    if not math.isfinite(value):
+        raise TaskError(f"{name}.metric(): {type(metric).__name__} is {value}, not a number")
+    return value
