@@ -71,8 +71,8 @@ def train(model: nn.Module, task: Cifar10, seconds: float) -> None:
     """Fine-tune everything until the time is over."""
     model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01)
-    began, step = time.monotonic(), 0
-    for images, labels in _endless(task):
+    began = time.monotonic()
+    for step, (images, labels) in enumerate(_endless(task), start=1):
         done = (time.monotonic() - began) / seconds
         if done >= 1:
             return
@@ -82,7 +82,6 @@ def train(model: nn.Module, task: Cifar10, seconds: float) -> None:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        step += 1
         if step % 10 == 0:
             print(f"step {step}, {done:.0%} of the time: loss {loss.item():.3f}", flush=True)
 

@@ -1,9 +1,11 @@
 """`quantize.max_metric_drop`: which operators stay in float so that quantising keeps the metric.
 
-Searched after fine-tuning, where there is any: what training wins back needs no float.
+Searched after fine-tuning, where there is any: what training wins back needs no float. Where none
+is found so, it is searched before, and fine-tuning is done again with what was found in float.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from edgecompress.pipeline.executable import int8_model
 from edgecompress.pipeline.files import exported_file
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import measure_files, protocol_for
+from edgecompress.pipeline.models import quantized_as
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import Spec, digest, parse
 from edgecompress.spec.deploy import QuantizeSpec
@@ -48,22 +51,60 @@ class Searched(Spec):
     """Of every operator; the reason is the first half of one."""
 
 
+@dataclass(frozen=True)
+class Aim:
+    """A quantised model, and what may be lost of the metric of the one that it was made of."""
+
+    job: Job
+    spec: QuantizeSpec
+    """As `point` was made by."""
+    point: QuantizedPoint
+    before: Point
+    max_drop: float
+
+
 def keep_metric(
-    job: Job, point: QuantizedPoint, before: Point, device: Device | None
+    job: Job, point: QuantizedPoint, before: Point, teacher: Point, device: Device | None
 ) -> tuple[QuantizedPoint, FloatSearch | None]:
     """The quantised model with as much in float as it takes to lose no more of the metric on the
     validation data than `quantize.max_metric_drop`; as it comes where that is not asked, where it
     keeps it already, and where nothing helps.
+
+    Args:
+        job: of the deploy.
+        point: calibrated, and fine-tuned where the recipe asks for it.
+        before: what that was made of.
+        teacher: whom fine-tuning distils from.
+        device: measures sets, where it is at hand.
+
     """
     spec = job.recipe.config.quantize
     if spec is None or spec.max_metric_drop is None:
         return point, None
-    record = _searched(job, spec, spec.max_metric_drop, point, before)
+    limit = spec.max_metric_drop
+    kept, search = _kept(Aim(job, spec, point, before, limit), device)
+    if search.sets or search.keeps_in_int8 or spec.train is None:
+        return kept, search
+    # Trained round what int8 ruins, a model can be lost for float too. It is not with a set that
+    # keeps the metric before training, which starts from there and never ships what is worse.
+    untrained = spec.model_copy(update={"mode": "ptq", "train": None})
+    calibrated = quantized_as(job, untrained, before, teacher)
+    chosen, first = _kept(Aim(job, untrained, calibrated, before, limit), device)
+    if not first.sets:
+        return point, search
+    keep = {"keep_float": chosen.trained.keep_float, "keep_float_sensitive": 0}
+    again = quantized_as(job, spec.model_copy(update=keep), before, teacher)
+    again.trained = again.trained.model_copy(update={"kept_because": chosen.trained.kept_because})
+    missed = {"int8_metric": search.int8_metric, "metric_again": again.trained.metric}
+    return again, first.model_copy(update=missed)
+
+
+def _kept(aim: Aim, device: Device | None) -> tuple[QuantizedPoint, FloatSearch]:
+    """The model with that set in float which is the fastest of those that keep the metric."""
+    record = _searched(aim)
     searched = parse(Searched, record.result, f"stage {record.name}")
-    points = [
-        _point(job, point, before, record, index) for index in range(len(searched.candidates))
-    ]
-    latencies = _latencies(job, points, searched, device)
+    points = [_point(aim, record, index) for index in range(len(searched.candidates))]
+    latencies = _latencies(aim.job, points, searched, device)
     best = _best(searched.candidates, latencies)
     sets = tuple(
         FloatSet(
@@ -76,13 +117,13 @@ def keep_metric(
         for index, candidate in enumerate(searched.candidates)
     )
     search = FloatSearch(
-        max_metric_drop=spec.max_metric_drop,
+        max_metric_drop=aim.max_drop,
         float_metric=searched.float_metric,
-        int8_metric=point.trained.metric,
+        int8_metric=aim.point.trained.metric,
         keeps_in_int8=searched.keeps_in_int8,
         sets=sets,
     )
-    return (point if best is None else points[best]), search
+    return (aim.point if best is None else points[best]), search
 
 
 def _best(candidates: Sequence[Candidate], latencies: Mapping[int, float]) -> int | None:
@@ -94,26 +135,23 @@ def _best(candidates: Sequence[Candidate], latencies: Mapping[int, float]) -> in
     return min(fast or range(len(candidates)), key=lambda i: candidates[i].float_work, default=None)
 
 
-def _searched(
-    job: Job, spec: QuantizeSpec, max_drop: float, point: QuantizedPoint, before: Point
-) -> StageRecord:
+def _searched(aim: Aim) -> StageRecord:
     def work(work_dir: Path) -> Output:
         from edgecompress.pipeline import trials
 
-        return trials.search_sets(job, spec, max_drop, point, before, work_dir)
+        return trials.search_sets(aim, work_dir)
 
-    depends_on = job.depends_on(parent=point.key, before=before.key, max_metric_drop=max_drop)
-    return job.stages.run("keep float", depends_on, work)
+    depends_on = aim.job.depends_on(
+        parent=aim.point.key, before=aim.before.key, max_metric_drop=aim.max_drop
+    )
+    return aim.job.stages.run("keep float", depends_on, work)
 
 
-def _point(
-    job: Job, point: QuantizedPoint, before: Point, record: StageRecord, index: int
-) -> QuantizedPoint:
+def _point(aim: Aim, record: StageRecord, index: int) -> QuantizedPoint:
     """The model with one of the sets in float; its weights and ranges lie in the store."""
     searched = parse(Searched, record.result, f"stage {record.name}")
     candidate = searched.candidates[index]
-    spec = job.recipe.config.quantize
-    assert spec is not None, "there is no search without quantize"
+    point, job = aim.point, aim.job
     drop = f"the metric is {point.trained.metric:.4f} with all in int8, {candidate.metric:.4f} so"
     because = {
         cost.name: f"{cost.reason}; {drop}"
@@ -132,7 +170,7 @@ def _point(
         from edgecompress.pipeline import quantizing
 
         state = load_checkpoint(job.stages.store.path(record.blobs[str(index)]))
-        return quantizing.rebuild(job, spec, before, trained.keep_float, state)
+        return quantizing.rebuild(job, aim.spec, aim.before, trained.keep_float, state)
 
     return QuantizedPoint(digest([record.key, index]), build, trained, point.two_four)
 

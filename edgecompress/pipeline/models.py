@@ -29,7 +29,7 @@ from edgecompress.pipeline.training import (
     training_of,
 )
 from edgecompress.spec.base import parse
-from edgecompress.spec.deploy import StructuredPruneSpec, TrainSpec
+from edgecompress.spec.deploy import QuantizeSpec, StructuredPruneSpec, TrainSpec
 from edgecompress.spec.report import EpochRow, QuantizationNoise
 from edgecompress.store import StageRecord
 
@@ -154,8 +154,11 @@ def finetuned(job: Job, before: Point, teacher: Point) -> Point:
 def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
     """Integer weights and activations, fine-tuned with fake quantisation where asked."""
     spec = job.recipe.config.quantize
-    if spec is None:
-        return None
+    return None if spec is None else quantized_as(job, spec, before, teacher)
+
+
+def quantized_as(job: Job, spec: QuantizeSpec, before: Point, teacher: Point) -> QuantizedPoint:
+    """`quantized`, with another `quantize` than the recipe's."""
 
     def work(work_dir: Path) -> Output:
         from edgecompress.pipeline import quantizing

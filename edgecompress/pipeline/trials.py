@@ -27,12 +27,11 @@ from edgecompress.compress.score import Limit, Reference, reference
 from edgecompress.compress.sensitivity import affordable, held_out_inputs, measure_noise
 from edgecompress.compress.stepping import Stepper, shares_of
 from edgecompress.compress.units import Unit, units_of
-from edgecompress.pipeline.job import Job, Point, QuantizedPoint
-from edgecompress.pipeline.keeping import Candidate, Searched
+from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.keeping import Aim, Candidate, Searched
 from edgecompress.pipeline.quantizing import cost_of, find_ranges
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import digest, parse
-from edgecompress.spec.deploy import QuantizeSpec
 from edgecompress.spec.report import KeptOperator, OperatorNoise
 from edgecompress.task.base import one_by_one
 
@@ -45,25 +44,15 @@ class Trials:
     """Whether the model with given operators in float keeps the metric; remembered across a kill.
 
     Args:
-        job, spec: of the deploy.
-        point: the quantised model.
-        before: what it was made of.
-        max_drop: how much of the metric of that may be lost.
+        aim: what is asked of which model.
         work_dir: the stage's.
 
     """
 
-    def __init__(
-        self,
-        job: Job,
-        spec: QuantizeSpec,
-        point: QuantizedPoint,
-        before: Point,
-        max_drop: float,
-        work_dir: Path,
-    ) -> None:
-        self._job, self._spec, self._point, self._before = job, spec, point, before
-        self._max_drop, self._work_dir = max_drop, work_dir
+    def __init__(self, aim: Aim, work_dir: Path) -> None:
+        self._aim, self._job, self._work_dir = aim, aim.job, work_dir
+        self._everything = aim.point.quantized.prepared
+        """With all operators in int8."""
         self._record = work_dir / "trials.json"
         found = json.loads(self._record.read_text()) if self._record.exists() else {}
         self._known: dict[str, Any] = found
@@ -72,15 +61,14 @@ class Trials:
     def limit(self) -> Limit:
         """What the model before quantising reaches, and what may be lost of it."""
         if "float" not in self._known:
-            model, free_batch = self._before.model, self._point.quantized.prepared.free_batch
-            model.eval()
+            model = self._aim.before.model.eval()
 
             def run(*inputs: Tensor) -> Any:
-                return run_batch(model, inputs, free_batch)
+                return run_batch(model, inputs, self._everything.free_batch)
 
             self._note("float", reference(self._job.task, run).model_dump(mode="json"))
         found = parse(Reference, self._known["float"], str(self._record))
-        return Limit(self._job.task, found, self._max_drop)
+        return Limit(self._job.task, found, self._aim.max_drop)
 
     def simulated(self, names: Names) -> bool:
         """Whether the metric is kept, by a run that steps through the graph with all in int8: no
@@ -94,7 +82,7 @@ class Trials:
                 return self._stepper.run_mixed(inputs, units)
 
             def run_all(*inputs: Tensor) -> Any:
-                return run(*inputs) if self._free_batch else one_by_one(run, inputs)
+                return run(*inputs) if self._everything.free_batch else one_by_one(run, inputs)
 
             self._note(key, self.limit.kept_metric(run_all))
         return self._known[key] is not None
@@ -130,8 +118,8 @@ class Trials:
         """Ranges are those of the model with all in int8; calibrated are only those of tensors that
         shared a scale there and do no longer.
         """
-        job, spec, everything = self._job, self._spec, self._point.quantized.prepared
-        keep = (*self._point.trained.keep_float, *names)
+        job, spec, everything = self._job, self._aim.spec, self._everything
+        keep = (*self._aim.point.trained.keep_float, *names)
         prepared = prepare_captured(self._traced, job.recipe.scheme, spec.ranges, keep)
         if spec.train is not None:
             carry_weights(everything, prepared)
@@ -144,23 +132,19 @@ class Trials:
 
     @cached_property
     def _traced(self) -> Captured:
-        return captured(self._before.model, self._job.example_inputs)
+        return captured(self._aim.before.model, self._job.example_inputs)
 
     @cached_property
     def _shares(self) -> dict[str, float]:
-        return shares_of(self._point.quantized.prepared)
+        return shares_of(self._everything)
 
     @cached_property
     def _stepper(self) -> Stepper:
-        return Stepper(self._point.quantized.prepared.graph)
+        return Stepper(self._everything.graph)
 
     @cached_property
     def _units(self) -> tuple[Unit, ...]:
-        return units_of(self._point.quantized.prepared.graph)
-
-    @property
-    def _free_batch(self) -> bool:
-        return self._point.quantized.prepared.free_batch
+        return units_of(self._everything.graph)
 
     def _note(self, key: str, found: Any) -> None:
         self._known[key] = found
@@ -174,20 +158,13 @@ class Trials:
         )
 
 
-def search_sets(
-    job: Job,
-    spec: QuantizeSpec,
-    max_drop: float,
-    point: QuantizedPoint,
-    before: Point,
-    work_dir: Path,
-) -> Output:
+def search_sets(aim: Aim, work_dir: Path) -> Output:
     """Sets that keep the metric, with their weights and ranges; none where it is kept already."""
-    trials = Trials(job, spec, point, before, max_drop, work_dir)
+    trials, job = Trials(aim, work_dir), aim.job
     wanted = trials.limit.reference.metric
-    if trials.limit.holds(point.trained.metric):
+    if trials.limit.holds(aim.point.trained.metric):
         return _output(Searched(float_metric=wanted, keeps_in_int8=True))
-    prepared = point.quantized.prepared
+    prepared = aim.point.quantized.prepared
     noise = measure_noise(prepared, job.task.validation_data())
     simulation = _simulation(job, prepared)
     sets = search(families_of(noise, simulation), simulation, trials)

@@ -93,7 +93,7 @@ def _run(
     integer = quantized(job, recovered, start)
     search = None
     if integer is not None:
-        integer, search = keep_metric(job, integer, recovered, device)
+        integer, search = keep_metric(job, integer, recovered, start, device)
     if integer is None:
         model = float_model(job, recovered, start)
         candidate = build(job, model, here)

@@ -75,6 +75,11 @@ def search_lines(search: FloatSearch) -> list[str]:
             f"{chosen}: {found.label}, {len(found.operators)} in float:"
             f" {plain(found.metric)}{speed}"
         )
+    if search.metric_again is not None:
+        lines.append(
+            "after fine-tuning no set kept it; these were found before, and fine-tuned again it is"
+            f" {plain(search.metric_again)}"
+        )
     if not search.sets:
         lines.append(
             "nothing more had to stay in float"

@@ -152,6 +152,10 @@ class FloatSearch(Spec):
     """Whether that already is good enough."""
     sets: tuple[FloatSet, ...]
     """None: it was kept anyway, or no set keeps it."""
+    metric_again: float | None = None
+    """After fine-tuning once more with the chosen set in float: after the first time no set kept
+    the metric, so these were found before it.
+    """
 
 
 class EpochRow(Spec):

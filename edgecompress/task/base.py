@@ -1,7 +1,7 @@
 """What the user brings. Everything else follows from it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
@@ -110,7 +110,7 @@ def tensors_of(outputs: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
 
 
-def one_by_one(model: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+def one_by_one(model: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
     """What a model whose batch size is fixed to one returns, put together along the batch."""
     results = [model(*(x[i : i + 1] for x in inputs)) for i in range(len(inputs[0]))]
     flat = [tree_flatten(result) for result in results]

@@ -11,12 +11,12 @@ import pytest
 from edgecompress.compress.mixed import Names
 from edgecompress.compress.score import Limit
 from edgecompress.pipeline import trials
-from edgecompress.pipeline.job import Job, Point, QuantizedPoint
+from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.keeping import Aim, keep_metric
 from edgecompress.pipeline.models import original, quantized
 from edgecompress.pipeline.stages import Stages
 from edgecompress.pipeline.trials import Trials
 from edgecompress.progress import SilentProgress
-from edgecompress.spec.deploy import QuantizeSpec
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import resolve
@@ -94,7 +94,7 @@ def test_one_bad_operator_stays_in_float_and_the_metric_is_kept(
     assert not cached["keep float"]
 
 
-def quantized_here(folder: Path, tmp_path: Path) -> tuple[Job, QuantizeSpec, QuantizedPoint, Point]:
+def aim_here(folder: Path, tmp_path: Path, max_drop: float) -> Aim:
     config = load_deploy(folder / "deploy.yaml")
     recipe = resolve(load_target("tiny", folder), config)
     task = load_task(config.task, folder)
@@ -107,7 +107,7 @@ def quantized_here(folder: Path, tmp_path: Path) -> tuple[Job, QuantizeSpec, Qua
     point = quantized(job, start, start)
     assert point is not None
     assert config.quantize is not None
-    return job, config.quantize, point, start
+    return Aim(job, config.quantize, point, start, max_drop)
 
 
 @pytest.mark.parametrize("mode", ["ptq", "qat"])
@@ -118,8 +118,8 @@ def test_what_was_tried_is_not_tried_again_after_a_kill(
     if mode == "qat":
         config = config.replace(CONFIG.splitlines()[2] + "\n", QAT)
     folder = project(tmp_path / "project", config)
-    job, spec, point, start = quantized_here(folder, tmp_path)
-    first = Trials(job, spec, point, start, 0.02, tmp_path)
+    aim = aim_here(folder, tmp_path, max_drop=0.02)
+    first = Trials(aim, tmp_path)
 
     def seen(tried: Trials) -> list[object]:
         sets: list[Names] = [(), ("rough",), ("rough", "mix")]
@@ -136,6 +136,22 @@ def test_what_was_tried_is_not_tried_again_after_a_kill(
 
     monkeypatch.setattr(Limit, "kept_metric", refuse)
     monkeypatch.setattr(trials, "reference", refuse)
-    again = Trials(job, spec, point, start, 0.02, tmp_path)
+    again = Trials(aim, tmp_path)
     assert seen(again) == found
     assert again.state(("rough",)).is_file() == kept
+
+
+def test_what_fine_tuning_spoils_is_chosen_before_it_and_fine_tuned_again(tmp_path: Path) -> None:
+    folder = project(tmp_path / "project", CONFIG.replace(CONFIG.splitlines()[2] + "\n", QAT))
+    aim = aim_here(folder, tmp_path, max_drop=0.005)
+    point, search = keep_metric(aim.job, aim.point, aim.before, aim.before, None)
+    assert search is not None
+    assert search.int8_metric < 0.3 < 0.8 < search.float_metric
+    assert [found.operators for found in search.sets] == [("rough",)]
+    assert search.metric_again == point.trained.metric
+    assert point.trained.metric >= search.float_metric - 0.005
+    assert [row.stage for row in point.trained.epochs] == ["qat"]
+    assert point.trained.keep_float == ("rough",)
+    assert "the metric is" in point.trained.kept_because["rough"]
+    stages = [stage.name for stage in aim.job.stages.done]
+    assert stages == ["quantize", "keep float", "quantize", "keep float", "quantize"]
