@@ -246,11 +246,6 @@ def set_phase(
         if phase == "frozen" and not observer.current:
             # One that follows another's scale may have seen it before that other saw its last
             # tensor of the run. These are in graph order.
-            _settle(fake_quantize)
-
-
-def _settle(fake_quantize: FakeQuantize) -> None:
-    scale, zero_point = fake_quantize.calculate_qparams()
-    if scale.shape == fake_quantize.scale.shape:  # else it has seen nothing yet
-        fake_quantize.scale.copy_(scale)
-        fake_quantize.zero_point.copy_(zero_point)
+            scale, zero_point = fake_quantize.calculate_qparams()
+            fake_quantize.scale.copy_(scale)
+            fake_quantize.zero_point.copy_(zero_point)
