@@ -17,13 +17,17 @@ from edgecompress.measure.agent import DeviceAgent
 from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import (
     GOLDEN,
+    MAX_ERROR_TO_NOISE,
+    MIN_SURE,
     SAMPLES,
     Sample,
     _interval,
+    _is_rounding,
     draw,
     validate,
 )
 from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.measurement import Parity
 from edgecompress.task import Batch, ClassificationTask
 
 FEATURES, CLASSES, SIZE, BATCHES = 8, 4, 40, 20
@@ -156,6 +160,33 @@ def test_the_interval_of_an_accuracy_is_wilsons(
     found = _interval("MulticlassAccuracy", value, samples)
     assert found == (pytest.approx(low, abs=6e-5), pytest.approx(high, abs=6e-5))
     assert 0 <= cast("float", found[0]) <= cast("float", found[1]) <= 1
+
+
+def test_no_interval_reaches_beyond_all_or_nothing() -> None:
+    for samples in range(1, 500):
+        for value in (0.0, 1.0):
+            low, high = _interval("Accuracy", value, samples)
+            assert low is not None
+            assert high is not None
+            assert 0 <= low < high <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "rounding"),
+    [
+        ({}, True),
+        ({"error_to_noise": MAX_ERROR_TO_NOISE}, True),
+        ({"error_to_noise": 2.001}, False),
+        ({"sure_agreement": MIN_SURE}, True),
+        ({"sure_agreement": 0.989}, False),
+        ({"noise_rms": None}, False),
+        ({"error_to_noise": None}, False),
+    ],
+)
+def test_what_rounding_explains_up_to_the_bound(changes: dict[str, Any], rounding: bool) -> None:
+    known = {"noise_rms": (0.1,), "error_to_noise": 1.0}
+    parity = Parity(reference="here", samples=9, top1_agreement=0.5, max_output_steps=99.0)
+    assert _is_rounding(parity.model_copy(update={**known, **changes})) == rounding
 
 
 @pytest.mark.parametrize(
