@@ -203,9 +203,9 @@ class AdjustedFakeQuantize(FakeQuantize):
 
     def forward(self, x: Tensor) -> Tensor:
         observer = self.activation_post_process
-        if observer.current or self.fake_quant_enabled[0] == 1:
+        if observer.current or self.fake_quant_enabled[0]:
             return cast(Tensor, super().forward(x))
-        if self.observer_enabled[0] == 1:
+        if self.observer_enabled[0]:
             observer(x.detach())  # nobody needs its scale yet; `set_phase` takes it at the end
         return x
 
