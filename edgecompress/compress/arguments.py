@@ -7,16 +7,14 @@ import math
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 from torch.fx import Node
-from torch.fx.node import Argument, map_arg
+from torch.fx.node import Argument
 
-from edgecompress.compress.fx import ATEN, fake, integers_in
+from edgecompress.compress.fx import ATEN, call_beside, fake, integers_in
 
 # Each is `x + alpha * y` or `x - alpha * y`.
 _SUMS: dict[object, OpOverload] = {
     ATEN.add.Tensor: ATEN.add.Tensor,
-    ATEN.add_.Tensor: ATEN.add.Tensor,
     ATEN.sub.Tensor: ATEN.sub.Tensor,
-    ATEN.sub_.Tensor: ATEN.sub.Tensor,
 }
 
 
@@ -34,13 +32,12 @@ def spell_out(program: ExportedProgram) -> None:
     """
     graph = program.graph_module.graph
     for node in list(graph.nodes):
-        with graph.inserting_before(node):
-            if node.target in _SUMS and node.kwargs.get("alpha", 1) != 1:
-                new = _sum(node)
-            elif node.target in _POOLS and (given := _pooling(node)) is not None:
-                new = _pool(node, given)
-            else:
-                continue
+        if node.target in _SUMS and node.kwargs.get("alpha", 1) != 1:
+            new = _sum(node)
+        elif node.target in _POOLS and (given := _pooling(node)) is not None:
+            new = _pool(node, given)
+        else:
+            continue
         node.replace_all_uses_with(new)
         program.graph_signature.replace_all_uses(node.name, new.name)
         graph.erase_node(node)
@@ -51,12 +48,12 @@ def _sum(node: Node) -> Node:
     x, y = node.args[:2]
     alpha = node.kwargs["alpha"]
     if isinstance(y, Node):
-        scaled: Argument = _call(node, ATEN.mul.Tensor, y, alpha)
+        scaled: Argument = call_beside(node, ATEN.mul.Tensor, y, alpha)
     else:
         assert isinstance(y, (int, float))
         assert isinstance(alpha, (int, float))
         scaled = y * alpha
-    return _call(node, _SUMS[node.target], x, scaled)
+    return call_beside(node, _SUMS[node.target], x, scaled)
 
 
 def _pooling(node: Node) -> list[Argument] | None:
@@ -82,17 +79,10 @@ def _pool(node: Node, given: list[Argument]) -> Node:
     target = node.target
     assert isinstance(target, OpOverload)
     divisor = given[_DIVISOR]
-    pooled = _call(node, target, *given[:_DIVISOR])
+    pooled = call_beside(node, target, *given[:_DIVISOR])
     if divisor is None:
         return pooled
     assert isinstance(divisor, int)
     size = integers_in(given[1])
     rank = fake(node).dim() - 2 if len(size) == 1 else 1
-    return _call(node, ATEN.mul.Tensor, pooled, math.prod(size) ** rank / divisor)
-
-
-def _call(node: Node, op: OpOverload, *args: Argument) -> Node:
-    new = node.graph.call_function(op, args)
-    new.meta["nn_module_stack"] = node.meta.get("nn_module_stack")
-    new.meta["val"] = op(*map_arg(args, fake))
-    return new
+    return call_beside(node, ATEN.mul.Tensor, pooled, math.prod(size) ** rank / divisor)

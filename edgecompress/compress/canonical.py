@@ -9,17 +9,21 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
-from torch.fx.node import Argument, map_arg
 
-from edgecompress.compress.fx import ATEN, fake, input_of, integers_in, optional_input
+from edgecompress.compress.fx import (
+    ATEN,
+    call_beside,
+    fake,
+    input_of,
+    integers_in,
+    optional_input,
+)
 
 # operator with a Python number -> (operator on tensors, what becomes of the number)
 _SCALAR: dict[object, tuple[OpOverload, Callable[[float], float]]] = {
     ATEN.add.Tensor: (ATEN.add.Tensor, lambda x: x),
-    ATEN.add_.Tensor: (ATEN.add.Tensor, lambda x: x),
     ATEN.sub.Tensor: (ATEN.add.Tensor, lambda x: -x),
     ATEN.mul.Tensor: (ATEN.mul.Tensor, lambda x: x),
-    ATEN.mul_.Tensor: (ATEN.mul.Tensor, lambda x: x),
     ATEN.div.Tensor: (ATEN.mul.Tensor, lambda x: 1.0 / x),
 }
 
@@ -32,25 +36,16 @@ def canonicalise(gm: GraphModule) -> None:
         rewrite = _REWRITES.get(node.target) or (_scalar if node.target in _SCALAR else None)
         if rewrite is None:
             continue
-        with gm.graph.inserting_before(node):
-            new = rewrite(gm, node)
+        new = rewrite(gm, node)
         if new is not None:
             node.replace_all_uses_with(new)
             gm.graph.erase_node(node)
     gm.recompile()
 
 
-def _call(node: Node, op: OpOverload, *args: Argument) -> Node:
-    """A new call beside `node`, with its place in the user's model and its type worked out."""
-    new = node.graph.call_function(op, args)
-    new.meta["nn_module_stack"] = node.meta.get("nn_module_stack")
-    new.meta["val"] = op(*map_arg(args, fake))
-    return new
-
-
 def _silu(_: GraphModule, node: Node) -> Node:
     x = node.args[0]
-    return _call(node, ATEN.mul.Tensor, x, _call(node, ATEN.sigmoid.default, x))
+    return call_beside(node, ATEN.mul.Tensor, x, call_beside(node, ATEN.sigmoid.default, x))
 
 
 def _scalar(gm: GraphModule, node: Node) -> Node | None:
@@ -60,7 +55,7 @@ def _scalar(gm: GraphModule, node: Node) -> Node | None:
     if not fake(x).is_floating_point():
         return None
     op, change = _SCALAR[node.target]
-    return _call(node, op, x, _constant(gm, node, float(change(number))))
+    return call_beside(node, op, x, _constant(gm, node, float(change(number))))
 
 
 def _attention(gm: GraphModule, node: Node) -> Node | None:
@@ -76,16 +71,16 @@ def _attention(gm: GraphModule, node: Node) -> Node | None:
         mask = _causal_mask(gm, node, fake(query).shape[-2], fake(key).shape[-2])
     elif isinstance(mask, Node) and not fake(mask).is_floating_point():
         seen, unseen = _constant(gm, node, 0.0), _constant(gm, node, -math.inf)
-        mask = _call(node, ATEN.where.self, mask, seen, unseen)
+        mask = call_beside(node, ATEN.where.self, mask, seen, unseen)
     factor = float(scale) if isinstance(scale, float) else fake(query).shape[-1] ** -0.5
     # Scaling the query instead of the scores keeps them in one matmul and one softmax.
-    query = _call(node, ATEN.mul.Tensor, query, _constant(gm, node, factor))
-    key = _call(node, ATEN.transpose.int, key, -2, -1)
-    scores = _call(node, ATEN.matmul.default, query, key)
+    query = call_beside(node, ATEN.mul.Tensor, query, _constant(gm, node, factor))
+    key = call_beside(node, ATEN.transpose.int, key, -2, -1)
+    scores = call_beside(node, ATEN.matmul.default, query, key)
     if isinstance(mask, Node):
-        scores = _call(node, ATEN.add.Tensor, scores, mask)
-    weights = _call(node, ATEN.softmax.int, scores, -1)
-    return _call(node, ATEN.matmul.default, weights, value)
+        scores = call_beside(node, ATEN.add.Tensor, scores, mask)
+    weights = call_beside(node, ATEN.softmax.int, scores, -1)
+    return call_beside(node, ATEN.matmul.default, weights, value)
 
 
 def _causal_mask(gm: GraphModule, node: Node, rows: int, columns: int) -> Node:
@@ -99,11 +94,11 @@ def _adaptive_pool(_: GraphModule, node: Node) -> Node | None:
     sizes = fake(x).shape[-len(wanted) :]
     spatial = list(range(-len(wanted), 0))
     if all(size == 1 for size in wanted):
-        return _call(node, ATEN.mean.dim, x, spatial, True)
+        return call_beside(node, ATEN.mean.dim, x, spatial, True)
     if len(wanted) != 2 or any(size % want for size, want in zip(sizes, wanted, strict=True)):
         return None
     window = [int(size) // int(want) for size, want in zip(sizes, wanted, strict=True)]
-    return x if window == [1, 1] else _call(node, ATEN.avg_pool2d.default, x, window, window)
+    return x if window == [1, 1] else call_beside(node, ATEN.avg_pool2d.default, x, window, window)
 
 
 def _adaptive_max_pool(_: GraphModule, node: Node) -> Node | None:
@@ -116,7 +111,7 @@ def _adaptive_max_pool(_: GraphModule, node: Node) -> Node | None:
     if uses_positions or any(size % want for size, want in zip(sizes, wanted, strict=True)):
         return None
     window = [int(size) // int(want) for size, want in zip(sizes, wanted, strict=True)]
-    pooled = _call(node, ATEN.max_pool2d.default, x, window, window)
+    pooled = call_beside(node, ATEN.max_pool2d.default, x, window, window)
     for part in parts:
         part.replace_all_uses_with(pooled)
         node.graph.erase_node(part)
@@ -134,21 +129,21 @@ def _over_ones(_: GraphModule, node: Node) -> Node | None:
     if not dims or node.kwargs or any(shape[dim] != 1 or dim % len(shape) == 0 for dim in dims):
         return None
     keeps = len(node.args) > 2 and bool(node.args[2])
-    return x if keeps else _call(node, ATEN.squeeze.dims, x, dims)
+    return x if keeps else call_beside(node, ATEN.squeeze.dims, x, dims)
 
 
 def _constant(gm: GraphModule, node: Node, content: float | Tensor) -> Node:
     value = torch.as_tensor(content)
     name = f"_{node.name}_constant_{len(gm._buffers)}"
     gm.register_buffer(name, value)
-    constant = node.graph.get_attr(name)
+    with node.graph.inserting_before(node):
+        constant = node.graph.get_attr(name)
     constant.meta["val"] = fake(node).new_empty(value.shape)
     return constant
 
 
 _REWRITES: dict[object, Callable[[GraphModule, Node], Node | None]] = {
     ATEN.silu.default: _silu,
-    ATEN.silu_.default: _silu,
     ATEN.scaled_dot_product_attention.default: _attention,
     ATEN.adaptive_avg_pool1d.default: _adaptive_pool,
     ATEN.adaptive_avg_pool2d.default: _adaptive_pool,

@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import io
 import logging
+import re
 from collections.abc import Iterator
 
 import torch
@@ -12,13 +13,14 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule
 
 from edgecompress.compress.arguments import spell_out
+from edgecompress.compress.functional import make_functional
 from edgecompress.compress.fx import ATEN, module_path
 from edgecompress.compress.regions import inline_regions
+from edgecompress.compress.state import refuse_kept, see_one_sample
 from edgecompress.errors import ModelError
 
 _TRAINING_ARGUMENT = {  # operator -> position of its `training` argument
     ATEN.dropout.default: 2,
-    ATEN.dropout_.default: 2,
     ATEN.feature_dropout.default: 2,
 }
 BATCH = "batch"
@@ -80,22 +82,26 @@ def program_of(
         inputs, shapes = doubled(example_inputs), dynamic_batch(example_inputs)
         if _takes_varargs(model):
             shapes = (shapes,)
+    replaced: dict[int, str] = {}
     try:
-        if free_batch and not isinstance(model, GraphModule):
-            _see_one_sample(model, example_inputs)
-        with _quiet_torch(), _without_fast_paths():
+        if not isinstance(model, GraphModule):
+            replaced = see_one_sample(model, example_inputs)
+        # Without gradients, because torch refuses some writes where it would have to differentiate.
+        with _quiet_torch(), _without_fast_paths(), torch.no_grad():
             program = torch.export.export(model, inputs, dynamic_shapes=shapes)
     except Exception as error:
         # torch.export runs the user's forward(), which may raise anything.
         raise ModelError(_untraceable(model, error)) from error
+    refuse_kept(program, replaced, type(model).__name__)
     inline_regions(program)
-    spell_out(program)
     for node in program.graph_module.graph.nodes:
         if getattr(node.target, "__module__", None) == _FUNCTION_TRANSFORMS:
             raise ModelError(
                 f"{module_path(node) or type(model).__name__}: torch.func ({node.name}) cannot be"
                 " traced; write forward() for a whole batch, without vmap or grad"
             )
+    program = make_functional(program, type(model).__name__)
+    spell_out(program)
     return program
 
 
@@ -126,18 +132,6 @@ def set_training(model: nn.Module, training: bool) -> None:
     model.recompile()
 
 
-def _see_one_sample(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> None:
-    """A module may keep what it computed for the last shape that it saw (a detector its anchors)
-    and compare the next one with it. A batch that is traced is larger than one: a last one of one
-    says nothing about it, and one of any other size would exclude that size.
-    """
-    before = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with torch.no_grad():
-        model(*example_inputs)
-        for buffer, value in before:
-            buffer.copy_(value)
-
-
 def _takes_varargs(model: nn.Module) -> bool:
     # signature() looks through decorators such as no_grad().
     parameters = inspect.signature(model.forward).parameters.values()
@@ -154,6 +148,12 @@ def _untraceable(model: nn.Module, error: Exception) -> str:
                 f"{name}: torch.export cannot trace it: {where} a TorchScript module; build the"
                 " model from the Python module that it was scripted from, with its state_dict()"
             )
+    assigned = re.search(r"attribute: ([\w.]+)\.lifted_tensor", str(error))
+    if assigned:
+        return (
+            f"{name}: torch.export cannot trace it: forward() of {assigned[1]} assigns the data of"
+            " a tensor; compute with a new one instead"
+        )
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     data_dependent = any(word in str(error).lower() for word in _DATA_DEPENDENT)
     remedy = (

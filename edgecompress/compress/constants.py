@@ -14,8 +14,6 @@ from edgecompress.compress.fx import ATEN, fake, integers_in, stored
 
 _LARGEST = 1 << 26
 """Numbers in a constant; a larger one is left to be computed."""
-_FRESH = {ATEN.detach_.default}
-"""Change no number of what they are given, although their schema says that they write to it."""
 _SAME_NUMBERS = {
     ATEN.to.dtype,
     ATEN.to.dtype_layout,
@@ -23,7 +21,6 @@ _SAME_NUMBERS = {
     ATEN.to.other,
     ATEN.type_as.default,
     ATEN.detach.default,
-    ATEN.detach_.default,
     ATEN.alias.default,
     ATEN.lift_fresh_copy.default,
     ATEN.lift_fresh.default,
@@ -98,7 +95,6 @@ def _ask_for_no_data(gm: GraphModule) -> None:
 
 def _constants(gm: GraphModule) -> set[Node]:
     """Nodes that have the same value in every run."""
-    written = _written(gm)
     found: set[Node] = set()
     for node in gm.graph.nodes:
         if node.op == "get_attr":
@@ -107,28 +103,9 @@ def _constants(gm: GraphModule) -> set[Node]:
             is_constant = _is_pure(node) and all(x in found for x in node.all_input_nodes)
         else:
             is_constant = False
-        if is_constant and node not in written:
+        if is_constant:
             found.add(node)
     return found
-
-
-def _written(gm: GraphModule) -> set[Node]:
-    """What an operator writes to, and the views through which it does."""
-    written: set[Node] = set()
-    for node in gm.graph.nodes:
-        if not _writes(node):
-            continue
-        written.add(node)
-        target = node.args[0] if node.args else None
-        while isinstance(target, Node) and target not in written:
-            written.add(target)
-            target = target.args[0] if target.args else None
-    return written
-
-
-def _writes(node: Node) -> bool:
-    target = node.target
-    return isinstance(target, OpOverload) and target._schema.is_mutable and target not in _FRESH
 
 
 def _is_pure(node: Node) -> bool:

@@ -55,8 +55,8 @@ _LOGS = {
 }
 _LOGS_OF_MORE = {ATEN.log1p.default}
 _ROOTS = {ATEN.sqrt.default, ATEN.acos.default, ATEN.asin.default}
-_DIVISIONS = {ATEN.div.Tensor, ATEN.div_.Tensor, ATEN.true_divide.Tensor}
-_POWERS = {ATEN.pow.Tensor_Scalar, ATEN.pow_.Scalar, ATEN.pow.Tensor_Tensor}
+_DIVISIONS = {ATEN.div.Tensor, ATEN.true_divide.Tensor}
+_POWERS = {ATEN.pow.Tensor_Scalar, ATEN.pow.Tensor_Tensor}
 # Their results span orders of magnitude, and so have the large ones of eight bits only.
 _WIDE = {
     ATEN.rsqrt.default,
@@ -84,7 +84,6 @@ _MOVING = {*(SHARING - CLIPPING), *CONCATENATING, *SPLITTING, getitem}
 _LINEAR = {
     *ADDING,
     ATEN.sub.Tensor,
-    ATEN.sub_.Tensor,
     ATEN.rsub.Scalar,
     ATEN.rsub.Tensor,
     ATEN.neg.default,
@@ -106,9 +105,7 @@ _PASSING = {
     *CLIPPING,
     ATEN.clamp.default,
     ATEN.clamp.Tensor,
-    ATEN.clamp_.default,
     ATEN.clamp_min.default,
-    ATEN.clamp_min_.default,
     ATEN.clamp_max.default,
     ATEN.maximum.default,
     ATEN.minimum.default,

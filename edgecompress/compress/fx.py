@@ -5,7 +5,9 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
+from torch.fx.node import Argument, map_arg
 
 from edgecompress.spec.deploy import SEPARATOR
 
@@ -27,6 +29,15 @@ def optional_input(node: Node, index: int) -> Node | None:
     """The argument at `index` where there is one and it is a node."""
     argument = node.args[index] if index < len(node.args) else None
     return argument if isinstance(argument, Node) else None
+
+
+def call_beside(node: Node, op: OpOverload, *args: Argument) -> Node:
+    """A new call before `node`, with its place in the user's model and its type worked out."""
+    with node.graph.inserting_before(node):
+        new = node.graph.call_function(op, args)
+    new.meta["nn_module_stack"] = node.meta.get("nn_module_stack")
+    new.meta["val"] = op(*map_arg(args, fake))
+    return new
 
 
 def nodes_in(argument: object) -> list[Node]:

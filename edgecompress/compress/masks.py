@@ -33,14 +33,12 @@ _SATURATING = {
     ATEN._softmax.default,
     ATEN.log_softmax.int,
     ATEN.sigmoid.default,
-    ATEN.sigmoid_.default,
 }
-_SUMS = {*ADDING, ATEN.sub.Tensor, ATEN.sub_.Tensor, ATEN.rsub.Scalar, ATEN.rsub.Tensor}
+_SUMS = {*ADDING, ATEN.sub.Tensor, ATEN.rsub.Scalar, ATEN.rsub.Tensor}
 _PRODUCT_SUMS = {ATEN.baddbmm.default, ATEN.addmm.default, ATEN.addbmm.default}
 _REPLACING: dict[object, tuple[int, ...]] = {
     ATEN.masked_fill.Scalar: (2,),
     ATEN.masked_fill.Tensor: (2,),
-    ATEN.masked_fill_.Scalar: (2,),
     ATEN.where.self: (1, 2),
     ATEN.where.ScalarOther: (1, 2),
     ATEN.where.ScalarSelf: (1, 2),
@@ -54,11 +52,10 @@ _REPLACING: dict[object, tuple[int, ...]] = {
 _MOVING = {*(SHARING - CLIPPING), *CONCATENATING, ATEN.to.dtype, ATEN._to_copy.default}
 _CLAMPING = {
     ATEN.clamp.default,
-    ATEN.clamp_.default,
     ATEN.clamp_min.default,
     ATEN.clamp_max.default,
 }
-_SCALING = {*MULTIPLYING, ATEN.div.Tensor, ATEN.div_.Tensor}
+_SCALING = {*MULTIPLYING, ATEN.div.Tensor}
 _COMPUTING = {*_SUMS, *_SCALING, *_REPLACING}
 _LEARNT = {
     *WEIGHTED,

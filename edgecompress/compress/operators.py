@@ -5,27 +5,20 @@ from edgecompress.compress.fx import ATEN
 # Activations that vanish into the range of the tensor before them.
 CLIPPING = {
     ATEN.relu.default,
-    ATEN.relu_.default,
     ATEN.relu6.default,
-    ATEN.relu6_.default,
     ATEN.hardtanh.default,
-    ATEN.hardtanh_.default,
 }
-ADDING = {ATEN.add.Tensor, ATEN.add_.Tensor}
-MULTIPLYING = {ATEN.mul.Tensor, ATEN.mul_.Tensor}
+ADDING = {ATEN.add.Tensor}
+MULTIPLYING = {ATEN.mul.Tensor}
 MATMULS = {ATEN.matmul.default, ATEN.bmm.default}
 BINARY = {*ADDING, *MULTIPLYING, *MATMULS}
 # Operators with kernels of their own that read and write int8 of any scale.
 ELEMENTWISE = {
     *BINARY,
     ATEN.hardswish.default,
-    ATEN.hardswish_.default,
     ATEN.hardsigmoid.default,
-    ATEN.hardsigmoid_.default,
     ATEN.sigmoid.default,
-    ATEN.sigmoid_.default,
     ATEN.leaky_relu.default,
-    ATEN.leaky_relu_.default,
     ATEN.softmax.int,
     ATEN.layer_norm.default,
     ATEN.mean.dim,
@@ -68,7 +61,6 @@ SHARING = {
     ATEN.narrow.default,
     ATEN.movedim.int,
     ATEN.dropout.default,
-    ATEN.dropout_.default,
 }
 # pad(x, widths, mode, value) and constant_pad_nd(x, widths, value).
 PADDING = {ATEN.pad.default, ATEN.constant_pad_nd.default}
@@ -91,7 +83,5 @@ MOVING = {
 BOUNDED = {
     ATEN.softmax.int,
     ATEN.sigmoid.default,
-    ATEN.sigmoid_.default,
     ATEN.hardsigmoid.default,
-    ATEN.hardsigmoid_.default,
 }

@@ -7,7 +7,6 @@ from torch.fx import GraphModule, Node
 
 from edgecompress.compress.fx import ATEN, fake, optional_input, stored
 
-_ADDING = {ATEN.addmm.default, ATEN.addmm_.default}
 _PRODUCTS = {ATEN.matmul.default, ATEN.mm.default}
 
 
@@ -16,7 +15,7 @@ def make_linear(gm: GraphModule) -> None:
     folded before.
     """
     for node in list(gm.graph.nodes):
-        if node.target in _ADDING:
+        if node.target is ATEN.addmm.default:
             bias, x, weight = (optional_input(node, index) for index in range(3))
             if set(node.kwargs) or bias is None or not _is_bias(node, bias):
                 continue

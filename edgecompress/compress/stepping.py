@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 from torch import Tensor, nn
-from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
@@ -20,10 +19,7 @@ _OTHER_WORK = 8
 
 
 class Stepper:
-    """Runs the graph of a `Prepared`, whose fake-quantizes are on. Values are never changed once
-    they are there: an operator that works in place gets a copy, and what reads its input later
-    reads its result.
-    """
+    """Runs the graph of a `Prepared`, whose fake-quantizes are on."""
 
     def __init__(self, graph: GraphModule) -> None:
         self._graph = graph
@@ -32,7 +28,6 @@ class Stepper:
         self._place = {node: index for index, node in enumerate(self._nodes)}
         self._quantizers = {node for node in self._nodes if is_quantizer(node, self._modules)}
         self._weights: dict[Node, Any] = {}
-        self._instead = _after_writing(self._nodes)
         self.output = self._nodes[-1]
 
     def run(self, inputs: tuple[Tensor, ...], *, quantised: bool) -> Values:
@@ -43,7 +38,7 @@ class Stepper:
             if node.op == "placeholder":
                 values[node] = next(given)
             elif node in self._quantizers:
-                source = self._source(node)
+                source = input_of(node)
                 values[node] = self._quantise(node, values) if quantised else values[source]
             else:
                 values[node] = self._value(node, values.__getitem__)
@@ -63,7 +58,7 @@ class Stepper:
             if node.op == "placeholder":
                 values[node] = next(given)
             elif node in self._quantizers:
-                source = self._source(node)
+                source = input_of(node)
                 if source in writers or source in integers:
                     integers.add(node)
                     values[node] = self._quantise(node, values)
@@ -91,31 +86,24 @@ class Stepper:
             values[node] = self._value(node, lambda n: values[n] if n in values else original[n])
         if unit.quantizer is None:
             return values[unit.last]
-        return self._quantise(unit.quantizer, {self._source(unit.quantizer): values[unit.last]})
+        return self._quantise(unit.quantizer, {input_of(unit.quantizer): values[unit.last]})
 
     def after(self, unit: Unit, value: Any, original: Values) -> Any:
         """The model's outputs where `unit` puts out `value` and all after it is in float."""
         changed: dict[Node, Any] = {unit.last: value}
         for node in self._nodes[self._place[unit.last] + 1 :]:
-            if not any(self._read(node, source) in changed for source in node.all_input_nodes):
+            if not any(source in changed for source in node.all_input_nodes):
                 continue
             if node in self._quantizers:
-                changed[node] = changed[self._source(node)]
+                changed[node] = changed[input_of(node)]
             else:
                 changed[node] = self._value(
                     node, lambda n: changed[n] if n in changed else original[n]
                 )
         return changed.get(self.output, original[self.output])
 
-    def _source(self, quantizer: Node) -> Node:
-        return self._read(quantizer, input_of(quantizer))
-
-    def _read(self, node: Node, source: Node) -> Node:
-        """Which node's value `node` finds in `source`."""
-        return self._instead.get((node, source), source)
-
     def _quantise(self, quantizer: Node, values: Values) -> Any:
-        source = self._source(quantizer)
+        source = input_of(quantizer)
         module = self._modules[str(quantizer.target)]
         if source.op != "get_attr":
             return module(values[source])
@@ -128,15 +116,13 @@ class Stepper:
             return _attribute(self._graph, str(node.target))
         arguments, keywords = cast(
             tuple[tuple[Any, ...], dict[str, Any]],
-            map_arg((node.args, node.kwargs), lambda source: lookup(self._read(node, source))),
+            map_arg((node.args, node.kwargs), lookup),
         )
         if node.op == "output":
             return arguments[0]
         if node.op == "call_module":
             return self._modules[str(node.target)](*arguments, **keywords)
         assert callable(node.target), f"{node.name}: {node.op} is not called"
-        if _writes_in_place(node):
-            arguments = (arguments[0].clone(), *arguments[1:])
         return node.target(*arguments, **keywords)
 
 
@@ -145,23 +131,6 @@ def _attribute(graph: nn.Module, path: str) -> Any:
     for part in path.split("."):
         value = getattr(value, part)
     return value
-
-
-def _writes_in_place(node: Node) -> bool:
-    return isinstance(node.target, OpOverload) and node.target._schema.is_mutable
-
-
-def _after_writing(nodes: list[Node]) -> dict[tuple[Node, Node], Node]:
-    """(reader, what it reads) -> the operator that had written into it in place before."""
-    latest: dict[Node, Node] = {}
-    instead: dict[tuple[Node, Node], Node] = {}
-    for node in nodes:
-        for source in node.all_input_nodes:
-            if source in latest:
-                instead[node, source] = latest[source]
-        if _writes_in_place(node):
-            latest[input_of(node)] = node
-    return instead
 
 
 def work_of(prepared: Prepared) -> float:

@@ -132,7 +132,7 @@ def _number(graph: GraphModule, argument: object) -> float | None:
     if isinstance(argument, (int, float)):
         return float(argument)
     while isinstance(argument, Node) and argument.op == "call_function":
-        if argument.target not in (ATEN.lift_fresh_copy.default, ATEN.detach_.default):
+        if argument.target not in (ATEN.lift_fresh_copy.default, ATEN.detach.default):
             return None
         argument = argument.args[0]
     if not isinstance(argument, Node) or argument.op != "get_attr":
