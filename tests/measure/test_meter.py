@@ -128,3 +128,14 @@ def test_how_it_is_cut_and_scaled_changes_nothing(parts: int, factor: float, see
     assert same.error_to_noise == pytest.approx(whole.error_to_noise, rel=1e-3)
     assert same.sure_samples == whole.sure_samples
     assert same.top1_agreement == whole.top1_agreement
+
+
+def test_noise_that_was_known_before_counts_by_its_energy() -> None:
+    expected, actual = [np.zeros((5, 2, 3))], [np.full((5, 2, 3), 2.0)]
+    for scale, known, rounding in ((0.6, 3.0, 9.03), (1.2, 0.5, 0.37), (0.6, 0.0, 0.03)):
+        meter = Meter([scale], "here", (known,))
+        meter.add(expected, actual)
+        assert meter.result().error_to_noise == pytest.approx(4.0 / rounding)
+        assert meter.result().noise_rms == (known,)
+    with pytest.raises(ValueError, match="zip"):
+        Meter([0.6], "here", (1.0, 2.0))
