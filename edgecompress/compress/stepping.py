@@ -52,7 +52,17 @@ class Stepper:
         heads = {unit.nodes[0] for unit in quantised}
         writers = {unit.last for unit in quantised if unit.quantizer is not None}
         values: dict[Node, Any] = {}
+        rounded: dict[Node, Any] = {}
         integers: set[Node] = set()
+
+        def read(node: Node) -> Any:
+            """What an operator that is quantised reads; rounded once for all of them."""
+            if node not in self._quantizers:
+                return values[node]
+            if node not in rounded:
+                rounded[node] = self._quantise(node, values)
+            return rounded[node]
+
         given = iter(inputs)
         for node in self._nodes:
             if node.op == "placeholder":
@@ -61,19 +71,16 @@ class Stepper:
                 source = input_of(node)
                 if source in writers or source in integers:
                     integers.add(node)
-                    values[node] = self._quantise(node, values)
+                    values[node] = read(node)
                 else:
                     values[node] = values[source]
             elif node in heads:
-                values[node] = self._value(node, lambda n: self._read_integers(n, values))
+                values[node] = self._value(node, read)
             else:
                 values[node] = self._value(node, values.__getitem__)
                 if node.target in MOVING and any(n in integers for n in node.all_input_nodes):
                     integers.add(node)
         return self._graph.graph.process_outputs(values[self.output])
-
-    def _read_integers(self, node: Node, values: Values) -> Any:
-        return self._quantise(node, values) if node in self._quantizers else values[node]
 
     def alone(self, unit: Unit, original: Values) -> Any:
         """What `unit` puts out when it is quantised and what it reads comes from the float run."""
