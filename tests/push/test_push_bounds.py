@@ -96,6 +96,20 @@ def test_a_number_is_never_used_again_and_earlier_ones_are_removed(board: Tickin
             assert [path.name for path in Path(board.path("locks")).iterdir()] == [str(number)]
 
 
+def test_a_number_is_ours_when_only_the_answer_was_lost(board: Ticking) -> None:
+    for number, owner in ((1, None), (2, other(board).owner), (3, Lock(board).owner)):
+        folder = Path(board.path("locks", str(number)))
+        folder.mkdir()
+        if owner is not None:
+            (folder / "owner.json").write_text(owner.model_dump_json())
+        assert not Lock(board)._make(number)
+    ours = Lock(board)
+    Path(board.path("locks", "4")).mkdir()
+    Path(board.path("locks", "4", "owner.json")).write_text(ours.owner.model_dump_json())
+    assert ours._make(4)
+    assert ours.number == 4
+
+
 def failing(board: Board, name: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """From now on every call of that method of the board's files loses the connection."""
     calls: list[object] = []
@@ -114,7 +128,7 @@ def test_a_device_that_is_gone_is_not_waited_for_to_say_good_bye(
     notes: list[str] = []
     with Lock(board, notes.append) as lock:
         calls = failing(board, "write", monkeypatch)
-    assert len(calls) == locks.RELEASE_ATTEMPTS
+    assert len(calls) == locks.RELEASE_ATTEMPTS == 2
     assert notes == [f"{board.name}: the lock was not released: the way to it broke"]
     assert lock.owner.nonce not in locks._OURS
 
@@ -292,6 +306,16 @@ def test_a_file_that_is_not_what_was_written_is_not_put_in_place(
     root = Path(board.path())
     assert (root / "journal.json").read_bytes() == b"{}"
     assert not [path for path in root.iterdir() if path.name.startswith(".new-")]
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(board: Ticking) -> None:
+    root = Path(board.path())
+    left = [".new-1", "releases/.new-2", "incoming/another.part"]
+    kept = ["journal.json", "releases/new-3", "incoming/ours.part", "locks/.new-4"]
+    for name in (*left, *kept):
+        (root / name).write_bytes(b"1")
+    board.clean_up("ours.part")
+    assert [name for name in (*left, *kept) if (root / name).exists()] == kept
 
 
 def test_an_empty_model_is_a_release_too(board: Ticking, tmp_path: Path) -> None:
