@@ -15,7 +15,7 @@ from edgecompress.push import lock as locks
 from edgecompress.push.board import ATTEMPTS, DOCUMENT_BYTES
 from edgecompress.push.lock import QUIET_S, UNKNOWN_S, Lock, held
 from edgecompress.push.pointers import HASH_S
-from edgecompress.push.session import HISTORY, Session
+from edgecompress.push.session import Session
 from edgecompress.push.upload import RESERVE_BYTES, SLOWEST_BYTES_PER_S, Upload
 
 
@@ -218,7 +218,7 @@ def test_the_history_keeps_the_last_hundred_and_reasons_are_cut(
     model, manifest = release(tmp_path, b"1")
     assert push(board, model, manifest, accept).outcome == "success"
     (entry,) = history(board).entries
-    many = [entry.model_copy(update={"at": str(number)}).model_dump() for number in range(HISTORY)]
+    many = [entry.model_copy(update={"at": str(number)}).model_dump() for number in range(100)]
     text = json.dumps({"entries": many})
     assert len(text) < DOCUMENT_BYTES
     Path(board.path("history.json")).write_text(text)
@@ -229,7 +229,7 @@ def test_the_history_keeps_the_last_hundred_and_reasons_are_cut(
     pushed = push(board, model, manifest, refuse)
     assert pushed.reasons == ("x" * 500,)
     entries = history(board).entries
-    assert [found.at for found in entries[:-1]] == [str(number) for number in range(1, HISTORY)]
+    assert [found.at for found in entries[:-1]] == [str(number) for number in range(1, 100)]
     assert entries[-1].reason == "x" * 500
 
 
