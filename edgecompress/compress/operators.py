@@ -25,8 +25,6 @@ ELEMENTWISE = {
     ATEN.avg_pool1d.default,
     ATEN.avg_pool2d.default,
     ATEN.adaptive_avg_pool2d.default,
-    ATEN.upsample_bilinear2d.vec,
-    ATEN.upsample_bilinear2d.default,
 }
 # Operators whose output has the scale of their input.
 SHARING = {
@@ -57,6 +55,9 @@ SHARING = {
     ATEN.upsample_nearest1d.vec,
     ATEN.upsample_nearest2d.vec,
     ATEN.upsample_nearest2d.default,
+    ATEN.upsample_bilinear2d.vec,  # between its neighbours, so never beyond their range
+    ATEN.upsample_bilinear2d.default,
+    ATEN.index_select.default,
     ATEN.flip.default,
     ATEN.narrow.default,
     ATEN.movedim.int,
@@ -75,7 +76,8 @@ SPLITTING = {
 MOVING = {
     *SHARING
     - CLIPPING
-    - {ATEN.max_pool1d.default, ATEN.max_pool2d.default, ATEN.adaptive_max_pool2d.default},
+    - {ATEN.max_pool1d.default, ATEN.max_pool2d.default, ATEN.adaptive_max_pool2d.default}
+    - {ATEN.upsample_bilinear2d.vec, ATEN.upsample_bilinear2d.default},
     *SPLITTING,
 }
 # Outputs from 0 to 1 whatever the input: kernels want 256 steps to 1 (ONNX Runtime 1.31's

@@ -23,6 +23,7 @@ from edgecompress.compress.fx import (
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 from edgecompress.export.litert_means import MEANS, average, is_dequantizer
+from edgecompress.export.litert_resize import RESIZING, resize
 
 
 def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: bool) -> GraphModule:
@@ -222,7 +223,12 @@ def _bake_weight(graph: GraphModule, node: Node) -> None:
     node.replace_input_with(dequantizer, baked)
 
 
+def _resized(graph: GraphModule, node: Node) -> None:
+    resize(graph, node, lambda value: _constant(graph, value))
+
+
 _REWRITES = {
+    **dict.fromkeys(RESIZING, _resized),
     ATEN.conv_transpose2d.input: _transposed_convolution,
     ATEN.masked_fill.Scalar: _masked,
     ATEN.masked_fill.Tensor: _masked,
