@@ -80,7 +80,25 @@ def _attention(gm: GraphModule, node: Node) -> Node | None:
     if isinstance(mask, Node):
         scores = call_beside(node, ATEN.add.Tensor, scores, mask)
     weights = call_beside(node, ATEN.softmax.int, scores, -1)
+    alone = _softmax(gm, weights)
+    if alone is not None:
+        weights.replace_all_uses_with(alone)
+        node.graph.erase_node(weights)
+        weights = alone
     return call_beside(node, ATEN.matmul.default, weights, value)
+
+
+def _softmax(_: GraphModule, node: Node) -> Node | None:
+    """softmax(x, dim) over a dimension of size 1 is 1, for which ONNX Runtime's int8 kernel writes
+    0.
+    """
+    x, dim = input_of(node), node.args[1]
+    assert isinstance(dim, int)
+    shape = fake(x).shape
+    # A batch of any size is no integer, and one of size 1 is not always that.
+    if not shape or shape[dim] != 1 or dim % len(shape) == 0:
+        return None
+    return call_beside(node, ATEN.ones_like.default, x)
 
 
 def _causal_mask(gm: GraphModule, node: Node, rows: int, columns: int) -> Node:
@@ -99,6 +117,19 @@ def _adaptive_pool(_: GraphModule, node: Node) -> Node | None:
         return None
     window = [int(size) // int(want) for size, want in zip(sizes, wanted, strict=True)]
     return x if window == [1, 1] else call_beside(node, ATEN.avg_pool2d.default, x, window, window)
+
+
+def _pool_of_rows(_: GraphModule, node: Node) -> Node:
+    """avg_pool1d(x, size, stride, padding, ceil_mode, count_include_pad) as the pool of an image of
+    one row: kernels are made for images.
+    """
+    size, stride, padding = (
+        integers_in(node.args[index]) if len(node.args) > index else [] for index in (1, 2, 3)
+    )
+    image = call_beside(node, ATEN.unsqueeze.default, input_of(node), -2)
+    windows = ([1, *size], [1, *(stride or size)], [0, *(padding or [0])])
+    pooled = call_beside(node, ATEN.avg_pool2d.default, image, *windows, *node.args[4:])
+    return call_beside(node, ATEN.squeeze.dim, pooled, -2)
 
 
 def _adaptive_max_pool(_: GraphModule, node: Node) -> Node | None:
@@ -145,6 +176,8 @@ def _constant(gm: GraphModule, node: Node, content: float | Tensor) -> Node:
 _REWRITES: dict[object, Callable[[GraphModule, Node], Node | None]] = {
     ATEN.silu.default: _silu,
     ATEN.scaled_dot_product_attention.default: _attention,
+    ATEN.softmax.int: _softmax,
+    ATEN.avg_pool1d.default: _pool_of_rows,
     ATEN.adaptive_avg_pool1d.default: _adaptive_pool,
     ATEN.adaptive_avg_pool2d.default: _adaptive_pool,
     ATEN.adaptive_avg_pool3d.default: _adaptive_pool,

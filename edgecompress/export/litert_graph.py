@@ -6,6 +6,7 @@ import textwrap
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.capture import graph_of, program_of
@@ -14,16 +15,16 @@ from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import (
     ATEN,
     CONTROL_FLOW,
-    averaged_window,
     fake,
     input_of,
+    integers_in,
     module_path,
     stored,
 )
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 from edgecompress.export.litert_means import MEANS, average, is_dequantizer
-from edgecompress.export.litert_resize import RESIZING, resize
+from edgecompress.export.resizing import RESIZING, resize_for_tflite
 
 
 def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: bool) -> GraphModule:
@@ -51,10 +52,10 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
                 f"litert: the model has control flow ({CONTROL_FLOW[node.target]}), which TFLite"
                 " targets do not run; make forward() one straight line"
             )
-        if node.target in MEANS:
-            _check_average(node)
-            if quantized:
-                average(graph, node)
+        if node.target in (*_MAX_POOLS, *_AVERAGE_POOLS):
+            _check_pool(node)
+        if quantized and node.target in MEANS:
+            average(graph, node)
         elif node.target in _REWRITES:
             _REWRITES[node.target](graph, node)
         if quantized and node.target in WEIGHTED:
@@ -76,15 +77,28 @@ def _dequantize_for_each(graph: GraphModule) -> None:
                 user.replace_input_with(node, copy)
 
 
-def _check_average(node: Node) -> None:
-    window = averaged_window(node)
-    if window is not None and any(window.padding) and not window.uniform:
-        # litert-torch makes several graphs of one that leaves its padding out.
-        raise ModelError(
-            f"litert: {module_path(node) or 'avg_pool2d'}: a padded average pool with"
-            " count_include_pad=False, ceil_mode or divisor_override has no kernel in TFLite; use"
-            " one without"
-        )
+def _check_pool(node: Node) -> None:
+    """litert-torch makes several graphs of a pool that TFLite has no kernel for."""
+    if node.target in _MAX_POOLS:
+        if len(node.args) > 4 and set(integers_in(node.args[4])) != {1}:
+            raise _no_kernel(node, "a dilated max pool")
+        return
+    padding = integers_in(node.args[3]) if len(node.args) > 3 else []
+    # ceil_mode, count_include_pad, divisor_override
+    flags, usual = node.args[4:], (False, True, None)
+    if any(padding) and flags != usual[: len(flags)]:
+        what = "a padded average pool with count_include_pad=False, ceil_mode or divisor_override"
+        raise _no_kernel(node, what)
+
+
+_MAX_POOLS = (ATEN.max_pool1d.default, ATEN.max_pool2d.default, ATEN.max_pool3d.default)
+_AVERAGE_POOLS = (ATEN.avg_pool1d.default, ATEN.avg_pool2d.default, ATEN.avg_pool3d.default)
+
+
+def _no_kernel(node: Node, what: str) -> ModelError:
+    assert isinstance(node.target, OpOverload)
+    where = module_path(node) or node.target.overloadpacket.__name__
+    return ModelError(f"litert: {where}: {what} has no kernel in TFLite; use one without")
 
 
 def _stay_in_float(graph: GraphModule, node: Node) -> None:
@@ -224,7 +238,13 @@ def _bake_weight(graph: GraphModule, node: Node) -> None:
 
 
 def _resized(graph: GraphModule, node: Node) -> None:
-    resize(graph, node, lambda value: _constant(graph, value))
+    def constant(value: Tensor) -> Node:
+        with graph.graph.inserting_before(node):
+            made = _constant(graph, value)
+        made.meta["val"] = fake(node).new_empty(value.shape, dtype=value.dtype)
+        return made
+
+    resize_for_tflite(node, constant)
 
 
 _REWRITES = {

@@ -24,6 +24,7 @@ from edgecompress.compress.capture import dynamic_batch, program_of
 from edgecompress.errors import ModelError
 from edgecompress.export.base import Exportable
 from edgecompress.export.onnx_passes import SCOPES_KEY
+from edgecompress.export.resizing import refuse_odd_factors
 from edgecompress.inspect import (
     KEEP_FLOAT_KEY,
     KEPT_BECAUSE_KEY,
@@ -42,10 +43,11 @@ def read_torch(model: Exportable, opset: int) -> ir.Model:
     """What torch.onnx makes of the model.
 
     Raises:
-        ModelError: it cannot be traced, or an operator has no counterpart in ONNX.
+        ModelError: it cannot be traced, or an operator has no counterpart in ONNX, or another one.
 
     """
     program = program_of(_tensors_only(model), model.example_inputs, model.free_batch)
+    refuse_odd_factors(program.graph_module)
     try:
         with _quiet(), torch.no_grad():
             written = torch.onnx.export(

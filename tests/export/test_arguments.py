@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from quantizing import batch, built
+from numpy.typing import NDArray
+from quantizing import Built, Inputs, batch, built
+from tensorrt_files import File, exported, quantised
 from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.nn import functional
@@ -14,10 +16,13 @@ from torch.nn import functional
 from edgecompress.compress.canonical import _REWRITES, _SCALAR
 from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.operators import CONCATENATING, ELEMENTWISE, SHARING, SPLITTING
+from edgecompress.errors import ModelError
+from edgecompress.spec.target import Edges
 
 ATEN = torch.ops.aten
 Use = Callable[[Tensor], Tensor]
 NEAR_DB = 18.0
+FLOAT = Edges(dtype="float32", layout="nchw")
 
 USES: dict[str, tuple[str, list[Use]]] = {
     # Operator -> its arguments that the uses below set. `t` is [N, 8, 8, 8].
@@ -83,6 +88,8 @@ USES: dict[str, tuple[str, list[Use]]] = {
         [
             lambda t: functional.interpolate(t, (5, 11), mode="bilinear", align_corners=True),
             lambda t: functional.interpolate(t, scale_factor=(2, 1.5), mode="bilinear"),
+            lambda t: functional.interpolate(t, scale_factor=2.1, mode="bilinear"),
+            lambda t: functional.interpolate(t, (5, 5), mode="bilinear"),
         ],
     ),
     "upsample_nearest1d.vec": (
@@ -97,8 +104,23 @@ USES: dict[str, tuple[str, list[Use]]] = {
         [
             lambda t: functional.interpolate(t, (12, 16)),
             lambda t: functional.interpolate(t, scale_factor=(1, 2)),
+            lambda t: functional.interpolate(t, (5, 3)),
         ],
     ),
+    "upsample_bicubic2d.vec": (
+        "output_size align_corners scale_factors",
+        [
+            lambda t: functional.interpolate(t, (12, 16), mode="bicubic"),
+            lambda t: functional.interpolate(t, scale_factor=2.1, mode="bicubic"),
+            lambda t: functional.interpolate(t, (5, 9), mode="bicubic", align_corners=True),
+        ],
+    ),
+    "_upsample_bilinear2d_aa": (
+        "output_size align_corners scale_factors",
+        [lambda t: functional.interpolate(t, (5, 6), mode="bilinear", antialias=True)],
+    ),
+    "index_select": ("dim index", [lambda t: t.index_select(1, torch.tensor([2, 1, 0, 5]))]),
+    "index": ("indices", [lambda t: t[:, [2, 1, 0, 5]], lambda t: t[:, :, 2:5, [0, 3]]]),
     "pad": (
         "pad mode value",
         [
@@ -186,19 +208,89 @@ class Uses(nn.Module):
         return [use(self.conv(x)) for use in self.uses]
 
 
-def test_every_argument_is_honoured(tmp_path: Path) -> None:
+IN_TFLITE = [
+    "add.Tensor",
+    "sub.Tensor",
+    "slice.Tensor",
+    "index",
+    "upsample_nearest2d.vec",
+    "upsample_bilinear2d.vec",
+    "upsample_bicubic2d.vec",
+    "_upsample_bilinear2d_aa",
+]
+"""What litert-torch once wrote otherwise, or without an argument; all of `USES` takes minutes."""
+NO_KERNEL = {
+    # TFLite has none, and the exporter says so by name.
+    "avg_pool1d": "a padded average pool with count_include_pad=False",
+    "avg_pool2d": "a padded average pool with count_include_pad=False",
+    "max_pool1d": "a dilated max pool",
+    "max_pool2d": "a dilated max pool",
+}
+
+
+def network(names: list[str]) -> tuple[nn.Module, Inputs]:
     torch.manual_seed(0)
-    names = [name for name, (_, uses) in USES.items() for _ in uses]
-    model = Uses([use for _, uses in USES.values() for use in uses]).eval()
-    inputs = (torch.randn(1, 3, 8, 8),)
-    file = built(model, inputs, tmp_path)
+    model = Uses([use for name in names for use in USES[name][1]]).eval()
+    return model, (torch.randn(1, 3, 8, 8),)
+
+
+def lost(names: list[str], found: list[NDArray[np.float32]], expected: list[Tensor]) -> set[str]:
+    """The operators whose outputs in a file are not what torch computes."""
+    used = [name for name in names for _ in USES[name][1]]
+    return {
+        name
+        for name, ours, theirs in zip(used, found, expected, strict=True)
+        if not decibels(ours, theirs.numpy()) > NEAR_DB
+    }
+
+
+def decibels(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> float:
+    noise = np.square(ours - theirs).sum()
+    return float(10 * np.log10(np.square(theirs).sum() / max(noise, 1e-12)))
+
+
+def for_tensorrt(model: nn.Module, inputs: Inputs, folder: Path) -> File:
+    return exported(quantised(model, inputs), folder)
+
+
+@pytest.mark.parametrize("export", [built, for_tensorrt], ids=["onnxruntime", "tensorrt"])
+def test_every_argument_is_honoured(
+    export: Callable[[nn.Module, Inputs, Path], Built | File], tmp_path: Path
+) -> None:
+    names = list(USES)
+    model, inputs = network(names)
+    file = export(model, inputs, tmp_path)
     x = batch(inputs, 2, seed=7)
     with torch.no_grad():
-        expected = model(*x)
-    wrong = {}
-    for name, ours, theirs in zip(names, file.run(x), expected, strict=True):
-        noise = np.square(ours - theirs.numpy()).sum()
-        decibels = 10 * np.log10(np.square(theirs.numpy()).sum() / max(noise, 1e-12))
-        if not decibels > NEAR_DB:
-            wrong[name] = decibels
-    assert wrong == {}
+        assert lost(names, file.run(x), model(*x)) == set()
+
+
+@pytest.mark.slow
+def test_arguments_are_honoured_in_tflite(tmp_path: Path) -> None:
+    litert_files = pytest.importorskip("litert_files", reason="litert-torch is not installed")
+    model, inputs = network(IN_TFLITE)
+    file = litert_files.quantised(model, inputs, tmp_path, edges=FLOAT)
+    x = batch(inputs, 1, seed=7)
+    with torch.no_grad():
+        assert lost(IN_TFLITE, file.run(x), model(*x)) == set()
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.1])
+def test_nearest_neighbours_by_a_factor(factor: float, tmp_path: Path) -> None:
+    """Where the size is rounded ONNX takes other pixels, and LiteRT the right ones."""
+    model = Uses([lambda t: functional.interpolate(t, scale_factor=factor)]).eval()
+    inputs = (torch.randn(1, 3, 8, 8),)
+    if factor == 1.5:
+        assert built(model, inputs, tmp_path).steps_apart(inputs) < 1
+    else:
+        with pytest.raises(ModelError, match=r"makes \[16, 16\] of \[8, 8\]"):
+            built(model, inputs, tmp_path)
+    litert_files = pytest.importorskip("litert_files", reason="litert-torch is not installed")
+    assert litert_files.quantised(model, inputs, tmp_path).steps_apart() < 1
+
+
+@pytest.mark.parametrize("name", NO_KERNEL)
+def test_what_tflite_has_no_kernel_for_is_named(name: str, tmp_path: Path) -> None:
+    litert_files = pytest.importorskip("litert_files", reason="litert-torch is not installed")
+    with pytest.raises(ModelError, match=NO_KERNEL[name]):
+        litert_files.quantised(*network([name]), tmp_path, edges=FLOAT)
