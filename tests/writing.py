@@ -142,7 +142,7 @@ def _masked(h: Tensor, y: Tensor) -> Tensor:
 
 FORMS: dict[str, tuple[Tried, Tried]] = {
     # With a write, and without.
-    "slice += ": (_add_to_half, lambda h, y: torch.cat([h[:, :4] + y[:, :4], h[:, 4:]], 1)),
+    "slice +=": (_add_to_half, lambda h, y: torch.cat([h[:, :4] + y[:, :4], h[:, 4:]], 1)),
     "add_": (_then(_itself, lambda h, y: h.add_(y)), lambda h, y: h + y),
     "sub_ alpha": (_then(_itself, lambda h, y: h.sub_(y, alpha=2)), lambda h, y: h - 2 * y),
     "augmented": (_read_before, lambda h, y: h + 2 * h + y),

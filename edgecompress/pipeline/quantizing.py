@@ -10,25 +10,39 @@ from torch import Tensor
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.choose_ranges import calibrate_best
 from edgecompress.compress.folding import freeze_statistics
+from edgecompress.compress.joins import torn
 from edgecompress.compress.observers import set_phase
-from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, forward, prepare
+from edgecompress.compress.quantize import (
+    Captured,
+    Prepared,
+    Quantized,
+    calibrate,
+    captured,
+    convert,
+    forward,
+    prepare,
+    prepare_captured,
+)
 from edgecompress.compress.score import validate
 from edgecompress.compress.sensitivity import measure_noise
 from edgecompress.compress.sparsify import apply_masks, confirm_masks
 from edgecompress.compress.train import train
+from edgecompress.compress.units import units_of
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output
 from edgecompress.pipeline.training import output_of, training_of
 from edgecompress.spec.deploy import QuantizeSpec, TrainSpec
 from edgecompress.spec.report import EpochRow, OperatorNoise
+from edgecompress.task.base import inputs_of
 from edgecompress.task.guard import user_code
 
 
 def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_dir: Path) -> Output:
     """Calibrate, choose what stays in float, and fine-tune with fake quantisation."""
-    keep, because = _keep_float(job, spec, before)
-    prepared = calibrated(job, spec, before, keep)
+    traced = captured(before.model, job.example_inputs)
+    keep, because = _keep_float(job, spec, traced)
+    prepared = _calibrated(job, spec, traced, keep)
     rows: tuple[EpochRow, ...] = ()
     if spec.train is not None:
         rows = _fine_tune(job, spec.freeze_at, spec.train, prepared, before, teacher, work_dir)
@@ -63,7 +77,7 @@ def rebuild(
         ModelError: weights that were pruned are no longer zero.
 
     """
-    prepared = _prepared(job, spec, before, keep)
+    prepared = prepare(before.model, job.example_inputs, job.recipe.scheme, spec.ranges, keep)
     prepared.graph.load_state_dict(state)
     set_phase(prepared.graph, "frozen")
     quantized = convert(prepared)
@@ -77,13 +91,9 @@ def noise_of(job: Job, quantized: Quantized) -> Output:
     return Output(noise.model_dump(mode="json"))
 
 
-def _prepared(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]) -> Prepared:
-    return prepare(before.model, job.example_inputs, job.recipe.scheme, spec.ranges, keep)
-
-
-def calibrated(job: Job, spec: QuantizeSpec, before: Point, keep: tuple[str, ...]) -> Prepared:
-    """The model of `before` with ranges from the calibration data, and `keep` in float."""
-    prepared = _prepared(job, spec, before, keep)
+def _calibrated(job: Job, spec: QuantizeSpec, traced: Captured, keep: tuple[str, ...]) -> Prepared:
+    """With ranges from the calibration data, and `keep` in float."""
+    prepared = prepare_captured(traced, job.recipe.scheme, spec.ranges, keep)
     find_ranges(job, spec, prepared)
     return prepared
 
@@ -99,15 +109,28 @@ def find_ranges(job: Job, spec: QuantizeSpec, prepared: Prepared) -> None:
 
 
 def _keep_float(
-    job: Job, spec: QuantizeSpec, before: Point
+    job: Job, spec: QuantizeSpec, traced: Captured
 ) -> tuple[tuple[str, ...], dict[str, str]]:
-    """What stays in float, and of what a ranking chose among it what it costs."""
-    if not spec.keep_float_sensitive:
-        return spec.keep_float, {}
-    prepared = calibrated(job, spec, before, spec.keep_float)
-    ranking = measure_noise(prepared, job.task.validation_data()).operators
-    worst = {row.name: cost_of(row) for row in ranking[: spec.keep_float_sensitive]}
-    return (*spec.keep_float, *worst), worst
+    """What stays in float; and of what nobody has named among it, why."""
+    because = _torn(job, spec, traced)
+    keep = (*spec.keep_float, *because)
+    if spec.keep_float_sensitive:
+        prepared = _calibrated(job, spec, traced, keep)
+        ranking = measure_noise(prepared, job.task.validation_data()).operators
+        worst = {row.name: cost_of(row) for row in ranking[: spec.keep_float_sensitive]}
+        because, keep = because | worst, (*keep, *worst)
+    return keep, because
+
+
+def _torn(job: Job, spec: QuantizeSpec, traced: Captured) -> dict[str, str]:
+    """Concatenations that would lose a member in eight bits, of those that would have them."""
+    with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
+        found = torn(traced, job.recipe.scheme, map(inputs_of, job.calibration))
+    if not found:
+        return {}
+    prepared = prepare_captured(traced, job.recipe.scheme, "minmax", spec.keep_float)
+    quantised = {unit.name for unit in units_of(prepared.graph)}
+    return {name: reason for name, reason in found.items() if name in quantised}
 
 
 def cost_of(row: OperatorNoise) -> str:
