@@ -19,11 +19,13 @@ from edgecompress.compress.fx import (
     input_of,
     integers_in,
     module_path,
+    nodes_in,
     stored,
 )
+from edgecompress.compress.operators import CONCATENATING
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
-from edgecompress.export.litert_means import MEANS, average, is_dequantizer
+from edgecompress.export.litert_means import MEANS, average, is_dequantizer, is_quantizer
 from edgecompress.export.resizing import RESIZING, resize_for_tflite
 
 
@@ -60,6 +62,8 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
             _REWRITES[node.target](graph, node)
         if quantized and node.target in WEIGHTED:
             _stay_in_float(graph, node)
+        if node.target in CONCATENATING and not all(is_quantizer(user) for user in node.users):
+            _join_in_float(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
@@ -111,6 +115,18 @@ def _stay_in_float(graph: GraphModule, node: Node) -> None:
         with graph.graph.inserting_before(node):
             factor = _scalar(graph, NEARLY_ONE)
             node.replace_input_with(x, graph.graph.call_function(ATEN.mul.Tensor, (x, factor)))
+
+
+def _join_in_float(graph: GraphModule, node: Node) -> None:
+    """A concatenation whose members have scales of their own: litert-torch gives all of them the
+    largest, in which the smallest may have no step. The same factor keeps it from that.
+    """
+    for member in nodes_in(node.args[0]):
+        if is_dequantizer(member):
+            with graph.graph.inserting_before(node):
+                factor = _scalar(graph, NEARLY_ONE)
+                marked = graph.graph.call_function(ATEN.mul.Tensor, (member, factor))
+            node.replace_input_with(member, marked)
 
 
 def _masked(graph: GraphModule, node: Node) -> None:

@@ -47,6 +47,10 @@ def is_dequantizer(node: Node) -> bool:
     return "dequantize_per" in str(node.target)
 
 
+def is_quantizer(node: Node) -> bool:
+    return "quantize_per" in str(node.target) and not is_dequantizer(node)
+
+
 def _rounds_alike(dequantizer: Node, node: Node, positions: int) -> bool:
     quantizer = only_user(node)
     if quantizer is None or "quantize_per_tensor" not in str(quantizer.target):
