@@ -1,5 +1,6 @@
 """Sets of operators that stay in float: how they are built, searched and confirmed."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import pytest
@@ -149,3 +150,55 @@ def test_a_family_grows_by_groups() -> None:
         ("a", "b", "c"),
         ("a", "b", "c", "d"),
     ]
+
+
+class Sums(Simulation):
+    """The SQNR is the sum of what each operator is worth."""
+
+    def __init__(self, worth: dict[str, float]) -> None:
+        self.worth = worth
+
+    def outputs_db(self, kept: Collection[str]) -> float:
+        return sum(self.worth[name] for name in set(kept))
+
+
+@dataclass
+class Planned:
+    """Ten operators of equal work; `deceptive` keeps the metric only in the simulation."""
+
+    simulation: Simulation
+    deceptive: Names = ()
+    tried: list[Names] = field(default_factory=list)
+
+    def simulated(self, names: Names) -> bool:
+        return self.simulation.outputs_db(names) >= 5
+
+    def keeps(self, names: Names) -> bool:
+        self.tried.append(names)
+        return self.simulated(names) and names != self.deceptive
+
+    def work(self, names: Names) -> float:
+        return len(names) / 10
+
+
+def planned() -> tuple[Sums, list[Family]]:
+    names = [str(number) for number in range(10)]
+    worth = {name: 5.0 if name == "0" else 2.5 if name in "89" else 0.5 for name in names}
+    one_by_one = tuple((name,) for name in names)
+    families = (Family("ranked", one_by_one), Family("end", one_by_one[::-1]))
+    return Sums(worth), [*families, Family("block", (tuple(names[1:8]), ("8", "9"), ("0",)))]
+
+
+def test_what_could_not_be_the_fastest_is_never_tried() -> None:
+    simulation, families = planned()
+    trial = Planned(simulation)
+    assert search(families, simulation, trial) == (("ranked", ("0",)), ("end", ("9", "8")))
+    assert trial.tried == [("0",), ("9", "8")]  # the block would put five times the work in float
+
+
+def test_where_the_simulation_deceives_more_goes_to_float() -> None:
+    simulation, families = planned()
+    trial = Planned(simulation, deceptive=("0",))
+    found = search(families, simulation, trial)
+    assert trial.tried[0] == ("0",)
+    assert found == (("ranked", ("0", "1")), ("end", ("9", "8")))
