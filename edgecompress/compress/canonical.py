@@ -14,6 +14,7 @@ from edgecompress.compress.fx import (
     ATEN,
     call_beside,
     fake,
+    hold,
     input_of,
     integers_in,
     optional_input,
@@ -165,10 +166,7 @@ def _over_ones(_: GraphModule, node: Node) -> Node | None:
 
 def _constant(gm: GraphModule, node: Node, content: float | Tensor) -> Node:
     value = torch.as_tensor(content)
-    name = f"_{node.name}_constant_{len(gm._buffers)}"
-    gm.register_buffer(name, value)
-    with node.graph.inserting_before(node):
-        constant = node.graph.get_attr(name)
+    constant = hold(gm, node, f"_{node.name}_constant_{len(gm._buffers)}", value)
     constant.meta["val"] = fake(node).new_empty(value.shape)
     return constant
 

@@ -10,7 +10,13 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Interpreter, Node
 
-from edgecompress.compress.fx import ATEN, fake, integers_in, stored
+from edgecompress.compress.fx import (
+    ATEN,
+    fake,
+    hold,
+    integers_in,
+    stored,
+)
 
 _LARGEST = 1 << 26
 """Numbers in a constant; a larger one is left to be computed."""
@@ -151,14 +157,10 @@ def _is_trainable(gm: GraphModule, node: Node) -> bool:
 
 
 def _store(gm: GraphModule, node: Node, value: Tensor, read: list[Node], trainable: bool) -> None:
-    name = f"_folded_{node.name}"
     value = value.detach().clone(memory_format=torch.contiguous_format)
     if trainable and value.is_floating_point():
-        gm.register_parameter(name, nn.Parameter(value))
-    else:
-        gm.register_buffer(name, value)
-    with gm.graph.inserting_before(node):
-        holder = gm.graph.get_attr(name)
+        value = nn.Parameter(value)
+    holder = hold(gm, node, f"_folded_{node.name}", value)
     holder.meta = {key: node.meta[key] for key in ("val", "nn_module_stack") if key in node.meta}
     for user in read:
         user.replace_input_with(node, holder)

@@ -18,7 +18,16 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional
 
-from edgecompress.compress.fx import ATEN, fake, input_of, number_at, optional_input, stored
+from edgecompress.compress.fx import (
+    ATEN,
+    fake,
+    free_name,
+    hold,
+    input_of,
+    number_at,
+    optional_input,
+    stored,
+)
 from edgecompress.compress.observers import AdjustedFakeQuantize
 
 WEIGHTED: dict[object, int] = {  # operator -> axis of the output channels in its weight
@@ -135,8 +144,9 @@ def make_batch_norms_foldable(gm: GraphModule) -> None:
         with gm.graph.inserting_before(node):
             if _takes_in_batch_norm(before):
                 _untie(gm, before)
-                gm.add_submodule(f"batch_norm_{index}", batch_norm)
-                new = gm.graph.call_module(f"batch_norm_{index}", (before,))
+                name = free_name(gm, f"batch_norm_{index}")
+                gm.add_submodule(name, batch_norm)
+                new = gm.graph.call_module(name, (before,))
             elif rank in _CONV_OF_RANK:
                 new = _as_depthwise(gm, node, batch_norm, rank)
             else:
@@ -256,11 +266,7 @@ def _set_bias(gm: GraphModule, conv: Node, holder: Node, bias: Tensor) -> None:
 
 
 def _constant(gm: GraphModule, before: Node, name: str, value: Tensor) -> Node:
-    gm.register_parameter(name, nn.Parameter(value.clone()))
-    with gm.graph.inserting_before(before):
-        node = gm.graph.get_attr(name)
-    node.meta["val"] = value
-    return node
+    return hold(gm, before, name, nn.Parameter(value.clone()))
 
 
 def _clean(gm: GraphModule) -> None:

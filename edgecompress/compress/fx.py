@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 from torch.fx.node import Argument, map_arg
@@ -78,6 +78,30 @@ def stored(gm: GraphModule, node: Node) -> Tensor:
         value = getattr(value, part)
     assert isinstance(value, Tensor), f"{node.target} is not a tensor"
     return value
+
+
+def free_name(gm: GraphModule, wanted: str) -> str:
+    """`wanted`, or with a number behind it where the user's model, or an earlier pass over what was
+    traced again since, has that already.
+    """
+    name, number = wanted, 0
+    while hasattr(gm, name):
+        number += 1
+        name = f"{wanted}_{number}"
+    return name
+
+
+def hold(gm: GraphModule, before: Node, wanted: str, value: Tensor) -> Node:
+    """A constant, or a parameter, of the graph by a name of its own, to be read before a node."""
+    name = free_name(gm, wanted)
+    if isinstance(value, nn.Parameter):
+        gm.register_parameter(name, value)
+    else:
+        gm.register_buffer(name, value)
+    with gm.graph.inserting_before(before):
+        node = gm.graph.get_attr(name)
+    node.meta["val"] = value
+    return node
 
 
 def integers_in(argument: object) -> list[int]:

@@ -5,7 +5,13 @@ and whose bias is added in 32 bits.
 from torch import nn
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import ATEN, fake, optional_input, stored
+from edgecompress.compress.fx import (
+    ATEN,
+    fake,
+    hold,
+    optional_input,
+    stored,
+)
 
 _PRODUCTS = {ATEN.matmul.default, ATEN.mm.default}
 
@@ -38,12 +44,10 @@ def _is_bias(node: Node, bias: Node) -> bool:
 
 
 def _replace(gm: GraphModule, node: Node, x: Node, weight: Node, bias: Node | None) -> None:
-    name = f"_transposed_{node.name}"
     value = stored(gm, weight)
     turned = nn.Parameter(value.detach().t().contiguous(), requires_grad=value.requires_grad)
-    gm.register_parameter(name, turned)
+    holder = hold(gm, node, f"_transposed_{node.name}", turned)
     with gm.graph.inserting_before(node):
-        holder = gm.graph.get_attr(name)
         linear = gm.graph.call_function(ATEN.linear.default, (x, holder, bias))
     holder.meta = {**weight.meta, "val": fake(weight).t()}
     linear.meta = dict(node.meta)

@@ -16,6 +16,7 @@ from edgecompress.compress.fx import (
     ATEN,
     CONTROL_FLOW,
     fake,
+    hold,
     input_of,
     integers_in,
     module_path,
@@ -113,7 +114,7 @@ def _stay_in_float(graph: GraphModule, node: Node) -> None:
     x, weight = input_of(node), node.args[1]
     if isinstance(weight, Node) and weight.op == "get_attr":
         with graph.graph.inserting_before(node):
-            factor = _scalar(graph, NEARLY_ONE)
+            factor = _scalar(graph, node, NEARLY_ONE)
             node.replace_input_with(x, graph.graph.call_function(ATEN.mul.Tensor, (x, factor)))
 
 
@@ -148,7 +149,7 @@ def _masked(graph: GraphModule, node: Node) -> None:
     if not fake(x).is_floating_point():
         return
     with graph.graph.inserting_before(node):
-        constant, nothing = _scalar(graph, value), _scalar(graph, 0.0)
+        constant, nothing = _scalar(graph, node, value), _scalar(graph, node, 0.0)
         numbers, others = (constant, nothing), (nothing, x)
         if not replaces:
             numbers, others = numbers[::-1], others[::-1]
@@ -172,14 +173,8 @@ def _number(graph: GraphModule, argument: object) -> float | None:
     return float(value) if value.numel() == 1 else None
 
 
-def _scalar(graph: GraphModule, number: float) -> Node:
-    return _constant(graph, torch.tensor(number))
-
-
-def _constant(graph: GraphModule, value: Tensor) -> Node:
-    name = f"_litert_constant_{len(graph._buffers)}"
-    graph.register_buffer(name, value)
-    return graph.graph.get_attr(name)
+def _scalar(graph: GraphModule, before: Node, number: float) -> Node:
+    return hold(graph, before, "_litert_constant", torch.tensor(number))
 
 
 def _adaptive_max_pool(graph: GraphModule, node: Node) -> None:
@@ -245,26 +240,13 @@ def _bake_weight(graph: GraphModule, node: Node) -> None:
         assert callable(step.target)
         value = step.target(value, *given)
     assert isinstance(value, Tensor)
-    name = f"_litert_weight_{len(graph._buffers)}"
-    graph.register_buffer(name, value)
-    with graph.graph.inserting_before(node):
-        baked = graph.graph.get_attr(name)
+    baked = hold(graph, node, "_litert_weight", value)
     baked.meta["val"] = fake(dequantizer)
     node.replace_input_with(dequantizer, baked)
 
 
-def _resized(graph: GraphModule, node: Node) -> None:
-    def constant(value: Tensor) -> Node:
-        with graph.graph.inserting_before(node):
-            made = _constant(graph, value)
-        made.meta["val"] = fake(node).new_empty(value.shape, dtype=value.dtype)
-        return made
-
-    resize_for_tflite(node, constant)
-
-
 _REWRITES = {
-    **dict.fromkeys(RESIZING, _resized),
+    **dict.fromkeys(RESIZING, resize_for_tflite),
     ATEN.conv_transpose2d.input: _transposed_convolution,
     ATEN.masked_fill.Scalar: _masked,
     ATEN.masked_fill.Tensor: _masked,

@@ -4,7 +4,6 @@ two, as the graph was trained.
 """
 
 import torch
-from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.fx import (
@@ -12,6 +11,7 @@ from edgecompress.compress.fx import (
     Window,
     averaged_window,
     fake,
+    hold,
     input_of,
     only_user,
 )
@@ -32,7 +32,7 @@ def average(graph: GraphModule, node: Node) -> None:
     whole = window.size == list(fake(x).shape[2:]) and not any(window.padding)
     with graph.graph.inserting_before(node):
         if not whole or _rounds_alike(x, node, window.positions):
-            new = _as_convolution(graph, x, window)
+            new = _as_convolution(graph, node, window)
             if fake(node).dim() < 4:
                 shape = [int(size) for size in fake(node).shape]
                 new = graph.graph.call_function(ATEN.view.default, (new, shape))
@@ -65,21 +65,18 @@ def _rounds_alike(dequantizer: Node, node: Node, positions: int) -> bool:
     return odd % 2 == 1 and abs(per_step / odd - 1) < _FLOAT32
 
 
-def _as_convolution(graph: GraphModule, x: Node, window: Window) -> Node:
+def _as_convolution(graph: GraphModule, node: Node, window: Window) -> Node:
+    x = input_of(node)
     channels, share = int(fake(x).shape[1]), 1 / window.positions
     values = torch.full((channels, 1, *window.size), share)
     scale = torch.full((channels,), share / MEAN_WEIGHT)
     zero_point = torch.zeros(channels, dtype=torch.int64)
-    weight = _constant(graph, values)
-    qparams = (_constant(graph, scale), _constant(graph, zero_point), 0, -128, 127, torch.int8)
+    weight, scales, zeros = (
+        hold(graph, node, "_litert_mean", value) for value in (values, scale, zero_point)
+    )
+    qparams = (scales, zeros, 0, -128, 127, torch.int8)
     call = graph.graph.call_function
     integers = call(_DECOMPOSED.quantize_per_channel.default, (weight, *qparams))
     numbers = call(_DECOMPOSED.dequantize_per_channel.default, (integers, *qparams))
     rest = (None, window.stride, window.padding, [1, 1], channels)
     return call(ATEN.conv2d.default, (x, numbers, *rest))
-
-
-def _constant(graph: GraphModule, value: Tensor) -> Node:
-    name = f"_litert_mean_{len(graph._buffers)}"
-    graph.register_buffer(name, value)
-    return graph.graph.get_attr(name)

@@ -4,13 +4,11 @@ Resizing is linear, along one axis after the other, so that a constant matrix fo
 of it: what the operator itself makes of an identity.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import ATEN, call_beside, fake, input_of, module_path
+from edgecompress.compress.fx import ATEN, call_beside, fake, hold, input_of, module_path
 from edgecompress.errors import ModelError
 
 _NEAREST = (ATEN.upsample_nearest2d.vec, ATEN.upsample_nearest2d.default)
@@ -28,13 +26,13 @@ _ROWS, _COLUMNS = 2, 3
 _EXACT = 1e-6
 
 
-def resize_for_tflite(node: Node, constant: Callable[[Tensor], Node]) -> None:
+def resize_for_tflite(graph: GraphModule, node: Node) -> None:
     """Rewrite `node`, one of `RESIZING`, where TFLite has no operator for it, or litert-torch takes
     one with other positions: RESIZE_NEAREST_NEIGHBOR is right for multiples of a size only.
 
     Args:
+        graph: what `node` is in.
         node: on [N, C, H, W].
-        constant: makes a node of a tensor, before `node`.
 
     """
     result = input_of(node)
@@ -46,13 +44,20 @@ def resize_for_tflite(node: Node, constant: Callable[[Tensor], Node]) -> None:
     for axis in (_ROWS, _COLUMNS):
         matrix = _matrix(node, axis, old)
         if node.target in _NEAREST:
-            taken = constant(matrix.argmax(1))
+            taken = _constant(graph, node, matrix.argmax(1))
             result = call_beside(node, ATEN.index_select.default, result, axis, taken)
         elif axis == _ROWS:
-            result = call_beside(node, ATEN.matmul.default, constant(matrix), result)
+            result = call_beside(node, ATEN.matmul.default, _constant(graph, node, matrix), result)
         else:
-            result = call_beside(node, ATEN.matmul.default, result, constant(matrix.T.clone()))
+            turned = _constant(graph, node, matrix.T.contiguous())
+            result = call_beside(node, ATEN.matmul.default, result, turned)
     node.replace_all_uses_with(result)
+
+
+def _constant(graph: GraphModule, node: Node, value: Tensor) -> Node:
+    held = hold(graph, node, "_resizing", value)
+    held.meta["val"] = fake(node).new_empty(value.shape, dtype=value.dtype)
+    return held
 
 
 def refuse_odd_factors(graph: GraphModule) -> None:

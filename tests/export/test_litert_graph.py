@@ -9,8 +9,13 @@ from torch import Tensor, nn
 
 pytest.importorskip("litert_torch", reason="litert-torch is not installed")
 
-from litert_files import quantised, random_inputs
+from litert_files import export, quantised, random_inputs, scheme
 from zoo.parts import Call, conv, image
+
+from edgecompress.compress.quantize import calibrate, convert, prepare
+from edgecompress.spec.target import Edges
+
+FLOAT = Edges(dtype="float32", layout="nchw")
 
 
 def test_constants_and_channels_first_norms_beside_images(tmp_path: Path) -> None:
@@ -78,3 +83,27 @@ def test_reductions_over_any_dimensions(tmp_path: Path) -> None:
             step = 0.02 * float(theirs.abs().max()) if info.scale is None else info.scale
             assert ours.shape == theirs.shape, info.name
             assert np.abs(ours - theirs.numpy()).max() <= 2.5 * step, (info.name, kernels)
+
+
+class Embedded(nn.Module):
+    """Tokens, their places, and a kind that depends on the batch until that is one sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.places, self.kinds = (nn.Embedding(20, 16) for _ in range(3))
+        self.linear = nn.Linear(16, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        words = self.words(x) + self.places(torch.arange(8))
+        return self.linear(words + self.kinds(torch.zeros(x.shape, dtype=torch.long)))
+
+
+def test_a_constant_of_the_first_capture_is_not_overwritten_by_the_second(tmp_path: Path) -> None:
+    model, tokens = Embedded().eval(), (torch.randint(0, 20, (1, 8)),)
+    prepared = prepare(model, tokens, scheme("affine"), "minmax")
+    calibrate(prepared, [((torch.randint(0, 20, (16, 8)),), None)])
+    quantized = convert(prepared, integers=False)
+    file = export(quantized.graph, tokens, tmp_path, FLOAT, layers=quantized.layers)
+    (ours,), (theirs,) = file.run(tokens), file.torch(tokens)
+    assert np.abs(ours - theirs.numpy()).max() < 1.5 * theirs.abs().max() / 255
