@@ -125,7 +125,7 @@ def _join_in_float(graph: GraphModule, node: Node) -> None:
     for member in nodes_in(node.args[0]):
         if is_dequantizer(member):
             with graph.graph.inserting_before(node):
-                factor = _scalar(graph, NEARLY_ONE)
+                factor = _scalar(graph, node, NEARLY_ONE)
                 marked = graph.graph.call_function(ATEN.mul.Tensor, (member, factor))
             node.replace_input_with(member, marked)
 
