@@ -27,6 +27,7 @@ from edgecompress.compress.operators import CONCATENATING
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 from edgecompress.export.litert_means import MEANS, average, is_dequantizer, is_quantizer
+from edgecompress.export.litert_reshapes import reshape_after
 from edgecompress.export.resizing import RESIZING, resize_for_tflite
 
 
@@ -246,6 +247,8 @@ def _bake_weight(graph: GraphModule, node: Node) -> None:
 
 
 _REWRITES = {
+    ATEN.add.Tensor: reshape_after,
+    ATEN.mul.Tensor: reshape_after,
     **dict.fromkeys(RESIZING, resize_for_tflite),
     ATEN.conv_transpose2d.input: _transposed_convolution,
     ATEN.masked_fill.Scalar: _masked,

@@ -1,5 +1,6 @@
 """A captured graph as the converter is given it: constants are numbers, each reader has its DQ."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,22 @@ def test_a_constant_of_the_first_capture_is_not_overwritten_by_the_second(tmp_pa
     file = export(quantized.graph, tokens, tmp_path, FLOAT, layers=quantized.layers)
     (ours,), (theirs,) = file.run(tokens), file.torch(tokens)
     assert np.abs(ours - theirs.numpy()).max() < 1.5 * theirs.abs().max() / 255
+
+
+MET: dict[str, Callable[[Tensor], Tensor]] = {
+    "two places": lambda h: h[:, 0] + h[:, -1],
+    "their product": lambda h: h[:, 0] * h[:, 1],
+    "views": lambda h: h.reshape(-1, 96) + h.flatten(1),
+    "views of parts": lambda h: h[:, :2].reshape(-1, 32) + h[:, 2:4].flatten(1),
+}
+
+
+@pytest.mark.parametrize("kind", MET)
+def test_a_sum_of_reshaped_tensors_keeps_its_scale(kind: str, tmp_path: Path) -> None:
+    """The converter reshapes the sum instead, and gave it the scale of what is added."""
+    torch.manual_seed(0)
+    tried = MET[kind]
+    model = Call(lambda m, x: m.last(tried(m.first(x))), first=nn.Linear(16, 16), last=nn.ReLU())
+    file = quantised(model.eval(), (torch.randn(1, 6, 16),), tmp_path)
+    assert not file.float_kinds
+    assert file.steps_apart() < 2.5
