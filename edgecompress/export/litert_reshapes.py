@@ -1,12 +1,13 @@
 """Sums and products of reshaped tensors, for litert-torch.
 
-The converter reshapes the result instead of the operands, as it may, but leaves the result the scale
-of the operands, beyond which it saturates. Here the result is reshaped first, with its own scale.
+The converter reshapes the result instead of the operands, as it may, but leaves it the scale of
+the operands, beyond which it saturates. Here that is done before, and the result has its own scale.
 """
 
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.fx import ATEN, call_beside, fake, input_of, only_user
+from edgecompress.compress.operators import CLIPPING
 from edgecompress.export.litert_means import is_dequantizer
 
 _RESHAPES = {
@@ -14,6 +15,7 @@ _RESHAPES = {
     ATEN.reshape.default,
     ATEN.flatten.using_ints,
     ATEN.unflatten.int,
+    ATEN.select.int,
     ATEN.squeeze.default,
     ATEN.squeeze.dim,
     ATEN.squeeze.dims,
@@ -21,26 +23,27 @@ _RESHAPES = {
 }
 
 
-def reshape_after(graph: GraphModule, node: Node) -> None:
-    """Rewrite `node`, a sum or product between DQ and Q, whose operands are of one shape before they
-    are reshaped alike.
+def reshape_after(_: GraphModule, node: Node) -> None:
+    """Rewrite `node`, a sum or product between DQ and Q, whose operands are of one shape before
+    they are reshaped alike. What clips the result may be in between.
     """
-    quantizer = only_user(node)
+    last, quantizer = node, only_user(node)
+    while quantizer is not None and quantizer.target in CLIPPING:
+        last, quantizer = quantizer, only_user(quantizer)
     if quantizer is None or not _is_quantizer(quantizer):
         return
-    if not all(isinstance(x, Node) and _is_reshaped(x) for x in node.args[:2]):
+    operands = node.args[:2]
+    if not all(isinstance(x, Node) and _is_reshaped(x) for x in operands):
         return
-    first, second = (input_of(input_of(input_of(node, index))) for index in (0, 1))
-    before = _shape_before(first)
-    same_result = fake(input_of(node)).shape == fake(input_of(node, 1)).shape
-    if before != _shape_before(second) or not same_result:
+    first, second = (input_of(node, index) for index in (0, 1))
+    if fake(first).shape != fake(second).shape:
         return
-    operands = [_before(graph, input_of(node, index)) for index in (0, 1)]
-    assert callable(node.target)
-    result = call_beside(node, node.target, *operands)  # type: ignore[arg-type]
-    result = _quantised(node, result, quantizer)
+    if _shape_before(_reshape(first)) != _shape_before(_reshape(second)):
+        return
+    result = _copy(node, node, _before(first), _before(second))
+    result = _quantised(_clipped(result, last, node), quantizer)
     shape = [int(size) for size in fake(node).shape]
-    node.replace_all_uses_with(call_beside(node, ATEN.view.default, result, shape))
+    last.replace_all_uses_with(call_beside(quantizer, ATEN.view.default, result, shape))
 
 
 def _is_quantizer(node: Node) -> bool:
@@ -51,9 +54,12 @@ def _is_reshaped(node: Node) -> bool:
     """Whether it is the DQ of what a DQ was reshaped to."""
     if not is_dequantizer(node) or not _is_quantizer(input_of(node)):
         return False
-    reshape = input_of(input_of(node))
-    known = reshape.target in _RESHAPES or reshape.target is ATEN.select.int
-    return known and is_dequantizer(input_of(reshape))
+    reshape = _reshape(node)
+    return reshape.target in _RESHAPES and is_dequantizer(input_of(reshape))
+
+
+def _reshape(operand: Node) -> Node:
+    return input_of(input_of(operand))
 
 
 def _shape_before(reshape: Node) -> list[int]:
@@ -65,9 +71,9 @@ def _shape_before(reshape: Node) -> list[int]:
     return shape
 
 
-def _before(graph: GraphModule, operand: Node) -> Node:
-    """What an operand was before it was reshaped; of a selected part the slice."""
-    reshape = input_of(input_of(operand))
+def _before(operand: Node) -> Node:
+    """What an operand would be, had it not been reshaped; of a selected part the slice."""
+    reshape = _reshape(operand)
     source = input_of(reshape)
     if reshape.target is not ATEN.select.int:
         return source
@@ -75,16 +81,32 @@ def _before(graph: GraphModule, operand: Node) -> Node:
     assert isinstance(dim, int)
     assert isinstance(index, int)
     start = index % int(fake(source).shape[dim])
-    part = call_beside(operand, ATEN.slice.Tensor, source, dim, start, start + 1)
-    return _quantised(operand, part, input_of(operand))
+    part = call_beside(reshape, ATEN.slice.Tensor, source, dim, start, start + 1)
+    return _quantised(part, input_of(operand))
 
 
-def _quantised(before: Node, x: Node, quantizer: Node) -> Node:
-    """Q and DQ of `x` with the scale of `quantizer`."""
+def _clipped(x: Node, last: Node, first: Node) -> Node:
+    """What clips from behind `first` to `last`, done to `x`."""
+    steps = []
+    while last is not first:
+        steps.append(last)
+        last = input_of(last)
+    for step in reversed(steps):
+        x = _copy(step, step, x, *step.args[1:])
+    return x
+
+
+def _quantised(x: Node, quantizer: Node) -> Node:
+    """Q and DQ of `x`, with the scale of `quantizer`."""
     dequantizer = next(user for user in quantizer.users if is_dequantizer(user))
+    integers = _copy(quantizer, quantizer, x, *quantizer.args[1:])
+    integers.meta["val"] = fake(x).to(fake(quantizer).dtype)
+    return _copy(dequantizer, quantizer, integers, *dequantizer.args[1:])
+
+
+def _copy(node: Node, before: Node, x: Node, *rest: object) -> Node:
+    """The same operator on `x`, in its shape."""
     with before.graph.inserting_before(before):
-        integers = before.graph.call_function(quantizer.target, (x, *quantizer.args[1:]))  # type: ignore[arg-type]
-        numbers = before.graph.call_function(dequantizer.target, (integers, *dequantizer.args[1:]))  # type: ignore[arg-type]
-    for made, like in ((integers, quantizer), (numbers, dequantizer)):
-        made.meta["val"] = fake(x).to(fake(like).dtype)
-    return numbers
+        made = before.graph.call_function(node.target, (x, *rest), dict(node.kwargs))  # type: ignore[arg-type]
+    made.meta["val"] = fake(x).to(fake(node).dtype)
+    return made
