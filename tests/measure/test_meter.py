@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edgecompress.measure.meter import LARGEST_DB, Meter
 from edgecompress.spec.measurement import Parity
@@ -30,7 +31,8 @@ def measured(
 def test_the_difference_is_held_against_the_noise(factor: float, parts: int) -> None:
     found = measured(SCORES, SCORES + factor * NOISE, NOISE, parts)
     assert found.error_to_noise == pytest.approx(factor**2, rel=1e-4)
-    assert found.worst_error_to_noise == pytest.approx(factor**2, rel=1e-4)
+    # Channels borrow from one another, so those of a little more noise have a little more error.
+    assert found.worst_error_to_noise == pytest.approx(factor**2, rel=0.02)
     expected = 10 * np.log10((SCORES**2).sum() / ((factor * NOISE) ** 2).sum())
     assert found.sqnr_db == pytest.approx(expected, abs=0.01)
 
@@ -62,7 +64,7 @@ def test_a_class_that_is_lost_does_not_drown() -> None:
     changed[:, 3] += 3 * NOISE[:, 3]
     found = measured(SCORES, changed, NOISE)
     assert found.error_to_noise == pytest.approx(9 / 10, rel=0.2)
-    assert found.worst_error_to_noise == pytest.approx(9, rel=1e-4)
+    assert found.worst_error_to_noise == pytest.approx(9, rel=0.02)
 
 
 def test_rounding_once_is_allowed_where_nothing_is_quantised() -> None:
@@ -139,3 +141,23 @@ def test_noise_that_was_known_before_counts_by_its_energy() -> None:
         assert meter.result().noise_rms == (known,)
     with pytest.raises(ValueError, match="zip"):
         Meter([0.6], "here", (1.0, 2.0))
+
+
+def test_of_many_channels_with_few_values_none_is_lost_by_chance() -> None:
+    """16 samples of 1,000 scores, each rounded otherwise; then one class that is lost."""
+    rng = np.random.default_rng(0)
+    right = rng.standard_normal((16, 1000))
+    noise = 0.1 * rng.standard_normal(right.shape)
+    other = 0.1 * rng.standard_normal(right.shape)
+
+    def worst(spoiled: NDArray[np.float64]) -> float:
+        meter = Meter([None], "torch")
+        meter.add([right + noise], [spoiled], [noise])
+        found = meter.result().worst_error_to_noise
+        assert found is not None
+        return found
+
+    file = right + other
+    assert worst(file) < 4
+    file[:, 17] = 0.0
+    assert worst(file) > 20
