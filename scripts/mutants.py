@@ -76,7 +76,10 @@ def _annotations(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
         for field in ("annotation", "returns"):
             found = getattr(node, field, None)
             if isinstance(found, ast.expr):
-                end = (found.end_lineno or found.lineno, found.end_col_offset or 0)
+                end = (
+                    found.end_lineno or found.lineno,
+                    0 if found.end_col_offset is None else found.end_col_offset,
+                )
                 yield (found.lineno, found.col_offset), end
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import deploying
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from quantizing import ZooFiles
@@ -20,6 +21,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts background jobs so, and the programs that tests interrupt would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The same examples in every run; HYPOTHESIS_PROFILE=default draws others.
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -60,10 +60,10 @@ class WithoutTies:
         inverse = ratio / scale.double()
         least = 1 if self.twice else _FINE
         p = torch.exp2(torch.ceil(torch.log2(least / inverse)).clamp(min=0))
-        largest = p * inverse
+        q = _odd_below(p * inverse)
         if self.twice:
-            largest = torch.minimum(largest, _safe(largest))
-        q = torch.floor((largest - 1).clamp(min=0) / 2) * 2 + 1
+            # Of the odd number: of a power of two it lies below that, where less is safe.
+            q = _odd_below(torch.minimum(q, _safe(q)))
         chosen: Tensor = ratio * p / q
         return chosen.to(scale.dtype)
 
@@ -83,6 +83,11 @@ class MeanWithoutTies:
         q = torch.ceil((least - 1).clamp(min=0) / 2) * 2 + 1
         chosen: Tensor = unit * q
         return chosen.to(scale.dtype)
+
+
+def _odd_below(number: Tensor) -> Tensor:
+    """The largest odd number up to this one; 1 at least."""
+    return torch.floor((number - 1).clamp(min=0) / 2) * 2 + 1
 
 
 def _power_below(number: Tensor) -> Tensor:

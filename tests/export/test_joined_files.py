@@ -5,7 +5,7 @@ from pathlib import Path
 import litert_files
 import pytest
 import quantizing
-import test_tensorrt
+import tensorrt_files
 import torch
 from detecting import IMAGES, Heads, Kept, kept, of_members
 
@@ -56,9 +56,9 @@ def test_litert(scheme: QuantizationScheme, edges: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "scheme", [test_tensorrt.ORIN.quantization, PORTABLE], ids=["own", "portable"]
+    "scheme", [tensorrt_files.ORIN.quantization, PORTABLE], ids=["own", "portable"]
 )
 def test_tensorrt_file(scheme: QuantizationScheme, tmp_path: Path) -> None:
     model, (prepared, _) = joined(scheme)
-    file = test_tensorrt.exported(convert(prepared, integers=False), tmp_path)
+    file = tensorrt_files.exported(convert(prepared, integers=False), tmp_path)
     assert least_db(model, file.run(X)[0]) > 25
