@@ -77,7 +77,8 @@ def row(name: str, way: str, folder: Path) -> Row:
         return compressed(name, way, folder)
     except EdgecompressError as error:
         outcome: Outcome = "defect" if error.exit_code == 1 else "error"
-        return Row(name=name, way=way, outcome=outcome, error=f"{error} (exit {error.exit_code})")
+        said = str(error).replace(f"{folder}/", "")
+        return Row(name=name, way=way, outcome=outcome, error=f"{said} (exit {error.exit_code})")
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(last.filename).name}:{last.lineno}"

@@ -29,7 +29,7 @@ LEAST_DB = 26.0
 _BETTER_DB = 6.0
 """One bit, which a scale of its own must give it more."""
 LEAST_RESULT_DB = 20.0
-"""Of a layer's results when it reads a tensor in eight bits that is in float else."""
+"""What is left of a layer's results when it reads a tensor in eight bits that is in float else."""
 _SAMPLES = 8
 _ELEMENTWISE = {
     *ADDING,
@@ -106,7 +106,7 @@ class _Members:
         return {int(i): float(left[i]) for i in (left < limit).nonzero()}
 
     def step(self, symmetric: bool) -> Tensor:
-        """Of eight bits for all."""
+        """The step when all have one scale of eight bits."""
         return _step(self.low.min(), self.high.max(), symmetric)
 
     def span(self, index: int) -> str:
@@ -123,7 +123,7 @@ def _step(low: Tensor, high: Tensor, symmetric: bool) -> Tensor:
 
 
 class _Shown(NamedTuple):
-    """Of one run: which member each number of a tensor belongs to, and which node has its scale."""
+    """Which member each number of a tensor belongs to in one run, and which node has its scale."""
 
     labels: Any
     scale: Node
@@ -137,9 +137,9 @@ class _Follower(Interpreter):
         self.symmetric = symmetric
         self.members: dict[Node, _Members] = {}
         self.scales: dict[Node, Node] = {}
-        """Of a tensor that shows members: the node that it shares its scale with."""
+        """For each tensor that shows members the node that it shares its scale with."""
         self.results: dict[Node, Ratio] = {}
-        """Of operators that mix members, when they read a tensor in eight bits."""
+        """Results of operators that mix members, when they read a tensor in eight bits."""
         self._shown: dict[Node, _Shown] = {}
 
     @property

@@ -42,7 +42,7 @@ class Reference(Spec):
     metric: float
     samples: int
     beginnings: dict[int, tuple[int, float]]
-    """By number of batches: of how many samples, and the metric there, where it has one."""
+    """Number of batches -> how many samples they have, and the metric there, if any."""
 
 
 def reference(task: Task, run: Run) -> Reference:
@@ -121,7 +121,7 @@ def _is_looked_at(batches: int) -> bool:
 
 
 def _value_so_far(metric: Metric) -> float | None:
-    """Of a beginning of the data; None where the metric has none for so few samples."""
+    """The metric of a beginning of the data; None where the metric has none for so few samples."""
     try:
         value = float(metric.compute())
     except Exception:

@@ -30,7 +30,7 @@ class _Slots(NamedTuple):
     dim: int
     step: int
     size: int
-    """Of the axis along which parts lie."""
+    """The length of the axis along which parts lie."""
 
     @property
     def axis(self) -> int:

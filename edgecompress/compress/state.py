@@ -53,7 +53,7 @@ def see_one_sample(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> dict
 
 
 def _attributes(model: nn.Module) -> dict[int, str]:
-    """Of tensors that are neither parameters nor buffers: address -> name."""
+    """Tensors that are neither parameters nor buffers: address -> name."""
     return {
         leaf.untyped_storage().data_ptr(): f"{path}.{name}".lstrip(".")
         for path, module in model.named_modules()

@@ -195,9 +195,10 @@ class _Output:
 
     @property
     def worst_ratio(self) -> float:
-        """Of the channel that is the furthest off. One of few values borrows noise from the others,
-        as if it had seen that much of them: of a thousand channels with 16 values each some have
-        a quarter of the usual noise by chance.
+        """The ratio of the channel that is furthest off.
+
+        One of few values borrows noise from the others, as if it had seen that much of them: of a
+        thousand channels with 16 values each some have a quarter of the usual noise by chance.
         """
         each = self._values / self._error.size
         usual = self._noise.sum() / max(self._values, 1)

@@ -88,7 +88,7 @@ class Trials:
         return self._known[key] is not None
 
     def metric(self, names: Names) -> float | None:
-        """Of the graph that would ship; None where it is not kept."""
+        """The metric of the graph that would ship; None where it is not kept."""
         key = digest(sorted(names))
         if key not in self._known:
             prepared = self._prepared(names)
