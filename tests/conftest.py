@@ -1,6 +1,7 @@
 """Makes the helpers beside this file importable from every test."""
 
 import os
+import random
 import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -88,6 +89,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         import sharing
 
         items.sort(key=lambda item: sharing.place(item.path.parent.name))
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """What a file draws when it is imported is the same, whatever was imported before it."""
+    if isinstance(collector, pytest.Module):
+        _seed()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws is the same, whichever tests ran before it in its process."""
+    _seed()
+
+
+def _seed() -> None:
+    import numpy
+    import torch
+
+    random.seed(0)
+    numpy.random.seed(0)
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
