@@ -31,7 +31,8 @@ _SCALAR: dict[object, tuple[OpOverload, Callable[[float], float]]] = {
 
 def canonicalise(gm: GraphModule) -> None:
     """SiLU becomes x * sigmoid(x); attention becomes matmul, softmax, matmul; a number that is
-    added or multiplied becomes a constant tensor.
+    added or multiplied becomes a constant tensor; what is spread over a shape, for an operator that
+    would spread it itself, is not.
     """
     for node in list(gm.graph.nodes):
         rewrite = _REWRITES.get(node.target) or (_scalar if node.target in _SCALAR else None)
@@ -150,6 +151,36 @@ def _adaptive_max_pool(_: GraphModule, node: Node) -> Node | None:
     return pooled
 
 
+def _spread(_: GraphModule, node: Node) -> Node | None:
+    """expand(x, sizes), where all that read it come to the same shape without."""
+    x = input_of(node)
+    same = node.users and all(_spreads(user, node, fake(x).shape) for user in node.users)
+    return x if same else None
+
+
+def _spreads(user: Node, node: Node, shape: torch.Size) -> bool:
+    """Whether an elementwise operator has the same shape with `shape` in the place of `node`'s."""
+    if user.target not in _BROADCASTING or len(shape) != fake(node).dim():
+        return False
+    others = [other for other in user.all_input_nodes if other is not node]
+    if len(others) != 1 or fake(others[0]).dim() < len(shape):
+        return False
+    pairs = zip(
+        shape, fake(others[0]).shape[-len(shape) :], fake(user).shape[-len(shape) :], strict=True
+    )
+    return all(after in (mine, other) for mine, other, after in pairs)
+
+
+_BROADCASTING = {
+    ATEN.add.Tensor,
+    ATEN.sub.Tensor,
+    ATEN.mul.Tensor,
+    ATEN.div.Tensor,
+    ATEN.maximum.default,
+    ATEN.minimum.default,
+}
+
+
 def _over_ones(_: GraphModule, node: Node) -> Node | None:
     """reduce(x, dim, keepdim) over dimensions of size 1 reduces nothing, and then no scale changes
     either.
@@ -175,6 +206,9 @@ _REWRITES: dict[object, Callable[[GraphModule, Node], Node | None]] = {
     ATEN.silu.default: _silu,
     ATEN.scaled_dot_product_attention.default: _attention,
     ATEN.softmax.int: _softmax,
+    ATEN.expand.default: _spread,
+    ATEN.expand_as.default: _spread,
+    ATEN.broadcast_to.default: _spread,
     ATEN.avg_pool1d.default: _pool_of_rows,
     ATEN.adaptive_avg_pool1d.default: _adaptive_pool,
     ATEN.adaptive_avg_pool2d.default: _adaptive_pool,

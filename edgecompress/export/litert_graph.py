@@ -15,6 +15,7 @@ from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import (
     ATEN,
     CONTROL_FLOW,
+    call_beside,
     fake,
     hold,
     input_of,
@@ -23,11 +24,11 @@ from edgecompress.compress.fx import (
     nodes_in,
     stored,
 )
-from edgecompress.compress.operators import CONCATENATING
+from edgecompress.compress.operators import CLIPPING, CONCATENATING
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 from edgecompress.export.litert_means import MEANS, average, is_dequantizer, is_quantizer
-from edgecompress.export.litert_reshapes import reshape_after
+from edgecompress.export.litert_reshapes import JOINED, clip_before, reshape_after
 from edgecompress.export.resizing import RESIZING, resize_for_tflite
 
 
@@ -89,6 +90,8 @@ def _check_pool(node: Node) -> None:
         if len(node.args) > 4 and set(integers_in(node.args[4])) != {1}:
             raise _no_kernel(node, "a dilated max pool")
         return
+    if node.target is ATEN.avg_pool3d.default:
+        raise _no_kernel(node, "an average pool in three dimensions")
     padding = integers_in(node.args[3]) if len(node.args) > 3 else []
     # ceil_mode, count_include_pad, divisor_override
     flags, usual = node.args[4:], (False, True, None)
@@ -246,9 +249,41 @@ def _bake_weight(graph: GraphModule, node: Node) -> None:
     node.replace_input_with(dequantizer, baked)
 
 
+def _unbind(_: GraphModule, node: Node) -> None:
+    """unbind(x, dim) as a selection for each part that is read."""
+    dim = node.args[1] if len(node.args) > 1 else 0
+    for part in list(node.users):
+        selected = call_beside(part, ATEN.select.int, input_of(node), dim, part.args[1])
+        part.replace_all_uses_with(selected)
+
+
+def _spread(graph: GraphModule, node: Node) -> None:
+    """What repeats an image along its axes takes the same places several times. litert-torch keeps
+    the sizes in NCHW where what is repeated has become NHWC.
+    """
+    x = input_of(node)
+    old, new = list(fake(x).shape), [int(size) for size in fake(node).shape]
+    if len(new) != 4:
+        return
+    if len(old) < 4:
+        old = [1] * (4 - len(old)) + old
+        x = call_beside(node, ATEN.view.default, x, old)
+    for axis, (before, after) in enumerate(zip(old, new, strict=True)):
+        if before != after:
+            places = hold(graph, node, "_litert_places", torch.arange(after) % before)
+            places.meta["val"] = fake(node).new_empty(after, dtype=torch.int64)
+            x = call_beside(node, ATEN.index_select.default, x, axis, places)
+    node.replace_all_uses_with(x)
+
+
 _REWRITES = {
-    ATEN.add.Tensor: reshape_after,
-    ATEN.mul.Tensor: reshape_after,
+    ATEN.expand.default: _spread,
+    ATEN.expand_as.default: _spread,
+    ATEN.broadcast_to.default: _spread,
+    ATEN.repeat.default: _spread,
+    ATEN.unbind.int: _unbind,
+    **dict.fromkeys(JOINED, reshape_after),
+    **dict.fromkeys(CLIPPING, clip_before),
     **dict.fromkeys(RESIZING, resize_for_tflite),
     ATEN.conv_transpose2d.input: _transposed_convolution,
     ATEN.masked_fill.Scalar: _masked,

@@ -2,6 +2,7 @@
 
 The converter reshapes the result instead of the operands, as it may, but leaves it the scale of
 the operands, beyond which it saturates. Here that is done before, and the result has its own scale.
+Where one of the operands was clipped after it was reshaped, the converter reshapes that later, too.
 """
 
 from torch.fx import GraphModule, Node
@@ -10,6 +11,7 @@ from edgecompress.compress.fx import ATEN, call_beside, fake, input_of, only_use
 from edgecompress.compress.operators import CLIPPING
 from edgecompress.export.litert_means import is_dequantizer
 
+JOINED = (ATEN.add.Tensor, ATEN.sub.Tensor, ATEN.mul.Tensor)
 _RESHAPES = {
     ATEN.view.default,
     ATEN.reshape.default,
@@ -21,29 +23,45 @@ _RESHAPES = {
     ATEN.squeeze.dims,
     ATEN.unsqueeze.default,
 }
+_BEHIND = {*CLIPPING, *_RESHAPES} - {ATEN.select.int}
 
 
 def reshape_after(_: GraphModule, node: Node) -> None:
-    """Rewrite `node`, a sum or product between DQ and Q, whose operands are of one shape before
-    they are reshaped alike. What clips the result may be in between.
+    """Rewrite `node`, an elementwise operator between DQ and Q, whose operands are of one shape
+    before they are reshaped alike. What clips or reshapes the result may be in between.
     """
     last, quantizer = node, only_user(node)
-    while quantizer is not None and quantizer.target in CLIPPING:
+    while quantizer is not None and quantizer.target in _BEHIND:
         last, quantizer = quantizer, only_user(quantizer)
     if quantizer is None or not _is_quantizer(quantizer):
         return
-    operands = node.args[:2]
-    if not all(isinstance(x, Node) and _is_reshaped(x) for x in operands):
+    operands = node.all_input_nodes
+    if not operands or not all(_is_reshaped(x) for x in operands):
         return
-    first, second = (input_of(node, index) for index in (0, 1))
-    if fake(first).shape != fake(second).shape:
+    first, *others = operands
+    if any(
+        fake(first).shape != fake(other).shape
+        or _shape_before(_reshape(first)) != _shape_before(_reshape(other))
+        for other in others
+    ):
         return
-    if _shape_before(_reshape(first)) != _shape_before(_reshape(second)):
-        return
-    result = _copy(node, node, _before(first), _before(second))
+    before = {operand: _before(operand) for operand in operands}
+    x, *rest = (before[given] if isinstance(given, Node) else given for given in node.args)
+    assert isinstance(x, Node)
+    result = _copy(node, node, x, *rest)
     result = _quantised(_clipped(result, last, node), quantizer)
-    shape = [int(size) for size in fake(node).shape]
+    shape = [int(size) for size in fake(last).shape]
     last.replace_all_uses_with(call_beside(quantizer, ATEN.view.default, result, shape))
+
+
+def clip_before(graph: GraphModule, node: Node) -> None:
+    """Rewrite `node`, which clips a reshaped operand of a sum or product, to clip it before."""
+    quantizer = only_user(node)
+    if quantizer is None or not _is_quantizer(quantizer):
+        return
+    readers = [reader for dequantizer in quantizer.users for reader in dequantizer.users]
+    if any(reader.target in JOINED for reader in readers):
+        reshape_after(graph, node)
 
 
 def _is_quantizer(node: Node) -> bool:
@@ -76,7 +94,8 @@ def _before(operand: Node) -> Node:
     reshape = _reshape(operand)
     source = input_of(reshape)
     if reshape.target is not ATEN.select.int:
-        return source
+        # A DQ of its own, as `litert_graph` gives each reader.
+        return _copy(source, reshape, input_of(source), *source.args[1:])
     dim, index = reshape.args[1:3]
     assert isinstance(dim, int)
     assert isinstance(index, int)
@@ -92,7 +111,8 @@ def _clipped(x: Node, last: Node, first: Node) -> Node:
         steps.append(last)
         last = input_of(last)
     for step in reversed(steps):
-        x = _copy(step, step, x, *step.args[1:])
+        if step.target in CLIPPING:
+            x = _copy(step, step, x, *step.args[1:])
     return x
 
 

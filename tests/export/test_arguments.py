@@ -28,7 +28,14 @@ USES: dict[str, tuple[str, list[Use]]] = {
     # Operator -> its arguments that the uses below set. `t` is [N, 8, 8, 8].
     "hardtanh": ("min_val max_val", [lambda t: functional.hardtanh(t.exp(), 0.5, 0.75)]),
     "add.Tensor": ("alpha", [lambda t: torch.add(t, t.abs(), alpha=-0.5)]),
-    "sub.Tensor": ("alpha", [lambda t: torch.sub(t, t.abs(), alpha=2), lambda t: t - 0.5]),
+    "sub.Tensor": (
+        "alpha",
+        [
+            lambda t: torch.sub(t, t.abs(), alpha=2),
+            lambda t: t - 0.5,
+            lambda t: (t[:, 0] - t[:, 1]).unsqueeze(1),
+        ],
+    ),
     "leaky_relu": ("negative_slope", [lambda t: functional.leaky_relu(t, 0.3)]),
     "softmax.int": (
         "dim dtype",
@@ -141,7 +148,28 @@ USES: dict[str, tuple[str, list[Use]]] = {
     "squeeze.dim": ("dim", [lambda t: t[:, :1].squeeze(-3)]),
     "squeeze.dims": ("dim", [lambda t: t[:, :1, :, :1].squeeze((1, 3))]),
     "unsqueeze": ("dim", [lambda t: t.unsqueeze(-2)]),
-    "expand": ("size implicit", [lambda t: t[:, :1].expand(-1, 3, -1, 8)]),
+    "expand": (
+        "size implicit",
+        [
+            lambda t: t[:, :1].expand(-1, 3, -1, 8),
+            lambda t: t.mean((2, 3))[:, :, None, None].expand(-1, -1, 4, 6),
+        ],
+    ),
+    "expand_as": (
+        "",
+        [
+            lambda t: t.relu() * t.mean(-1, keepdim=True).expand_as(t),
+            lambda t: torch.cat([t, t.mean(-2, keepdim=True).expand_as(t)], 1),
+            lambda t: t.mean(2, keepdim=True).expand_as(t) + t.mean(3, keepdim=True).expand_as(t),
+        ],
+    ),
+    "broadcast_to": ("size", [lambda t: t[:, :, :1].broadcast_to((-1, 8, 5, 8))]),
+    "repeat": ("repeats", [lambda t: t.repeat(1, 2, 1, 3), lambda t: t.mean(1).repeat(1, 2, 1)]),
+    "repeat_interleave.self_int": (
+        "repeats dim output_size",
+        [lambda t: t.repeat_interleave(2, 1), lambda t: t.repeat_interleave(3, -1, output_size=24)],
+    ),
+    "roll": ("shifts dims", [lambda t: t.roll((1, -2), (2, 3)), lambda t: t.roll(2, 1)]),
     "contiguous": (
         "memory_format",
         [lambda t: t.contiguous(memory_format=torch.channels_last)],
@@ -213,6 +241,10 @@ IN_TFLITE = [
     "sub.Tensor",
     "slice.Tensor",
     "index",
+    "expand",
+    "expand_as",
+    "broadcast_to",
+    "repeat",
     "upsample_nearest2d.vec",
     "upsample_bilinear2d.vec",
     "upsample_bicubic2d.vec",

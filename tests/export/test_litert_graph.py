@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 pytest.importorskip("litert_torch", reason="litert-torch is not installed")
 
@@ -115,6 +116,9 @@ MET: dict[str, Callable[[Tensor], Tensor]] = {
     "their product": lambda h: h[:, 0] * h[:, 1],
     "views": lambda h: h.reshape(-1, 96) + h.flatten(1),
     "views of parts": lambda h: h[:, :2].reshape(-1, 32) + h[:, 2:4].flatten(1),
+    "one is clipped": lambda h: h[:, 0].relu() + h[:, 1],
+    "both are clipped": lambda h: h[:, 0].relu() * functional.relu6(h[:, 1]),
+    "parts of all": lambda h: h[:, 0].relu() + h.unbind(1)[1] * h.unbind(1)[2],
 }
 
 
