@@ -70,9 +70,13 @@ class Limit:
     max_drop: float
 
     def holds(self, metric: float) -> bool:
-        return self._drop(metric, self.reference.metric) <= self.max_drop + _TOLERANCE * max(
-            abs(self.reference.metric), abs(metric)
-        )
+        return self.excess(metric) == 0.0
+
+    def excess(self, metric: float) -> float:
+        """How much more is lost than may be; 0 where it holds."""
+        wanted = self.reference.metric
+        excess = self._drop(metric, wanted) - self.max_drop
+        return excess if excess > _TOLERANCE * max(abs(wanted), abs(metric)) else 0.0
 
     def kept_metric(self, run: Run) -> float | None:
         """The metric of a model; None where it does not hold.

@@ -60,19 +60,14 @@ def evaluate(
     higher_is_better = direction(metric)
     way = Way(artifact, Executions() if against is None else against)
     samples = 0
-    for outputs, target in infer_all(agent, artifact, task.eval_data(), workdir, threads, kernels):
-        _check_outputs(artifact, task, outputs)
-        tensors = tuple(torch.from_numpy(array) for array in outputs)
-        if rebuild is not None:
-            task.update(metric, rebuild(list(tensors)), target)
-        else:
-            task.update(metric, tensors[0] if len(tensors) == 1 else tensors, target)
+    inferred = infer_all(agent, artifact, task.eval_data(), workdir, threads, kernels)
+    for outputs in scored(inferred, artifact, task, metric, rebuild):
         way.add(outputs)
         samples += len(outputs[0])
         on_progress(samples)
     return Evaluation(
         metric=type(metric).__name__,
-        value=_value(metric),
+        value=value_of(metric),
         higher_is_better=higher_is_better,
         samples=samples,
         is_share=_is_share(metric),
@@ -80,6 +75,29 @@ def evaluate(
         hops=way.hops(),
         original=way.original(),
     )
+
+
+def scored(
+    inferred: Iterable[tuple[list[Array], Any]],
+    artifact: Artifact,
+    task: Task,
+    metric: Metric,
+    rebuild: Callable[[list[Tensor]], Any] | None,
+) -> Iterator[list[Array]]:
+    """Feed `metric` with what `infer_all` gives; the outputs of each batch, after that.
+
+    Raises:
+        ModelError: the outputs do not fit the task, or are not numbers.
+
+    """
+    for outputs, target in inferred:
+        _check_outputs(artifact, task, outputs)
+        tensors = tuple(torch.from_numpy(array) for array in outputs)
+        if rebuild is not None:
+            task.update(metric, rebuild(list(tensors)), target)
+        else:
+            task.update(metric, tensors[0] if len(tensors) == 1 else tensors, target)
+        yield outputs
 
 
 def infer_all(
@@ -204,7 +222,8 @@ def _is_share(metric: Metric) -> bool:
     return isinstance(metric, MulticlassAccuracy) or tuple(bounds) == (0.0, 1.0)
 
 
-def _value(metric: Metric) -> float:
+def value_of(metric: Metric) -> float:
+    """What a metric says in the end. Raises TaskError when that is no finite number."""
     try:
         value = float(metric.compute())
     except Exception as error:

@@ -18,9 +18,9 @@ from edgecompress.compress.macs import count
 from edgecompress.devices.needs import RUNTIME_PACKAGES
 from edgecompress.export import Exportable, exporter
 from edgecompress.export.readback import READERS, read_back
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import Agent, Kernels
 from edgecompress.measure.agent_file import build_agent
-from edgecompress.measure.evaluate import evaluate, infer_all
+from edgecompress.measure.evaluate import evaluate, infer_all, scored, value_of
 from edgecompress.measure.tensors import Array
 from edgecompress.packages import version_of
 from edgecompress.pipeline.code import entry
@@ -204,6 +204,34 @@ def _evaluate(
     also = (model.maker, entry(READERS[artifact.format]), *_runtime_of(artifact))
     record = job.stages.run("evaluate", depends_on, work, also)
     return parse(Evaluation, record.result, "stage evaluate")
+
+
+def validated(job: Job, model: Executable, agent: Agent) -> float:
+    """The metric of the exported file on the validation data, here."""
+    key, artifact = exported_file(job, model)
+    elsewhere, threads = _runs_elsewhere(job), job.recipe.target.runtime.threads
+
+    def work(work_dir: Path) -> Output:
+        metric = job.task.metric()
+        rebuild = rebuilder(model.module(), job.example_inputs, artifact.path)
+        kernels: Kernels = "reference" if elsewhere else "default"
+        data = job.task.validation_data()
+        inferred = infer_all(agent, artifact, data, work_dir, threads, kernels)
+        samples = 0
+        for outputs in scored(inferred, artifact, job.task, metric, rebuild):
+            samples += len(outputs[0])
+            job.stages.progress.step(samples, 0, f"{samples} samples")
+        return Output({"metric": value_of(metric)})
+
+    depends_on = job.depends_on(
+        parent=key,
+        cpu=job.here.model_dump(mode="json"),
+        agent=agent_digest(),
+        elsewhere=elsewhere,
+        threads=threads,
+    )
+    record = job.stages.run("validate file", depends_on, work, _runtime_of(artifact))
+    return float(str(record.result["metric"]))
 
 
 def _runtime_of(artifact: Artifact) -> tuple[str, ...]:

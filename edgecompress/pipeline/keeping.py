@@ -2,16 +2,21 @@
 
 Searched after fine-tuning, where there is any: what training wins back needs no float. Where none
 is found so, it is searched before, and fine-tuning is done again with what was found in float.
+The search scores torch's graph, which takes no export for every trial. What it finds is taken only
+if its file keeps the metric too; where none does, more is asked of the graph.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecompress.compress.checkpoint import load_checkpoint
+from edgecompress.compress.score import Limit, Reference
+from edgecompress.measure.agent import Agent
 from edgecompress.pipeline.executable import int8_model
-from edgecompress.pipeline.files import exported_file
+from edgecompress.pipeline.files import exported_file, validated
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import measure_files, protocol_for
 from edgecompress.pipeline.models import quantized_as
@@ -26,7 +31,11 @@ if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
 
 _MEASURED = 4
-"""So many sets are measured at most, those with the least work in float."""
+"""So many sets are measured at most, those with the least work in float; and so many have files."""
+_SEARCHES = 3
+"""How often at most more is asked of torch's graph, because the files lose more than it."""
+_ALL_INT8 = -1
+"""In the place of a set's index."""
 _AS_FAST = 1.03
 """What a clock cannot tell from the fastest."""
 
@@ -63,8 +72,17 @@ class Aim:
     max_drop: float
 
 
+@dataclass(frozen=True)
+class Means:
+    """What tells how good and how fast a file is."""
+
+    here: Agent
+    device: Device | None
+    """Measures sets, where it is at hand."""
+
+
 def keep_metric(
-    job: Job, point: QuantizedPoint, before: Point, teacher: Point, device: Device | None
+    job: Job, point: QuantizedPoint, before: Point, teacher: Point, means: Means
 ) -> tuple[QuantizedPoint, FloatSearch | None]:
     """The quantised model with as much in float as it takes to lose no more of the metric on the
     validation data than `quantize.max_metric_drop`; as it comes where that is not asked, where it
@@ -75,21 +93,21 @@ def keep_metric(
         point: calibrated, and fine-tuned where the recipe asks for it.
         before: what that was made of.
         teacher: whom fine-tuning distils from.
-        device: measures sets, where it is at hand.
+        means: to compare sets by their files.
 
     """
     spec = job.recipe.config.quantize
     if spec is None or spec.max_metric_drop is None:
         return point, None
     limit = spec.max_metric_drop
-    kept, search = _kept(Aim(job, spec, point, before, limit), device)
+    kept, search = _kept(Aim(job, spec, point, before, limit), means)
     if search.sets or search.keeps_in_int8 or spec.train is None:
         return kept, search
     # Trained round what int8 ruins, a model can be lost for float too. It is not with a set that
     # keeps the metric before training, which starts from there and never ships what is worse.
     untrained = spec.model_copy(update={"mode": "ptq", "train": None})
     calibrated = quantized_as(job, untrained, before, teacher)
-    chosen, first = _kept(Aim(job, untrained, calibrated, before, limit), device)
+    chosen, first = _kept(Aim(job, untrained, calibrated, before, limit), means)
     if not first.sets:
         return point, search
     keep = {"keep_float": chosen.trained.keep_float, "keep_float_sensitive": 0}
@@ -99,40 +117,93 @@ def keep_metric(
     return again, first.model_copy(update=missed)
 
 
-def _kept(aim: Aim, device: Device | None) -> tuple[QuantizedPoint, FloatSearch]:
-    """The model with that set in float which is the fastest of those that keep the metric."""
-    record = _searched(aim)
+@dataclass(frozen=True)
+class _Found:
+    """What one search found, and the model that is taken."""
+
+    point: QuantizedPoint
+    search: FloatSearch
+    excess: float
+    """How much more its file loses than it may."""
+
+
+def _kept(aim: Aim, means: Means) -> tuple[QuantizedPoint, FloatSearch]:
+    """The model with that set in float which is the fastest of those whose files keep the metric;
+    where none does, the one whose file loses least.
+    """
+    found, asked = _found(aim, means, aim.max_drop), aim.max_drop
+    for _ in range(_SEARCHES - 1):
+        if not found.excess:
+            break
+        asked -= found.excess
+        stricter = _found(aim, means, asked)
+        if not stricter.search.sets or stricter.excess >= found.excess:
+            break
+        found = stricter
+    return found.point, found.search
+
+
+def _found(aim: Aim, means: Means, asked: float) -> _Found:
+    """Search sets with which torch's graph loses no more than `asked`, and try their files."""
+    record = _searched(replace(aim, max_drop=asked))
     searched = parse(Searched, record.result, f"stage {record.name}")
     points = [_point(aim, record, index) for index in range(len(searched.candidates))]
-    latencies = _latencies(aim.job, points, searched, device)
-    best = _best(searched.candidates, latencies)
+    latencies = _latencies(aim.job, points, searched, means.device)
+    order = _by_preference(searched.candidates, latencies)
+    tried = {index: points[index] for index in order[:_MEASURED]}
+    if searched.keeps_in_int8:
+        tried = {_ALL_INT8: aim.point}
+    chosen, metrics, excess = _first_that_keeps(aim, means, searched.float_metric, tried)
     sets = tuple(
         FloatSet(
             label=candidate.label,
             operators=candidate.operators,
             metric=candidate.metric,
             latency_ms_p50=latencies.get(index),
-            chosen=index == best,
+            chosen=index == chosen,
+            file_metric=metrics.get(index),
         )
         for index, candidate in enumerate(searched.candidates)
     )
     search = FloatSearch(
         max_metric_drop=aim.max_drop,
+        searched_drop=None if asked == aim.max_drop else asked,
         float_metric=searched.float_metric,
         int8_metric=aim.point.trained.metric,
         keeps_in_int8=searched.keeps_in_int8,
         sets=sets,
     )
-    return (aim.point if best is None else points[best]), search
+    return _Found(tried.get(chosen, aim.point), search, excess)
 
 
-def _best(candidates: Sequence[Candidate], latencies: Mapping[int, float]) -> int | None:
-    """The one with the least work in float, of those as fast as the fastest where they were
-    measured.
+def _first_that_keeps(
+    aim: Aim, means: Means, wanted: float, tried: Mapping[int, QuantizedPoint]
+) -> tuple[int, Mapping[int, float], float]:
+    """The first model whose file keeps the metric, or else the one whose file loses least; the
+    metrics of the files up to it, and how much more it loses than it may.
+    """
+    limit = Limit(aim.job.task, Reference(metric=wanted, samples=0, beginnings={}), aim.max_drop)
+    metrics: dict[int, float] = {}
+    for index, point in tried.items():
+        metrics[index] = validated(aim.job, int8_model(aim.job, point), means.here)
+        if limit.holds(metrics[index]):
+            return index, metrics, 0.0
+    excesses = {index: limit.excess(metric) for index, metric in metrics.items()}
+    least = min(excesses, key=excesses.__getitem__, default=_ALL_INT8)
+    return least, metrics, excesses.get(least, 0.0)
+
+
+def _by_preference(candidates: Sequence[Candidate], latencies: Mapping[int, float]) -> list[int]:
+    """Those as fast as the fastest where they were measured, with the least work in float first;
+    then the slower ones, then those not measured.
     """
     limit = _AS_FAST * min(latencies.values(), default=0.0)
-    fast = [index for index, latency in latencies.items() if latency <= limit]
-    return min(fast or range(len(candidates)), key=lambda i: candidates[i].float_work, default=None)
+
+    def key(index: int) -> tuple[float, float]:
+        latency = latencies.get(index, math.inf)
+        return (0.0 if latency <= limit else latency, candidates[index].float_work)
+
+    return sorted(range(len(candidates)), key=key)
 
 
 def _searched(aim: Aim) -> StageRecord:

@@ -12,7 +12,7 @@ from edgecompress.pipeline.asked import Asked, TargetFailed
 from edgecompress.pipeline.executable import float_model, int8_model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.keeping import keep_metric
+from edgecompress.pipeline.keeping import Means, keep_metric
 from edgecompress.pipeline.loading import load
 from edgecompress.pipeline.measuring import There, engines_of, look_there, on_device
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
@@ -93,7 +93,7 @@ def _run(
     integer = quantized(job, recovered, start)
     search = None
     if integer is not None:
-        integer, search = keep_metric(job, integer, recovered, start, device)
+        integer, search = keep_metric(job, integer, recovered, start, Means(here, device))
     if integer is None:
         model = float_model(job, recovered, start)
         candidate = build(job, model, here)

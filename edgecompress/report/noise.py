@@ -66,14 +66,20 @@ def search_lines(search: FloatSearch) -> list[str]:
         f"the metric on validation data is {figure} in int8, {limit} in float; at most"
         f" {search.max_metric_drop:g} worse asked of quantising"
     ]
+    if search.searched_drop is not None:
+        lines.append(
+            "the files lose more of it than torch's graph, so that at most"
+            f" {search.searched_drop:.4g} was asked of the graph"
+        )
     for found in search.sets:
         chosen = "chosen" if found.chosen else "not chosen"
         speed = (
             "" if found.latency_ms_p50 is None else f", p50 {milliseconds(found.latency_ms_p50)}"
         )
+        in_file = "" if found.file_metric is None else f", its file {plain(found.file_metric)}"
         lines.append(
             f"{chosen}: {found.label}, {len(found.operators)} in float:"
-            f" {plain(found.metric)}{speed}"
+            f" {plain(found.metric)}{in_file}{speed}"
         )
     if search.metric_again is not None:
         lines.append(

@@ -139,12 +139,20 @@ class FloatSet(Spec):
     latency_ms_p50: float | None
     """None: not measured."""
     chosen: bool
+    file_metric: float | None = None
+    """Of the exported file; None: another was good enough before its turn."""
 
 
 class FloatSearch(Spec):
-    """What came of quantize.max_metric_drop; metrics are torch's, on the validation data."""
+    """What came of quantize.max_metric_drop; metrics are torch's where nothing else is said, on the
+    validation data.
+    """
 
     max_metric_drop: float
+    searched_drop: float | None = None
+    """What was asked of torch in the end, where the file of what keeps the metric there lost more;
+    None: what is asked of the file.
+    """
     float_metric: float
     int8_metric: float
     """Before anything was kept in float for it."""

@@ -78,21 +78,81 @@ def sets(*float_work: float) -> tuple[Candidate, ...]:
 
 
 @pytest.mark.parametrize(
-    ("work", "latencies", "best"),
+    ("latencies", "order"),
     [
-        ((), {}, None),
-        ((0.5, 0.2, 0.3), {}, 1),
-        ((0.5, 0.2, 0.3), {0: 1.0, 1: 2.0, 2: 3.0}, 0),
-        # What a clock cannot tell apart is chosen by the work in float.
-        ((0.5, 0.2, 0.3), {0: 1.0, 1: 1.031, 2: 1.03}, 2),
-        # A set that was not measured is not chosen where others were.
-        ((0.5, 0.2, 0.3), {0: 1.0, 2: 1.0}, 2),
+        ({}, [1, 2, 0]),
+        ({0: 1.0, 1: 2.0, 2: 3.0}, [0, 1, 2]),
+        # What a clock cannot tell from the fastest comes by its work in float.
+        ({0: 1.0, 1: 1.031, 2: 1.03}, [2, 0, 1]),
+        # What was not measured comes last.
+        ({0: 1.0, 2: 1.0}, [2, 0, 1]),
     ],
 )
-def test_the_fastest_set_with_the_least_work_in_float(
-    work: tuple[float, ...], latencies: dict[int, float], best: int | None
+def test_the_fastest_set_with_the_least_work_in_float_comes_first(
+    latencies: dict[int, float], order: list[int]
 ) -> None:
-    assert keeping._best(sets(*work), latencies) == best
+    assert keeping._by_preference(sets(0.5, 0.2, 0.3), latencies) == order
+
+
+@pytest.mark.parametrize(
+    ("files", "chosen", "asked", "file_metrics"),
+    [
+        # The file that keeps the metric is taken, though another is faster.
+        ({"a": 0.79, "b": 0.801}, "b", None, {"a": 0.79, "b": 0.801}),
+        # None keeps it: what the better one misses is asked of torch's graph in addition.
+        ({"a": 0.79, "b": 0.794, "c": 0.8}, "c", 0.094, {"c": 0.8}),
+        # Nothing keeps that either: the best so far.
+        ({"a": 0.79, "b": 0.7, "c": 0.6}, "a", None, {"a": 0.79, "b": 0.7}),
+        # All in int8 kept it in torch, and the file does not.
+        ({"all": 0.75, "c": 0.81}, "c", 0.05, {"c": 0.81}),
+        ({"all": 0.8}, "all", None, {}),
+    ],
+)
+def test_sets_are_taken_by_their_files(
+    files: dict[str, float],
+    chosen: str,
+    asked: float | None,
+    file_metrics: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of a model with a metric of 0.9, of which 0.1 may be lost."""
+
+    def searched(aim: keeping.Aim) -> Any:
+        if aim.max_drop == 0.1:
+            found = sorted({"a", "b"} & set(files))
+        else:
+            found = ["c"] if aim.max_drop > 0.08 or "all" in files else []
+        result = Searched(
+            float_metric=0.9,
+            keeps_in_int8=aim.max_drop == 0.1 and "all" in files,
+            candidates=tuple(
+                Candidate(label=name, operators=(name,), metric=0.8, float_work=ord(name) / 1000)
+                for name in found
+            ),
+        )
+        return SimpleNamespace(name="keep float", result=result.model_dump(mode="json"), key="")
+
+    def point(_: object, record: Any, index: int) -> str:
+        return str(record.result["candidates"][index]["label"])
+
+    monkeypatch.setattr(keeping, "_searched", searched)
+    monkeypatch.setattr(keeping, "_point", point)
+    monkeypatch.setattr(keeping, "int8_model", lambda _, point: point)
+    monkeypatch.setattr(
+        keeping, "validated", lambda _, model, __: files[getattr(model, "name", model)]
+    )
+    everything: Any = SimpleNamespace(name="all", trained=SimpleNamespace(metric=0.7))
+    task = SimpleNamespace(metric=lambda: SimpleNamespace(higher_is_better=True))
+    job: Any = SimpleNamespace(task=task, recipe=SimpleNamespace(target=load_target("local")))
+    none: Any = None
+    aim = keeping.Aim(job, none, everything, none, 0.1)
+    taken, search = keeping._kept(aim, keeping.Means(none, None))
+    assert getattr(taken, "name", taken) == chosen
+    assert (search.searched_drop and round(search.searched_drop, 3)) == asked
+    assert [found.label for found in search.sets if found.chosen] == [chosen] * (chosen != "all")
+    assert {
+        found.label: found.file_metric for found in search.sets if found.file_metric is not None
+    } == file_metrics
 
 
 def asked_to_measure(

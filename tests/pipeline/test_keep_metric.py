@@ -12,8 +12,9 @@ from edgecompress.compress.mixed import Names
 from edgecompress.compress.score import Limit
 from edgecompress.pipeline import trials
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.keeping import Aim, keep_metric
+from edgecompress.pipeline.keeping import Aim, Means, keep_metric
 from edgecompress.pipeline.models import original, quantized
+from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.pipeline.trials import Trials
 from edgecompress.progress import SilentProgress
@@ -65,6 +66,7 @@ def test_one_bad_operator_stays_in_float_and_the_metric_is_kept(
     assert search["int8_metric"] < 0.3 < 0.8 < search["float_metric"]
     assert [found["operators"] for found in search["sets"]] == [["rough"]]
     assert [found["chosen"] for found in search["sets"]] == [True]
+    assert search["sets"][0]["file_metric"] == pytest.approx(search["sets"][0]["metric"], abs=0.005)
     assert report["candidate"]["metric"]["value"] >= report["baseline"]["metric"]["value"] - 0.005
     (kept,) = report["kept"]
     assert kept["name"] == "rough"
@@ -144,7 +146,8 @@ def test_what_was_tried_is_not_tried_again_after_a_kill(
 def test_what_fine_tuning_spoils_is_chosen_before_it_and_fine_tuned_again(tmp_path: Path) -> None:
     folder = project(tmp_path / "project", CONFIG.replace(CONFIG.splitlines()[2] + "\n", QAT))
     aim = aim_here(folder, tmp_path, max_drop=0.005)
-    point, search = keep_metric(aim.job, aim.point, aim.before, aim.before, None)
+    means = Means(agent_on(HERE, aim.job.agent_dir), None)
+    point, search = keep_metric(aim.job, aim.point, aim.before, aim.before, means)
     assert search is not None
     assert search.int8_metric < 0.3 < 0.8 < search.float_metric
     assert [found.operators for found in search.sets] == [("rough",)]
@@ -154,4 +157,8 @@ def test_what_fine_tuning_spoils_is_chosen_before_it_and_fine_tuned_again(tmp_pa
     assert point.trained.keep_float == ("rough",)
     assert "the metric is" in point.trained.kept_because["rough"]
     stages = [stage.name for stage in aim.job.stages.done]
-    assert stages == ["quantize", "keep float", "quantize", "keep float", "quantize"]
+    assert stages == [
+        *("quantize", "keep float"),
+        *("quantize", "keep float", "export quantised", "validate file"),
+        "quantize",
+    ]
