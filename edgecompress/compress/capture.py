@@ -79,9 +79,8 @@ def program_of(
     """
     inputs, shapes = example_inputs, None
     if free_batch:
-        inputs, shapes = doubled(example_inputs), dynamic_batch(example_inputs)
-        if _takes_varargs(model):
-            shapes = (shapes,)
+        inputs = doubled(example_inputs)
+        shapes = _as_taken(model, dynamic_batch(example_inputs))
     replaced: dict[int, str] = {}
     try:
         if not isinstance(model, GraphModule):
@@ -132,10 +131,14 @@ def set_training(model: nn.Module, training: bool) -> None:
     model.recompile()
 
 
-def _takes_varargs(model: nn.Module) -> bool:
+def _as_taken(model: nn.Module, shapes: tuple[object, ...]) -> tuple[object, ...]:
+    """One for each parameter of forward(), as torch.export wants them: what *args takes together."""
     # signature() looks through decorators such as no_grad().
-    parameters = inspect.signature(model.forward).parameters.values()
-    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return shapes
+    first = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*shapes[:first], shapes[first:]) if len(shapes) > first else shapes
 
 
 def _untraceable(model: nn.Module, error: Exception) -> str:
