@@ -132,7 +132,7 @@ def set_training(model: nn.Module, training: bool) -> None:
 
 
 def _as_taken(model: nn.Module, shapes: tuple[object, ...]) -> tuple[object, ...]:
-    """One for each parameter of forward(), as torch.export wants them: what *args takes together."""
+    """One for each parameter of forward(), as torch.export wants them; *args is one of those."""
     # signature() looks through decorators such as no_grad().
     kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
