@@ -51,8 +51,8 @@ class Mutant:
         return str(mutate_code(source, plugins.get_operator(self.operator)(), self.occurrence))
 
 
-def mutants_of(path: str, seed: int) -> list[Mutant]:
-    """One mutant for each place and kind of replacement, drawn from those that there are."""
+def mutants_of(path: str) -> list[list[Mutant]]:
+    """Those of each place and kind of replacement."""
     source = (ROOT / path).read_text()
     nodes, skipped = list(ast_nodes(get_ast(source))), list(_annotations(ast.parse(source)))
     found: dict[tuple[Place, str], list[Mutant]] = {}
@@ -66,8 +66,26 @@ def mutants_of(path: str, seed: int) -> list[Mutant]:
             if not any(start <= place < end for start, end in skipped):
                 several = found.setdefault((place, name.split("_")[0]), [])
                 several.append(Mutant(path, name, occurrence, place))
+    return [several for _, several in sorted(found.items())]
+
+
+def drawn(path: str, seed: int, sample: int | None) -> list[Mutant]:
+    """One of each place and kind, or of that many of them."""
+    places = mutants_of(path)
     draw = random.Random(f"{seed} {path}")  # noqa: S311
-    return [draw.choice(several) for _, several in sorted(found.items())]
+    found = [draw.choice(several) for several in places]
+    print(f"{len(found)} mutants of {path}", flush=True)
+    if sample is None or sample >= len(found):
+        return found
+    return random.Random(seed).sample(found, sample)  # noqa: S311
+
+
+def again(path: str, lines: str) -> list[Mutant]:
+    """Those that the lines of an earlier run name; where they are may have changed."""
+    named = {line.partition(": ")[2] for line in lines.splitlines() if f" {path}:" in line}
+    source = (ROOT / path).read_text()
+    found = {words(each, source): each for several in mutants_of(path) for each in several}
+    return [each for said, each in found.items() if said in named]
 
 
 def _annotations(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
@@ -117,32 +135,40 @@ def preload(tree: Path) -> None:
                 importlib.import_module(name)
 
 
+def words(mutant: Mutant, source: str) -> str:
+    """What a mutant does: the first line that it changes."""
+    pairs = zip(source.splitlines(), mutant.broken(source).splitlines(), strict=False)
+    changed = (f"{a.strip()}  ->  {b.strip()}" for a, b in pairs if a != b)
+    return next(changed, mutant.operator)
+
+
 def outcome_of(tree: Path, mutant: Mutant, tests: Sequence[str], timeout_s: float) -> str:
     file = tree / mutant.path
     source, times = file.read_text(), (file.stat().st_atime, file.stat().st_mtime)
-    broken = mutant.broken(source)
-    file.write_text(broken)
+    file.write_text(mutant.broken(source))
     # Python knows compiled modules by seconds and size.
     os.utime(file, (times[0], times[1] + random.randrange(1 << 24)))  # noqa: S311
     outcome = {0: "survived", -1: "timeout"}.get(run(tree, tests, timeout_s), "killed")
     file.write_text(source)
     os.utime(file, times)
-    pairs = zip(source.splitlines(), broken.splitlines(), strict=False)
-    line = next((f"{a.strip()}  ->  {b.strip()}" for a, b in pairs if a != b), mutant.operator)
-    return f"{outcome:8} {mutant.path}:{mutant.place[0]}: {line}"
+    return f"{outcome:8} {mutant.path}:{mutant.place[0]}: {words(mutant, source)}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("paths", nargs="+", help="modules to break")
     parser.add_argument("--tests", nargs="+", required=True, help="files, the narrow ones first")
-    parser.add_argument("--sample", type=int, help="how many of the mutants; all without it")
+    parser.add_argument("--sample", type=int, help="how many of each module; all without it")
+    parser.add_argument("--retry", type=Path, help="lines of an earlier run: those mutants only")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
-    mutants = [mutant for path in asked.paths for mutant in mutants_of(path, asked.seed)]
-    print(f"{len(mutants)} mutants", flush=True)
-    if asked.sample is not None and asked.sample < len(mutants):
-        mutants = random.Random(asked.seed).sample(mutants, asked.sample)  # noqa: S311
+    lines = asked.retry.read_text() if asked.retry else None
+    mutants: list[Mutant] = []
+    for path in asked.paths:
+        if lines is None:
+            mutants += drawn(path, asked.seed, asked.sample)
+        else:
+            mutants += again(path, lines)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         tree = Path(folder)
         listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)  # noqa: S607

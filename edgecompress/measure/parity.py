@@ -1,8 +1,8 @@
 """How far the executions of one model agree, from the one that was trained to the file."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise, zip_longest
+from itertools import pairwise
 
 import numpy as np
 
@@ -106,30 +106,3 @@ def _changed(new: Array, old: Array) -> Array:
     """By how much, or of what is no real number, whether."""
     real = np.issubdtype(new.dtype, np.floating)
     return new.astype(np.float64) - old.astype(np.float64) if real else new != old
-
-
-def parity(
-    reference: Iterable[list[Array]],
-    outputs: Iterable[list[Array]],
-    scales: Sequence[float | None],
-    reference_name: str,
-) -> Parity:
-    """Compare batch by batch; only one batch of each is held at a time.
-
-    Args:
-        reference: per batch, one array per output, each [N, ...].
-        outputs: the same from the other execution.
-        scales: per output, the size of one step; None where it is float.
-        reference_name: for the record.
-
-    Raises:
-        ModelError: numbers of batches, outputs or shapes differ, or a value is not a number.
-        TaskError: there is no batch at all.
-
-    """
-    meter = Meter(scales, reference_name)
-    for expected, actual in zip_longest(reference, outputs):
-        if expected is None or actual is None:
-            raise ModelError(f"parity with {reference_name}: one side has fewer batches")
-        meter.add(expected, actual)
-    return meter.result()

@@ -1,18 +1,24 @@
 """The host's side: what is sent, and what each way of failing becomes."""
 
+import io
+import json
 import os
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import onnx_files
 import pytest
 
+from edgecompress.artifact import sha256_of
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeMissing
 from edgecompress.measure import agent_file
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.agent_file import build_agent
+from edgecompress.spec.engine import EngineFlags
+from edgecompress.transport import Completed
 
 
 @pytest.fixture
@@ -54,6 +60,11 @@ def test_agent_bytes_depend_on_the_sources_alone(tmp_path, monkeypatch):
     assert build_agent() == expected
     (copy / "state.py").write_text("# changed")
     assert build_agent() != expected
+    for entry in zipfile.ZipFile(io.BytesIO(expected)).infolist():
+        # What zipfile would take from the clock, the system and the umask of this machine.
+        assert entry.date_time == (1980, 1, 1, 0, 0, 0)
+        assert (entry.create_system, entry.external_attr >> 16) == (3, 0o644)
+        assert entry.compress_type == zipfile.ZIP_STORED
 
 
 def test_probe(agent):
@@ -163,3 +174,45 @@ def test_what_passes_its_deadline_is_not_tried_again(transport, program, tmp_pat
     with pytest.raises(AgentError, match="ran longer than 1 s"):
         agent.probe()
     assert (len(log.read_text().splitlines()), agent.retried) == (1, [])
+
+
+def test_each_command_has_its_own_deadline(agent, transport, model, inputs, protocol, monkeypatch):
+    asked = {}
+
+    def refuse(_, stdin=b"", *, timeout_s):
+        request = json.loads(stdin)
+        asked[request["command"]] = (timeout_s, request)
+        return Completed(7, b"", b"")
+
+    monkeypatch.setattr(transport, "run", refuse)
+    flags = EngineFlags(
+        fp16=False, sparse_weights=False, strongly_typed=False, workspace_bytes=1 << 28
+    )
+    half_a_minute = protocol.model_copy(update={"min_duration_s": 30.0})
+    made = onnx_files.artifact(model)
+    (free,) = made.inputs
+    inputs_of = {"inputs": (free, free.model_copy(update={"name": "fixed", "shape": (2, 8)}))}
+    for ask in (
+        agent.probe,
+        lambda: agent.measure(model, "onnx", 1, inputs, half_a_minute),
+        lambda: agent.infer(model, "onnx", 1, inputs, model.parent / "outputs.npz"),
+        lambda: agent.build(made.model_copy(update=inputs_of), flags, batch=4),
+    ):
+        with pytest.raises(AgentError, match="exit code 7"):
+            ask()
+    deadlines = {command: timeout_s for command, (timeout_s, _) in asked.items()}
+    assert deadlines == {"probe": 900, "measure": 930, "infer": 900, "build": 900 + 3600}
+    assert asked["infer"][1]["batch"] == 1
+    assert asked["build"][1]["shapes"] == {"x": [4, 8]}
+
+
+def test_figures_of_another_file_are_refused(agent, transport, model, inputs, protocol):
+    other = Path(transport.path("other.onnx"))
+    onnx_files.linear(other, features=8, classes=4)
+    agent.place(sha256_of(model), str(other))
+    ran = rf"the agent ran a file of sha256 {sha256_of(other)[:12]}\.\., not .*model\.onnx"
+    with pytest.raises(AgentError, match=ran):
+        agent.measure(model, "onnx", 1, inputs, protocol)
+    with pytest.raises(AgentError, match=ran):
+        agent.infer(model, "onnx", 1, inputs, model.parent / "outputs.npz")
+    assert not (model.parent / "outputs.npz").exists()

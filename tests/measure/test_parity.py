@@ -1,10 +1,30 @@
-"""How far two executions agree."""
+"""How far two executions agree, and all of those that a model has on its way to a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import ModelError, TaskError
-from edgecompress.measure.parity import parity
+from edgecompress.measure.meter import Meter
+from edgecompress.measure.parity import Execution, Executions, Way
+from edgecompress.measure.tensors import Array
+from edgecompress.spec.measurement import Parity
+
+
+def parity(
+    reference: Sequence[list[Array]],
+    outputs: Sequence[list[Array]],
+    scales: Sequence[float | None],
+    name: str,
+) -> Parity:
+    meter = Meter(scales, name)
+    for expected, actual in zip(reference, outputs, strict=True):
+        meter.add(expected, actual)
+    return meter.result()
 
 
 def scores(*rows: list[float]) -> list[np.ndarray]:
@@ -54,8 +74,6 @@ def test_what_is_not_scores_has_no_top1(shape):
 @pytest.mark.parametrize(
     ("reference", "outputs", "message"),
     [
-        ([scores([1, 2])], [], "one side has fewer batches"),
-        ([], [scores([1, 2])], "one side has fewer batches"),
         ([scores([1, 2])], [scores([1, 2, 3])], r"outputs have shapes \[\(1, 3\)\]"),
         ([scores([1, 2])], [scores([1, np.nan])], "output 0 is not finite"),
         ([scores([1, np.inf])], [scores([1, 2])], "output 0 is not finite"),
@@ -69,3 +87,97 @@ def test_what_cannot_be_compared(reference, outputs, message):
 def test_empty():
     with pytest.raises(TaskError, match="the evaluation set is empty"):
         parity([], [], [None], "torch")
+
+
+STEP = 0.5
+
+
+def artifact() -> Artifact:
+    """Of one output, in steps."""
+    output = TensorInfo(name="y", shape=("n", 2), dtype="int8", scale=STEP, zero_point=0)
+    return Artifact.model_construct(path=Path("model.onnx"), outputs=(output,))
+
+
+def outputs(value: float, batches: int = 2) -> list[list[NDArray[np.float32]]]:
+    return [[np.full((3, 2), value, "float32")] for _ in range(batches)]
+
+
+def execution(name: str, steps: float, batches: int = 2, *, may_end: bool = False) -> Execution:
+    return Execution(name, iter(outputs(steps * STEP, batches)), may_end)
+
+
+def gone(executions: Executions, steps: float = 7.0) -> Way:
+    """The way that ends in a file whose outputs are so many steps."""
+    way = Way(artifact(), executions)
+    for batch in outputs(steps * STEP):
+        way.add(batch)
+    return way
+
+
+@pytest.mark.parametrize(
+    ("count", "kinds", "apart"),
+    [
+        (1, ["exported"], [7]),
+        (2, ["converted", "exported"], [1, 6]),
+        (3, ["converted", "exported", "kernels"], [1, 2, 4]),
+    ],
+)
+def test_every_hop_and_the_whole_way(count: int, kinds: Sequence[str], apart: list[int]) -> None:
+    names = ["trained", "converted", "reference kernels"][:count]
+    before = [execution(name, at) for name, at in zip(names, (0, 1, 3), strict=False)]
+    way = gone(Executions(before))
+    hops = way.hops()
+    assert [hop.kind for hop in hops] == kinds
+    assert [hop.parity.reference for hop in hops] == names
+    assert [hop.parity.max_output_steps for hop in hops] == apart
+    whole = way.parity()
+    assert whole is not None
+    assert (whole.reference, whole.samples, whole.max_output_steps) == ("trained", 6, 7)
+    assert whole.noise_rms is None
+    assert way.original() is None
+
+
+def test_what_is_compared_with_nothing_has_no_parity() -> None:
+    way = gone(Executions())
+    assert (way.hops(), way.parity(), way.original()) == ((), None, None)
+
+
+def test_the_original_is_compared_by_itself() -> None:
+    unquantized = execution("in float", 1)
+    way = gone(Executions([execution("trained", 2)], unquantized, execution("the original", 4)))
+    original, whole = way.original(), way.parity()
+    assert original is not None
+    assert whole is not None
+    assert (original.reference, original.max_output_steps) == ("the original", 3)
+    # What quantising changed is the yardstick of the way, and not of the original.
+    assert original.noise_rms is None
+    assert whole.noise_rms == (STEP,)
+    assert [hop.parity.noise_rms for hop in way.hops()] == [(STEP,)]
+
+
+def test_of_classes_it_counts_how_many_quantising_changed() -> None:
+    def classes(*values: int) -> list[NDArray[np.int64]]:
+        return [np.array(values, "int64")[:, None]]
+
+    trained = Execution("trained", iter([classes(1, 2, 3, 9)]))
+    way = Way(artifact(), Executions([trained], Execution("float", iter([classes(1, 2, 3, 4)]))))
+    way.add(classes(1, 2, 3, 9))
+    whole = way.parity()
+    assert whole is not None
+    assert whole.noise_rms == (0.5,)
+
+
+def test_what_only_explains_may_end_early_and_nothing_else_may() -> None:
+    before = [execution("trained", 0), execution("reference kernels", 3, 1, may_end=True)]
+    way = gone(Executions(before))
+    whole = way.parity()
+    assert whole is not None
+    assert whole.samples == 6
+    assert [hop.parity.samples for hop in way.hops()] == [3, 3]
+    for executions in (
+        Executions([execution("torch", 0, 1)]),
+        Executions([execution("trained", 0)], unquantized=execution("torch", 0, 1)),
+        Executions(original=execution("torch", 0, 1)),
+    ):
+        with pytest.raises(ModelError, match="parity with torch: it has only 1 batches"):
+            gone(executions)

@@ -12,11 +12,16 @@ from pushing import Clock, accept, board_on, local, release
 from edgecompress.errors import DeviceError, StorageError, TransientError
 from edgecompress.push import Board, Watch, history, push, status
 from edgecompress.push import lock as locks
-from edgecompress.push.board import ATTEMPTS, DOCUMENT_BYTES
-from edgecompress.push.lock import QUIET_S, UNKNOWN_S, Lock, held
-from edgecompress.push.pointers import HASH_S
+from edgecompress.push.lock import Lock, held
 from edgecompress.push.session import Session
-from edgecompress.push.upload import RESERVE_BYTES, SLOWEST_BYTES_PER_S, Upload
+from edgecompress.push.upload import Upload
+
+# As docs/devices.md says them.
+ATTEMPTS, ATTEMPTS_S = 5, 120.0
+QUIET_S, UNKNOWN_S = 120.0, 10.0
+DOCUMENT_BYTES = 64 << 10
+RESERVE_BYTES = 16 << 20
+HASH_S, SLOWEST_BYTES_PER_S = 600.0, 100_000.0
 
 
 class Ticking(Board):
@@ -128,7 +133,7 @@ def test_a_device_that_is_gone_is_not_waited_for_to_say_good_bye(
     notes: list[str] = []
     with Lock(board, notes.append) as lock:
         calls = failing(board, "write", monkeypatch)
-    assert len(calls) == locks.RELEASE_ATTEMPTS == 2
+    assert len(calls) == 2
     assert notes == [f"{board.name}: the lock was not released: the way to it broke"]
     assert lock.owner.nonce not in locks._OURS
 
@@ -149,13 +154,34 @@ def test_a_step_is_tried_again_while_it_loses_its_connection(board: Ticking) -> 
     with pytest.raises(TransientError):
         board.retried(step, ATTEMPTS - 1)
 
+    tries.clear()
+
     def refuse() -> None:
-        tries.clear()
+        tries.append(board.ticks.now)
         raise StorageError("no room")
 
     with pytest.raises(StorageError):
         board.retried(refuse)
-    assert tries == []
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(("lasts_s", "times"), [(ATTEMPTS_S / 2 - 0.25, 3), (ATTEMPTS_S / 2, 2)])
+def test_no_step_is_tried_again_after_two_minutes(
+    lasts_s: float, times: int, board: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[float] = []
+
+    def step() -> None:
+        tries.append(board.ticks.now)
+        board.ticks.now += lasts_s
+        raise TransientError("again")
+
+    board.sleep = lambda _: None
+    with monkeypatch.context() as patch:
+        patch.setattr("tenacity.time.monotonic", board.ticks)
+        with pytest.raises(TransientError):
+            board.retried(step)
+    assert len(tries) == times
 
 
 @pytest.mark.parametrize(
