@@ -3,8 +3,9 @@
 import pytest
 
 from edgecompress.errors import AgentError
-from edgecompress.measure.android_log import delegation_notes, read_run, run_flags
+from edgecompress.measure.android_log import delegation_notes, read_run, run_flags, summary_of
 from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.vendor.benchmark_model import Timings
 
 RUN = """INFO: count=50 first=3 curr=3 min=2 max=9 avg=3.5 std=1 p5=2 median=3 p95=7
 INFO: Inference timings in us: Init: 9, First inference: 5, Warmup (avg): 5, Inference (avg): 3.5
@@ -46,6 +47,24 @@ def notes(text, delegate):
             NNAPI.format("20 out of 31") + PARTIALLY.format("NNAPI"),
             "nnapi",
             ("nnapi runs 20 of 31 nodes; the CPU runs the rest",),
+        ),
+        # Two subgraphs: one line each, and the nodes of both count.
+        (
+            NNAPI.format("20 out of 20") + NNAPI.format("5 out of 10"),
+            "nnapi",
+            ("nnapi runs 25 of 30 nodes; the CPU runs the rest",),
+        ),
+        # Old tools do not say of how many; then words count.
+        (
+            NNAPI.format("20"),
+            "nnapi",
+            ("nnapi runs a part of the graph; the CPU runs the rest",),
+        ),
+        (NNAPI.format("20") + COMPLETELY.format("NNAPI"), "nnapi", ()),
+        (
+            NNAPI.format("31 out of 31") + PARTIALLY.format("NNAPI"),
+            "nnapi",
+            ("nnapi runs 31 of 31 nodes; the CPU runs the rest",),
         ),
         (
             PARTIALLY.format("XNNPACK"),
@@ -94,4 +113,27 @@ def test_flags_of_a_measurement_keep_the_first_inference_apart():
     )
     flags = run_flags("nnapi", 4, protocol)
     assert {"--warmup_runs=21", "--num_runs=200", "--min_secs=2.0"} <= set(flags)
+    # The tool's own limit of 150 s must not end a run before it has its iterations.
+    assert "--max_secs=602.0" in flags
     assert {"--num_threads=4", "--use_nnapi=true", "--disable_nnapi_cpu=true"} <= set(flags)
+
+
+def test_outputs_alone_are_one_run_and_the_warm_up_that_the_tool_needs():
+    flags = run_flags(None, 1, None)
+    assert {"--warmup_runs=1", "--num_runs=1", "--min_secs=0.0", "--use_xnnpack=false"} <= set(
+        flags
+    )
+
+
+def test_a_run_of_one_inference_has_that_alone():
+    one = summary_of(Timings(count=1, latency_ms_last=3.0))
+    assert (one.latency_ms_mean, one.latency_ms_min, one.latency_ms_max) == (3.0, 3.0, 3.0)
+    many = Timings(
+        count=9, latency_ms_last=3.0, latency_ms_mean=4.0, latency_ms_min=2.0, latency_ms_max=9.0
+    )
+    found = summary_of(many)
+    assert (found.latency_ms_mean, found.latency_ms_min, found.latency_ms_max) == (4.0, 2.0, 9.0)
+    for missing in ("mean", "min", "max"):
+        timings = many.model_copy(update={"latency_ms_last": None, f"latency_ms_{missing}": None})
+        with pytest.raises(AgentError, match="has no avg, min or max"):
+            summary_of(timings)

@@ -6,7 +6,13 @@ import pytest
 from turns import make_turn
 
 from edgecompress.errors import ArtifactError, TaskError
-from edgecompress.measure.compare import compare, measure_file, speedup_interval, summarise
+from edgecompress.measure.compare import (
+    _thin,
+    compare,
+    measure_file,
+    speedup_interval,
+    summarise,
+)
 
 
 @pytest.fixture
@@ -84,9 +90,10 @@ def test_summary_is_of_the_pooled_samples():
         make_turn(range(1, 51), init_time_ms=9.0, peak_rss_bytes=7),
         make_turn(range(51, 102), init_time_ms=11.0, peak_rss_bytes=5),
     ]
+    turns[0] = turns[0].model_copy(update={"first_inference_ms": 5.0})
     found = summarise(turns, cores=4)
     assert (found.latency_ms_p50, found.latency_ms_p90, found.latency_ms_p99) == (51, 91, 100)
-    assert found.init_time_ms == 10
+    assert (found.init_time_ms, found.first_inference_ms) == (10, 3.5)
     assert found.peak_rss_bytes == 7
 
 
@@ -112,6 +119,14 @@ def test_interval_knows_that_turns_differ():
     assert high - low < 0.02
     low, high = speedup_interval(uneven, candidate)
     assert high - low > 0.9
+
+
+@pytest.mark.parametrize(("samples", "kept"), [(1, 1), (500, 500), (501, 251), (1001, 334)])
+def test_samples_are_thinned_evenly(samples, kept):
+    found = _thin(tuple(range(samples)))
+    assert found.size == kept
+    assert found[0] == 0
+    assert set(np.diff(found)) <= {-(-samples // 500)}
 
 
 def test_interval_draws_neighbours_together():

@@ -13,8 +13,9 @@ from torchmetrics.regression import MeanAbsoluteError
 
 from edgecompress.errors import ArtifactError, ModelError, TaskError
 from edgecompress.measure import evaluate as module
-from edgecompress.measure.evaluate import evaluate, infer_all
-from edgecompress.task import Batch, ClassificationTask, Task
+from edgecompress.measure.evaluate import _is_share, evaluate, infer_all
+from edgecompress.measure.parity import Execution, Executions
+from edgecompress.task import Batch, ClassificationTask, MulticlassAccuracy, Task
 from edgecompress.task.guard import guard
 
 FEATURES, CLASSES = 8, 3
@@ -142,6 +143,55 @@ def test_several_inputs_and_outputs(score, tmp_path, batch):
     # 30 values are exact, 15 are 0.5 off.
     assert found.value == pytest.approx(0.5 * 15 / 45)
     assert not found.higher_is_better
+
+
+@pytest.mark.parametrize("rebuilds", [True, False])
+def test_the_task_is_given_what_the_model_returns(agent, tmp_path, linear, rebuilds):
+    seen = []
+
+    class Noting(Scores):
+        def update(self, metric, outputs, target):
+            seen.append(outputs)
+            super().update(metric, outputs["scores"] if rebuilds else outputs, target)
+
+    artifact, weight = linear
+    (batch,) = labelled(weight, [4], wrong=1)
+    task = Noting([batch])
+    guard(task)
+    rebuild = (lambda tensors: {"scores": tensors[0]}) if rebuilds else None
+    found = evaluate(agent, artifact, task, tmp_path, 1, lambda _: None, rebuild)
+    assert found.value == 0.75
+    assert isinstance(seen[0], dict if rebuilds else Tensor)
+    assert (found.parity, found.hops, found.original) == (None, (), None)
+
+
+def test_the_file_is_compared_with_what_it_was_made_of(agent, tmp_path, linear):
+    artifact, weight = linear
+    batches = labelled(weight, [4, 3], wrong=0)
+    scores = [[(images @ weight).numpy()] for images, _ in batches]
+    task = Scores(batches)
+    guard(task)
+    against = Executions([Execution("torch", iter(scores))])
+    found = evaluate(agent, artifact, task, tmp_path, 1, lambda _: None, against=against)
+    assert found.parity is not None
+    assert (found.parity.reference, found.parity.samples) == ("torch", 7)
+    assert found.parity.top1_agreement == 1.0
+    assert [(hop.kind, hop.parity) for hop in found.hops] == [("exported", found.parity)]
+
+
+def test_a_share_is_told_by_the_limits_of_its_plot():
+    class Bounded(Loud):
+        plot_lower_bound, plot_upper_bound = 0.0, 1.0
+
+    class Percent(Loud):
+        plot_lower_bound, plot_upper_bound = 0.0, 100.0
+
+    class Score(Loud):
+        plot_lower_bound, plot_upper_bound = -1.0, 1.0
+
+    shares = [_is_share(metric) for metric in (Bounded(), Percent(), Score(), Loud())]
+    assert shares == [True, False, False, False]
+    assert _is_share(MulticlassAccuracy())
 
 
 def test_integer_inputs_and_outputs_are_quantised_on_the_host(agent, tmp_path):

@@ -25,6 +25,16 @@ def test_drift_inside_a_turn():
     assert "turn 1" not in note
 
 
+def test_one_turn_has_no_drift_from_turn_to_turn():
+    (note,) = notes([make_turn(SLOWER)], cores=4)
+    assert note.endswith("of the samples: turn 1 +20%")
+
+
+def test_drift_of_a_tenth_is_none():
+    for last, count in ((1.09, 0), (1.11, 1), (0.91, 0), (0.89, 1)):
+        assert len(notes([make_turn([1.0] * 20 + [last] * 10)], cores=4)) == count
+
+
 def test_drift_from_turn_to_turn():
     turns = [make_turn([ms] * 30) for ms in (1.0, 1.0, 0.8)]
     (note,) = notes(turns, cores=4)
@@ -38,6 +48,7 @@ def test_drift_from_turn_to_turn():
         ("0x8", "soft temperature limit"),
         ("0x20000", "frequency capped since boot"),
         ("hot", "unknown flags"),
+        ("light", "Android's thermal status"),
     ],
 )
 def test_throttling(word, expected):
@@ -45,7 +56,7 @@ def test_throttling(word, expected):
     assert note == f"the board says throttled={word} ({expected})"
 
 
-@pytest.mark.parametrize("word", [None, "0x0"])
+@pytest.mark.parametrize("word", [None, "0x0", "none"])
 def test_no_throttling(word):
     assert notes([make_turn(STEADY, throttled=word)], cores=4) == ()
 
@@ -54,6 +65,9 @@ def test_load():
     turns = [make_turn(STEADY, load_1m=1.0), make_turn(STEADY, load_1m=4.5)]
     assert notes(turns, cores=4) == ("the machine was busy: load 4.5 on 4 cores",)
     assert notes(turns, cores=5) == ()
+    # One for each core is no more than they can do.
+    assert notes([make_turn(STEADY, load_1m=4.0)], cores=4) == ()
+    assert notes([make_turn(STEADY, load_1m=None)], cores=4) == ()
 
 
 @pytest.mark.parametrize(
@@ -82,3 +96,4 @@ def test_emulated(machine, feature, kernel, expected):
         kernel_machine=kernel,
     )
     assert is_emulated(probe) is expected
+    assert is_emulated(probe.model_copy(update={"is_emulator": True}))

@@ -61,6 +61,12 @@ def test_what_no_reading_saw_the_firmware_remembers():
     ]
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "0x80000"), ("0x0", None), ("0x0", "hot")])
+def test_what_the_firmware_did_not_say_before_and_after_is_not_compared(before, after):
+    said = notes([watched("0x0", before=before, after=after)], cores=4)
+    assert [note for note in said if note.startswith("during")] == []
+
+
 def test_energy():
     turns = [watched(power_of="VDD_IN", energy=mj) for mj in (10.0, 14.0, 12.0)]
     assert summarise(turns, cores=4).energy_mj_per_inference == 12.0

@@ -38,6 +38,12 @@ def test_quantize_rounds_ties_to_even_and_saturates():
     assert quantized.tolist() == [0, 10, 10, 10, 12, 12, 255]
 
 
+def test_a_zero_point_that_is_not_said_is_zero():
+    tensor = info("int8", scale=0.5)
+    assert quantize(np.array([-1.0, 1.0], "float32"), tensor).tolist() == [-2, 2]
+    assert dequantize(np.array([-2, 2], "int8"), tensor).tolist() == [-1.0, 1.0]
+
+
 @pytest.mark.parametrize(
     ("array", "tensor"),
     [
@@ -128,13 +134,15 @@ def test_random_inputs_are_a_tasks_whatever_the_layout():
 
 
 def test_feed_makes_indices_as_wide_as_the_file_has_them():
-    indices = np.array([[1, 2**31 - 1]], "int64")
+    indices = np.array([[-(2**31), 2**31 - 1]], "int64")
     fed = feed(file(info("int32", shape=(1, 2))), [indices])["x"]
     assert fed.dtype == np.int32
     np.testing.assert_array_equal(fed, indices)
     assert feed(file(info("int64", shape=(1, 2))), [fed])["x"].dtype == np.int64
-    with pytest.raises(TaskError, match="takes int32, the task gives int64"):
-        feed(file(info("int32", shape=(1, 2))), [indices + 1])
+    assert feed(file(info("int32", shape=(0, 2))), [indices[:0].astype("int32")])["x"].size == 0
+    for step in (-1, 1):
+        with pytest.raises(TaskError, match="takes int32, the task gives int64"):
+            feed(file(info("int32", shape=(1, 2))), [indices + step])
 
 
 def test_npz_keeps_awkward_names_and_order(tmp_path):

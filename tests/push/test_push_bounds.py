@@ -95,10 +95,44 @@ def test_a_holder_says_that_it_lives_and_for_how_long_it_may_be_silent(board: Ti
 
 
 def test_a_number_is_never_used_again_and_earlier_ones_are_removed(board: Ticking) -> None:
-    for number in (1, 2, 3):
+    Path(board.path("locks", "299")).mkdir()
+    for number in (300, 301, 302):
         with Lock(board) as lock:
+            lock.renew()
             assert lock.number == number
             assert [path.name for path in Path(board.path("locks")).iterdir()] == [str(number)]
+
+
+def test_who_is_beaten_to_a_number_waits_for_the_next(
+    board: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = board.files.make_folder
+
+    def beaten(folder: str) -> bool:
+        monkeypatch.undo()
+        other(board).__enter__()
+        return make(folder)
+
+    monkeypatch.setattr(board.files, "make_folder", beaten)
+    with Lock(board) as lock:
+        assert lock.number == 2
+        assert board.ticks.now > QUIET_S
+
+
+def test_who_overtakes_while_earlier_numbers_are_removed_keeps_its_own(
+    board: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = Lock(board)
+    check = lock.check
+
+    def then_another_comes() -> None:
+        check()
+        Path(board.path("locks", "9")).mkdir()
+
+    monkeypatch.setattr(lock, "check", then_another_comes)
+    Path(board.path("locks", "1")).mkdir()
+    assert lock._make(2)
+    assert {path.name for path in Path(board.path("locks")).iterdir()} == {"2", "9"}
 
 
 def test_a_number_is_ours_when_only_the_answer_was_lost(board: Ticking) -> None:
