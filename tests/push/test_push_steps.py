@@ -1,12 +1,13 @@
 """A push to a healthy device, step by step, and the commands around it."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from pushing import accept, board_on, documents, local, opened, release
 
-from edgecompress.errors import AgentError, ArtifactError, DeviceError, Refused
+from edgecompress.errors import AgentError, ArtifactError, DeviceError, Refused, StorageError
 from edgecompress.push import Alive, Board, Watch, history, push, status, switch
 from edgecompress.transport import LocalTransport
 
@@ -131,6 +132,90 @@ def test_a_damaged_release_is_not_activated_but_mended(
     assert opened(root) == new[1].id
     assert push(board, *old, accept).outcome == "success"
     assert opened(root) == old[1].id
+
+
+def spoils(*paths: Path) -> Callable[[str, Alive], None]:
+    """A validation during which the card loses what lies at these paths and the model itself."""
+
+    def validate(path: str, _: Alive) -> None:
+        for each in (Path(path), *paths):
+            each.write_bytes(b"lost")
+
+    return validate
+
+
+def test_what_is_lost_after_its_validation_is_not_left_active(
+    transport: LocalTransport, tmp_path: Path
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
+    pushed = push(board, *old, spoils())
+    assert (pushed.outcome, pushed.active) == ("rolled_back", None)
+    assert pushed.reasons[0].endswith(f"current points to {old[1].id}, not to {old[1].id}, whole")
+    assert opened(root) is None
+    assert push(board, *old, accept).outcome == "success"
+    pushed = push(board, *new, spoils())
+    assert (pushed.outcome, pushed.active) == ("rolled_back", old[1].id)
+    assert opened(root) == old[1].id
+    assert status(board).previous is None
+
+
+def test_where_the_old_one_is_lost_too_nothing_is_promised(
+    transport: LocalTransport, tmp_path: Path
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
+    push(board, *old, accept)
+    pushed = push(board, *new, spoils(root / "releases" / old[1].id / "model.onnx"))
+    assert (pushed.outcome, pushed.active) == ("inconsistent", None)
+    assert f"putting {old[1].id} back failed" in pushed.reasons[0]
+    assert f"`edgecompress rollback {board.device}` or another push" in pushed.reasons[0]
+
+
+@pytest.mark.parametrize("how", ["refused", "ignored"])
+def test_pointers_that_cannot_be_moved_are_what_they_were(
+    transport: LocalTransport, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    first, second, third = (release(tmp_path, content) for content in (b"1", b"2", b"3"))
+    push(board, *first, accept)
+    push(board, *second, accept)
+    rename, moved = transport.files.rename, []
+
+    def once(old: str, new: str) -> None:
+        if new.endswith("/current") and not moved:
+            moved.append(new)
+            if how == "refused":
+                raise StorageError("no room for a pointer")
+        else:
+            rename(old, new)
+
+    monkeypatch.setattr(transport.files, "rename", once)
+    pushed = push(board, *third, accept)
+    assert (pushed.outcome, pushed.active) == ("rolled_back", second[1].id)
+    why = "no room" if how == "refused" else f"points to {second[1].id}, not to {third[1].id}"
+    assert why in pushed.reasons[0]
+    assert opened(root) == second[1].id
+    assert status(board).previous == first[1].id
+
+
+def test_who_is_overtaken_leaves_it_to_the_other_to_put_back(
+    transport: LocalTransport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    push(board, *release(tmp_path, b"1"), accept)
+    rename = transport.files.rename
+
+    def overtaken(old: str, new: str) -> None:
+        if new.endswith("/current"):
+            (root / "locks" / "999").mkdir()
+            raise StorageError("no room for a pointer")
+        rename(old, new)
+
+    monkeypatch.setattr(transport.files, "rename", overtaken)
+    pushed = push(board, *release(tmp_path, b"2"), accept)
+    assert pushed.outcome == "rolled_back"
+    assert "took over the lock" in pushed.reasons[0]
 
 
 def test_a_file_that_changed_here_is_not_sent(transport: LocalTransport, tmp_path: Path) -> None:
