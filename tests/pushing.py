@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from edgecompress.artifact import TensorInfo, sha256_of
+from edgecompress.errors import TransientError
 from edgecompress.push import Board, Manifest
 from edgecompress.transport import LocalTransport, Transport
 
@@ -24,6 +27,15 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+
+
+class Ticking(Board):
+    """A device whose owner changes its lock as time goes by; what is waited for is noted."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ticks = Clock()
+        super().__init__(local(folder), self.ticks.sleep, self.ticks)
+        self.make_folders()
 
 
 def board_on(transport: Transport) -> Board:
@@ -51,6 +63,18 @@ def release(folder: Path, content: bytes) -> tuple[Path, Manifest]:
         inputs=(tensor,),
         outputs=(tensor,),
     )
+
+
+def failing(board: Board, name: str, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """From now on every call of that method of the board's files loses the connection."""
+    calls: list[object] = []
+
+    def fail(*arguments: object, **_: object) -> None:
+        calls.append(arguments)
+        raise TransientError("the way to it broke")
+
+    monkeypatch.setattr(board.files, name, fail)
+    return calls
 
 
 def accept(_: str, __: Callable[[], None]) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pushing import accept, board_on, local, opened, release
+from pushing import accept, board_on, failing, local, opened, release
 
 from edgecompress.push import Board, Watch, history, push, status
 from edgecompress.push.documents import Journal
@@ -91,3 +91,24 @@ def test_what_had_ended_is_left_alone(there: Interrupted, state: str) -> None:
     there.died(state, there.first)
     assert there.settle()[0::2] == (there.first, [])
     assert len(history(there.board).entries) == there.entries
+
+
+def test_where_neither_is_whole_a_push_says_so_and_begins_nothing(
+    there: Interrupted, tmp_path: Path
+) -> None:
+    there.died("activating", there.third)
+    for name in (there.second, there.third):
+        (there.root / "releases" / name / "model.onnx").write_bytes(b"4")
+    pushed = push(there.board, *release(tmp_path, b"5"), accept)
+    assert (pushed.outcome, pushed.active) == ("inconsistent", None)
+    assert f"putting {there.second} back failed" in pushed.reasons[0]
+    assert len(history(there.board).entries) == there.entries
+
+
+def test_what_cannot_be_begun_has_changed_nothing(
+    there: Interrupted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(there.board, "make_folder", monkeypatch)
+    pushed = push(there.board, *release(tmp_path, b"5"), accept)
+    assert (pushed.outcome, pushed.active) == ("rolled_back", None)
+    assert pushed.reasons == ("the way to it broke",)
