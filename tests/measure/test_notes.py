@@ -3,7 +3,7 @@
 import pytest
 from turns import make_turn
 
-from edgecompress.measure.notes import is_emulated, notes
+from edgecompress.measure.notes import drift, is_emulated, notes
 from edgecompress.spec.measurement import Probe
 
 STEADY = [1.0] * 30
@@ -33,6 +33,10 @@ def test_one_turn_has_no_drift_from_turn_to_turn():
 def test_drift_of_a_tenth_is_none():
     for last, count in ((1.09, 0), (1.11, 1), (0.91, 0), (0.89, 1)):
         assert len(notes([make_turn([1.0] * 20 + [last] * 10)], cores=4)) == count
+
+
+def test_drift_is_from_third_to_third():
+    assert drift([1.0, 1.0, 3.0, 3.0, *[9.0] * 4, *[4.0] * 4]) == 1.0
 
 
 def test_drift_from_turn_to_turn():

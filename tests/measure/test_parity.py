@@ -103,7 +103,8 @@ def outputs(value: float, batches: int = 2) -> list[list[NDArray[np.float32]]]:
 
 
 def execution(name: str, steps: float, batches: int = 2, *, may_end: bool = False) -> Execution:
-    return Execution(name, iter(outputs(steps * STEP, batches)), may_end)
+    drawn = iter(outputs(steps * STEP, batches))
+    return Execution(name, drawn, may_end=True) if may_end else Execution(name, drawn)
 
 
 def gone(executions: Executions, steps: float = 7.0) -> Way:
@@ -169,10 +170,11 @@ def test_of_classes_it_counts_how_many_quantising_changed() -> None:
 
 def test_what_only_explains_may_end_early_and_nothing_else_may() -> None:
     before = [execution("trained", 0), execution("reference kernels", 3, 1, may_end=True)]
-    way = gone(Executions(before))
-    whole = way.parity()
+    way = gone(Executions(before, original=execution("the original", 0, 1, may_end=True)))
+    whole, original = way.parity(), way.original()
     assert whole is not None
-    assert whole.samples == 6
+    assert original is not None
+    assert (whole.samples, original.samples) == (6, 3)
     assert [hop.parity.samples for hop in way.hops()] == [3, 3]
     for executions in (
         Executions([execution("torch", 0, 1)]),

@@ -74,6 +74,7 @@ def test_energy():
         "energy: 12 mJ per inference, from the mean power of VDD_IN while it ran: idle power is"
         " in it",
     )
+    assert notes(turns[:1], cores=4)[0].startswith("energy: 10 mJ per inference")
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def upload_of(board: Board, lock: Lock, folder: Path, size: int) -> Upload:
     return Upload(board, lock, *release(folder, bytes(size)), lambda _: None)
 
 
-@pytest.mark.parametrize("size", [0, 6_000_100, 10**9])
+@pytest.mark.parametrize("size", [0, 6_000_100, 10**9 + 7])
 def test_a_slow_link_is_given_the_time_that_it_needs(
     size: int, board: Ticking, lock: Lock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -134,12 +134,12 @@ def test_a_slow_link_is_given_the_time_that_it_needs(
 @pytest.mark.parametrize(
     ("there", "needed"),
     # One that is larger than what is sent is no credit.
-    [(1 << 20, RESERVE_BYTES + (2 << 20)), (6 << 20, RESERVE_BYTES)],
+    [(1 << 20, RESERVE_BYTES + (16 << 20)), (20 << 20, RESERVE_BYTES)],
 )
 def test_room_is_asked_for_what_is_still_to_come_and_a_reserve(
     there: int, needed: int, board: Ticking, lock: Lock, tmp_path: Path
 ) -> None:
-    upload = upload_of(board, lock, tmp_path, 3 << 20)
+    upload = upload_of(board, lock, tmp_path, 17 << 20)
     Path(upload._path()).write_bytes(bytes(there))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(board.files, "free_bytes", lambda _: needed)
