@@ -126,7 +126,10 @@ def test_missing_python(transport):
     ("script", "expected"),
     [
         ("echo hello", "no answer in JSON"),
-        ("echo out of luck >&2; exit 7", r"\(exit code 7\); it last said: out of luck"),
+        (
+            "echo loading >&2; echo out of luck >&2; exit 7",
+            r"\(exit code 7\); it last said: out of luck",
+        ),
         ("kill -SEGV $$", "died of SIGSEGV"),
         ("kill -KILL $$", r"died of SIGKILL \(out of memory\?\)"),
         ("""echo '{"schema_version": 2, "ok": true}'""", "schema_version"),
@@ -216,3 +219,25 @@ def test_figures_of_another_file_are_refused(agent, transport, model, inputs, pr
     with pytest.raises(AgentError, match=ran):
         agent.infer(model, "onnx", 1, inputs, model.parent / "outputs.npz")
     assert not (model.parent / "outputs.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "alone", "with_a_model"),
+    [
+        ("missing", RuntimeMissing, RuntimeMissing),
+        ("input", AgentError, ArtifactError),
+        ("runtime", AgentError, AgentError),
+    ],
+)
+def test_what_the_agent_reports_itself(
+    transport, program, model, inputs, protocol, kind, alone, with_a_model
+):
+    fault = {"schema_version": 1, "ok": False, "error": {"kind": kind, "message": "no luck"}}
+    agent = Agent(transport, program(f"echo '{json.dumps(fault)}'"))
+    for ask, error in (
+        (agent.probe, alone),
+        (lambda: agent.measure(model, "onnx", 1, inputs, protocol), with_a_model),
+    ):
+        with pytest.raises(error, match="no luck") as caught:
+            ask()
+        assert type(caught.value) is error

@@ -7,6 +7,9 @@ from pathlib import Path
 import deploying
 import pytest
 
+from edgecompress.errors import SpecError
+from edgecompress.pipeline.asked import ask
+
 SCRIPT = """\
 import sys
 from edgecompress import deploy
@@ -33,3 +36,45 @@ def test_without_torch(tmp_path: Path, old: str, new: str, target: str, words: s
     printed = subprocess.check_output(command, cwd=folder, text=True)
     assert printed.startswith(words)
     assert printed.count("\n") == 1
+
+
+INVENTORY = """\
+devices:
+  - {id: first, target: tiny, transport: local}
+  - {id: second, target: tiny, transport: local}
+  - {id: other, target: local, transport: local}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = deploying.fresh(tmp_path / "project")
+    (folder / "inventory.yaml").write_text(INVENTORY)
+    return folder
+
+
+def test_each_target_has_the_device_that_is_named_or_else_the_first(project: Path) -> None:
+    config, inventory = project / "deploy.yaml", project / "inventory.yaml"
+    asked = ask(config, ["tiny", "raspberry-pi-5", "local"], inventory, ["second"])
+    assert [recipe.target.name for recipe in asked.recipes] == ["tiny", "raspberry-pi-5", "local"]
+    assert {name: device.id for name, device in asked.sent_to.items()} == {"tiny": "second"}
+    measured_on = {name: device.id for name, device in asked.measured_on.items()}
+    assert measured_on == {"tiny": "second", "local": "other"}
+    nobody = ask(config, ["tiny"], inventory, [])
+    assert (nobody.sent_to, nobody.measured_on["tiny"].id) == ({}, "first")
+    assert nobody.folder == project
+
+
+@pytest.mark.parametrize(
+    ("devices", "message"),
+    [
+        (["other"], "'local', which is not deployed for; add it: edgecompress deploy local"),
+        (["first", "second"], "--device second: first is of the same target; deploy to one"),
+        (["third"], "device 'third' is unknown; known: first, second, other"),
+    ],
+)
+def test_a_device_that_cannot_be_sent_to_is_named(
+    project: Path, devices: list[str], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        ask(project / "deploy.yaml", ["tiny"], project / "inventory.yaml", devices)
