@@ -26,7 +26,7 @@ def test_the_new_one_is_active_and_the_old_one_previous(
     releases = [release(tmp_path, content) for content in (b"first", b"second", b"third")]
     for model, manifest in releases:
         pushed = push(board, model, manifest, accept)
-        assert (pushed.outcome, pushed.active) == ("success", manifest.id)
+        assert (pushed.outcome, pushed.active, pushed.refused) == ("success", manifest.id, False)
         assert pushed.sent_bytes == manifest.size_bytes
         assert opened(root) == manifest.id
     state = status(board)
@@ -77,6 +77,8 @@ def test_what_is_not_validated_is_not_activated(
     assert seen == [b"new"]
     assert (pushed.outcome, pushed.active) == ("rolled_back", old[1].id)
     assert pushed.reasons == (str(error),)
+    # The model's own fault, and not the device's.
+    assert pushed.refused == isinstance(error, (Refused, ArtifactError))
     assert opened(root) == old[1].id
     assert history(board).entries[-1].reason == str(error)
     assert status(board).holder is None
@@ -167,7 +169,7 @@ def test_where_the_old_one_is_lost_too_nothing_is_promised(
     old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
     push(board, *old, accept)
     pushed = push(board, *new, spoils(root / "releases" / old[1].id / "model.onnx"))
-    assert (pushed.outcome, pushed.active) == ("inconsistent", None)
+    assert (pushed.outcome, pushed.active, pushed.refused) == ("inconsistent", None, False)
     assert f"putting {old[1].id} back failed" in pushed.reasons[0]
     assert f"`edgecompress rollback {board.device}` or another push" in pushed.reasons[0]
 
