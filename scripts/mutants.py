@@ -84,8 +84,8 @@ def again(path: str, lines: str) -> list[Mutant]:
     """Those that the lines of an earlier run name; where they are may have changed."""
     named = {line.partition(": ")[2] for line in lines.splitlines() if f" {path}:" in line}
     source = (ROOT / path).read_text()
-    found = {words(each, source): each for several in mutants_of(path) for each in several}
-    return [each for said, each in found.items() if said in named]
+    known = (each for several in mutants_of(path) for each in several)
+    return [each for each in known if words(each, source) in named]
 
 
 def _annotations(tree: ast.Module) -> Iterator[tuple[Place, Place]]:
