@@ -60,7 +60,7 @@ def load_scored(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
 
     """
     task, model = _load(wanted, folder)
-    check_data(task, model, Reads(methods=("eval_data",), trains=False), wanted.seed)
+    check_data(task, model, Reads(methods=("eval_data",)), wanted.seed)
     return task, model
 
 
