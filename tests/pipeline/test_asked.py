@@ -8,7 +8,7 @@ import deploying
 import pytest
 
 from edgecompress.errors import SpecError
-from edgecompress.pipeline.asked import ask
+from edgecompress.pipeline.asked import PushOrder, ask
 
 SCRIPT = """\
 import sys
@@ -78,3 +78,9 @@ def test_a_device_that_cannot_be_sent_to_is_named(
 ) -> None:
     with pytest.raises(SpecError, match=message):
         ask(project / "deploy.yaml", ["tiny"], project / "inventory.yaml", devices)
+
+
+def test_what_is_pushed_is_used_there_unless_it_is_asked_for_less() -> None:
+    order = PushOrder(run="latest", devices=("first",), config=Path("deploy.yaml"))
+    assert order.activates
+    assert (order.inventory, order.deadline_s) == (None, 900.0)
