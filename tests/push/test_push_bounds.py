@@ -177,3 +177,4 @@ def test_what_a_kill_left_is_removed_and_nothing_else(board: Ticking) -> None:
 def test_an_empty_model_is_a_release_too(board: Ticking, tmp_path: Path) -> None:
     pushed = push(board_on(board.transport), *release(tmp_path, b""), accept)
     assert (pushed.outcome, pushed.sent_bytes) == ("success", 0)
+    assert len(pushed.release) == 16
