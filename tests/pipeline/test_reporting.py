@@ -36,17 +36,15 @@ def points(
     monkeypatch: pytest.MonkeyPatch,
     way: tuple[object, object],
     *,
-    target: str = "local",
-    device: Device | None = BOARD,
     halfway: bool = True,
     comparison: Any = None,
 ) -> list[tuple[str, float, float | None]]:
     """Name, metric and p50 of each; a device says 7 ms of what lies between."""
     monkeypatch.setattr(reporting, "measure_halfway", lambda *_: 7.0)
-    job: Any = SimpleNamespace(recipe=SimpleNamespace(target=load_target(target)))
+    job: Any = SimpleNamespace(recipe=SimpleNamespace(target=load_target("local")))
     middle = built(0.6) if halfway else None
     ways: Any = way
-    found = chart_points(job, device, ways, built(0.9), middle, built(0.8), comparison)
+    found = chart_points(job, BOARD, ways, built(0.9), middle, built(0.8), comparison)
     assert [point.macs for point in found if point.name != "pruned"] == [
         int(100 * point.metric) for point in found if point.name != "pruned"
     ]
@@ -70,14 +68,6 @@ def test_what_is_only_pruned_or_never_scored_is_one_point(monkeypatch: pytest.Mo
         assert names == ["original", way[1].name, "shipped"]
     names = [name for name, _, _ in points(monkeypatch, (PRUNED, TUNED), halfway=False)]
     assert names == ["original", "shipped"]
-
-
-@pytest.mark.parametrize(("target", "device"), [("local", None), ("jetson-orin-nano", BOARD)])
-def test_no_engine_is_built_for_the_chart_alone(
-    target: str, device: Device | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = points(monkeypatch, (PRUNED, TUNED), target=target, device=device)
-    assert [latency for _, _, latency in found] == [None] * 4
 
 
 def test_a_run_keeps_both_files_by_their_formats(tmp_path: Path) -> None:
