@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import deploying
@@ -10,7 +11,7 @@ import pytest
 
 from edgecompress.compress.mixed import Names
 from edgecompress.compress.score import Limit
-from edgecompress.pipeline import trials
+from edgecompress.pipeline import keeping, trials
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Aim, Means, keep_metric
 from edgecompress.pipeline.models import original, quantized
@@ -21,6 +22,7 @@ from edgecompress.progress import SilentProgress
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import resolve
+from edgecompress.spec.report import FloatSearch
 from edgecompress.store import Store
 from edgecompress.task.load import fingerprint, load_task, original_model
 
@@ -162,3 +164,18 @@ def test_what_fine_tuning_spoils_is_chosen_before_it_and_fine_tuned_again(tmp_pa
         *("quantize", "keep float", "export quantised", "validate file"),
         "quantize",
     ]
+
+
+def test_what_is_good_enough_in_int8_is_not_fine_tuned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(tmp_path / "project", CONFIG.replace(CONFIG.splitlines()[2] + "\n", QAT))
+    config = load_deploy(folder / "deploy.yaml")
+    job: Any = SimpleNamespace(recipe=SimpleNamespace(config=config))
+    enough = FloatSearch(
+        max_metric_drop=0.005, float_metric=0.9, int8_metric=0.9, keeps_in_int8=True, sets=()
+    )
+    monkeypatch.setattr(keeping, "_kept", lambda *_: ("fine-tuned", enough))
+    anything: Any = None
+    found = keep_metric(job, anything, anything, anything, anything)
+    assert found == ("fine-tuned", enough)

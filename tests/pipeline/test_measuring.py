@@ -1,0 +1,79 @@
+"""The stage that needs the device: what is told meanwhile, and what is asked of a device alone."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from edgecompress.measure.agent import Agent
+from edgecompress.pipeline import measuring
+from edgecompress.progress import SilentProgress
+from edgecompress.spec.device import Device
+from edgecompress.spec.load import load_target
+from edgecompress.transport import LocalTransport
+
+
+class Stage:
+    """A job and a device that are compared in two turns each; what is told and asked is noted."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steps: list[tuple[int, int, str]] = []
+        self.notes: list[tuple[str, bool]] = []
+        self.ticks = 0
+        progress = SilentProgress()
+        progress.step = lambda *step: self.steps.append(step)  # type: ignore[method-assign,assignment]
+        stages = SimpleNamespace(
+            progress=progress, note=lambda name, _, cached: self.notes.append((name, cached))
+        )
+        target = load_target("local")
+        twice = target.measurement.model_copy(update={"turns": 2})
+        self.job: Any = SimpleNamespace(
+            recipe=SimpleNamespace(target=target.model_copy(update={"measurement": twice})),
+            stages=stages,
+            agent_dir=folder,
+            example_inputs=(torch.zeros(1, 8),),
+        )
+        self.agent = Agent(LocalTransport(folder), "python3")
+        self.agent.retried.append("tried twice")
+        self.built: Any = SimpleNamespace(artifact="file", inspection="as it was here")
+        monkeypatch.setattr(measuring, "compare", self.compare)
+        monkeypatch.setattr(measuring, "inspect_for", lambda *_: "as it is there")
+
+    def compare(self, *arguments: Any) -> str:
+        on_turn = arguments[7]
+        for name, number in (("baseline", 1), ("candidate", 1), ("candidate", 2), ("baseline", 2)):
+            on_turn(name, number, None)
+        return "compared"
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+    def look(self, transport: str) -> measuring.There:
+        device = Device.model_construct(id="board", transport=transport, emulated=False)
+        return measuring.look_there(self.job, device, self.agent, self.built, self.built, self.tick)
+
+
+def test_every_turn_is_told_and_the_lock_renewed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, monkeypatch)
+    there = stage.look("local")
+    assert (there.comparison, there.notes) == ("compared", ("tried twice",))
+    assert stage.steps == [
+        (1, 4, "baseline, turn 1"),
+        (2, 4, "candidate, turn 1"),
+        (3, 4, "candidate, turn 2"),
+        (4, 4, "baseline, turn 2"),
+    ]
+    assert stage.ticks == 1 + 4
+    assert stage.notes == [("measure", False)]
+
+
+def test_what_a_file_becomes_is_asked_of_the_device_unless_that_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, monkeypatch)
+    assert stage.look("local").inspection == "as it was here"
+    assert stage.look("ssh").inspection == "as it is there"
