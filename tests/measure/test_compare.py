@@ -5,8 +5,9 @@ import onnx_files
 import pytest
 from turns import make_turn
 
-from edgecompress.errors import ArtifactError, TaskError
+from edgecompress.errors import AgentError, ArtifactError, TaskError
 from edgecompress.measure.compare import (
+    _built,
     _thin,
     compare,
     measure_file,
@@ -61,6 +62,15 @@ def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
     assert found.speedup > 2
     assert found.speedup_low > 1
     assert found.baseline.peak_rss_bytes - found.candidate.peak_rss_bytes > 30_000_000
+
+
+def test_engines_are_built_of_what_has_flags_by_the_agent_alone(agent, small, monkeypatch):
+    monkeypatch.setattr(agent, "build", lambda artifact, flags: (artifact.path, flags))
+    files = {"baseline": small, "candidate": small}
+    assert _built(agent, files, {"candidate": "flags"}) == {"candidate": (small.path, "flags")}
+    assert _built(agent, files, {}) == _built("a phone", files, {}) == {}
+    with pytest.raises(AgentError, match="which this device has not"):
+        _built("a phone", files, {"candidate": "flags"})
 
 
 def test_integer_inputs_are_quantised_for_the_file(agent, protocol, tmp_path):
