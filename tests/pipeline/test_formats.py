@@ -145,3 +145,14 @@ def test_the_command_line_shows_who_takes_what(tmp_path):
     assert "delegated" in done.stdout
     assert "no: NNAPI:" in done.stdout
     assert "by litert >=2.14, nnapi at API level 30 on aarch64" in done.stdout
+
+
+def test_an_onnx_file_by_the_runtime_here_and_by_the_rules_of_tensorrt(tmp_path):
+    linear(tmp_path / "m.onnx", 3, 2)
+
+    here = pipeline.inspect_file(tmp_path / "m.onnx")
+    board = pipeline.inspect_file(tmp_path / "m.onnx", "jetson-orin-nano")
+
+    assert here.runtime.startswith("onnxruntime ")
+    assert "tensorrt" in board.runtime.lower()
+    assert {op.dtype for inspection in (here, board) for op in inspection.ops} == {"float32"}
