@@ -28,6 +28,7 @@ from edgecompress.compress.operators import CLIPPING, CONCATENATING
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 from edgecompress.export.litert_means import MEANS, average, is_dequantizer, is_quantizer
+from edgecompress.export.litert_places import SPREADING, pad, spread
 from edgecompress.export.litert_reshapes import JOINED, clip_before, reshape_after
 from edgecompress.export.resizing import RESIZING, resize_for_tflite
 
@@ -257,30 +258,10 @@ def _unbind(_: GraphModule, node: Node) -> None:
         part.replace_all_uses_with(selected)
 
 
-def _spread(graph: GraphModule, node: Node) -> None:
-    """What repeats an image along its axes takes the same places several times. litert-torch keeps
-    the sizes in NCHW where what is repeated has become NHWC.
-    """
-    x = input_of(node)
-    old, new = list(fake(x).shape), [int(size) for size in fake(node).shape]
-    if len(new) != 4:
-        return
-    if len(old) < 4:
-        old = [1] * (4 - len(old)) + old
-        x = call_beside(node, ATEN.view.default, x, old)
-    for axis, (before, after) in enumerate(zip(old, new, strict=True)):
-        if before != after:
-            places = hold(graph, node, "_litert_places", torch.arange(after) % before)
-            places.meta["val"] = fake(node).new_empty(after, dtype=torch.int64)
-            x = call_beside(node, ATEN.index_select.default, x, axis, places)
-    node.replace_all_uses_with(x)
-
-
 _REWRITES = {
-    ATEN.expand.default: _spread,
-    ATEN.expand_as.default: _spread,
-    ATEN.broadcast_to.default: _spread,
-    ATEN.repeat.default: _spread,
+    **dict.fromkeys(SPREADING, spread),
+    ATEN.pad.default: pad,
+    ATEN.constant_pad_nd.default: pad,
     ATEN.unbind.int: _unbind,
     **dict.fromkeys(JOINED, reshape_after),
     **dict.fromkeys(CLIPPING, clip_before),

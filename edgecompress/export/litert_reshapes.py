@@ -49,7 +49,7 @@ def reshape_after(_: GraphModule, node: Node) -> None:
     x, *rest = (before[given] if isinstance(given, Node) else given for given in node.args)
     assert isinstance(x, Node)
     result = _copy(node, node, x, *rest)
-    result = _quantised(_clipped(result, last, node), quantizer)
+    result = quantised(_clipped(result, last, node), quantizer, quantizer)
     shape = [int(size) for size in fake(last).shape]
     last.replace_all_uses_with(call_beside(quantizer, ATEN.view.default, result, shape))
 
@@ -101,7 +101,7 @@ def _before(operand: Node) -> Node:
     assert isinstance(index, int)
     start = index % int(fake(source).shape[dim])
     part = call_beside(reshape, ATEN.slice.Tensor, source, dim, start, start + 1)
-    return _quantised(part, input_of(operand))
+    return quantised(part, input_of(operand), input_of(operand))
 
 
 def _clipped(x: Node, last: Node, first: Node) -> Node:
@@ -116,12 +116,11 @@ def _clipped(x: Node, last: Node, first: Node) -> Node:
     return x
 
 
-def _quantised(x: Node, quantizer: Node) -> Node:
-    """Q and DQ of `x`, with the scale of `quantizer`."""
+def quantised(x: Node, quantizer: Node, before: Node) -> Node:
+    """Q and DQ of `x`, with the scale of `quantizer`, before the node `before`."""
     dequantizer = next(user for user in quantizer.users if is_dequantizer(user))
-    integers = _copy(quantizer, quantizer, x, *quantizer.args[1:])
-    integers.meta["val"] = fake(x).to(fake(quantizer).dtype)
-    return _copy(dequantizer, quantizer, integers, *dequantizer.args[1:])
+    integers = _copy(quantizer, before, x, *quantizer.args[1:])
+    return _copy(dequantizer, before, integers, *dequantizer.args[1:])
 
 
 def _copy(node: Node, before: Node, x: Node, *rest: object) -> Node:
