@@ -28,7 +28,7 @@ from edgecompress.compress.operators import CLIPPING, CONCATENATING
 from edgecompress.errors import ModelError
 from edgecompress.export.litert_kernels import NEARLY_ONE
 from edgecompress.export.litert_means import MEANS, average, is_dequantizer, is_quantizer
-from edgecompress.export.litert_places import SPREADING, pad, spread
+from edgecompress.export.litert_places import SPREADING, pad, pool_and_scale, spread
 from edgecompress.export.litert_reshapes import JOINED, clip_before, reshape_after
 from edgecompress.export.resizing import RESIZING, resize_for_tflite
 
@@ -59,6 +59,8 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
                 " targets do not run; make forward() one straight line"
             )
         if node.target in (*_MAX_POOLS, *_AVERAGE_POOLS):
+            if _leaves_out_padding(node):
+                node = pool_and_scale(graph, node)
             _check_pool(node)
         if quantized and node.target in MEANS:
             average(graph, node)
@@ -97,8 +99,18 @@ def _check_pool(node: Node) -> None:
     # ceil_mode, count_include_pad, divisor_override
     flags, usual = node.args[4:], (False, True, None)
     if any(padding) and flags != usual[: len(flags)]:
-        what = "a padded average pool with count_include_pad=False, ceil_mode or divisor_override"
-        raise _no_kernel(node, what)
+        raise _no_kernel(node, "a padded average pool with ceil_mode or divisor_override")
+
+
+def _leaves_out_padding(node: Node) -> bool:
+    """Whether a padded average pool counts what is inside alone, and has no other option."""
+    flags = (*node.args[4:], *(False, True, None)[len(node.args[4:]) :])
+    return (
+        node.target is ATEN.avg_pool2d.default
+        and len(node.args) > 3
+        and any(integers_in(node.args[3]))
+        and flags == (False, False, None)
+    )
 
 
 _MAX_POOLS = (ATEN.max_pool1d.default, ATEN.max_pool2d.default, ATEN.max_pool3d.default)

@@ -12,6 +12,7 @@ from edgecompress.compress.fx import ATEN, call_beside, fake, hold, input_of, in
 from edgecompress.export.litert_means import is_dequantizer, is_quantizer
 from edgecompress.export.litert_reshapes import quantised
 
+_DECOMPOSED = torch.ops.quantized_decomposed
 SPREADING = (
     ATEN.expand.default,
     ATEN.expand_as.default,
@@ -64,6 +65,32 @@ def _pad_and_add(graph: GraphModule, node: Node, value: float) -> None:
     inner = quantised(padded, input_of(x), node)
     added = quantised(constant, quantizer, node)
     node.replace_all_uses_with(call_beside(node, ATEN.add.Tensor, inner, added))
+
+
+def pool_and_scale(graph: GraphModule, node: Node) -> Node:
+    """Rewrite `node`, a padded avg_pool2d(.., count_include_pad=False), as the pool that counts the
+    zeros around x, times what makes up for them.
+
+    Returns:
+        That pool.
+
+    """
+    x, (size, stride, padding) = input_of(node), (integers_in(node.args[i]) for i in (1, 2, 3))
+    around = (size, stride or size, padding, False, True)
+    pool = call_beside(node, ATEN.avg_pool2d.default, x, *around)
+    share = functional.avg_pool2d(torch.ones(1, 1, *fake(x).shape[2:]), *around)
+    factor = hold(graph, node, "_litert_share", 1 / share)
+    factor.meta["val"] = fake(node).new_empty(share.shape)
+    counted, quantizer = pool, only_user(node)
+    if quantizer is not None and is_quantizer(quantizer):
+        counted = quantised(pool, quantizer, node)
+        # One step is a whole part of 1, by which most are multiplied.
+        step = 1.0 / int(255 * share.min())
+        qparams = (step, -128, -128, 127, torch.int8)
+        integers = call_beside(node, _DECOMPOSED.quantize_per_tensor.default, factor, *qparams)
+        factor = call_beside(node, _DECOMPOSED.dequantize_per_tensor.default, integers, *qparams)
+    node.replace_all_uses_with(call_beside(node, ATEN.mul.Tensor, counted, factor))
+    return pool
 
 
 def _mirror(graph: GraphModule, node: Node, mode: str) -> None:
