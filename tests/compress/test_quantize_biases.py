@@ -8,6 +8,7 @@ import pytest
 import torch
 from quantizing import Built, ZooFiles, batch, calibrated, exported
 from torch import nn
+from writing import decibels
 from zoo.catalogue import build
 
 from edgecompress.compress.biases import snap_biases
@@ -74,3 +75,15 @@ def test_groups_of_a_transposed_convolution_use_the_same_scales(
     )
     assert len(after) == 2
     assert all((b - a).abs().max() < 0.05 for b, a in zip(before, after, strict=True))
+
+
+def test_the_bias_of_a_channel_that_is_nearly_dead(tmp_path: Path) -> None:
+    """In the scale that its weights alone would have, it is beyond int32."""
+    model, inputs = build("nearly_dead")
+    prepared = calibrated(model, inputs)
+    snap_biases(prepared)
+    file = exported(prepared, model, tmp_path)
+    assert file.steps_apart(inputs) < 1.5
+    with torch.no_grad():
+        (snr,) = decibels([model(*inputs)], [torch.as_tensor(x) for x in file.run(inputs)])
+    assert snr > 30

@@ -156,8 +156,10 @@ def test_two_roundings_are_misled_where_sums_are_not_doubled() -> None:
         (127.5, Fraction(1, 127), Fraction(2, 255)),
         (128.5, Fraction(1, 127), Fraction(1, 127)),
         (4095.0, Fraction(1, 3621), Fraction(1, 4095)),
-        (2.0**20 + 1, Fraction(1, 2**20 + 1), Fraction(1, 2**20 + 1)),
-        (2.0**20 * 1.9, Fraction(1, 1398101), Fraction(1, 1992293)),
+        (2.0**19 + 1, Fraction(1, 2**19 + 1), Fraction(1, 2**19 + 1)),
+        # No more of them than leave room for a bias in int32.
+        (2.0**20 + 1, Fraction(1, 699049), Fraction(1, 2**20 - 1)),
+        (2.0**40, Fraction(1, 699049), Fraction(1, 2**20 - 1)),
     ],
 )
 def test_the_sums_per_step_that_are_chosen(

@@ -12,6 +12,8 @@ from torch.nn import functional
 pytest.importorskip("litert_torch", reason="litert-torch is not installed")
 
 from litert_files import export, quantised, random_inputs, scheme
+from writing import decibels
+from zoo.catalogue import build
 from zoo.parts import Call, conv, image
 
 from edgecompress.compress.quantize import calibrate, convert, prepare
@@ -131,3 +133,14 @@ def test_a_sum_of_reshaped_tensors_keeps_its_scale(kind: str, tmp_path: Path) ->
     file = quantised(model.eval(), (torch.randn(1, 6, 16),), tmp_path)
     assert not file.float_kinds
     assert file.steps_apart() < 2.5
+
+
+def test_the_bias_of_a_channel_that_is_nearly_dead(tmp_path: Path) -> None:
+    """In the scale that its weights alone would have, it is beyond int32."""
+    model, inputs = build("nearly_dead")
+    file = quantised(model, inputs, tmp_path)
+    assert file.steps_apart() < 1.5
+    x = random_inputs(inputs, 1, seed=0)
+    with torch.no_grad():
+        (snr,) = decibels([model(*x)], [torch.as_tensor(y) for y in file.run(x)])
+    assert snr > 25

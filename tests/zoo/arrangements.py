@@ -151,6 +151,16 @@ def shared_bias() -> Sample:
     return nn.Sequential(a, nn.ReLU(), b, nn.BatchNorm2d(16), nn.ReLU(), *head(16)), image()
 
 
+def nearly_dead() -> Sample:
+    """A channel without weights and one nearly so, whose biases are as large as ever."""
+    first = conv(3, 16)
+    with torch.no_grad():
+        first.weight[2] *= 1e-6
+        first.weight[5] = 0
+        first.bias = nn.Parameter(torch.linspace(-3, 3, 16))
+    return nn.Sequential(first, nn.Conv2d(16, 8, 1)), image()
+
+
 def fixed_batch() -> Sample:
     model = Call(
         lambda m, x: m.fc(m.conv(x).relu().reshape(1, 16 * 64)),
