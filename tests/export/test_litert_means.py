@@ -65,11 +65,16 @@ def test_a_mean_is_one_int8_operator(name: str, tmp_path: Path) -> None:
     assert file.steps_apart("BUILTIN_REF") < 1.5
 
 
-def test_windows_of_different_sizes_are_refused(tmp_path: Path) -> None:
-    pool = nn.AvgPool2d(3, 2, 1, count_include_pad=False)
-    with pytest.raises(
-        ModelError, match=r"^litert: pool: a padded average pool with count_include_pad=False"
-    ):
+def test_a_pool_that_counts_only_what_is_inside(tmp_path: Path) -> None:
+    file = built(Pooling, nn.AvgPool2d(3, 2, 1, count_include_pad=False), tmp_path)
+    assert file.float_kinds == set()
+    assert file.steps_apart() < 1.5
+    assert file.steps_apart("BUILTIN_REF") < 1.5
+
+
+def test_padded_windows_beyond_the_padding_are_refused(tmp_path: Path) -> None:
+    pool = nn.AvgPool2d(3, 2, 1, ceil_mode=True)
+    with pytest.raises(ModelError, match=r"^litert: pool: a padded average pool with ceil_mode"):
         built(Pooling, pool, tmp_path)
 
 
