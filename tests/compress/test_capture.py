@@ -304,21 +304,6 @@ def test_anchors_that_forward_makes_are_constants() -> None:
     assert not {name for name in left for word in gone if word in name}
 
 
-class Loose(nn.Module):
-    """Takes more than it needs, as detectors and transformers do."""
-
-    def forward(self, x: Tensor, *more: Tensor, scale: float = 2.0, **_: object) -> Tensor:
-        return sum(more, x) * scale
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_batch_is_free_whatever_else_forward_takes(count: int) -> None:
-    graph, free_batch = capture(Loose(), (X,) * count)
-    assert free_batch
-    inputs = (X.expand(3, -1, -1, -1),) * count
-    torch.testing.assert_close(graph(*inputs), Loose()(*inputs))
-
-
 @pytest.mark.parametrize("operator", [torch.add, torch.sub])
 def test_alpha_is_an_operator_of_its_own(operator: Callable[..., Tensor]) -> None:
     def forward(m: nn.Module, x: Tensor) -> Tensor:
