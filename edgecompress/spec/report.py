@@ -140,7 +140,7 @@ class FloatSet(Spec):
     """None: not measured."""
     chosen: bool
     file_metric: float | None = None
-    """Of the exported file; None: another was good enough before its turn."""
+    """The exported file's; None: another was good enough before its turn."""
 
 
 class FloatSearch(Spec):

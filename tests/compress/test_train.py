@@ -340,12 +340,11 @@ def test_training_that_only_harms_leaves_a_start_that_may_stay(
 ) -> None:
     task = Noise()
     model = task.model()
-    good, bad = tmp_path / "good", tmp_path / "bad"
-    good.mkdir()
-    bad.mkdir()
-    train(model, training(task, good))
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+    train(model, training(task, tmp_path / "good"))
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    harm = training(task, bad, changed(epochs=1, learning_rate=50.0))
+    harm = training(task, tmp_path / "bad", changed(epochs=1, learning_rate=50.0))
     harm.keeps_start = keeps_start
     train(model, harm)
     same = all(torch.equal(before[name], value) for name, value in model.state_dict().items())

@@ -93,7 +93,7 @@ STEP = 0.5
 
 
 def artifact() -> Artifact:
-    """Of one output, in steps."""
+    """A file whose one output is in steps."""
     output = TensorInfo(name="y", shape=("n", 2), dtype="int8", scale=STEP, zero_point=0)
     return Artifact.model_construct(path=Path("model.onnx"), outputs=(output,))
 

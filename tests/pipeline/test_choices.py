@@ -115,7 +115,7 @@ def test_sets_are_taken_by_their_files(
     file_metrics: dict[str, float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Of a model with a metric of 0.9, of which 0.1 may be lost."""
+    """The model has a metric of 0.9 in float, and may lose 0.1 of it."""
 
     def searched(aim: keeping.Aim) -> Any:
         if aim.max_drop == 0.1:
