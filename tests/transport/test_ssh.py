@@ -22,7 +22,7 @@ from edgecompress.errors import (
     TransientError,
 )
 from edgecompress.measure.agent import Agent
-from edgecompress.transport import connect, ssh, ssh_session
+from edgecompress.transport import connect, ssh, ssh_process
 
 pytestmark = needs_sshd
 
@@ -65,13 +65,6 @@ def test_board_without_python(folder):
     assert "'/no/python3' cannot be started there" in said
     assert "No such file" in said
     assert "install Python 3.8 or newer" in said
-
-
-def test_account_that_runs_no_commands(folder):
-    server = "ForceCommand echo This account is not available.; exit 1"
-    said = refused(ssh_device(folder, server=server), folder)
-    assert "ends with code 1" in said
-    assert "This account is not available." in said
 
 
 def test_greetings_and_files_of_the_home_do_no_harm(folder):
@@ -163,7 +156,7 @@ def test_output_without_an_end_is_cut_off(folder, monkeypatch):
 
 
 def test_a_silent_board(folder, monkeypatch):
-    monkeypatch.setattr(ssh_session, "END_S", 0.2)
+    monkeypatch.setattr(ssh_process, "END_S", 0.2)
     with ssh_daemon(folder) as daemon, connect(daemon.device, folder) as transport:
         silent = daemon.connections()
         for pid in silent:
