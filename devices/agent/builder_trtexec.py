@@ -20,8 +20,16 @@ from .files import whole
 BANNER = re.compile(
     r"^&&&& (RUNNING|PASSED|FAILED|WAIVED) TensorRT\.trtexec \[TensorRT v(\d+)\]", re.MULTILINE
 )
-ERROR = re.compile(r"^\[[^\]]*\] \[E\] (?:\[TRT\] )?(.+)$", re.MULTILINE)
-WARNING = re.compile(r"^\[[^\]]*\] \[W\] (.+)$", re.MULTILINE)
+LEVEL = re.compile(r"^(?:\[[^\]]*\] )?(?:\[TRT\] )?\[(?P<level>[VIWEF])\] (?:\[TRT\] )?")
+REASONS = (
+    r".*Error Code \d+: .+",
+    r"Error\[\d+\]: .+",
+    r"\[\d+\] .+",
+    r"(?!(?:ERROR: )?\S+\.(?:cpp|hpp|h|cu):\d|Failed to parse|Parsing model failed).+",
+    r".+",
+)
+"""What an error is best named by: first what the library says went wrong, and not the file and line
+of the parser that met it, last the step of trtexec that failed therefore."""
 NOT_PARSED = "Failed to parse onnx file"
 MIB = 1 << 20
 NO_PYTHON = "this Python has no tensorrt: the engine was built with trtexec and cannot be run here"
@@ -34,16 +42,34 @@ class Said(NamedTuple):
     """Such as '10.3.0'; None without a banner."""
     passed: bool
     errors: Sequence[str]
+    """Each with the lines below it that have no prefix, which belong to it."""
     warnings: Sequence[str]
+
+    @property
+    def reason(self) -> str | None:
+        lines = [line.strip() for error in self.errors for line in error.splitlines()]
+        found = (line for pattern in REASONS for line in lines if re.fullmatch(pattern, line))
+        return next(found, None)
 
 
 def read_log(text: str) -> Said:
     banners = BANNER.findall(text)
+    told: list[tuple[str, str]] = []
+    for line in text.splitlines():
+        prefix = LEVEL.match(line)
+        if prefix is not None:
+            told.append((prefix["level"], line[prefix.end() :]))
+        elif line.startswith("ERROR: "):
+            # Before TensorRT 8 the parser prints its own lines.
+            told.append(("E", line))
+        elif told and not line.startswith("&&&&"):
+            level, said = told.pop()
+            told.append((level, f"{said}\n{line}"))
     return Said(
         version=_version(int(banners[-1][1])) if banners else None,
         passed=bool(banners) and banners[-1][0] == "PASSED",
-        errors=ERROR.findall(text),
-        warnings=WARNING.findall(text),
+        errors=[said for level, said in told if level in "EF"],
+        warnings=[said for level, said in told if level == "W"],
     )
 
 
@@ -130,8 +156,8 @@ class TrtexecBuilder(Builder):
 
     def _failure(self, model: str, done: subprocess.CompletedProcess[str], said: Said) -> Failure:
         kind = "input" if NOT_PARSED in done.stdout else "runtime"
-        if said.errors:
-            why = said.errors[0]
+        if said.reason is not None:
+            why = said.reason
         elif not said.passed:
             why = f"it ended without '&&&& PASSED' (exit code {done.returncode})"
         else:

@@ -18,6 +18,7 @@ from .runners import runner
 from .sensors import Which
 from .state import read_state
 from .telemetry import Telemetry, energy_mj
+from .unread import Unread
 
 
 def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -> dict[str, object]:
@@ -28,8 +29,9 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
     min_duration_s = request.number("min_duration_s")
     model = runner(request, threads)
     feed = read_arrays(request.text("inputs"))
-    before = read_state(root, which)
-    telemetry = Telemetry(root, which)
+    unread = Unread()
+    before = read_state(root, which, unread)
+    telemetry = Telemetry(root, which, unread=unread)
     # A collection in the middle would show as an outlier of the model.
     gc.collect()
     gc.disable()
@@ -45,8 +47,8 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
         latency_ms, without_copies_ms = _steady_ms(call, compute_ms, min_iterations, min_duration_s)
 
     peak_rss_bytes = memory.peak_rss() - runtime_rss_bytes
-    after = read_state(root, which)
-    notes = model.notes()
+    after = read_state(root, which, unread)
+    notes = [*model.notes(), *unread.notes()]
     model.deactivate()
     return {
         "init_time_ms": init_time_ms,

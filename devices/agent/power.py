@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import select
-import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from .sensors import Which, number, read, said_by
+from .sensors import REFUSED, Which, number, number_in, read, said_by
+from .unread import Unread
 
 WHOLE_MODULE = ("VDD_IN", "POM_5V_IN")
 """Rails of Jetsons that feed the whole module; AGX boards have none, and their parts do not add up
@@ -23,7 +23,14 @@ IIO_NAMES = "sys/bus/i2c/drivers/ina3221*/*/iio:device*/rail_name_*"
 PMIC = "the rails of the PMIC, without USB and what else hangs on 5 V"
 CURRENT = re.compile(r"^\s*(\w+)_A current\(\d+\)=([0-9.]+)A\s*$", re.MULTILINE)
 VOLTAGE = re.compile(r"^\s*(\w+)_V volt\(\d+\)=([0-9.]+)V\s*$", re.MULTILINE)
-TEGRASTATS = re.compile(rf"(?<!\S)({'|'.join(WHOLE_MODULE)}) (\d+)(?:mW)?/\d+(?:mW)?(?!\S)")
+ADC = re.compile(f"{CURRENT.pattern}|{VOLTAGE.pattern}")
+_POWER = r"-?\d+(?:\.\d+)?(?:mW|W|)"
+TEGRASTATS = re.compile(
+    rf"(?<!\S)(?P<rail>{'|'.join(WHOLE_MODULE)})(?: (?P<now>-?\d+(?:\.\d+)?)(?P<unit>mW|W|)"
+    rf"/{_POWER}(?:/{_POWER})?(?!\S)| (?P<other>\S+))",
+    re.ASCII,
+)
+"""Now and the mean, without a unit before JetPack 5, and a third figure since JetPack 7.2."""
 FIRST_LINE_S = 3.0
 
 
@@ -41,14 +48,16 @@ class PowerMeter(ABC):
 
 
 class HwmonRail(PowerMeter):
-    def __init__(self, label: Path) -> None:
+    def __init__(self, label: Path, unread: Unread) -> None:
+        self._unread = unread
         self.of = read(label)
         index = label.name[len("in") : -len("_label")]
         self._millivolts = label.with_name(f"in{index}_input")
         self._milliamperes = label.with_name(f"curr{index}_input")
 
     def read_mw(self) -> float | None:
-        millivolts, milliamperes = number(read(self._millivolts)), number(read(self._milliamperes))
+        millivolts = number_in(self._millivolts, self._unread)
+        milliamperes = number_in(self._milliamperes, self._unread)
         if millivolts is None or milliamperes is None:
             return None
         return millivolts * milliamperes / 1000
@@ -58,12 +67,13 @@ class HwmonRail(PowerMeter):
 
 
 class IioRail(PowerMeter):
-    def __init__(self, name: Path) -> None:
+    def __init__(self, name: Path, unread: Unread) -> None:
+        self._unread = unread
         self.of = read(name)
         self._milliwatts = name.with_name(f"in_power{name.name.rpartition('_')[2]}_input")
 
     def read_mw(self) -> float | None:
-        return number(read(self._milliwatts))
+        return number_in(self._milliwatts, self._unread)
 
     def close(self) -> None:
         pass  # Nothing is open.
@@ -74,17 +84,23 @@ class Pmic(PowerMeter):
 
     of = PMIC
 
-    def __init__(self, vcgencmd: str | None) -> None:
+    def __init__(self, vcgencmd: str | None, unread: Unread) -> None:
         self._vcgencmd = vcgencmd
+        self._unread = unread
 
     def read_mw(self) -> float | None:
         text = said_by(self._vcgencmd, "pmic_read_adc")
+        if text.startswith(REFUSED):
+            return None
+        unread = [line for line in text.splitlines() if line.strip() and not ADC.match(line)]
+        for line in unread:
+            self._unread.add("vcgencmd pmic_read_adc", line)
         volts = {name: number(value) for name, value in VOLTAGE.findall(text)}
         watts = []
         for name, value in CURRENT.findall(text):
             amperes, rail_volts = number(value), volts.get(name)
             # A sum without one of its rails would pass for a board that draws less.
-            if amperes is None or rail_volts is None:
+            if unread or amperes is None or rail_volts is None:
                 return None
             watts.append(amperes * rail_volts)
         return sum(watts) * 1000 if watts else None
@@ -96,9 +112,10 @@ class Pmic(PowerMeter):
 class Tegrastats(PowerMeter):
     """NVIDIA's tool, for boards whose sysfs only root may read."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, unread: Unread) -> None:
         """Waits for its first line, and closes it again when that names no rail to use."""
         self.of = ""
+        self._unread = unread
         self._text = ""
         self._last_mw: float | None = None
         self._process = subprocess.Popen(
@@ -122,8 +139,12 @@ class Tegrastats(PowerMeter):
         if not self._pull():
             return None
         lines, _, self._text = self._text.rpartition("\n")
-        for rail, milliwatts in TEGRASTATS.findall(lines):
-            self.of, self._last_mw = rail, float(milliwatts)
+        for found in TEGRASTATS.finditer(lines):
+            if found["now"] is None:
+                self._unread.add("tegrastats", found.group())
+                continue
+            factor = 1000 if found["unit"] == "W" else 1
+            self.of, self._last_mw = found["rail"], float(found["now"]) * factor
         return self._last_mw
 
     def _pull(self) -> bool:
@@ -148,24 +169,24 @@ class Tegrastats(PowerMeter):
             self._process.stdout.close()
 
 
-def find_power(root: Path = Path("/"), which: Which = shutil.which) -> PowerMeter | None:
+def find_power(root: Path, which: Which, unread: Unread) -> PowerMeter | None:
     """The first meter that gives a reading of the whole board, or nearly."""
     rails: list[PowerMeter] = [
-        *(HwmonRail(label) for label in sorted(root.glob(HWMON_LABELS))),
-        *(IioRail(name) for name in sorted(root.glob(IIO_NAMES))),
+        *(HwmonRail(label, unread) for label in sorted(root.glob(HWMON_LABELS))),
+        *(IioRail(name, unread) for name in sorted(root.glob(IIO_NAMES))),
     ]
     readable = [rail for rail in rails if rail.read_mw() is not None]
     if readable:
         return next((rail for rail in readable if rail.of in WHOLE_MODULE), None)
-    pmic = Pmic(which("vcgencmd"))
-    return pmic if pmic.read_mw() is not None else _tegrastats(which("tegrastats"))
+    pmic = Pmic(which("vcgencmd"), unread)
+    return pmic if pmic.read_mw() is not None else _tegrastats(which("tegrastats"), unread)
 
 
-def _tegrastats(program: str | None) -> PowerMeter | None:
+def _tegrastats(program: str | None, unread: Unread) -> PowerMeter | None:
     if program is None:
         return None
     try:
-        meter = Tegrastats(program)
+        meter = Tegrastats(program, unread)
     except OSError:
         return None
     return meter if meter.of else None

@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 from .sensors import Sensors, Which, number, read
+from .unread import Unread
 
 
-def read_state(root: Path = Path("/"), which: Which = shutil.which) -> dict[str, object]:
+def read_state(
+    root: Path = Path("/"), which: Which = shutil.which, unread: Unread | None = None
+) -> dict[str, object]:
     """A DeviceState; None where the board does not say."""
-    sensors = Sensors(root, which)
+    sensors = Sensors(root, which, unread)
     clock_mhz = sensors.clock_mhz()
     return {
         "governor": _governor(root),

@@ -11,6 +11,7 @@ from typing import Sequence
 
 from .power import find_power
 from .sensors import Sensors, Which
+from .unread import Unread
 
 EVERY_S = 1.0
 LEAST_READINGS = 2
@@ -30,15 +31,20 @@ class Telemetry:
     """
 
     def __init__(
-        self, root: Path = Path("/"), which: Which = shutil.which, every_s: float = EVERY_S
+        self,
+        root: Path = Path("/"),
+        which: Which = shutil.which,
+        every_s: float = EVERY_S,
+        unread: Unread | None = None,
     ) -> None:
         self.samples: list[dict[str, object]] = []
         """TelemetrySamples, in order."""
         self.power_mw: list[float] = []
         """All readings of it."""
         self._every_s = every_s
-        self._sensors = Sensors(root, which)
-        self._power = find_power(root, which)
+        unread = Unread() if unread is None else unread
+        self._sensors = Sensors(root, which, unread)
+        self._power = find_power(root, which, unread)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 

@@ -31,6 +31,7 @@ from edgecompress.measure.android_log import (
     read_run,
     run_flags,
     summary_of,
+    unread_notes,
 )
 from edgecompress.measure.android_tool import DOWNLOAD, Tool, find_tool
 from edgecompress.measure.tensors import Array, read_npz, write_npz
@@ -159,7 +160,7 @@ class AndroidAgent:
             before=before,
             after=after,
             versions={"benchmark_model": log.version or tool.version},
-            notes=delegation_notes(log, self.delegate, where),
+            notes=(*delegation_notes(log, self.delegate, where), *unread_notes(log, where)),
         )
 
     def infer(

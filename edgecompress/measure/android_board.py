@@ -47,6 +47,7 @@ def read_state(transport: Transport) -> DeviceState:
         temperature_c=_temperature_c(service),
         throttled=_throttled(service),
         load_1m=float(first.group()) if first else None,
+        unread=service.unread or None,
     )
 
 

@@ -6,6 +6,7 @@ from edgecompress.errors import AgentError
 from edgecompress.spec.measurement import LatencySummary
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.vendor.benchmark_model import BenchmarkModel, Timings, parse_benchmark_model
+from edgecompress.vendor.text import VendorText
 
 Delegate = Literal["xnnpack", "gpu", "nnapi"]
 
@@ -83,6 +84,13 @@ def delegation_notes(log: BenchmarkModel, delegate: Delegate | None, where: str)
         whole = "completely" in words
         share = "a part of the graph"
     return () if whole else (f"{delegate} runs {share}; the CPU runs the rest",)
+
+
+def unread_notes(log: VendorText, where: str) -> tuple[str, ...]:
+    """What the tool printed that looks like data and was not understood."""
+    return tuple(
+        f"{where} says what is not understood, and not used: {line}" for line in log.unread
+    )
 
 
 def summary_of(run: Timings) -> LatencySummary:

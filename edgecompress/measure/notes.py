@@ -19,6 +19,7 @@ def notes(turns: Sequence[Turn], cores: int) -> tuple[str, ...]:
     said = dict.fromkeys(note for turn in turns for note in turn.notes)
     return (
         *said,
+        *_unread(turns),
         *_summaries(turns),
         *_drift(turns),
         *_throttling(turns),
@@ -50,6 +51,14 @@ def drift(samples: Sequence[float]) -> float:
         return 0.0
     first, last = np.median(samples[:third]), np.median(samples[-third:])
     return float(last / first - 1)
+
+
+def _unread(turns: Sequence[Turn]) -> list[str]:
+    states = (state for turn in turns for state in (turn.before, turn.after))
+    return [
+        f"the board says what is not understood, and not used: {line}"
+        for line in dict.fromkeys(line for state in states for line in state.unread or ())
+    ]
 
 
 def _summaries(turns: Sequence[Turn]) -> list[str]:

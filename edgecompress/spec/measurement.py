@@ -16,6 +16,8 @@ class DeviceState(Spec):
     throttled: str | None
     """The board's own word for it, such as '0x50005'."""
     load_1m: float | None
+    unread: tuple[str, ...] | None = None
+    """What the board said of it that looks like data and was not understood, fit to be shown."""
 
 
 class Probe(Spec):

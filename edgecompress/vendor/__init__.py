@@ -10,5 +10,7 @@ One convention for all of them:
 - A result of a run has `failure`, one line, or None: only then did the run succeed, and the text
   holds all that the tool prints of a success. Figures beside a failure are what was printed before
   it, to be shown and never to be compared.
+- `unread` holds what looks like data and was not understood, of a newer release for instance: it
+  is said, and never lost in silence.
 - Sensors that say of themselves that they are not there (-256 C, -99.9 C) are None.
 """

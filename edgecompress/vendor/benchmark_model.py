@@ -10,12 +10,14 @@ from typing import Literal, NamedTuple
 
 from edgecompress.spec.base import Spec
 from edgecompress.vendor.text import (
+    LABELLED,
     MS_PER_US,
     NUMBER,
-    complete_lines,
+    VendorText,
     integer,
+    left_over,
     matches,
-    message,
+    messages,
     number,
     only,
     scaled,
@@ -64,6 +66,15 @@ FAILED = (
     re.compile(r"Restored original execution plan after delegate application failure\.?"),
 )
 """Those first that say more."""
+SESSION = re.compile(rf"Initialized session in {NUMBER}ms\.?")
+"""The same as Init, with fewer digits."""
+DATA = re.compile(
+    r"\bcount=[^ ]|Inference timings in us|\bReplacing \d+.*node|\bdelegate is (?:ex|im)plicitly"
+    r"|Explicitly applied|Initialized session in"
+    r"|(?:footprint|file size|timings?|latency|throughput)\b[^:=]*[:=].*\d|" + LABELLED,
+    re.ASCII | re.IGNORECASE,
+)
+"""Words of a line that holds a figure or says what a delegate runs, whatever the release."""
 
 
 class Timings(Spec):
@@ -103,7 +114,7 @@ class Applied(Spec):
     """Of partially: into how many pieces."""
 
 
-class BenchmarkModel(Spec):
+class BenchmarkModel(VendorText):
     """A run of benchmark_model; only one whose `failure` is None succeeded."""
 
     failure: str | None
@@ -144,7 +155,7 @@ def parse_benchmark_model(text: str) -> BenchmarkModel:
     A success has its summary and the `count=` line of the run, which agree on the mean. A log of
     several runs is a failure, since figures of one could pass for those of another.
     """
-    lines = [_Line(*message(line)) for line in complete_lines(text)]
+    lines = [_Line(*line) for line in messages(text)]
     said = [line.text for line in lines]
     summaries = matches(SUMMARY, said)
     counts = [timings for timings in map(_timings, matches(COUNT, said)) if timings is not None]
@@ -170,6 +181,11 @@ def parse_benchmark_model(text: str) -> BenchmarkModel:
         memory_peak_mib=only(number(found["peak"]) for found in matches(PEAK, said)),
         delegations=tuple(map(_delegation, matches(REPLACING, said))),
         applied=tuple(applied for applied in map(_applied, said) if applied is not None),
+        unread=left_over(
+            said,
+            DATA,
+            (COUNT, SUMMARY, MEMORY, PEAK, SIZE, SESSION, REPLACING, APPLIED, NOT_APPLIED),
+        ),
     )
 
 

@@ -3,7 +3,17 @@
 import re
 
 from edgecompress.spec.base import Spec
-from edgecompress.vendor.text import SIGNED, complete_lines, integer, matches, number, only
+from edgecompress.vendor.text import (
+    SIGNED,
+    VendorText,
+    complete_lines,
+    integer,
+    left_over,
+    matches,
+    number,
+    only,
+    unread,
+)
 
 FROM_HAL = "Current temperatures from HAL:"
 STATUS = re.compile(r"Thermal Status: (?P<status>[0-6])")
@@ -12,6 +22,8 @@ TEMPERATURE = re.compile(
     rf"\s+Temperature\{{mValue=(?P<value>{SIGNED}|NaN), mType=(?P<type>-?[0-9]+), "
     r"mName=(?P<name>[^{},]+), mStatus=(?P<status>[0-6])\}"
 )
+HEADLINES = re.compile(r"^\s*(?:Thermal Status|IsStatusOverride)\s*[:=]", re.IGNORECASE)
+SENSORS = re.compile(r"\bTemperature\b.*\d", re.ASCII)
 NO_READING_C = -99.9
 """What Samsung's HAL answers for a sensor that is off."""
 
@@ -26,7 +38,7 @@ class AndroidTemperature(Spec):
     """As in `ThermalService`, of this sensor."""
 
 
-class ThermalService(Spec):
+class ThermalService(VendorText):
     status: int | None
     """0 none, 1 light, 2 moderate, 3 severe, 4 critical, 5 emergency, 6 shutdown."""
     status_overridden: bool | None
@@ -43,6 +55,12 @@ def parse_thermalservice(text: str) -> ThermalService:
         status=only(integer(found["status"]) for found in matches(STATUS, lines)),
         status_overridden=None if overridden is None else overridden == "true",
         temperatures=tuple(map(_temperature, matches(TEMPERATURE, _from_hal(lines)))),
+        unread=unread(
+            (
+                *left_over(lines, HEADLINES, (STATUS, OVERRIDDEN)),
+                *left_over(_from_hal(lines), SENSORS, (TEMPERATURE,)),
+            )
+        ),
     )
 
 

@@ -7,13 +7,15 @@ import re
 
 from edgecompress.spec.base import Spec
 from edgecompress.vendor.text import (
+    LABELLED,
     MS_PER_US,
     NUMBER,
     SIGNED,
-    complete_lines,
+    VendorText,
     integer,
+    left_over,
     matches,
-    message,
+    messages,
     number,
     only,
     scaled,
@@ -27,6 +29,7 @@ LATENCY = re.compile(
 ERROR = re.compile(
     rf"OutputDiff\[(?P<index>[0-9]+)\]: avg_error=(?P<mean>{SIGNED}), std_dev=(?P<std>{NUMBER})"
 )
+DATA = re.compile(rf"^Num evaluation runs|run latency|OutputDiff|{LABELLED}", re.ASCII)
 
 
 class OutputDifference(Spec):
@@ -37,7 +40,7 @@ class OutputDifference(Spec):
     std_error: float
 
 
-class InferenceDiff(Spec):
+class InferenceDiff(VendorText):
     failure: str | None
     runs: int | None
     reference_latency_ms_mean: float | None
@@ -54,7 +57,7 @@ class InferenceDiff(Spec):
 
 def parse_inference_diff(text: str) -> InferenceDiff:
     """Read what one run printed; a success has both latencies and a difference."""
-    lines = [message(line)[1] for line in complete_lines(text)]
+    lines = [line for _, line in messages(text)]
     latencies = matches(LATENCY, lines)
 
     def latency_ms(who: str, what: str) -> float | None:
@@ -77,4 +80,5 @@ def parse_inference_diff(text: str) -> InferenceDiff:
         latency_ms_mean=test,
         latency_ms_std=latency_ms("Test", "std"),
         outputs=outputs,
+        unread=left_over(lines, DATA, (RUNS, LATENCY, ERROR)),
     )

@@ -8,17 +8,20 @@ import re
 from edgecompress.spec.base import Spec
 from edgecompress.vendor.text import (
     NUMBER,
-    complete_lines,
+    VendorText,
     integer,
+    left_over,
     matches,
-    message,
+    messages,
     number,
     only,
+    unread,
 )
 
 LOADED = re.compile(r"Loaded model (?P<model>.+)")
 AVERAGE = re.compile(rf"average time: (?P<ms>{NUMBER}) ms")
 CLASS = re.compile(rf"(?P<score>{NUMBER}): (?P<index>[0-9]+) (?P<label>\S.*)")
+DATA = re.compile(r"average time|^-?[0-9.]+%?\s*[:,]? +[0-9]+ ")
 
 
 class Guess(Spec):
@@ -42,20 +45,25 @@ class LabelImage(Spec):
         return self.failure is None
 
 
-class LabelImages(Spec):
+class LabelImages(VendorText):
     runs: tuple[LabelImage, ...]
 
 
 def parse_label_image(text: str) -> LabelImages:
     """Read the runs of a log, each from its line 'Loaded model' on."""
     runs: list[tuple[str, list[str]]] = []
-    for line in (message(line)[1] for line in complete_lines(text)):
+    before: list[str] = []
+    for _, line in messages(text):
         loaded = LOADED.fullmatch(line)
         if loaded is not None:
             runs.append((loaded["model"], []))
-        elif runs:
-            runs[-1][1].append(line)
-    return LabelImages(runs=tuple(_run(model, lines) for model, lines in runs))
+        else:
+            (runs[-1][1] if runs else before).append(line)
+    in_runs = (line for _, lines in runs for line in lines)
+    return LabelImages(
+        runs=tuple(_run(model, lines) for model, lines in runs),
+        unread=unread((*left_over(before, DATA, ()), *left_over(in_runs, DATA, (AVERAGE, CLASS)))),
+    )
 
 
 def _run(model: str, lines: list[str]) -> LabelImage:

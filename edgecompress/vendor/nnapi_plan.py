@@ -3,12 +3,14 @@
 import re
 
 from edgecompress.spec.base import Spec
-from edgecompress.vendor.text import complete_lines, integer, matches, message
+from edgecompress.vendor.text import VendorText, integer, left_over, matches, messages
 
 BEST = re.compile(
-    r"ModelBuilder::findBestDeviceForEachOperation\((?P<op>\w+)\) = -?[0-9]+ \((?P<device>[^()]+)\)"
+    r"ModelBuilder::findBestDeviceForEachOperation\((?P<op>\w+)(?::[0-9]+)?\)"
+    r" = -?[0-9]+ \((?P<device>[^()]+)\)"
 )
 CHATTY = re.compile(r"uid=\S+ \S+ identical (?P<lines>[0-9]+) lines?")
+DATA = re.compile(r"findBestDeviceForEachOperation|\bidentical [0-9]+ line")
 
 
 class PlannedOp(Spec):
@@ -20,7 +22,7 @@ class PlannedOp(Spec):
     """How many more of the same logcat left out after this line."""
 
 
-class NnapiPlan(Spec):
+class NnapiPlan(VendorText):
     ops: tuple[PlannedOp, ...]
     """In order. What was planned is not what was executed: a compilation may fail after it."""
 
@@ -28,11 +30,12 @@ class NnapiPlan(Spec):
 def parse_nnapi_plan(text: str) -> NnapiPlan:
     """Read a log of the tag ExecutionPlan, taken with debug.nn.vlog."""
     ops: list[PlannedOp] = []
-    for line in (message(line)[1] for line in complete_lines(text)):
+    lines = [line for _, line in messages(text)]
+    for line in lines:
         (best,) = matches(BEST, [line]) or (None,)
         (left_out,) = matches(CHATTY, [line]) or (None,)
         if best is not None:
             ops.append(PlannedOp(op_type=best["op"], device=best["device"], repeated=None))
         elif left_out is not None and ops:
             ops[-1] = ops[-1].model_copy(update={"repeated": integer(left_out["lines"])})
-    return NnapiPlan(ops=tuple(ops))
+    return NnapiPlan(ops=tuple(ops), unread=left_over(lines, DATA, (BEST, CHATTY)))

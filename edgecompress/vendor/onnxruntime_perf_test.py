@@ -1,16 +1,18 @@
-"""ONNX Runtime's `onnxruntime_perf_test`, old wording and new.
+"""ONNX Runtime's `onnxruntime_perf_test`, old wordings and new.
 
 Formats: onnxruntime/test/perftest (performance_runner.cc and performance_result.cc).
 """
 
 import re
 
-from edgecompress.spec.base import Spec
 from edgecompress.vendor.text import (
+    LABELLED,
     MS_PER_S,
     NUMBER,
+    VendorText,
     complete_lines,
     integer,
+    left_over,
     matches,
     number,
     only,
@@ -18,18 +20,33 @@ from edgecompress.vendor.text import (
 )
 
 FIGURES = {
-    "iterations": re.compile(r"Total (?:iterations|inference requests): ([0-9]+)"),
-    "mean": re.compile(rf"Average (?:inference )?time cost(?: total)?: ({NUMBER}) ms"),
-    "wall": re.compile(rf"Total (?:inference )?run time: ({NUMBER}) s"),
-    "init": re.compile(rf"Session creation time cost: ({NUMBER}) s"),
-    "first": re.compile(rf"First inference time cost: ({NUMBER}) ms"),
-    "peak": re.compile(r"Peak working set size: ?([0-9]+)(?: bytes)?"),
+    "iterations": re.compile(r"Total (?:iterations|inference requests): ?([0-9]+)"),
+    "mean": re.compile(rf"Average (?:inference )?time cost(?: total)?: ?({NUMBER}) ?ms"),
+    "wall": re.compile(rf"Total (?:inference )?run time: ?({NUMBER}) ?s"),
+    "init": re.compile(rf"Session creation time cost: ?({NUMBER}) ?s"),
+    "first": re.compile(rf"First inference time cost: ?({NUMBER}) ?ms"),
+    "peak": re.compile(r"Peak working set size: ?([0-9]+)(?: ?bytes)?"),
 }
-LATENCY = re.compile(rf"(?P<what>Min|Max|P[0-9]+) Latency(?: is|:) (?P<value>{NUMBER}) s(?:ec)?")
+"""Releases before 1.3 print no space after the colon."""
+LATENCY = re.compile(
+    rf"(?P<what>Min|Max|P[0-9]+) Latency(?: is ?|: ?)(?P<value>{NUMBER}) ?s(?:ec)?"
+)
+NOT_KEPT = re.compile(
+    rf"(?:Total (?:inference )?time cost|Average inference time cost submission"
+    rf"|Number of inferences per second|(?:Avg|Average|Total) CPU usage|Runs): ?"
+    rf"{NUMBER} ?(?:s|ms|%)?"
+)
+"""What follows from other figures, or is of the whole machine."""
+DATA = re.compile(
+    r"^(?:Total|Average|First|Session|Number of|Avg|Peak|Runs)\b[^:=]*[:=]|^[A-Z]\w* Latency\b|"
+    + LABELLED,
+    re.ASCII,
+)
+"""A label that the tool is known to print, or any with a number."""
 ERROR = re.compile(r".*\[[EF]:onnxruntime:.*")
 
 
-class OnnxruntimePerfTest(Spec):
+class OnnxruntimePerfTest(VendorText):
     """A run of onnxruntime_perf_test; only one whose `failure` is None succeeded."""
 
     failure: str | None
@@ -81,6 +98,7 @@ def parse_onnxruntime_perf_test(text: str) -> OnnxruntimePerfTest:
         latency_ms_p99=latency_ms("P99"),
         wall_s=number(said("wall")),
         peak_rss_bytes=integer(said("peak")),
+        unread=left_over(lines, DATA, (*FIGURES.values(), LATENCY, NOT_KEPT, ERROR)),
     )
 
 

@@ -3,7 +3,7 @@
 from pydantic import JsonValue
 
 from edgecompress.spec.base import Spec
-from edgecompress.vendor.text import complete_lines, json_document, json_number
+from edgecompress.vendor.text import VendorText, complete_lines, json_document, json_number, unread
 
 US_PER_MS = 1000
 KERNEL = "_kernel_time"
@@ -27,7 +27,7 @@ class NodeTime(Spec):
     duration_ms: float
 
 
-class OnnxruntimeProfile(Spec):
+class OnnxruntimeProfile(VendorText):
     failure: str | None
     """Why the file is not all of the session's events."""
     session: tuple[SessionTime, ...]
@@ -60,7 +60,17 @@ def parse_onnxruntime_profile(text: str) -> OnnxruntimeProfile:
         failure=failure,
         session=tuple(time for time in map(_session, known) if time is not None),
         nodes=nodes,
+        unread=unread(str(event) for event in known if _is_timed(event) and not _is_read(event)),
     )
+
+
+def _is_timed(event: dict[str, JsonValue]) -> bool:
+    name = str(event.get("name"))
+    return event.get("cat") == "Session" or (event.get("cat") == "Node" and name.endswith(KERNEL))
+
+
+def _is_read(event: dict[str, JsonValue]) -> bool:
+    return _session(event) is not None or _node(event) is not None
 
 
 def _session(event: dict[str, JsonValue]) -> SessionTime | None:

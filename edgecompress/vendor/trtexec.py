@@ -10,18 +10,18 @@ from typing import Literal, NamedTuple
 from edgecompress.spec.base import Spec
 from edgecompress.vendor.text import (
     NUMBER,
+    SEARCHED,
+    VendorText,
     complete_lines,
     integer,
+    left_over,
     matches,
     number,
     only,
+    unread,
 )
+from edgecompress.vendor.trtexec_lines import BANNER, BANNERS, LINE, reason, version
 
-BANNER = re.compile(
-    r"&&&& (?P<state>RUNNING|PASSED|FAILED|WAIVED) TensorRT\.trtexec "
-    r"\[TensorRT v(?P<version>[0-9]{4,6})\](?: \[b(?P<build>[0-9]+)\])? # (?P<command>.+)"
-)
-LINE = re.compile(r"(?:\[[^\]]*\] )?\[(?P<level>[VIWEF])\] ?(?:\[TRT\] )?(?P<text>.*)")
 ONE = rf"[a-z]+(?:\([0-9.]+%\))? = {NUMBER} ms"
 TIMES = re.compile(
     r"(?P<what>Latency|Enqueue Time|H2D Latency|GPU Compute Time|D2H Latency): "
@@ -67,6 +67,19 @@ LAYERS = (
 TOTAL = "Total"
 TACTIC = re.compile(
     r"Tactic Device request: (?P<request>[0-9]+)MB Available: (?P<available>[0-9]+)MB\..*"
+)
+AVERAGE = re.compile(r"Average on [0-9]+ runs - .+")
+"""Some of what the summary counts."""
+DATA = re.compile(
+    r"^(?:Throughput|Latency|Enqueue Time|H2D Latency|GPU Compute Time|D2H Latency"
+    r"|Total (?:Host|GPU) [\w ]*|Engine (?:loaded|deserialized|built) in|Loaded engine size)\b"
+    r"|^(?:min|max|mean|median|Data transfers|Selected Device): "
+    r"|^=== Profile|^Tactic Device request|coefficient of variance"
+    r"|\b(?:min|max|mean|median) ?[=:] ?-?[0-9]",
+)
+"""Words of a line that holds a figure, whatever the release."""
+PROFILE_ROW = re.compile(
+    rf"\s*(?:\S.*?\s{{2,}})?{NUMBER}\s+{NUMBER}\s+(?:{NUMBER}\s+)?{NUMBER}(?:\s+\S.*)?"
 )
 
 
@@ -114,7 +127,7 @@ class SkippedTactic(Spec):
     available_mb: int
 
 
-class Trtexec(Spec):
+class Trtexec(VendorText):
     """A run of trtexec; only one whose `failure` is None succeeded."""
 
     failure: str | None
@@ -164,8 +177,8 @@ def parse_trtexec(text: str) -> Trtexec:
     layers = list(_layers(said))
     errors = tuple(line.text for line in lines if line.level in "EF")
     return Trtexec(
-        failure=_failure(banners, errors),
-        version=only(_version(int(found["version"])) for found in banners),
+        failure=_failure(banners, reason(raw)),
+        version=only(version(found["version"]) for found in banners),
         build=only(found["build"] for found in banners),
         command=only(found["command"] for found in banners),
         device=only(found[1] for found in matches(DEVICE, said)),
@@ -192,6 +205,7 @@ def parse_trtexec(text: str) -> Trtexec:
         ),
         warnings=tuple(line.text for line in lines if line.level == "W"),
         errors=errors,
+        unread=_unread(raw, said),
     )
 
 
@@ -253,6 +267,8 @@ def _transfers(banners: list[re.Match[str]], said: list[str]) -> bool | None:
 
 def _layers(said: Iterable[str]) -> Iterable[LayerTime]:
     for line in said:
+        if len(line) > SEARCHED:
+            continue
         both = [found for pattern in LAYERS if (found := pattern.fullmatch(line))]
         if len(both) != 1:
             continue
@@ -267,16 +283,19 @@ def _layers(said: Iterable[str]) -> Iterable[LayerTime]:
             )
 
 
-def _version(digits: int) -> str:
-    """v8502 is 8.5.2, v100300 is 10.3.0."""
-    if digits < 10000:
-        return f"{digits // 1000}.{digits // 100 % 10}.{digits % 100}"
-    return f"{digits // 10000}.{digits // 100 % 100}.{digits % 100}"
+def _unread(raw: list[str], said: list[str]) -> tuple[str, ...]:
+    known = (*FIGURES.values(), TIMES, LEGACY_STAT, AVERAGE, DEVICE, TRANSFERS, ITERATIONS, TACTIC)
+    rows = (
+        line
+        for line in said
+        if PROFILE_ROW.fullmatch(line[:SEARCHED]) and not list(_layers([line]))
+    )
+    return unread((*left_over(raw, BANNERS, (BANNER,)), *left_over(said, DATA, known), *rows))
 
 
-def _failure(banners: list[re.Match[str]], errors: tuple[str, ...]) -> str | None:
+def _failure(banners: list[re.Match[str]], why: str | None) -> str | None:
     ends = [found["state"] for found in banners if found["state"] != "RUNNING"]
-    because = f": {errors[0]}" if errors else ""
+    because = f": {why}" if why else ""
     if len(ends) > 1 or len(banners) - len(ends) > 1:
         return "the log holds several runs"
     if not ends:

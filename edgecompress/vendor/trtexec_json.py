@@ -1,10 +1,24 @@
 """Files that trtexec writes (--exportTimes, --exportProfile), and NVIDIA's summary of its log."""
 
+from collections.abc import Iterator, Sequence
+
 from pydantic import JsonValue
 
 from edgecompress.spec.base import Spec
-from edgecompress.vendor.text import json_document, json_number
+from edgecompress.vendor.text import VendorText, json_document, json_number, unread
 from edgecompress.vendor.trtexec import LayerTime, PerformanceSummary, Times
+
+QUERY_KEYS = ("h2dMs", "d2hMs", "startEnqMs", "endEnqMs")
+SUMMARY_KEYS = (
+    "Throughput",
+    "Latency",
+    "Enqueue Time",
+    "H2D Latency",
+    "GPU Compute Time",
+    "D2H Latency",
+    "Total Host Walltime",
+    "Total GPU Compute Time",
+)
 
 
 class Query(Spec):
@@ -19,7 +33,7 @@ class Query(Spec):
     enqueue_end_ms: float | None
 
 
-class ExportedTimes(Spec):
+class ExportedTimes(VendorText):
     failure: str | None
     queries: tuple[Query, ...]
     """In order; empty beside a failure."""
@@ -29,7 +43,7 @@ class ExportedTimes(Spec):
         return self.failure is None
 
 
-class ExportedProfile(Spec):
+class ExportedProfile(VendorText):
     failure: str | None
     iterations: int | None
     layers: tuple[LayerTime, ...]
@@ -40,7 +54,7 @@ class ExportedProfile(Spec):
         return self.failure is None
 
 
-class TrexMetadata(Spec):
+class TrexMetadata(VendorText):
     """NVIDIA's `trt-engine-explorer` reads a trtexec log into such a file."""
 
     failure: str | None
@@ -68,7 +82,9 @@ def parse_export_times(text: str) -> ExportedTimes:
         queries.append(query)
     if not queries:
         return ExportedTimes(failure="holds no query", queries=())
-    return ExportedTimes(failure=None, queries=tuple(queries))
+    return ExportedTimes(
+        failure=None, queries=tuple(queries), unread=_no_numbers(records, "query", QUERY_KEYS)
+    )
 
 
 def parse_export_profile(text: str) -> ExportedProfile:
@@ -92,7 +108,15 @@ def parse_export_profile(text: str) -> ExportedProfile:
                 layers=(),
             )
         layers.append(layer)
-    return ExportedProfile(failure=None, iterations=iterations, layers=tuple(layers))
+    return ExportedProfile(
+        failure=None,
+        iterations=iterations,
+        layers=tuple(layers),
+        unread=(
+            *(() if iterations is not None else unread([f"count: {count}"])),
+            *_no_numbers(records[1:], "layer", ("medianMs",)),
+        ),
+    )
 
 
 def parse_trex_metadata(text: str) -> TrexMetadata:
@@ -122,6 +146,7 @@ def parse_trex_metadata(text: str) -> TrexMetadata:
         ),
         device=_text(document, "device_information", "Selected Device"),
         data_transfers=known.get(transfers or ""),
+        unread=unread(_no_summary(performance)),
     )
 
 
@@ -161,6 +186,25 @@ def _layer(record: dict[str, JsonValue]) -> LayerTime | None:
         median_ms=json_number(record.get("medianMs")),
         percent=percent,
     )
+
+
+def _no_numbers(
+    records: Sequence[dict[str, JsonValue]], what: str, keys: Sequence[str]
+) -> tuple[str, ...]:
+    """Of keys that may be missing: where one is there and holds no number."""
+    return unread(
+        f"{what} {index}: {key}: {record[key]}"
+        for index, record in enumerate(records)
+        for key in keys
+        if record.get(key) is not None and json_number(record[key]) is None
+    )
+
+
+def _no_summary(performance: dict[str, JsonValue]) -> Iterator[str]:
+    for key, value in performance.items():
+        is_known = value is None or json_number(value) is not None or _times(value) is not None
+        if key in SUMMARY_KEYS and not is_known:
+            yield f"{key}: {value}"
 
 
 def _times(value: JsonValue) -> Times | None:

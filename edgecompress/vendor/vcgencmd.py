@@ -7,7 +7,9 @@ from edgecompress.vendor.text import (
     MHZ_PER_HZ,
     NUMBER,
     SIGNED,
+    VendorText,
     complete_lines,
+    left_over,
     matches,
     number,
     scaled,
@@ -21,6 +23,8 @@ VOLTS = re.compile(rf"volt=(?P<value>{NUMBER})V")
 NO_ACCESS = re.compile(
     r"VCHI initialization failed.*|Can't open device file: .*|error=[0-9]+ error_msg=.*"
 )
+DATA = re.compile(r"\w=|=\w")
+"""All that vcgencmd answers is `name=value`."""
 NOT_ALLOWED = "the user may not ask the firmware: sudo usermod -aG video USER on the board"
 
 FLAGS = {
@@ -55,7 +59,7 @@ class PiClock(Spec):
     clock_mhz: float
 
 
-class Vcgencmd(Spec):
+class Vcgencmd(VendorText):
     """What one or several calls printed one after another, each kind in order."""
 
     failure: str | None
@@ -85,6 +89,7 @@ def parse_vcgencmd(text: str) -> Vcgencmd:
             PiClock(id=int(name), clock_mhz=mhz) for name, mhz in clocks if mhz is not None
         ),
         volts=tuple(value for value in volts if value is not None),
+        unread=left_over(lines, DATA, (THROTTLED, TEMPERATURE, CLOCK, VOLTS, NO_ACCESS)),
     )
 
 

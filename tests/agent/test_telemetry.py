@@ -223,6 +223,63 @@ def test_power_by_tegrastats_where_sysfs_is_closed(sampled, programs):
     assert telemetry.power_of == "VDD_IN"
 
 
+@pytest.mark.parametrize(
+    "figures", ["17946/15710", "17946mW/15710mW/17946mW", "17.946W/15.71W", "17946mW/-392mW"]
+)
+def test_power_as_releases_of_tegrastats_print_it(sampled, programs, figures):
+    source = TEGRASTATS.format("VDD_IN").replace("17946mW/15710mW", figures)
+    assert sampled({}, programs(tegrastats=source)).samples[0]["power_mw"] == 17946.0
+
+
+@pytest.mark.parametrize(
+    ("tree", "program", "said"),
+    [
+        (
+            {},
+            {"tegrastats": TEGRASTATS.format("VDD_IN").replace("17946mW", "17946J")},
+            "tegrastats says what is not understood, and not used: VDD_IN 17946J/15710mW",
+        ),
+        ({**PI, FLAGS: "no 1"}, {}, f"{FLAGS} says what is not understood, and not used: no 1"),
+        (
+            {f"{CPU}/cpu0/cpufreq/scaling_cur_freq": "1400 MHz\n"},
+            {},
+            "scaling_cur_freq says what is not understood, and not used: 1400 MHz",
+        ),
+        (
+            {f"{ZONE}0/type": "cpu-thermal\n", f"{ZONE}0/temp": "62\x1b[2J"},
+            {},
+            "temp says what is not understood, and not used: 62\\x1b[2J",
+        ),
+        (
+            {f"{INA}/in1_label": "VDD_IN", f"{INA}/in1_input": "5 V", f"{INA}/curr1_input": "1"},
+            {},
+            "in1_input says what is not understood, and not used: 5 V",
+        ),
+        (
+            {},
+            {"vcgencmd": vcgencmd(get_throttled="throttled=5")},
+            "vcgencmd get_throttled says what is not understood, and not used: throttled=5",
+        ),
+        (
+            {},
+            {"vcgencmd": vcgencmd(pmic_read_adc=PMIC + "  NEW_A current(9)=12mA")},
+            "pmic_read_adc says what is not understood, and not used: NEW_A current(9)=12mA",
+        ),
+    ],
+    ids=["tegrastats", "flags", "clock", "zone", "rail", "throttled", "pmic"],
+)
+def test_what_looks_like_data_and_is_not_understood_is_said(
+    agent_module, grow, programs, tree, program, said
+):
+    unread = agent_module("unread").Unread()
+    which = programs(**program) if program else nowhere
+    with agent_module("telemetry").Telemetry(grow(tree), which, 60.0, unread) as telemetry:
+        telemetry._sample()
+    assert telemetry.samples[0]["power_mw"] is None
+    (note,) = unread.notes()
+    assert note.endswith(said)
+
+
 @pytest.mark.parametrize("source", [TEGRASTATS.format("VDD_GPU_SOC"), "sys.exit(1)"])
 def test_a_tegrastats_that_does_not_say(sampled, programs, source):
     telemetry = sampled({}, programs(tegrastats=source))

@@ -57,6 +57,36 @@ def test_a_log_is_read(agent_module, log, version, passed, error, warnings):
     assert (said.errors[0] if said.errors else None) == error or said.errors[0].startswith(error)
 
 
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (
+            (
+                "[1] [E] [TRT] ModelImporter.cpp:949: While parsing node number 146 [Tile]:",
+                "[1] [E] [TRT] ModelImporter.cpp:954: ERROR: ModelImporter.cpp:195 In parseNode:",
+                "[6] Invalid Node - /Tile",
+                "ITensor::getDimensions: Error Code 4: Internal Error (/OneHot)",
+                "[1] [E] Failed to parse onnx file",
+                "&&&& FAILED TensorRT.trtexec [TensorRT v100300] # trtexec",
+            ),
+            "ITensor::getDimensions: Error Code 4: Internal Error (/OneHot)",
+        ),
+        (
+            (
+                "ERROR: onnx2trt_utils.hpp:347 In function convert_axis:",
+                "[8] Assertion failed: axis >= 0",
+                "[1] [E] Failed to parse onnx file",
+            ),
+            "[8] Assertion failed: axis >= 0",
+        ),
+        (("[1] [E] Failed to parse onnx file",), "Failed to parse onnx file"),
+        (("[1] [I] fine",), None),
+    ],
+)
+def test_the_reason_of_a_failure(agent_module, lines, reason):
+    assert agent_module("builder_trtexec").read_log("\n".join(lines) + "\n").reason == reason
+
+
 def test_kernels_passed_over_are_counted(agent_module):
     log = (LOGS / "trt_build_orin_nx_tactic_memory_warnings.log").read_text()
     warnings = agent_module("builder_trtexec").read_log(log).warnings

@@ -80,6 +80,14 @@ def test_without_a_sensor_of_the_cpu_the_hottest_of_all_counts() -> None:
     assert (state.temperature_c, state.throttled) == (55.0, "none")
 
 
+def test_a_sensor_that_is_not_understood_is_said() -> None:
+    said = THERMAL.format(overridden="false", status=2).replace("mValue=55.0", "mValue=55.0C")
+    assert read_state(phone()).unread is None
+    assert read_state(phone(**{"dumpsys thermalservice": said})).unread == (
+        "Temperature{mValue=55.0C, mType=1, mName=GPU, mStatus=0}",
+    )
+
+
 def test_a_phone_that_says_nothing_has_no_state() -> None:
     silent = cast("Transport", Phone({}))
     state = read_state(silent)
