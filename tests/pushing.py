@@ -12,7 +12,7 @@ import pytest
 
 from edgecompress.artifact import TensorInfo, sha256_of
 from edgecompress.errors import TransientError
-from edgecompress.push import Board, Manifest
+from edgecompress.push import Board, Manifest, make_folders
 from edgecompress.transport import LocalTransport, Transport
 
 
@@ -35,7 +35,7 @@ class Ticking(Board):
     def __init__(self, folder: Path) -> None:
         self.ticks = Clock()
         super().__init__(local(folder), self.ticks.sleep, self.ticks)
-        self.make_folders()
+        make_folders(self)
 
 
 def board_on(transport: Transport) -> Board:

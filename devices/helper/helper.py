@@ -24,6 +24,7 @@ import fcntl
 import io
 import json
 import os
+import stat
 import struct
 import sys
 
@@ -34,6 +35,8 @@ PROGRESS_BYTES = 4 << 20
 SET_PIPE_SIZE = 1031
 """F_SETPIPE_SZ of Linux, which Python has a name for since 3.10."""
 HEADER = struct.Struct(">cI")
+LINK = "is a symbolic link, which is not followed"
+OVERWRITE = os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class Gone(Exception):
@@ -132,17 +135,45 @@ def size(request: Request) -> int | None:
         return None
 
 
-def names(request: Request) -> list[str]:
+def entries(request: Request) -> list[list[str]]:
+    """Names and kinds; a link to a folder is followed where a `/` is at the end of the path."""
+    path = request.path()
+    if not path.endswith(b"/") and os.path.islink(path):
+        raise OSError(errno.ELOOP, LINK, path)
     try:
-        return [_text(name) for name in os.listdir(request.path())]
+        with os.scandir(path) as found:
+            return [[_text(entry.name), _kind(entry)] for entry in found]
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _kind(entry: os.DirEntry[bytes]) -> str:
+    if entry.is_symlink():
+        return "link"
+    if entry.is_dir():
+        return "folder"
+    return "file" if entry.is_file() else "other"
+
+
+def _opened(request: Request, flags: int) -> io.FileIO:
+    """A plain file. What is none is neither followed nor waited for: a pipe would block."""
+    path = request.path()
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, LINK, path) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no plain file", path)
+    return io.FileIO(descriptor, "rb" if flags == os.O_RDONLY else "rb+")
 
 
 def read(request: Request) -> bool:
     """The start of a file, up to `limit` bytes: false when there is none."""
     try:
-        with open(request.path(), "rb") as reader:
+        with _opened(request, os.O_RDONLY) as reader:
             send(b"D", reader.read(request.count("limit")))
     except FileNotFoundError:
         return False
@@ -151,18 +182,20 @@ def read(request: Request) -> bool:
 
 def write(request: Request) -> None:
     content = request.payload()
-    with open(request.path(), "wb") as writer:
-        writer.write(content)
-        _to_disk(writer)
+    with _opened(request, OVERWRITE) as writer:
+        left = memoryview(content)
+        while left:
+            left = left[writer.write(left) :]
+        os.fsync(writer.fileno())
 
 
 def append(request: Request) -> None:
     offset = request.count("offset")
-    with open(request.path(), "r+b" if offset else "wb", buffering=0) as writer:
+    with _opened(request, os.O_RDWR if offset else OVERWRITE) as writer:
         writer.seek(offset)
         writer.truncate()
         _receive(request, writer, offset)
-        _to_disk(writer)
+        os.fsync(writer.fileno())
 
 
 def put(request: Request) -> None:
@@ -212,7 +245,7 @@ def sha256(request: Request) -> str | None:
     digest, left = hashlib.sha256(), request.optional("count")
     block = memoryview(bytearray(BLOCK_BYTES))
     try:
-        with open(request.path(), "rb", buffering=0) as reader:
+        with _opened(request, os.O_RDONLY) as reader:
             while left is None or left:
                 count = reader.readinto(block if left is None else block[:left])
                 if not count:
@@ -255,6 +288,11 @@ def sync(request: Request) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def unlink(request: Request) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(request.path())
 
 
 def remove(request: Request) -> None:
@@ -338,13 +376,8 @@ def _forward(streams: dict[int, bytes]) -> None:
                     del streams[key.fd]
 
 
-def _to_disk(writer: io.BufferedWriter | io.FileIO) -> None:
-    writer.flush()
-    os.fsync(writer.fileno())
-
-
-_FILES = (append, get, link, make_folder, names, put, read, read_link, remove, rename, write)
-_OTHERS = (free_bytes, prepare, run, sha256, size, sync)
+_FILES = (append, get, link, make_folder, put, read, read_link, remove, rename, unlink, write)
+_OTHERS = (entries, free_bytes, prepare, run, sha256, size, sync)
 OPERATIONS = {operation.__name__: operation for operation in (*_FILES, *_OTHERS)}
 
 

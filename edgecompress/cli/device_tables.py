@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from edgecompress.cli.tables import table
-from edgecompress.push import DeviceStatus, History
+from edgecompress.push import DeviceStatus, History, ReleaseState
 from edgecompress.spec.pushed import Pushed, Validation
 
 
@@ -44,19 +44,13 @@ def _latency(validation: Validation | None) -> str:
 
 def status(found: DeviceStatus, console: Console) -> None:
     names = {found.current: "current", found.previous: "previous"}
-    rows = [
-        (
-            names.get(release.id, ""),
-            release.id,
-            "?" if release.manifest is None else release.manifest.target,
-            "?" if release.manifest is None else f"{release.manifest.size_bytes:,}",
-            "whole" if release.whole else "damaged: push it again",
-        )
-        for release in found.releases
-    ]
+    rows = [(names.get(release.id, ""), *_release(release)) for release in found.releases]
+    for line in found.in_the_way:
+        console.print(Text(line))
     if rows:
-        table(console, ("", "release", "target", "bytes", "state"), rows)
-    else:
+        headings = ("", "release", "target", "bytes", "state", "run", "metric", "validated", "by")
+        table(console, headings, rows)
+    elif not found.in_the_way:
         console.print(Text(f"{found.device}: nothing was pushed there yet"))
     if found.holder is not None:
         # Text, because the device's own words could be read as markup.
@@ -66,6 +60,17 @@ def status(found: DeviceStatus, console: Console) -> None:
         console.print(Text(f"{left}; the next push or rollback puts it in order"))
 
 
+def _release(release: ReleaseState) -> tuple[str, ...]:
+    manifest, record = release.manifest, release.validated
+    what = ("?", "?") if manifest is None else (manifest.target, f"{manifest.size_bytes:,}")
+    state = "whole" if release.whole else "damaged: push it again"
+    if record is None:
+        return (release.id, *what, state, "-", "-", "not on this device", "-")
+    found = record.validation
+    figure = "-" if found is None else f"{found.metric} {found.value:.4g}"
+    return (release.id, *what, state, record.run or "-", figure, record.at, record.by)
+
+
 def history(found: History, console: Console) -> None:
     rows = [
         (
@@ -73,9 +78,12 @@ def history(found: History, console: Console) -> None:
             entry.by,
             entry.action,
             entry.release,
+            entry.run or "-",
+            "-" if entry.value is None else f"{entry.metric} {entry.value:.4g}",
             entry.outcome.replace("_", " "),
             entry.reason or "",
         )
         for entry in found.entries
     ]
-    table(console, ("at", "by", "what", "release", "outcome", "why"), rows)
+    headings = ("at", "by", "what", "release", "run", "metric", "outcome", "why")
+    table(console, headings, rows)

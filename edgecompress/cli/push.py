@@ -1,6 +1,5 @@
 """`push`, `validate`, `activate`, `rollback`, `status`, `history`: each calls one function."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgecompress.pipeline import PushOrder
+    from edgecompress.pipeline.on_device import Switch
     from edgecompress.spec.pushed import Pushed
 
 push_app = typer.Typer()
@@ -26,7 +26,18 @@ Devices = Annotated[
 Deadline = Annotated[
     float,
     typer.Option(
-        "--deadline", min=1, metavar="SECONDS", help="How long one command may take on a device."
+        "--deadline",
+        min=1,
+        max=14_400,
+        metavar="SECONDS",
+        help="How long one command may take on a device.",
+    ),
+]
+Unvalidated = Annotated[
+    bool,
+    typer.Option(
+        "--unvalidated",
+        help="Also one without a record that it was validated there; the history says so.",
     ),
 ]
 OneDevice = Annotated[str, typer.Argument(help="A device's id; devices list shows them.")]
@@ -70,10 +81,14 @@ def activate(
     release: Annotated[str, typer.Argument(help="A release's id; status lists them.")],
     config: Config = DEPLOY_YAML,
     inventory: InventoryFile = None,
+    unvalidated: Unvalidated = False,
     as_json: Json = False,
 ) -> None:
-    """Activate a release that is on the device."""
-    _switch(device, release, config, inventory, as_json)
+    """Activate a release that was validated on the device."""
+    with output(as_json) as out:
+        from edgecompress.pipeline.on_device import Switch
+
+        _switch(out, Switch(device, release, config, inventory, unvalidated))
 
 
 @push_app.command()
@@ -81,10 +96,14 @@ def rollback(
     device: OneDevice,
     config: Config = DEPLOY_YAML,
     inventory: InventoryFile = None,
+    unvalidated: Unvalidated = False,
     as_json: Json = False,
 ) -> None:
     """Activate the previous release again."""
-    _switch(device, None, config, inventory, as_json)
+    with output(as_json) as out:
+        from edgecompress.pipeline.on_device import Switch
+
+        _switch(out, Switch(device, None, config, inventory, unvalidated))
 
 
 @push_app.command()
@@ -129,15 +148,12 @@ def _push(out: Output, order: "PushOrder") -> None:
     _show(out, found.model_dump(mode="json"), found.devices)
 
 
-def _switch(
-    device: str, release: str | None, config: Path, inventory: Path | None, as_json: bool
-) -> None:
-    with output(as_json) as out:
-        from edgecompress.pipeline.on_device import switch_on
-        from edgecompress.progress import progress_on_stderr
+def _switch(out: Output, order: "Switch") -> None:
+    from edgecompress.pipeline.on_device import switch_on
+    from edgecompress.progress import progress_on_stderr
 
-        found = switch_on(device, release, inventory, config, progress_on_stderr())
-        _show(out, {"devices": [found.model_dump(mode="json")]}, [found])
+    found = switch_on(order, progress_on_stderr())
+    _show(out, {"devices": [found.model_dump(mode="json")]}, [found])
 
 
 def _show(out: Output, document: object, found: "Sequence[Pushed]") -> None:

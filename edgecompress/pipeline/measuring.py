@@ -18,7 +18,7 @@ from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
-from edgecompress.push import Board, held
+from edgecompress.push import Board, held, make_folders
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.measurement import Comparison, Inspection
@@ -185,7 +185,7 @@ def on_device(job: Job, device: Device) -> Iterator[tuple[DeviceAgent, Tick]]:
             yield agent, lambda: None
             return
         board = Board(transport, device=device.id)
-        board.retried(board.make_folders)
+        board.retried(lambda: make_folders(board))
         with held(board, progress.note) as lock:
             tick = partial(lock.renew, quiet_s(target))
             tick()

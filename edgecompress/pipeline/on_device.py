@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.errors import SpecError
@@ -38,19 +39,30 @@ def history_of(name: str, inventory: Path | None, config: Path) -> History:
         return history(board)
 
 
-def switch_on(
-    name: str, release: str | None, inventory: Path | None, config: Path, progress: Progress
-) -> Pushed:
-    """Activate a release that is there; None: the previous one.
+@dataclass(frozen=True)
+class Switch:
+    """Which release is to be activated where, as the user said it."""
+
+    device: str
+    release: str | None
+    """None: the previous one."""
+    config: Path
+    inventory: Path | None = None
+    unvalidated: bool = False
+    """Whether one will do that has no record of its validation there."""
+
+
+def switch_on(order: Switch, progress: Progress) -> Pushed:
+    """Activate a release that is there.
 
     Raises:
-        ArtifactError: there is none such, or it is damaged.
+        ArtifactError: there is none such, it is damaged, or was not validated there.
         SpecError, DeviceError: as of `status_of`.
 
     """
-    with _board(name, inventory, config) as board:
+    with _board(order.device, order.inventory, order.config) as board:
         watch = Watch(note=progress.note)
-        return switch(board, release, watch)
+        return switch(board, order.release, watch, unvalidated=order.unvalidated)
 
 
 @contextmanager

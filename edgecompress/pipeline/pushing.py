@@ -1,5 +1,6 @@
 """From a finished run to devices: push, validate there, activate; and what lies there."""
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,8 +34,9 @@ from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
 from edgecompress.progress import Lane, Progress
-from edgecompress.push import Alive, Board, Manifest, Watch, push, retried
+from edgecompress.push import Alive, Board, Manifest, Origin, Watch, push, retried
 from edgecompress.report.verdict import over_budget
+from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
@@ -62,6 +64,8 @@ class Candidate:
     manifest: Manifest
     sample: Sample
     target: Target
+    run: str
+    """The run that made it."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,13 @@ class Trial:
     activates: bool = True
     deadline_s: float = DEADLINE_S
     """For one command, or one copy, of the validation there."""
+    reuses: bool = False
+    """Whether a validation that passed there before, and asked the same, is enough."""
 
 
-def candidate(artifact: Artifact, sample: Sample, target: Target, recipe_digest: str) -> Candidate:
+def candidate(
+    artifact: Artifact, sample: Sample, target: Target, recipe_digest: str, run: str
+) -> Candidate:
     manifest = Manifest(
         file=f"model{FORMATS[artifact.format].suffix}",
         format=artifact.format,
@@ -87,7 +95,25 @@ def candidate(artifact: Artifact, sample: Sample, target: Target, recipe_digest:
         outputs=artifact.outputs,
         labels=artifact.labels or (),
     )
-    return Candidate(artifact, manifest, sample, target)
+    return Candidate(artifact, manifest, sample, target, run)
+
+
+def asked_of(sent: Candidate, device: Device, budgets: Budgets) -> str:
+    """Hash of all that a validation depends on, but the device and the file."""
+    sample, outputs = sent.sample, hashlib.sha256()
+    for array in (array for batch in sample.outputs for array in batch):
+        outputs.update(array.tobytes())
+    return digest(
+        {
+            "metric": type(sample.task.metric()).__name__,
+            "value": repr(sample.value),
+            "outputs": outputs.hexdigest(),
+            "noise_rms": repr(sample.noise_rms),
+            "budgets": budgets.model_dump(mode="json"),
+            "protocol": protocol_for(sent.target, device).model_dump(mode="json"),
+            "threads": sent.target.runtime.threads,
+        }
+    )
 
 
 def push_run(order: PushOrder, progress: Progress) -> PushedRun:
@@ -119,14 +145,16 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         sample = draw(agent_on(HERE, Path(name)), artifact, task, rebuild, Path(name), wanted.seed)
         parity = report.candidate.parity
         sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
-        sent = candidate(artifact, sample, target, report.recipe_digest)
+        sent = candidate(artifact, sample, target, report.recipe_digest, report.run)
         inputs = Path(name) / "inputs.npz"
         write_npz(inputs, {f"input_{i}": x.numpy() for i, x in enumerate(examples)})
         with progress.stage("push"), ThreadPoolExecutor(AT_ONCE) as pool:
             jobs = []
             for device in devices:
                 judged = partial(_measure, sent, inputs, device, wanted.budgets)
-                trial = Trial(judged, wanted.budgets, order.activates, order.deadline_s)
+                trial = Trial(
+                    judged, wanted.budgets, order.activates, order.deadline_s, order.activates
+                )
                 jobs.append(pool.submit(_push, device, sent, trial, progress))
             pushed = tuple(job.result() for job in jobs)
     return PushedRun(run=report.run, verdict=report.verdict, devices=pushed)
@@ -146,7 +174,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                 agent = agent_over(transport, device, sent.target, trial.deadline_s)
                 twice = agent.retried
 
-                def check(path: str, alive: Alive) -> None:
+                def check(path: str, alive: Alive) -> Validation:
                     nonlocal validation
                     lane(0, 0, "validating")
                     agent.place(sent.artifact.sha256, path)
@@ -156,6 +184,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     lane(0, 0, "measuring")
                     validation = trial.judge(agent, validation, tick)
                     lane(0, 0, "activating" if trial.activates else "validated")
+                    return validation
 
                 watch = Watch(
                     note=lambda text: lane(0, 0, text),
@@ -168,6 +197,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     check,
                     watch,
                     activates=trial.activates,
+                    origin=Origin(sent.run, asked_of(sent, device, trial.budgets), trial.reuses),
                 )
         except EdgecompressError as error:
             pushed = Pushed(
@@ -177,7 +207,8 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                 active=None,
                 reasons=(str(error),),
             )
-    return pushed.model_copy(update={"validation": validation, "notes": tuple(twice)})
+    update = {"validation": validation or pushed.validation, "notes": (*pushed.notes, *twice)}
+    return pushed.model_copy(update=update)
 
 
 def push_judged(
@@ -201,7 +232,8 @@ def push_judged(
     )
     parity = built.evaluation.parity
     sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
-    sent = candidate(built.artifact, sample, target, job.recipe.digest())
+    run = job.stages.run_id
+    sent = candidate(built.artifact, sample, target, job.recipe.digest(), run)
 
     def judge(agent: DeviceAgent, validation: Validation, tick: Tick) -> Validation:
         nonlocal there

@@ -1,11 +1,12 @@
 """A model's way onto a device, as safe as an over-the-air update: docs/devices.md."""
 
 from edgecompress.push.board import Board, retried
-from edgecompress.push.documents import DeviceStatus, History, Manifest
+from edgecompress.push.documents import DeviceStatus, History, Manifest, ReleaseState
+from edgecompress.push.layout import make_folders
 from edgecompress.push.lock import held
 from edgecompress.push.session import Watch
 from edgecompress.push.status import history, status
-from edgecompress.push.transaction import Alive, Validate, push, switch
+from edgecompress.push.transaction import Alive, Origin, Validate, push, switch
 from edgecompress.spec.pushed import Pushed
 
 __all__ = [
@@ -14,11 +15,14 @@ __all__ = [
     "DeviceStatus",
     "History",
     "Manifest",
+    "Origin",
     "Pushed",
+    "ReleaseState",
     "Validate",
     "Watch",
     "held",
     "history",
+    "make_folders",
     "push",
     "retried",
     "status",

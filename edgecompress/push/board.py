@@ -10,13 +10,11 @@ from typing import TypeVar
 import tenacity
 
 from edgecompress.errors import SpecError, TransientError
+from edgecompress.push.documents import DOCUMENT_BYTES
 from edgecompress.spec.base import S, parse
 from edgecompress.transport import Transport
 
 T = TypeVar("T")
-FOLDERS = ("releases", "incoming", "locks")
-DOCUMENT_BYTES = 64 << 10
-"""A manifest, journal or history that is larger is not ours."""
 ATTEMPTS = 5
 ATTEMPTS_S = 120.0
 TEMPORARY = ".new-"
@@ -55,17 +53,6 @@ class Board:
         """
         return retried(step, attempts, self.sleep)
 
-    def make_folders(self) -> None:
-        root = PurePosixPath(self.transport.root)
-        missing = [
-            folder for folder in (root, *root.parents) if self.files.size(str(folder)) is None
-        ]
-        for folder in reversed(missing):
-            self.files.make_folder(str(folder))
-        for name in FOLDERS:
-            if self.files.size(self.path(name)) is None:
-                self.files.make_folder(self.path(name))
-
     def temporary(self, folder: str) -> str:
         """A name in `folder` that nobody else has; what a kill leaves of it is cleaned up."""
         return f"{folder}/{TEMPORARY}{secrets.token_hex(8)}"
@@ -77,7 +64,7 @@ class Board:
         temporary = self.temporary(folder)
         self.files.write(temporary, content)
         if self.files.read(temporary, len(content) + 1) != content:
-            self.files.remove(temporary)
+            self.files.unlink(temporary)
             raise TransientError(f"{self.name}: {path} was not written as it was sent")
         self.files.rename(temporary, path)
         self.files.sync(folder)
@@ -86,22 +73,6 @@ class Board:
         """What lies under a name; None when there is nothing, or nothing that can be read."""
         content = self.files.read(self.path(name), DOCUMENT_BYTES)
         return None if content is None else parsed(spec, content, name)
-
-    def clean_up(self, keep: str) -> None:
-        """Remove what interrupted pushes left, but the upload `keep`."""
-        for folder in (self.path(), self.path("releases")):
-            for name in self.files.names(folder):
-                if name.startswith(TEMPORARY):
-                    self.files.remove(f"{folder}/{name}")
-        for name in self.files.names(self.path("incoming")):
-            if name != keep:
-                self.files.remove(self.path("incoming", name))
-
-    def clear_work(self) -> None:
-        """Remove what lies in the working folder; only who holds the lock may."""
-        workdir = self.transport.workdir
-        for name in self.files.names(workdir):
-            self.files.remove(f"{workdir}/{name}")
 
 
 def retried(
@@ -124,5 +95,5 @@ def parsed(spec: type[S], content: bytes, name: str) -> S | None:
     """None for what is damaged or another version's: a push must be able to go on."""
     try:
         return parse(spec, json.loads(content), name)
-    except (ValueError, SpecError):
+    except (ValueError, SpecError, RecursionError):
         return None

@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import secrets
 import socket
 from collections.abc import Callable, Iterator
@@ -13,15 +14,19 @@ from types import TracebackType
 from edgecompress.errors import DeviceError, EdgecompressError
 from edgecompress.push.board import Board, parsed
 from edgecompress.push.documents import Owner
+from edgecompress.push.layout import OWNER, clear_work, need, remove_lock
 
 QUIET_S = 120.0
 """How long a holder may say nothing while it moves files."""
+QUIET_MOST_S = 6 * 3600.0
+"""And while it does anything else, whatever it announces: a build takes an hour or two."""
 UNKNOWN_S = 10.0
 """How long one may say nothing that has not yet written who it is."""
 WAIT_S = 1200.0
 """And never less than the holder may be silent, so that the dead are overtaken in one wait."""
 POLL_S = 1.0
 OWNER_BYTES = 4096
+NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 RELEASE_ATTEMPTS = 2
 """A device that is gone should not be waited for once more, only to be told that we go too."""
 
@@ -54,7 +59,7 @@ class Lock:
         self.number = 0
         self.owner = Owner(
             nonce=secrets.token_hex(8),
-            user=_user(),
+            user=user(),
             host=socket.gethostname(),
             machine=this_machine(),
             pid=os.getpid(),
@@ -115,7 +120,7 @@ class Lock:
                 seen, since = held, board.clock()
             number, content = held
             owner = parsed(Owner, content, "owner.json") if content else None
-            quiet_s = owner.quiet_s if owner else UNKNOWN_S
+            quiet_s = min(owner.quiet_s, QUIET_MOST_S) if owner else UNKNOWN_S
             if number == 0 or _is_free(owner) or board.clock() - since > quiet_s:
                 if board.retried(partial(self._make, number + 1)):
                     return
@@ -132,15 +137,18 @@ class Lock:
 
     def _make(self, number: int) -> bool:
         folder = self.board.path("locks", str(number))
+        if NUMBER.fullmatch(str(number)) is None:
+            last = self.board.path("locks", str(number - 1))
+            raise DeviceError(f"{self.board.name}: {last} leaves no number for a lock; remove it")
         if not self.board.files.make_folder(folder):
-            content = self.board.files.read(f"{folder}/owner.json", OWNER_BYTES)
+            content = self.board.files.read(f"{folder}/{OWNER}", OWNER_BYTES)
             owner = parsed(Owner, content, "owner.json") if content else None
             # Ours, when the answer to the first try was lost.
             if owner is None or owner.nonce != self.owner.nonce:
                 return False
         if not self._is_highest(number):
             # We came late: others took and released locks meanwhile, and this number's was removed.
-            self.board.files.remove(folder)
+            remove_lock(self.board, number)
             return False
         self.number = number
         try:
@@ -150,9 +158,9 @@ class Lock:
             if self._is_highest(number):
                 raise
             return False
-        for name in self.board.files.names(self.board.path("locks")):
-            if name.isdigit() and int(name) < number:
-                self.board.files.remove(self.board.path("locks", name))
+        for lower in _numbers(self.board):
+            if lower < number:
+                remove_lock(self.board, lower)
         return True
 
     def _is_highest(self, number: int) -> bool:
@@ -162,7 +170,7 @@ class Lock:
         self.board.retried(partial(self._replace, owner))
 
     def _replace(self, owner: Owner) -> None:
-        self.board.replace(f"locks/{self.number}/owner.json", owner.model_dump_json().encode())
+        self.board.replace(f"locks/{self.number}/{OWNER}", owner.model_dump_json().encode())
 
 
 @contextmanager
@@ -172,14 +180,14 @@ def held(board: Board, note: Callable[[str], None] = lambda _: None) -> Iterator
     What lies in it at first is of somebody who died, or was overtaken.
     """
     with Lock(board, note) as lock:
-        board.retried(board.clear_work)
+        board.retried(lambda: clear_work(board))
         try:
             yield lock
         finally:
             # What is left is removed by the next; of who overtook us, nothing may be.
             with suppress(EdgecompressError):
                 lock.check()
-                board.clear_work()
+                clear_work(board)
 
 
 def holder(board: Board) -> Owner | None:
@@ -191,11 +199,19 @@ def holder(board: Board) -> Owner | None:
 
 def _highest(board: Board) -> tuple[int, bytes | None]:
     """Its number, 0 when there is none, and what its owner.json holds."""
-    numbers = [int(name) for name in board.files.names(board.path("locks")) if name.isdigit()]
-    if not numbers:
+    number = max(_numbers(board), default=0)
+    if number == 0:
         return 0, None
-    number = max(numbers)
-    return number, board.files.read(board.path("locks", str(number), "owner.json"), OWNER_BYTES)
+    return number, board.files.read(board.path("locks", str(number), OWNER), OWNER_BYTES)
+
+
+def _numbers(board: Board) -> list[int]:
+    """Raises InTheWay when something else than a folder has such a name."""
+    entries = board.files.entries(board.path("locks"))
+    found = {name: kind for name, kind in entries.items() if NUMBER.fullmatch(name)}
+    for name, kind in found.items():
+        need(board, board.path("locks", name), kind, "folder")
+    return [int(name) for name in found]
 
 
 def _is_free(owner: Owner | None) -> bool:
@@ -236,7 +252,12 @@ def _words(owner: Owner | None) -> str:
     return "somebody" if owner is None else f"{owner.user}@{owner.host} (process {owner.pid})"
 
 
-def _user() -> str:
+def by_whom() -> str:
+    return f"{user()}@{socket.gethostname()}"
+
+
+def user() -> str:
+    """Of a container's user that has no name, its number."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

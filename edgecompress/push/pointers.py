@@ -3,32 +3,56 @@
 from typing import Literal
 
 from edgecompress.push.board import Board
-from edgecompress.push.documents import Manifest
+from edgecompress.push.documents import Identity, Manifest, ValidationRecord
+from edgecompress.push.layout import (
+    MANIFEST,
+    RELEASE_ID,
+    VALIDATION,
+    in_the_way,
+    release_entries,
+)
 
 Name = Literal["current", "previous"]
-ID_BYTES = 64
-MANIFEST = "manifest.json"
+POINTER_BYTES = 64
 HASH_S = 600.0
 """A slow card hashes 10 MB a second, and models may have gigabytes."""
 
 
 def pointed(board: Board, name: Name) -> str | None:
-    """Id of the release that it names; None when it names none."""
+    """Id of the release that it names, whether that is there or not; None when it names none.
+
+    Raises:
+        InTheWay: it names anything else, so it is not ours.
+
+    """
+    path = board.path(name)
     if board.files.symlinks:
-        target = board.files.read_link(board.path(name))
-        return target.rpartition("/")[2] if target else None
-    content = board.files.read(board.path(name), ID_BYTES)
-    return content.decode("ascii", errors="replace").strip() if content else None
+        target = board.files.read_link(path)
+        folder, _, release = (target or "").rpartition("/")
+        if target is None:
+            return None
+        if folder != "releases" or RELEASE_ID.fullmatch(release) is None:
+            raise in_the_way(board, path, f"a link to {target}")
+        return release
+    content = board.files.read(path, POINTER_BYTES)
+    if not content:
+        return None
+    release = content.decode("ascii", errors="replace").strip()
+    if RELEASE_ID.fullmatch(release) is None:
+        raise in_the_way(board, path, f"a file that holds {release!r}")
+    return release
 
 
 def point(board: Board, name: Name, release: str | None) -> None:
     """Atomically, from one whole release to another; None: to none."""
+    if pointed(board, name) == release:
+        return
     if release is None:
-        board.files.remove(board.path(name))
+        board.files.unlink(board.path(name))
         board.files.sync(board.path())
     elif not board.files.symlinks:
         board.replace(name, release.encode())
-    elif pointed(board, name) != release:
+    else:
         temporary = board.temporary(board.path())
         board.files.link(temporary, f"releases/{release}")
         board.files.rename(temporary, board.path(name))
@@ -37,14 +61,36 @@ def point(board: Board, name: Name, release: str | None) -> None:
 
 def manifest_of(board: Board, release: str) -> Manifest | None:
     """None when there is no such release, or its manifest is not the one that its id is of."""
+    if release_entries(board, release).get(MANIFEST) != "file":
+        return None
     manifest = board.document(Manifest, f"releases/{release}/{MANIFEST}")
     return manifest if manifest is not None and manifest.id == release else None
 
 
 def is_whole(board: Board, release: str) -> bool:
-    """Whether its model is, byte for byte, what its id says; read on the device."""
+    """Whether its files are, byte for byte, what its id says; read on the device."""
     manifest = manifest_of(board, release)
     if manifest is None:
         return False
-    model = board.path("releases", release, manifest.file)
-    return board.files.sha256(model, timeout_s=HASH_S) == manifest.sha256
+    wanted = {manifest.file: manifest.sha256}
+    if manifest.labels_file is not None:
+        wanted[manifest.labels_file.file] = manifest.labels_file.sha256
+    kinds = release_entries(board, release)
+    return all(
+        kinds.get(name) == "file"
+        and board.files.sha256(board.path("releases", release, name), timeout_s=HASH_S) == sha256
+        for name, sha256 in wanted.items()
+    )
+
+
+def validation_of(board: Board, release: str) -> ValidationRecord | None:
+    """The record that this very device validated this very release; None where there is none."""
+    if release_entries(board, release).get(VALIDATION) != "file":
+        return None
+    record = board.document(ValidationRecord, f"releases/{release}/{VALIDATION}")
+    if record is None or record.release != release:
+        return None
+    manifest, identity = manifest_of(board, release), board.document(Identity, "device.json")
+    if manifest is None or identity is None:
+        return None
+    return record if (record.sha256, record.device) == (manifest.sha256, identity.id) else None

@@ -8,15 +8,18 @@ from pathlib import Path
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import ArtifactError, DeviceError, StorageError
 from edgecompress.push.board import Board
-from edgecompress.push.documents import Manifest
+from edgecompress.push.documents import DOCUMENT_BYTES, LABELS, Manifest
+from edgecompress.push.layout import MANIFEST, VALIDATION, need, release_entries
 from edgecompress.push.lock import Lock
-from edgecompress.push.pointers import HASH_S, MANIFEST, is_whole
+from edgecompress.push.pointers import HASH_S, is_whole, manifest_of
 
 RESERVE_BYTES = 16 << 20
 """Stays free on the device: manifests, the journal, and whoever else lives there."""
 SLOWEST_BYTES_PER_S = 100_000.0
 """A link that is slower than this is one that hangs."""
 CHUNK_BYTES = 1 << 20
+LABELS_BYTES = 8 << 20
+"""A list of labels that is longer is not one."""
 
 
 @dataclass
@@ -44,19 +47,22 @@ class Upload:
         Raises:
             StorageError: the device has no room, or its folder cannot be written.
             DeviceError: what arrives there is not what was sent, twice; or the way to it.
-            ArtifactError: the file here is not the one described.
+            ArtifactError: the file here is not the one described, or its description is too long.
+            InTheWay: something else lies where it goes.
 
         """
-        if sha256_of(self.model) != self.manifest.sha256:
-            raise ArtifactError(f"{self.model}: has changed since it was described; deploy again")
+        self._check_description()
+        self.board.retried(self._check_place)
         if self.board.retried(self._is_there):
             return
+        self._check_here()
         self.board.retried(self._check_space)
         for _ in range(2):
             self.lock.renew(max(HASH_S, self.manifest.size_bytes / SLOWEST_BYTES_PER_S))
             self.board.retried(self._send)
             if self.board.retried(self._arrived):
                 break
+            self._check_here()
             # Not resumed: nothing says which of its bytes are wrong.
             self.board.retried(lambda: self.board.files.remove(self._path()))
         else:
@@ -77,6 +83,36 @@ class Upload:
 
     def _is_there(self) -> bool:
         return is_whole(self.board, self.manifest.id)
+
+    def _check_here(self) -> None:
+        """Read while little is known of it: before it is sent only its size tells."""
+        if sha256_of(self.model) != self.manifest.sha256:
+            raise ArtifactError(f"{self.model}: has changed since it was described; deploy again")
+
+    def _check_description(self) -> None:
+        content, labels = self.manifest.stored()
+        what = f"{self.board.name}: {self.model.name}"
+        if len(content) > DOCUMENT_BYTES:
+            raise ArtifactError(
+                f"{what}: the names and shapes of its inputs and outputs take {len(content)} bytes,"
+                f" and a manifest has {DOCUMENT_BYTES}; give the model fewer or shorter names"
+            )
+        if len(labels) > LABELS_BYTES:
+            raise ArtifactError(
+                f"{what}: its labels take {len(labels)} bytes, and a device takes {LABELS_BYTES};"
+                " give the task shorter ones"
+            )
+
+    def _check_place(self) -> None:
+        """Raises InTheWay when what lies in our place is of another kind than what goes there."""
+        board, release = self.board, self.manifest.id
+        found = board.files.entries(board.path("incoming")).get(self.part)
+        need(board, self._path(), found, "file")
+        found = board.files.entries(board.path("releases")).get(release)
+        if need(board, board.path("releases", release), found, "folder"):
+            entries = release_entries(board, release)
+            for name in (MANIFEST, LABELS, VALIDATION, self.manifest.file):
+                need(board, board.path("releases", release, name), entries.get(name), "file")
 
     def _check_space(self) -> None:
         there = self._there()
@@ -111,14 +147,15 @@ class Upload:
     def _install(self) -> None:
         """Give the upload its place: a new folder at once, or file by file in a damaged one."""
         board, manifest = self.board, self.manifest
-        if self._is_there():
-            return
-        folder, content = board.path("releases", manifest.id), manifest.model_dump_json().encode()
+        folder = board.path("releases", manifest.id)
+        content, labels = manifest.stored()
         self.lock.check()
         if board.files.size(folder) is None:
             fresh = self._fresh
             board.files.make_folder(fresh)
             board.files.write(f"{fresh}/{MANIFEST}", content)
+            if labels:
+                board.files.write(f"{fresh}/{LABELS}", labels)
             # It is there already when the answer to the first try was lost.
             if board.files.size(self._path()) is not None:
                 board.files.rename(self._path(), f"{fresh}/{manifest.file}")
@@ -128,8 +165,12 @@ class Upload:
         else:
             if board.files.size(self._path()) is not None:
                 board.files.rename(self._path(), f"{folder}/{manifest.file}")
+            if labels:
+                board.replace(f"releases/{manifest.id}/{LABELS}", labels)
             board.replace(f"releases/{manifest.id}/{MANIFEST}", content)
-        if not self._is_there():
+        # Not hashed again: that was done where it arrived, and is done when it is active.
+        there = board.files.size(f"{folder}/{manifest.file}")
+        if manifest_of(board, manifest.id) is None or there != manifest.size_bytes:
             raise DeviceError(
                 f"{board.name}: release {manifest.id} cannot be read back as it was written;"
                 " check its card; push again"

@@ -1,6 +1,8 @@
 """Files of an Android device: adb's sync protocol, and toybox where that has no word for it."""
 
 import re
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -8,7 +10,7 @@ from edgecompress.errors import DeviceError, StorageError
 from edgecompress.transport import adb_shell, adb_sync
 from edgecompress.transport.adb_link import AdbLink
 from edgecompress.transport.base import Completed
-from edgecompress.transport.files import Files, Sent
+from edgecompress.transport.files import Files, Kind, Sent
 
 STEP_S = 60.0
 """For one step without much data."""
@@ -19,11 +21,18 @@ FORBIDDEN = ("read-only file system", "permission denied", "not permitted")
 
 # Scripts are fixed texts; names reach them as arguments only. fsync came with Android 10. The umask
 # is for the application, which is another user there.
+NO_LINK = 'if [ -L "$1" ]; then echo "$1: is a symbolic link, not followed" >&2; exit 1; fi'
+PLAIN = (
+    f'{NO_LINK}; if [ -e "$1" ] && [ ! -f "$1" ]; then echo "$1: is no plain file" >&2; exit 1; fi'
+)
+THERE = f'{PLAIN}; [ -e "$1" ] || exit {ABSENT}'
 SYNC = '[ -e "$1" ] && if command -v fsync >/dev/null; then fsync "$1"; else sync; fi'
-WRITE = f'umask 022; cat > "$1" && {SYNC}'
-READ = f'[ -e "$1" ] || exit {ABSENT}; head -c "$2" "$1"'
-HASH = f'[ -f "$1" ] || exit {ABSENT}; sha256sum < "$1"'
-HASH_START = f'[ -f "$1" ] || exit {ABSENT}; head -c "$2" "$1" | sha256sum'
+WRITE = f'{PLAIN}; umask 022; cat > "$1" && {SYNC}'
+READ = f'{THERE}; head -c "$2" "$1"'
+HASH = f'{THERE}; sha256sum < "$1"'
+HASH_START = f'{THERE}; head -c "$2" "$1" | sha256sum'
+# Not `rm -f`, which is silent of a folder on some versions.
+UNLINK = 'if [ -d "$1" ] && [ ! -L "$1" ]; then echo "$1: is a folder" >&2; exit 1; fi; rm -f "$1"'
 MAKE_FOLDER = f'umask 022; mkdir "$1" && exit; [ -e "$1" ] && exit {ABSENT}; exit 1'
 MAKE_FOLDERS = 'umask 022; mkdir -p "$1"'
 # Without -T, which came late, mv would put it into a folder of that name.
@@ -45,8 +54,11 @@ class AdbFiles(Files):
         found = adb_sync.stat_of(self._link, remote, STEP_S)
         return None if found is None else found.size_bytes
 
-    def names(self, remote: str) -> tuple[str, ...]:
-        return adb_sync.names_in(self._link, remote, STEP_S)
+    def entries(self, remote: str) -> Mapping[str, Kind]:
+        if not remote.endswith("/"):
+            self._check(self._script(NO_LINK, remote), remote)
+        found = adb_sync.entries_in(self._link, remote, STEP_S)
+        return {name: _kind(mode) for name, mode in found.items()}
 
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
         done = self._script(READ, remote, str(limit_bytes))
@@ -112,6 +124,9 @@ class AdbFiles(Files):
     def sync(self, remote: str) -> None:
         self._check(self._script(SYNC, remote), remote)
 
+    def unlink(self, remote: str) -> None:
+        self._check(self._script(UNLINK, remote), remote)
+
     def remove(self, remote: str) -> None:
         self._check(self._run("rm", "-rf", remote), remote)
 
@@ -145,3 +160,11 @@ class AdbFiles(Files):
         if any(words in said.lower() for words in FORBIDDEN):
             raise StorageError(f"{where}; that folder must be writable")
         raise DeviceError(where)
+
+
+def _kind(mode: int) -> Kind:
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "other"

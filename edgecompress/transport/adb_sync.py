@@ -43,17 +43,17 @@ def stat_of(link: AdbLink, remote: str, timeout_s: float) -> Stat | None:
     return Stat(mode, size) if mode else None
 
 
-def names_in(link: AdbLink, remote: str, timeout_s: float) -> tuple[str, ...]:
-    """Sorted; none when there is no such folder."""
-    found = []
+def entries_in(link: AdbLink, remote: str, timeout_s: float) -> dict[str, int]:
+    """Names and modes (of links themselves), sorted; none when there is no such folder."""
+    found: dict[str, int] = {}
     with _requested(link, b"LIST", remote, timeout_s) as stream:
         while True:
-            word, _, _, _, length = ENTRY.unpack(stream.read(ENTRY.size))
+            word, mode, _, _, length = ENTRY.unpack(stream.read(ENTRY.size))
             if word == b"DONE":
                 break
             _expect(word, b"DENT")
-            found.append(_read_text(stream, length))
-    return tuple(sorted(name for name in found if name not in (".", "..")))
+            found[_read_text(stream, length)] = mode
+    return {name: found[name] for name in sorted(found) if name not in (".", "..")}
 
 
 def send(

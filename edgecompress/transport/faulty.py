@@ -7,14 +7,14 @@ Nothing of it is ever chosen by an inventory: it is wrapped round another transp
 
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from edgecompress.errors import EdgecompressError, StorageError, TransientError
 from edgecompress.transport.base import Completed, FileStat, Transport
-from edgecompress.transport.files import Files, Sent
+from edgecompress.transport.files import Files, Kind, Sent
 
 T = TypeVar("T")
 Fault = Literal[
@@ -109,8 +109,8 @@ class FaultyFiles(Files):
     def size(self, remote: str) -> int | None:
         return self.faults.around("size", lambda: self.inner.size(remote))
 
-    def names(self, remote: str) -> tuple[str, ...]:
-        return self.faults.around("names", lambda: self.inner.names(remote))
+    def entries(self, remote: str) -> Mapping[str, Kind]:
+        return self.faults.around("entries", lambda: self.inner.entries(remote))
 
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
         return self.faults.around("read", lambda: self.inner.read(remote, limit_bytes))
@@ -155,6 +155,9 @@ class FaultyFiles(Files):
 
     def sync(self, remote: str) -> None:
         self.faults.around("sync", lambda: self.inner.sync(remote))
+
+    def unlink(self, remote: str) -> None:
+        self.faults.around("unlink", lambda: self.inner.unlink(remote))
 
     def remove(self, remote: str) -> None:
         self.faults.around("remove", lambda: self.inner.remove(remote))

@@ -1,9 +1,13 @@
 """File operations on a device: the steps that a push is made of."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
+Kind = Literal["file", "folder", "link", "other"]
+"""What lies under a name; 'other' is a device node, a pipe or a socket."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Sent = Callable[[int], None]
 """Called now and then with the bytes of a file that are on the device."""
 
@@ -15,6 +19,9 @@ class Files(ABC):
     path is forbidden; TransientError when the connection is lost; TimedOut when the device does not
     answer for too long; DeviceError for all other reasons. None of them promises more than it
     says: what must be whole or not at all is written under another name and renamed.
+
+    A symbolic link in the last part of a path is never followed, nor is anything opened that is no
+    plain file: `read`, `write`, `append` and `sha256` refuse it, `entries` refuses a link.
     """
 
     symlinks: bool = True
@@ -27,8 +34,15 @@ class Files(ABC):
         """In bytes; of a folder something; None when there is nothing."""
 
     @abstractmethod
+    def entries(self, remote: str) -> Mapping[str, Kind]:
+        """What a folder holds, sorted by name; nothing when there is no such folder.
+
+        With a `/` at the end of `remote`, a link to a folder is followed.
+        """
+
     def names(self, remote: str) -> tuple[str, ...]:
-        """What a folder holds, sorted; nothing when there is no such folder."""
+        """The names in a folder, sorted; none when there is no such folder."""
+        return tuple(self.entries(remote))
 
     @abstractmethod
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
@@ -71,6 +85,10 @@ class Files(ABC):
     @abstractmethod
     def sync(self, remote: str) -> None:
         """Bring a file, or a folder's entries, to the disk."""
+
+    @abstractmethod
+    def unlink(self, remote: str) -> None:
+        """Remove a file or a link; nothing when it is not there. A folder is refused."""
 
     @abstractmethod
     def remove(self, remote: str) -> None:

@@ -4,16 +4,20 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 from edgecompress.errors import DeviceError, StorageError, TimedOut
-from edgecompress.transport.files import Files, Sent
+from edgecompress.transport.files import Files, Kind, Sent
 
 CHUNK_BYTES = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LINK = "is a symbolic link, which is not followed"
+OVERWRITE = os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 class LocalFiles(Files):
@@ -24,23 +28,26 @@ class LocalFiles(Files):
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def names(self, remote: str) -> tuple[str, ...]:
+    def entries(self, remote: str) -> Mapping[str, Kind]:
         with explained(remote):
+            if not remote.endswith("/") and Path(remote).is_symlink():
+                raise OSError(errno.ELOOP, LINK, remote)
             try:
-                return tuple(sorted(entry.name for entry in Path(remote).iterdir()))
+                with os.scandir(remote) as found:
+                    return {entry.name: _kind(entry) for entry in sorted(found, key=_name)}
             except (FileNotFoundError, NotADirectoryError):
-                return ()
+                return {}
 
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
         with explained(remote):
             try:
-                with Path(remote).open("rb") as reader:
-                    return reader.read(limit_bytes)
+                with _opened(remote, os.O_RDONLY, "rb") as reader:
+                    return bytes(reader.read(limit_bytes))
             except FileNotFoundError:
                 return None
 
     def write(self, remote: str, content: bytes) -> None:
-        with explained(remote), Path(remote).open("wb") as writer:
+        with explained(remote), _opened(remote, OVERWRITE, "wb") as writer:
             writer.write(content)
             writer.flush()
             os.fsync(writer.fileno())
@@ -51,7 +58,7 @@ class LocalFiles(Files):
         deadline = time.monotonic() + timeout_s
         with explained(remote), local.open("rb") as reader:
             reader.seek(offset)
-            with Path(remote).open("r+b" if offset else "wb") as writer:
+            with _opened(remote, os.O_RDWR if offset else OVERWRITE, "r+b") as writer:
                 writer.seek(offset)
                 writer.truncate()
                 while chunk := reader.read(CHUNK_BYTES):
@@ -66,8 +73,8 @@ class LocalFiles(Files):
         digest, deadline = hashlib.sha256(), time.monotonic() + timeout_s
         with explained(remote):
             try:
-                with Path(remote).open("rb") as reader:
-                    left = Path(remote).stat().st_size if length is None else length
+                with _opened(remote, os.O_RDONLY, "rb") as reader:
+                    left = os.fstat(reader.fileno()).st_size if length is None else length
                     while chunk := reader.read(min(CHUNK_BYTES, left)):
                         if time.monotonic() > deadline:
                             raise TimedOut(f"{remote}: hashing took longer than {timeout_s:g} s")
@@ -110,6 +117,10 @@ class LocalFiles(Files):
             finally:
                 os.close(descriptor)
 
+    def unlink(self, remote: str) -> None:
+        with explained(remote):
+            Path(remote).unlink(missing_ok=True)
+
     def remove(self, remote: str) -> None:
         with explained(remote):
             try:
@@ -123,6 +134,32 @@ class LocalFiles(Files):
     def free_bytes(self, remote: str) -> int:
         with explained(remote):
             return shutil.disk_usage(remote).free
+
+
+def _opened(remote: str, flags: int, mode: str) -> IO[Any]:
+    """A plain file. What is none is neither followed nor waited for: a pipe would block."""
+    try:
+        descriptor = os.open(remote, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, LINK, remote) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no plain file", remote)
+    return os.fdopen(descriptor, mode)
+
+
+def _name(entry: os.DirEntry[str]) -> str:
+    return entry.name
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    if entry.is_symlink():
+        return "link"
+    if entry.is_dir():
+        return "folder"
+    return "file" if entry.is_file() else "other"
 
 
 @contextmanager

@@ -4,11 +4,13 @@ Not by SFTP: that tells no full disk from any other failure, hashes nothing, and
 lack it; the helper also takes in a file faster.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from edgecompress.transport.files import Files, Sent
+from edgecompress.errors import DeviceError
+from edgecompress.transport.files import KINDS, Files, Kind, Sent
 from edgecompress.transport.local_files import explained
 from edgecompress.transport.ssh_link import SshLink
 from edgecompress.transport.ssh_session import Take, expect
@@ -27,9 +29,9 @@ class SshFiles(Files):
         answer = self._ask("size", remote)
         return None if answer is None else expect(answer, int)
 
-    def names(self, remote: str) -> tuple[str, ...]:
-        names = expect(self._ask("names", remote), list)
-        return tuple(sorted(expect(name, str) for name in names))
+    def entries(self, remote: str) -> Mapping[str, Kind]:
+        found = (expect(pair, list) for pair in expect(self._ask("entries", remote), list))
+        return dict(sorted(_entry(pair) for pair in found))
 
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
         content = bytearray()
@@ -71,6 +73,9 @@ class SshFiles(Files):
     def sync(self, remote: str) -> None:
         self._ask("sync", remote)
 
+    def unlink(self, remote: str) -> None:
+        self._ask("unlink", remote)
+
     def remove(self, remote: str) -> None:
         self._ask("remove", remote)
 
@@ -94,3 +99,10 @@ class SshFiles(Files):
 
     def _named(self, remote: str) -> str:
         return f"{self._link.name}:{remote}"
+
+
+def _entry(pair: list[JsonValue]) -> tuple[str, Kind]:
+    kind = next((kind for kind in KINDS if kind == pair[-1]), None) if len(pair) == 2 else None
+    if kind is None:
+        raise DeviceError(f"the helper on the device answers {pair!r:.80}; is it ours?")
+    return expect(pair[0], str), kind

@@ -10,8 +10,9 @@ from pushing import Ticking, accept, board_on, failing, release
 
 from edgecompress.errors import DeviceError, StorageError, TransientError
 from edgecompress.push import Board, Watch, history, push
+from edgecompress.push.layout import clean_up
 from edgecompress.push.lock import Lock, held
-from edgecompress.push.session import Session
+from edgecompress.push.session import Ended, Session
 from edgecompress.push.upload import Upload
 
 # As docs/devices.md says them.
@@ -97,7 +98,7 @@ def test_what_fails_after_the_end_undoes_nothing(
         session = Session(board, lock, Watch(note=notes.append))
         journal = session.begin("0" * 16)
         failing(board, "write", monkeypatch)
-        assert session.end(journal, "push", "success").outcome == "success"
+        assert session.end(journal, "push", Ended("success", None)).outcome == "success"
         monkeypatch.undo()
     assert notes == [f"{board.name}: its journal is not up to date: the way to it broke"]
 
@@ -166,12 +167,21 @@ def test_a_file_that_is_not_what_was_written_is_not_put_in_place(
 
 def test_what_a_kill_left_is_removed_and_nothing_else(board: Ticking) -> None:
     root = Path(board.path())
-    left = [".new-1", "releases/.new-2", "incoming/another.part"]
-    kept = ["journal.json", "releases/new-3", "incoming/ours.part", "locks/.new-4"]
+    ours, another, one = (f"{digit * 64}.part" for digit in "abc")
+    new = f".new-{'0' * 16}"
+    left = [new, f"releases/{new}/model.onnx", f"incoming/{another}"]
+    kept = [
+        "journal.json", "releases/new-3", f"incoming/{ours}", f"locks/{new}", ".new-1",
+        f"releases/{new}", "incoming/notes.part", f"incoming/{one}/deep",
+        f"releases/.new-{'1' * 16}/mine",
+    ]  # fmt: skip
     for name in (*left, *kept):
-        (root / name).write_bytes(b"1")
-    board.clean_up("ours.part")
-    assert [name for name in (*left, *kept) if (root / name).exists()] == kept
+        (root / name).parent.mkdir(exist_ok=True)
+        if not (root / name).is_dir():
+            (root / name).write_bytes(b"1")
+    clean_up(board, ours)
+    there = [name for name in (*left, *kept) if (root / name).exists()]
+    assert there == [name for name in kept if name != f"releases/{new}"]
 
 
 def test_an_empty_model_is_a_release_too(board: Ticking, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pushing import Clock, accept, board_on, local, opened, release
 
 from edgecompress.errors import DeviceError
-from edgecompress.push import Alive, Board, push, status
+from edgecompress.push import Alive, Board, make_folders, push, status
 from edgecompress.push.documents import Owner
 from edgecompress.push.lock import QUIET_S, Lock
 from edgecompress.transport.faulty import Faults, FaultyTransport
@@ -27,7 +27,7 @@ def _other(board: Board, **update: object) -> Lock:
 
 def test_the_second_waits_and_is_refused_while_the_first_lives(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     model, manifest = release(tmp_path, b"1")
     with _other(board) as first:
         clock = Clock()
@@ -47,7 +47,7 @@ def test_the_second_waits_and_is_refused_while_the_first_lives(tmp_path: Path) -
 
 def test_a_silent_holder_is_overtaken_and_can_do_nothing_more(tmp_path: Path) -> None:
     board, root = board_on(local(tmp_path)), Path(local(tmp_path).root)
-    board.make_folders()
+    make_folders(board)
     old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
 
     def overtaken(_: str, alive: Alive) -> None:
@@ -79,7 +79,7 @@ class _Elsewhere:
 
 def test_a_dead_process_of_this_machine_is_overtaken_at_once(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     dead = Lock(board)
     dead.owner = dead.owner.model_copy(update={"pid": 2**22 - 1})
     dead.__enter__()
@@ -88,7 +88,7 @@ def test_a_dead_process_of_this_machine_is_overtaken_at_once(tmp_path: Path) -> 
 
 def test_a_process_of_another_machine_of_this_name_is_not_looked_for(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     _other(board, host=socket.gethostname(), pid=2**22 - 1).__enter__()
     assert QUIET_S <= _waited_s(tmp_path) < 2 * QUIET_S
 
@@ -96,7 +96,7 @@ def test_a_process_of_another_machine_of_this_name_is_not_looked_for(tmp_path: P
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
 def test_a_process_that_died_with_its_lock_is_overtaken_at_once(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     child = os.fork()
     if child == 0:
         try:
@@ -133,7 +133,7 @@ def test_a_lock_that_this_process_lost_is_overtaken_at_once(tmp_path: Path) -> N
 
 def test_a_lock_that_another_thread_of_this_process_holds_is_not_overtaken(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     clock = Clock()
     with Lock(board), Lock(Board(board.transport, clock.sleep, clock)):
         assert clock.now > QUIET_S
@@ -142,7 +142,7 @@ def test_a_lock_that_another_thread_of_this_process_holds_is_not_overtaken(tmp_p
 @pytest.mark.parametrize("content", [None, b"", b"{", b"[]", b'{"pid": 1}', bytes(5000)])
 def test_a_lock_that_says_nothing_is_overtaken(tmp_path: Path, content: bytes | None) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     folder = Path(board.path("locks", "7"))
     folder.mkdir()
     if content is not None:
@@ -154,7 +154,7 @@ def test_a_lock_that_says_nothing_is_overtaken(tmp_path: Path, content: bytes | 
 
 def test_many_at_once_are_never_two_holders(tmp_path: Path) -> None:
     transport = local(tmp_path)
-    Board(transport).make_folders()
+    make_folders(Board(transport))
     inside, most, errors = [0], [0], []
     guard = threading.Lock()
 
@@ -180,7 +180,7 @@ def test_many_at_once_are_never_two_holders(tmp_path: Path) -> None:
 
 def test_who_comes_late_to_a_number_waits_for_the_next(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     late = Lock(board)
     Path(board.path("locks", "9")).mkdir()
     assert not late._make(5)
@@ -207,7 +207,7 @@ def test_two_pushers_at_once_leave_one_whole_model(tmp_path: Path) -> None:
 
 def test_the_owner_file_says_who(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
-    board.make_folders()
+    make_folders(board)
     with Lock(board):
         found = status(board).holder
         assert isinstance(found, Owner)

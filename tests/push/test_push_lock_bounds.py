@@ -161,7 +161,7 @@ def test_who_has_no_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr(locks.getpass, "getuser", nobody)
-    assert locks._user() == str(os.getuid())
+    assert locks.user() == str(os.getuid())
 
 
 def test_a_system_that_does_not_tell_is_a_machine_of_its_own(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pushing import accept, board_on, local, opened, quick_folder, release
 
-from edgecompress.push import Board, push
+from edgecompress.push import Board, make_folders, push
 from edgecompress.transport import LocalTransport
 from edgecompress.transport.files import Sent
 from edgecompress.transport.local_files import LocalFiles
@@ -15,7 +15,7 @@ BLOCK = 1 << 20
 
 
 def _part(transport: LocalTransport, sha256: str) -> Path:
-    Board(transport).make_folders()
+    make_folders(Board(transport))
     return Path(transport.root) / "incoming" / f"{sha256}.part"
 
 

@@ -70,7 +70,10 @@ def test_what_was_activated_and_is_whole_stays(there: Interrupted, state: str) -
 def test_what_is_damaged_is_taken_back(there: Interrupted, state: str) -> None:
     there.died(state, there.third)
     (there.root / "releases" / there.third / "model.onnx").write_bytes(b"4")
-    assert there.settle() == (there.second, there.first, there.told("rolled_back"))
+    current, previous, notes = there.settle()
+    assert (current, previous, notes[1:]) == (there.second, there.first, there.told("rolled_back"))
+    damaged = f"{there.third} is damaged there; {there.second} is active again"
+    assert notes[:1] == [f"{there.board.name}: {damaged}"]
 
 
 @pytest.mark.parametrize("state", ["activating", "inconsistent"])
@@ -93,16 +96,40 @@ def test_what_had_ended_is_left_alone(there: Interrupted, state: str) -> None:
     assert len(history(there.board).entries) == there.entries
 
 
-def test_where_neither_is_whole_a_push_says_so_and_begins_nothing(
-    there: Interrupted, tmp_path: Path
+@pytest.mark.parametrize("state", ["activating", "inconsistent"])
+def test_where_nothing_is_whole_the_next_push_brings_what_is(
+    there: Interrupted, tmp_path: Path, state: str
 ) -> None:
+    there.died(state, there.third)
+    for path in (there.root / "releases").glob("*/model.onnx"):
+        path.write_bytes(b"4")
+    notes: list[str] = []
+    fresh = release(tmp_path, b"5")
+    pushed = push(there.board, *fresh, accept, Watch(note=notes.append))
+    assert (pushed.outcome, pushed.active) == ("success", fresh[1].id)
+    assert opened(there.root) == fresh[1].id
+    assert notes == [
+        f"{there.board.name}: a push of {there.third} was interrupted: {there.third} is damaged,"
+        " and there is no other"
+    ]
+
+
+def test_where_the_old_one_is_damaged_its_predecessor_is_taken(there: Interrupted) -> None:
     there.died("activating", there.third)
     for name in (there.second, there.third):
         (there.root / "releases" / name / "model.onnx").write_bytes(b"4")
-    pushed = push(there.board, *release(tmp_path, b"5"), accept)
-    assert (pushed.outcome, pushed.active) == ("inconsistent", None)
-    assert f"putting {there.second} back failed" in pushed.reasons[0]
-    assert len(history(there.board).entries) == there.entries
+    assert there.settle()[:2] == (there.first, there.second)
+
+
+@pytest.mark.parametrize("before", ["0" * 16, None])
+def test_what_is_whole_and_active_is_never_taken_away(
+    there: Interrupted, before: str | None
+) -> None:
+    """Not even by a journal of a device's that names what is not there."""
+    there.died("activating", there.second)
+    journal = Journal(release=there.third, before=before, previous=before, state="activating")
+    there.board.replace("journal.json", journal.model_dump_json().encode())
+    assert there.settle()[0] == there.second
 
 
 def test_what_cannot_be_begun_has_changed_nothing(

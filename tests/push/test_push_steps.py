@@ -8,7 +8,7 @@ import pytest
 from pushing import accept, board_on, documents, local, opened, release
 
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, Refused, StorageError
-from edgecompress.push import Alive, Board, Watch, history, push, status, switch
+from edgecompress.push import Alive, Board, Watch, history, make_folders, push, status, switch
 from edgecompress.transport import LocalTransport
 
 
@@ -264,7 +264,7 @@ def test_the_history_never_outgrows_what_is_read_of_it(
         "outcome": "rolled_back",
         "reason": "\u4e2d" * 500,
     }
-    board.make_folders()
+    make_folders(board)
     many = {"entries": [{**entry, "at": str(number)} for number in range(38)]}
     Path(board.path("history.json")).write_text(json.dumps(many, ensure_ascii=False))
 
