@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import re
+import shutil
 import stat
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -178,10 +181,10 @@ def test_names_are_names(files, tmp_path, name):
     assert files.names(str(tmp_path)) == (name,)
     assert files.names(folder) == (name, f"{name} 2")
     assert files.read_link(first) == f"{name} 2"
-    assert files.read(first, 100) == b"content"
-    assert files.size(first) == 7
-    assert files.sha256(first, timeout_s=DEADLINE_S) == sha(b"content")
-    files.sync(first)
+    assert files.read(second, 100) == b"content"
+    assert files.size(second) == 7
+    assert files.sha256(second, timeout_s=DEADLINE_S) == sha(b"content")
+    files.sync(second)
     assert files.free_bytes(folder) > 0
     local = Path(f"{tmp_path}/local")
     local.write_bytes(b"content more")
@@ -192,11 +195,81 @@ def test_names_are_names(files, tmp_path, name):
     assert files.names(str(tmp_path)) == ()
 
 
-def test_a_full_disk_is_told_from_one_that_cannot_be_written(files, tmp_path):
-    with pytest.raises(StorageError, match="/dev/full: No space left on device; make room there"):
-        files.write("/dev/full", b"x")
+def test_a_full_disk_is_told_from_one_that_cannot_be_written(files, small_disk):
+    with pytest.raises(StorageError, match="/large: No space left on device; make room there"):
+        files.write(f"{small_disk}/large", bytes(BLOCK))
     with pytest.raises(StorageError, match="must be writable"):
         files.write("/sys/kernel/notes" if os.geteuid() == 0 else "/etc/passwd", b"")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    options = ("-t", "tmpfs", "-o", "size=64k", "edgecompress", str(place))
+    if not (mount and umount) or subprocess.run([mount, *options], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield place
+    subprocess.run([umount, str(place)], check=True)
+
+
+def calls(files, path, local):
+    """What opens a file there, each by itself."""
+    local.write_bytes(b"content")
+    return {
+        "read": lambda: files.read(path, 100),
+        "write": lambda: files.write(path, b"new"),
+        "append": lambda: append(files, b"new", path, 0, local.parent),
+        "sha256": lambda: files.sha256(path, timeout_s=DEADLINE_S),
+    }
+
+
+@pytest.mark.parametrize("what", ["link", "dangling link", "pipe", "folder"])
+@pytest.mark.parametrize("call", ["read", "write", "append", "sha256"])
+def test_only_plain_files_are_opened(files, tmp_path, what, call):
+    outside, place = tmp_path / "outside", tmp_path / "place"
+    if what == "pipe":
+        os.mkfifo(place)
+    elif what == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(outside)
+    if what == "link":
+        outside.write_bytes(b"the user's")
+    with pytest.raises(DeviceError, match=re.escape(str(place))):
+        calls(files, str(place), tmp_path / "local")[call]()
+    assert place.is_symlink() or place.is_fifo() or place.is_dir()
+    assert outside.exists() == (what == "link")
+    assert what != "link" or outside.read_bytes() == b"the user's"
+
+
+def test_entries_say_what_lies_there_and_follow_no_link(files, tmp_path):
+    folder, link = tmp_path / "folder", tmp_path / "link"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"")
+    (folder / "inner").mkdir()
+    (folder / "away").symlink_to("inner")
+    os.mkfifo(folder / "pipe")
+    link.symlink_to(folder)
+    kinds = {"away": "link", "file": "file", "inner": "folder", "pipe": "other"}
+    assert list(files.entries(str(folder)).items()) == list(kinds.items())
+    assert files.entries(f"{link}/") == kinds
+    with pytest.raises(DeviceError, match="is a symbolic link, which is not followed"):
+        files.entries(str(link))
+    assert files.entries(str(folder / "file")) == {}
+
+
+def test_unlink_takes_files_and_links_but_no_folder(files, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "file").write_bytes(b"")
+    for name in ("link", "file", "file"):
+        files.unlink(str(tmp_path / name))
+    assert files.names(str(tmp_path)) == ("folder",)
+    with pytest.raises(DeviceError, match="folder"):
+        files.unlink(str(tmp_path / "folder"))
+    assert files.names(str(tmp_path)) == ("folder",)
 
 
 def test_a_refusal_comes_before_everything_is_sent(files, tmp_path):
