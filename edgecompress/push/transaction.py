@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgecompress import __version__
 from edgecompress.errors import ArtifactError, EdgecompressError, Refused, TransientError
+from edgecompress.packages import version_of
 from edgecompress.push.board import Board
 from edgecompress.push.documents import Identity, Journal, Manifest, ValidationRecord
 from edgecompress.push.layout import VALIDATION, make_folders
@@ -190,7 +190,7 @@ class _Trial:
             device=identity.id,
             at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             by=by_whom(),
-            edgecompress=__version__,
+            edgecompress=version_of("edgecompress") or "unknown",
             run=origin.run,
             asked=origin.asked,
             validation=validation,
