@@ -73,7 +73,9 @@ def devices_add(
     transport: Annotated[str | None, typer.Option(help="local, ssh or adb.")] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="ssh: host name, or a Host of ssh_config; adb: serial or HOST:PORT."),
+        typer.Option(
+            help="ssh: [USER@]HOST[:PORT] or a Host of ssh_config; adb: serial or HOST:PORT."
+        ),
     ] = None,
     user: Annotated[
         str | None, typer.Option(help="ssh: the user there; else as ssh_config says.")
@@ -116,7 +118,7 @@ def devices_add(
         "root": root,
         "tags": tags,
     }
-    document = {key: value for key, value in given.items() if value}
+    document = {key: value for key, value in given.items() if value not in (None, [])}
     with output(as_json) as out:
         from edgecompress import devices
         from edgecompress.progress import progress_on_stderr

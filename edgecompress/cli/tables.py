@@ -77,18 +77,12 @@ def devices(found: Sequence[Device], console: Console) -> None:
             device.id,
             device.target,
             device.transport + " (emulated)" * device.emulated,
-            _address(device),
+            str(device.place or device.address or ""),
             ", ".join(device.tags),
         )
         for device in found
     ]
     table(console, ("device", "target", "transport", "address", "tags"), rows)
-
-
-def _address(device: Device) -> str:
-    user = f"{device.user}@" if device.user else ""
-    port = f":{device.port}" if device.port else ""
-    return f"{user}{device.address or ''}{port}"
 
 
 def devices_checked(found: Sequence[Checked], console: Console) -> None:

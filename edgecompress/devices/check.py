@@ -28,6 +28,7 @@ from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
 from edgecompress.transport import Transport, connect
+from edgecompress.transport.ssh_way import way_to
 
 ANSWER_S = 30.0
 """For a command that does next to nothing."""
@@ -147,7 +148,4 @@ def _advice(device: Device) -> str | None:
         return "see what is connected with: adb devices"
     if device.transport == "local":
         return None
-    words = ["-F", str(device.ssh_config)] if device.ssh_config else []
-    words += ["-p", str(device.port)] if device.port else []
-    words += ["-l", device.user] if device.user else []
-    return f"try it with: ssh {' '.join([*words, str(device.address)])} true"
+    return f"try it with: {way_to(device).command('ssh', 'true')}"

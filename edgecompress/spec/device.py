@@ -3,10 +3,18 @@
 import re
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from edgecompress.spec.address import (
+    LAST_PORT,
+    Address,
+    agreed,
+    check_user,
+    parse_address,
+    parse_serial,
+)
 from edgecompress.spec.base import Spec
 
 ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -18,10 +26,11 @@ class Device(Spec):
     target: str
     transport: Literal["local", "ssh", "adb"]
     address: str | None = None
-    """Of `ssh`: a host name, or a Host of the SSH configuration. Of `adb`: the serial number that
-    `adb devices` prints, or HOST:PORT; None: the only one that is connected."""
+    """Of `ssh`: a host name, an IP address, or a Host of the SSH configuration; a user and a port
+    written with it are those of `user` and `port`. Of `adb`: the serial number that `adb devices`
+    prints, or HOST:PORT; None: the only one that is connected."""
     user: str | None = None
-    port: int | None = None
+    port: int | None = Field(default=None, ge=1, le=LAST_PORT)
     ssh_config: Path | None = None
     """None: the user's own, ~/.ssh/config."""
     host_keys: Literal["strict", "accept-new"] = "strict"
@@ -43,6 +52,24 @@ class Device(Spec):
         """Python on the device."""
         return self.python or (sys.executable if self.transport == "local" else "python3")
 
+    @property
+    def place(self) -> Address | None:
+        """Where SSH finds it; None: of another transport."""
+        if self.transport != "ssh" or self.address is None:
+            return None
+        return Address(self.address, self.user, self.port)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _address_is_split(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        # Behind a validator it is JSON no longer, whose lists are taken for tuples.
+        plain = {key: tuple(one) if isinstance(one, list) else one for key, one in data.items()}
+        transport = plain.get("transport")
+        split = _SPLIT.get(transport) if isinstance(transport, str) else None
+        return plain if split is None else {**plain, **split(plain)}
+
     @field_validator("id")
     @classmethod
     def _id_is_a_file_name(cls, value: str) -> str:
@@ -60,11 +87,54 @@ class Device(Spec):
             raise ValueError(f"{value!r} is empty, has control characters, or begins with '-'")
         return value
 
+    @field_validator("user")
+    @classmethod
+    def _is_a_user(cls, value: str | None) -> str | None:
+        if value is not None:
+            check_user(value)
+        return value
+
     @model_validator(mode="after")
     def _ssh_has_an_address(self) -> "Device":
         if self.transport == "ssh" and self.address is None:
             raise ValueError("transport ssh needs an address: a host name, or a Host of ssh_config")
         return self
+
+
+def _split_ssh(given: dict[str, Any]) -> dict[str, Any]:
+    """`pi@host:22` is a user, a host and a port, as if they had been given apart."""
+    address = given.get("address")
+    if not isinstance(address, str):
+        return {}
+    found = parse_address(address)
+    user = agreed("user", found.user, given.get("user"), address)
+    port = agreed("port", found.port, given.get("port"), address)
+    return {"address": found.host, "user": user, "port": port}
+
+
+def _split_adb(given: dict[str, Any]) -> dict[str, Any]:
+    address, port = given.get("address"), given.get("port")
+    if given.get("user") is not None:
+        raise ValueError("transport adb has no `user`; leave it out")
+    if not isinstance(address, str):
+        if port is not None:
+            raise ValueError(
+                "transport adb has no `port` without an address; write HOST:PORT there"
+            )
+        return {}
+    if port is not None and (type(port) is not int or not 1 <= port <= LAST_PORT):
+        return {}  # Refused by what the field says of itself.
+    return {"address": parse_serial(address, port), "port": None}
+
+
+def _split_local(given: dict[str, Any]) -> dict[str, Any]:
+    surplus = [key for key in ("address", "user", "port") if given.get(key) is not None]
+    if surplus:
+        raise ValueError(f"transport local is this machine and has no `{surplus[0]}`; leave it out")
+    return {}
+
+
+_SPLIT = {"adb": _split_adb, "local": _split_local, "ssh": _split_ssh}
 
 
 class Inventory(Spec):

@@ -7,6 +7,7 @@ import time
 from types import ModuleType
 
 from edgecompress.errors import DeviceError, RuntimeMissing, TimedOut, TransientError
+from edgecompress.spec.address import is_network
 
 CONNECT_S = 15.0
 """For what needs the server, or the radio, but no work of the device."""
@@ -153,7 +154,7 @@ class AdbLink:
         if not self.serial:
             self.serial = _only(states)
         state = states.get(self.serial)
-        if ":" not in self.serial or state not in (None, "offline"):
+        if not is_network(self.serial) or state not in (None, "offline"):
             return state, ""
         if state is not None:
             # Of a device that it lost, the server would say that it is connected already.

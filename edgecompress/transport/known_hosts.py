@@ -2,7 +2,8 @@
 
 asyncssh reads the format. What it makes of missing files, of ports and of addresses is not what
 OpenSSH makes of them, so the choice is made here, by OpenSSH's rules: a host is looked up by its
-alias, or by its name (`[name]:port` where the port is not 22), and never by its IP address.
+alias, or by its name in small letters (`[name]:port` where the port is not 22), and never by its IP
+address.
 """
 
 import fcntl
@@ -37,7 +38,7 @@ class KnownHosts:
     ) -> None:
         """A new key goes into the first of the user's files."""
         self.files = users
-        files = users + others
+        files, host = users + others, host.lower()
         named = host if port == SSH_PORT else f"[{host}]:{port}"
         self.label = alias or named
         self.entries = _entries(files, self.label)

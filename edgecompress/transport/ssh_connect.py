@@ -15,6 +15,7 @@ import asyncssh
 from edgecompress.errors import DeviceError, EdgecompressError, SpecError, TransientError
 from edgecompress.spec.device import Device
 from edgecompress.transport.known_hosts import EVERYBODYS, USERS, KnownHosts
+from edgecompress.transport.ssh_way import Way, jump_of, way_to
 
 CONNECT_S = 20.0
 """Until the key is accepted; a small board takes some seconds for its part."""
@@ -26,28 +27,6 @@ CIPHERS = "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 """First, where the configuration names none: 1.3 times as fast as ChaCha20 on both ends here."""
 PROHIBITED = asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
 PERMANENT = (FileNotFoundError, PermissionError, NotADirectoryError)
-
-
-@dataclass(frozen=True)
-class Way:
-    """Where to connect to; None: as the configuration says."""
-
-    address: str
-    user: str | None = None
-    port: int | None = None
-    config: Path | None = None
-
-    def command(self, program: str) -> str:
-        """OpenSSH's, for the user to run."""
-        config = ["-F", str(self.config)] if self.config else []
-        port = ["-p", str(self.port)] if self.port else []
-        user = f"{self.user}@" if self.user else ""
-        return shlex.join([program, *config, *port, f"{user}{self.address}"])
-
-    def __str__(self) -> str:
-        user = f"{self.user}@" if self.user else ""
-        port = f":{self.port}" if self.port else ""
-        return f"{user}{self.address}{port}"
 
 
 @dataclass
@@ -65,9 +44,7 @@ class Connected:
 
 class Connector:
     def __init__(self, device: Device) -> None:
-        if device.address is None:
-            raise SpecError(f"inventory.yaml: device '{device.id}': transport ssh needs an address")
-        self.way = Way(device.address, device.user, device.port, device.ssh_config)
+        self.way = way_to(device)
         self._device = device
         self._notes: list[str] = []
         self._jumps: list[asyncssh.SSHClientConnection] = []
@@ -99,13 +76,13 @@ class Connector:
             if jumps == 0:
                 raise SpecError(f"{way}: more than {JUMPS} jump hosts; does ProxyJump circle?")
             for jump in options.tunnel.split(","):
-                tunnel = await self._hop(_way(jump, way.config), jumps - 1, tunnel)
+                tunnel = await self._hop(jump_of(jump, way.config), jumps - 1, tunnel)
                 self._jumps.append(tunnel)
         known = _known_hosts(options)
         client = _Client(way, known, self._device.host_keys)
         try:
             connection = await asyncssh.connect(
-                way.address,
+                way.address.host,
                 options=options,
                 tunnel=tunnel,
                 known_hosts=known.keys(),
@@ -120,18 +97,19 @@ class Connector:
     def _options(self, way: Way) -> asyncssh.SSHClientConnectionOptions:
         file = self._device.ssh_config
         settings: dict[str, object] = {} if file is None else {"config": [str(file)]}
-        settings |= {"username": way.user} if way.user else {}
-        settings |= {"port": way.port} if way.port else {}
+        place = way.address
+        settings |= {} if place.user is None else {"username": place.user}
+        settings |= {} if place.port is None else {"port": place.port}
         try:
             named = asyncssh.SSHClientConnectionOptions(
-                host=way.address, client_keys=None, **settings
+                host=place.host, client_keys=None, **settings
             ).config.get("IdentityFile")
             if isinstance(named, list):
                 # As OpenSSH does, pass over those that are not there.
                 keys = [name for name in named if Path(name).expanduser().is_file()]
                 settings |= {"client_keys": keys, "ignore_encrypted": True}
             return asyncssh.SSHClientConnectionOptions(
-                host=way.address,
+                host=place.host,
                 preferred_auth="publickey",
                 gss_host=None,
                 agent_forwarding=False,
@@ -189,15 +167,6 @@ class _Client(asyncssh.SSHClient):
                     f" {known.files[0]}"
                 )
         return self.refused is None
-
-
-def _way(jump: str, config: Path | None) -> Way:
-    """Of one `[user@]host[:port]` of ProxyJump."""
-    user, _, place = jump.strip().rpartition("@")
-    host, _, port = place.rpartition(":")
-    if host and port.isdigit() and (":" not in host or host.endswith("]")):
-        return Way(host.strip("[]"), user or None, int(port), config)
-    return Way(place.strip("[]"), user or None, None, config)
 
 
 def _known_hosts(options: asyncssh.SSHClientConnectionOptions) -> KnownHosts:

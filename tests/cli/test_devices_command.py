@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+SSH = ["add", "--id", "a", "--target", "local", "--transport", "ssh"]
+
 
 def run(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgecompress", "devices", *arguments]
@@ -41,6 +43,15 @@ def test_added_listed_and_checked(tmp_path: Path) -> None:
     assert "\nerror: not usable: pi; of pi: no Python there: " in done.stderr
 
 
+def test_an_address_is_written_apart(tmp_path: Path) -> None:
+    added = run(*SSH, "--address", "pi@[::1]:2222", "--json", folder=tmp_path)
+    device = document(added)["device"]
+    assert (device["address"], device["user"], device["port"]) == ("::1", "pi", 2222)
+    written = (tmp_path / "devices.yaml").read_text()
+    assert '    address: "::1"\n    user: pi\n    port: 2222\n' in written
+    assert "pi@[::1]:2222" in run("list", folder=tmp_path).stdout
+
+
 def test_a_usable_device_exits_well(tmp_path: Path) -> None:
     done = run("check", "this-machine", folder=tmp_path)
     assert done.returncode == 0
@@ -67,6 +78,15 @@ def test_a_usable_device_exits_well(tmp_path: Path) -> None:
         (
             ["add", "--id", "a", "--target", "local", "--transport", "usb"],
             "devices add: transport 'usb' is unknown; known: adb, local, ssh",
+        ),
+        (
+            [*SSH, "--address", "pi@host:ssh"],
+            "devices add: address 'pi@host:ssh': port 'ssh' is no number from 1 to 65535",
+        ),
+        ([*SSH, "--address", ""], "devices add: address '': has no host"),
+        (
+            [*SSH, "--address", "pi@host", "--user", "root"],
+            "devices add: address 'pi@host': names the user 'pi', and `user` is 'root'",
         ),
         (
             ["add", "--virtual", "local"],

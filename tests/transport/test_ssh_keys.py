@@ -1,13 +1,16 @@
 """Who is let in: host keys, user keys and the configuration, against a real OpenSSH server."""
 
+import getpass
 import os
 import subprocess
 
 import pytest
 from processes import wait_until
-from sshd import HOST, make_key, needs_sshd, new_host_key, refused, ssh_daemon, ssh_device
+from sshd import HOST, know, make_key, needs_sshd, new_host_key, refused, ssh_daemon, ssh_device
 
 from edgecompress.errors import DeviceError, SpecError, TransientError
+from edgecompress.spec.base import parse
+from edgecompress.spec.device import Device
 from edgecompress.transport import connect
 from edgecompress.transport.known_hosts import KnownHosts
 
@@ -89,6 +92,7 @@ def test_ports_aliases_and_hashes_are_looked_up_as_openssh_does(tmp_path):
         return len(hosts.keys()[0]) == 1, hosts.contradicts() is not None
 
     assert looked_up("pi", "pi", 22) == (True, True)
+    assert looked_up("pi", "PI", 22) == (True, True)
     assert looked_up("[pi]:22", "pi", 22) == (False, False)
     assert looked_up("pi", "pi", 2222) == (True, False)
     assert looked_up("[pi]:2222", "pi", 2222) == (True, True)
@@ -149,6 +153,29 @@ def test_a_key_with_a_passphrase_is_left_to_the_agent(folder):
     finally:
         agent.terminate()
         agent.wait()
+
+
+def test_an_address_with_its_user_and_port(folder):
+    with ssh_daemon(folder) as daemon:
+        config, place = folder / "ssh_config", f"127.0.0.1:{daemon.port}"
+        config.write_text(config.read_text().replace(f"Host {HOST}", "Host *").replace("Port", "#"))
+        config.write_text(config.read_text().replace("HostKeyAlias", "#").replace("User ", "#"))
+        know(folder, f"[127.0.0.1]:{daemon.port}")
+        described = daemon.device.model_dump(mode="json")
+        for way in ("", "ssh://"):
+            described["address"] = f"{way}{getpass.getuser()}@{place}"
+            with connect(parse(Device, described, "test"), folder) as transport:
+                assert transport.name == f"{getpass.getuser()}@{place}"
+        described["address"] = f"nobody-of-that-name@{place}"
+        assert refused(parse(Device, described, "test"), folder).startswith("nobody-of-that-name@")
+
+
+def test_jump_hosts_that_are_none(folder):
+    device = ssh_device(folder)
+    config = folder / "ssh_config"
+    config.write_text(f"Host {HOST}\n  ProxyJump jump:ssh\n{config.read_text()}")
+    said = refused(device, folder, SpecError)
+    assert said.startswith(f"ProxyJump of {config}: address 'jump:ssh': port 'ssh' is no number")
 
 
 def test_a_board_that_is_not_there(folder, tmp_path):
