@@ -1,6 +1,7 @@
 """Artifact: a model file on disk that can be verified again, and what its tensors mean."""
 
 import hashlib
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -52,6 +53,9 @@ def sha256_of(path: Path) -> str:
 
     """
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):
+            # Opening it would wait for its other end.
+            raise ArtifactError(f"{path}: cannot be read: Is a pipe")
         with path.open("rb") as file:
             hasher = hashlib.sha256()
             while chunk := file.read(1 << 20):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress.capture import set_training
-from edgecompress.compress.checkpoint import load_checkpoint, save_checkpoint
+from edgecompress.compress.checkpoint import load_checkpoint, resumable, save_checkpoint
 from edgecompress.compress.distill import Teacher
 from edgecompress.compress.memory import keep_freed_memory
 from edgecompress.compress.score import validate
@@ -256,9 +256,13 @@ def _save(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, state:
 def _resume(
     model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, training: Training
 ) -> _State:
-    if not path.exists():
+    # Where an epoch was the best so far, there is nothing to go on with without its weights.
+    best = path.with_suffix(".best.pt")
+    saved = resumable(
+        path, lambda state: [best] if state["best"] > -math.inf else [], training.progress
+    )
+    if saved is None:
         return _State()
-    saved = load_checkpoint(path)
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     for epoch in range(saved["epoch"]):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompress.compress.checkpoint import load_checkpoint
+from edgecompress.compress.checkpoint import load_state
 from edgecompress.compress.score import Limit, Reference
 from edgecompress.measure.agent import Agent
 from edgecompress.pipeline.executable import int8_model
@@ -240,7 +240,7 @@ def _point(aim: Aim, record: StageRecord, index: int) -> QuantizedPoint:
     def build() -> "Quantized":
         from edgecompress.pipeline import quantizing
 
-        state = load_checkpoint(job.stages.store.path(record.blobs[str(index)]))
+        state = load_state(job.stages.store.path(record.blobs[str(index)]))
         return quantizing.rebuild(job, aim.spec, aim.before, trained.keep_float, state)
 
     return QuantizedPoint(digest([record.key, index]), build, trained, point.two_four)

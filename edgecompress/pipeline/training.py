@@ -8,7 +8,7 @@ import torch
 from pydantic import JsonValue
 from torch import nn
 
-from edgecompress.compress.checkpoint import load_checkpoint, to_bytes
+from edgecompress.compress.checkpoint import load_state, to_bytes
 from edgecompress.compress.distill import Teacher
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.train import Training
@@ -45,7 +45,7 @@ def trained_of(record: StageRecord) -> Trained:
 
 
 def state_of(job: Job, record: StageRecord) -> dict[str, torch.Tensor]:
-    return load_checkpoint(job.stages.store.path(record.blobs["model"]))
+    return load_state(job.stages.store.path(record.blobs["model"]))
 
 
 def dump(spec: Spec | None) -> dict[str, JsonValue] | None:

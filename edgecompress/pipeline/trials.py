@@ -33,6 +33,7 @@ from edgecompress.pipeline.quantizing import cost_of, find_ranges
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import digest, parse
 from edgecompress.spec.report import KeptOperator, OperatorNoise
+from edgecompress.store import is_sealed, read_sealed, write_sealed
 from edgecompress.task.base import one_by_one
 
 _WORK = 2.0e11
@@ -54,8 +55,9 @@ class Trials:
         self._everything = aim.point.quantized.prepared
         """With all operators in int8."""
         self._record = work_dir / "trials.json"
-        found = json.loads(self._record.read_text()) if self._record.exists() else {}
-        self._known: dict[str, Any] = found
+        # One that is not as it was written is written anew.
+        whole = is_sealed(self._record)
+        self._known: dict[str, Any] = json.loads(read_sealed(self._record)) if whole else {}
 
     @cached_property
     def limit(self) -> Limit:
@@ -89,8 +91,8 @@ class Trials:
 
     def metric(self, names: Names) -> float | None:
         """The metric of the graph that would ship; None where it is not kept."""
-        key = digest(sorted(names))
-        if key not in self._known:
+        key, state = digest(sorted(names)), self.state(names)
+        if key not in self._known or (self._known[key] is not None and not is_sealed(state)):
             prepared = self._prepared(names)
 
             def run(*inputs: Tensor) -> Any:
@@ -98,7 +100,7 @@ class Trials:
 
             metric = self.limit.kept_metric(run)
             if metric is not None:
-                save_checkpoint(self.state(names), prepared.graph.state_dict())
+                save_checkpoint(state, prepared.graph.state_dict())
             self._note(key, metric)
         found: float | None = self._known[key]
         return found
@@ -148,10 +150,7 @@ class Trials:
 
     def _note(self, key: str, found: Any) -> None:
         self._known[key] = found
-        text = json.dumps(self._known)
-        part = self._record.with_suffix(".part")
-        part.write_text(text)
-        part.replace(self._record)
+        write_sealed(self._record, json.dumps(self._known).encode())
         kept = sum(value is not None for value in self._known.values())
         self._job.stages.progress.step(
             len(self._known), 0, f"{len(self._known)} tried, {kept} keep the metric"
@@ -196,5 +195,5 @@ def _costs(rows: Sequence[OperatorNoise]) -> tuple[KeptOperator, ...]:
 
 
 def _output(searched: Searched, states: Sequence[Path] = ()) -> Output:
-    blobs: dict[str, bytes | Path] = {str(index): path for index, path in enumerate(states)}
+    blobs: dict[str, bytes | Path] = {str(i): read_sealed(path) for i, path in enumerate(states)}
     return Output(searched.model_dump(mode="json"), blobs)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,10 +38,18 @@ class Blobs:
         with storage_errors(self._folder, size):
             temp = write_temp(self._temp, chunks())
             blob = self._at(hasher.hexdigest())
-            blob.parent.mkdir(exist_ok=True)
-            # Also over a blob that is already there: this one is known to be sound.
-            publish(temp, blob)
+            try:
+                self._make_way(blob)
+                # Also over a blob that is already there: this one is known to be sound.
+                publish(temp, blob)
+            finally:
+                temp.unlink(missing_ok=True)
         return blob.name
+
+    def _make_way(self, blob: Path) -> None:
+        blob.parent.mkdir(exist_ok=True)
+        if blob.is_dir():
+            self._set_aside(blob)
 
     def path(self, sha256: str) -> Path:
         """Where a blob lies, after its content was hashed again; see Store.path."""
@@ -49,10 +58,15 @@ class Blobs:
         blob = self._at(sha256)
         if sha256_of(blob) == sha256:
             return blob
-        aside = self._quarantine / sha256
-        with storage_errors(aside):
-            blob.replace(aside)
+        with storage_errors(blob):
+            aside = self._set_aside(blob)
         raise ArtifactError(f"{blob}: content is corrupt; moved to {aside}, deploy again")
+
+    def _set_aside(self, blob: Path) -> Path:
+        aside = self._quarantine / blob.name
+        if aside.is_dir():
+            aside = aside.with_name(f"{blob.name}-{secrets.token_hex(3)}")
+        return blob.replace(aside)
 
     def copy_to(self, sha256: str, destination: Path) -> None:
         """Write a verified copy; see Store.copy_to."""
@@ -66,4 +80,5 @@ class Blobs:
 
     def unused(self, used: set[str]) -> list[Path]:
         """Blobs that are not in `used`."""
-        return [path for path in self._folder.glob("*/*") if path.name not in used]
+        names = (path for path in self._folder.glob("*/*") if _SHA256.fullmatch(path.name))
+        return [path for path in names if path.name not in used]

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ _FULL = {errno.ENOSPC: "disk is full", errno.EDQUOT: "disk quota is used up"}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _SQLITE_FULL = "database or disk is full"
 _SQLITE_DENIED = ("readonly", "unable to open")
-_SQLITE_DAMAGED = ("not a database", "malformed")
+_SQLITE_DISK = (_SQLITE_FULL, *_SQLITE_DENIED, "disk I/O error", "locked", "busy")
 
 
 @contextmanager
@@ -61,9 +62,12 @@ def _explain_sqlite(path: Path, message: str) -> str:
         return _full(path, _FULL[errno.ENOSPC], 0)
     if any(word in message for word in _SQLITE_DENIED):
         return f"no permission to write ({message}); make it writable or use another folder"
-    if any(word in message for word in _SQLITE_DAMAGED):
-        return f"the index is damaged ({message}); move it away: stages are redone, reports stay"
     return f"{message}; check the disk and try again"
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that a file is not what it wrote, rather than what the disk refuses."""
+    return not any(word in str(error) for word in _SQLITE_DISK)
 
 
 def _full(path: Path, what: str, needed_bytes: int) -> str:
@@ -124,6 +128,33 @@ def publish(temp: Path, path: Path) -> None:
         os.close(folder)
 
 
+def fault_of_file(path: Path) -> str | None:
+    """What is there instead of a file; None where one is, or nothing.
+
+    Raises:
+        OSError: as the file system says; wrap in storage_errors.
+
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        return "is a folder, where a file is needed"
+    # Opening a pipe would wait for its other end.
+    return None if stat.S_ISREG(mode) else "is no file"
+
+
+def read_whole(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        ArtifactError: it cannot be read.
+
+    """
+    return b"".join(chunks_of(path))
+
+
 def chunks_of(path: Path) -> Iterator[bytes]:
     """The content of a file, piece by piece.
 
@@ -132,6 +163,9 @@ def chunks_of(path: Path) -> Iterator[bytes]:
 
     """
     try:
+        fault = fault_of_file(path)
+        if fault is not None:
+            raise ArtifactError(f"{path}: cannot be read: {fault}")
         with path.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
@@ -156,7 +190,7 @@ def remove(path: Path, temp: Path) -> int:
             path.replace(doomed)
         except FileNotFoundError:
             return 0
-        if doomed.is_dir():
+        if doomed.is_dir() and not doomed.is_symlink():
             size = sum(p.lstat().st_size for p in doomed.rglob("*") if not p.is_dir())
             shutil.rmtree(doomed)
         else:

@@ -5,96 +5,46 @@ it or nothing, and threads and processes may share a store. The rollback journal
 than WAL: writes are rare, and it also works on network folders.
 """
 
-import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecompress.errors import StorageError
-from edgecompress.spec.report import Report, to_json
+from edgecompress.spec.report import Report
 from edgecompress.store.files import storage_errors
+from edgecompress.store.rows import (
+    RUNS,
+    STAGES,
+    Row,
+    RunRow,
+    StageRecord,
+    finished_values,
+    proven_run,
+    proven_stage,
+    report_text,
+    run_row,
+    seal_of,
+    values_of,
+)
 
 BUSY_TIMEOUT_S = 60.0
-INDEX_VERSION = 1
-_SCHEMA = (
-    "CREATE TABLE stages (key TEXT PRIMARY KEY, name TEXT NOT NULL, seconds REAL NOT NULL,"
-    " result TEXT NOT NULL)",
-    "CREATE TABLE blobs (stage TEXT NOT NULL REFERENCES stages(key) ON DELETE CASCADE,"
-    " label TEXT NOT NULL, sha256 TEXT NOT NULL, PRIMARY KEY (stage, label))",
-    "CREATE TABLE runs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
-    " target TEXT NOT NULL, recipe_digest TEXT NOT NULL, started TEXT NOT NULL, finished TEXT,"
-    " decision TEXT, metric TEXT, baseline REAL, candidate REAL, speedup REAL, report TEXT)",
-    "CREATE TABLE run_stages (run TEXT NOT NULL REFERENCES runs(id) ON DELETE CASCADE,"
-    " stage TEXT NOT NULL, PRIMARY KEY (run, stage))",
-    f"PRAGMA user_version = {INDEX_VERSION}",
-)
-_RUNS = (
-    "SELECT id, target, recipe_digest, started, finished, decision, metric, baseline, candidate,"
-    " speedup, json_extract(report, '$.comparison.emulated') FROM runs ORDER BY number DESC"
-)
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """A finished stage, as record_stage was told."""
-
-    key: str
-    name: str
-    seconds: float
-    result: dict[str, object]
-    blobs: dict[str, str]
-    """From label to sha256."""
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """One line of `edgecompress runs`; what follows `started` is None until the run is done."""
-
-    id: str
-    target: str
-    recipe_digest: str
-    started: str
-    """ISO 8601, UTC."""
-    finished: str | None
-    decision: str | None
-    metric: str | None
-    """Name of the metric that `baseline` and `candidate` are values of."""
-    baseline: float | None
-    candidate: float | None
-    speedup: float | None
-    emulated: bool
-    """The speedup says nothing about a board."""
 
 
 class Index:
-    """The SQLite file of a store.
+    """The SQLite file of a store, which `mending.checked` has looked at.
 
     Raises (every method):
-        StorageError: disk full, no permission, damaged, or busy for more than a minute.
+        StorageError: disk full, no permission, busy for more than a minute, or damaged since.
 
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._open() as db:
-            version = _version(db)
-        if version == 0:
-            with self._write() as db:
-                # Another process may have made it meanwhile.
-                for statement in _SCHEMA if _version(db) == 0 else ():
-                    db.execute(statement)
-        elif version > INDEX_VERSION:
-            raise StorageError(f"{path}: written by a newer edgecompress; upgrade, or move it away")
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        with (
-            storage_errors(self.path),
-            closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as db,
-        ):
-            db.execute("PRAGMA foreign_keys = ON")
+        with storage_errors(self.path), closing(connect(self.path)) as db:
             yield db
 
     @contextmanager
@@ -106,63 +56,61 @@ class Index:
 
     def stage(self, key: str) -> StageRecord | None:
         with self._open() as db:
-            query = "SELECT name, seconds, result FROM stages WHERE key = ?"
-            row = db.execute(query, (key,)).fetchone()
-            if row is None:
-                return None
-            blobs = db.execute("SELECT label, sha256 FROM blobs WHERE stage = ?", (key,))
-            return StageRecord(key, row[0], row[1], json.loads(row[2]), dict(blobs.fetchall()))
+            row = db.execute(STAGES + " WHERE key = ?", (key,)).fetchone()
+            return None if row is None else self._stage(db, row)
+
+    def asked(self, asked: str) -> list[StageRecord]:
+        """Every stage that was recorded for it, the newest first."""
+        with self._open() as db:
+            rows = db.execute(STAGES + " WHERE asked = ? ORDER BY rowid DESC", (asked,)).fetchall()
+            return [self._stage(db, row) for row in rows]
+
+    def _stage(self, db: sqlite3.Connection, row: Row) -> StageRecord:
+        record = proven_stage(row, blobs_of(db, row[0]))
+        if record is None:
+            raise self._changed(f"the row of stage {row[2]}")
+        return record
 
     def record_stage(self, record: StageRecord) -> None:
         with self._write() as db:
-            db.execute("DELETE FROM stages WHERE key = ?", (record.key,))
-            db.execute(
-                "INSERT INTO stages VALUES (?, ?, ?, ?)",
-                (record.key, record.name, record.seconds, json.dumps(record.result)),
-            )
-            rows = [(record.key, label, sha256) for label, sha256 in record.blobs.items()]
-            db.executemany("INSERT INTO blobs VALUES (?, ?, ?)", rows)
+            insert_stage(db, record)
 
     def start_run(self, run_id: str, target: str, recipe_digest: str, started: str) -> None:
         with self._write() as db:
-            db.execute(
-                "INSERT INTO runs (id, target, recipe_digest, started) VALUES (?, ?, ?, ?)",
-                (run_id, target, recipe_digest, started),
-            )
+            insert_run(db, (None, run_id, target, recipe_digest, started, *[None] * 8))
 
     def record_run_stage(self, run_id: str, key: str) -> None:
         with self._write() as db:
             db.execute("INSERT OR IGNORE INTO run_stages VALUES (?, ?)", (run_id, key))
 
-    def finish_run(self, run_id: str, report: Report, finished: str) -> None:
-        values: Mapping[str, object] = {
-            "id": run_id,
-            "finished": finished,
-            "decision": report.verdict.decision,
-            "metric": report.baseline.metric.name,
-            "baseline": report.baseline.metric.value,
-            "candidate": report.candidate.metric.value,
-            "speedup": report.speedup,
-            "report": to_json(report),
-        }
+    def finish_run(self, run_id: str, report: Report) -> None:
         with self._write() as db:
-            db.execute(
-                "UPDATE runs SET finished = :finished, decision = :decision, metric = :metric,"
-                " baseline = :baseline, candidate = :candidate, speedup = :speedup,"
-                " report = :report WHERE id = :id",
-                values,
-            )
+            if db.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
+                # The index was made anew meanwhile, from one in which the run was lost.
+                insert_run(db, values_of(report))
+            else:
+                _finish_run(db, run_id, report)
 
     def runs(self) -> list[RunRow]:
         """Newest first."""
         with self._open() as db:
-            return [replace(RunRow(*row), emulated=bool(row[-1])) for row in db.execute(_RUNS)]
+            rows = db.execute(RUNS + " ORDER BY number DESC")
+            return [run_row(self._run(row)) for row in rows]
 
     def report(self, run_id: str) -> str | None:
         """The JSON document of a finished run."""
         with self._open() as db:
-            row = db.execute("SELECT report FROM runs WHERE id = ?", (run_id,)).fetchone()
-            return None if row is None else row[0]
+            row = db.execute(RUNS + " WHERE id = ?", (run_id,)).fetchone()
+            return None if row is None else report_text(self._run(row))
+
+    def _run(self, row: Row) -> Row:
+        values = proven_run(row)
+        if values is None:
+            raise self._changed(f"the row of run {row[1]}")
+        return values
+
+    def _changed(self, what: str) -> StorageError:
+        return StorageError(f"{self.path}: {what} was changed since it was written; try again")
 
     def drop_runs(self, run_ids: Iterable[str]) -> None:
         with self._write() as db:
@@ -180,5 +128,47 @@ class Index:
             return {row[0] for row in db.execute("SELECT sha256 FROM blobs")}
 
 
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection without transactions of its own. Raises sqlite3.Error."""
+    db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+    # What is no UTF-8 is no longer what was written, which its seal shows.
+    db.text_factory = lambda text: text.decode(errors="replace")
+    db.execute("PRAGMA foreign_keys = ON")
+    return db
+
+
+def blobs_of(db: sqlite3.Connection, key: object) -> list[tuple[str, str]]:
+    """(label, sha256) of a stage's."""
+    return db.execute("SELECT label, sha256 FROM blobs WHERE stage = ?", (key,)).fetchall()
+
+
+def insert_stage(db: sqlite3.Connection, record: StageRecord) -> None:
+    """In place of an earlier one with its key."""
+    db.execute("DELETE FROM stages WHERE key = ?", (record.key,))
+    db.execute("INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)", (*record.row(), record.seal()))
+    rows = [(record.key, label, sha256) for label, sha256 in record.blobs.items()]
+    db.executemany("INSERT INTO blobs VALUES (?, ?, ?)", rows)
+
+
+def insert_run(db: sqlite3.Connection, values: Row) -> None:
+    """A row as RUNS gives it, without its seal; where it has no number it is given one."""
+    insert = "INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '')"
+    db.execute(insert, values)
+    _seal_run(db, values[1])
+
+
+def _finish_run(db: sqlite3.Connection, run_id: str, report: Report) -> None:
+    """Add to the row of a run what its report says."""
+    db.execute(
+        "UPDATE runs SET finished = :finished, decision = :decision, metric = :metric,"
+        " baseline = :baseline, candidate = :candidate, speedup = :speedup,"
+        " emulated = :emulated, report = :report WHERE id = :id",
+        {**finished_values(report), "id": run_id},
+    )
+    _seal_run(db, run_id)
+
+
+def _seal_run(db: sqlite3.Connection, run_id: str) -> None:
+    """Seal what the row holds now."""
+    *values, _ = db.execute(RUNS + " WHERE id = ?", (run_id,)).fetchone()
+    db.execute("UPDATE runs SET seal = ? WHERE id = ?", (seal_of("runs", values), run_id))

@@ -4,7 +4,8 @@ runs/index.sqlite              finished stages, runs and their reports
 runs/store/<2>/<sha256>        blobs, named by their content
 runs/work/<stage key>/         checkpoints of a stage that is not finished
 runs/<run id>/                 report.json, report.html and the model files of one run
-runs/quarantine/               blobs whose content was no longer what their name says
+runs/sums/<run id>             sha256 of the two reports of one run
+runs/quarantine/               what was no longer as it was written: blobs, and indexes
 runs/tmp/, runs/locks/         of no value once nobody is at work
 """
 
@@ -41,10 +42,20 @@ class Layout:
         return self.root / "locks"
 
     @property
+    def sums(self) -> Path:
+        return self.root / "sums"
+
+    @property
+    def mending(self) -> Path:
+        """Locked by who makes the index, or makes it anew."""
+        return self.locks / ".mending"
+
+    @property
     def in_use(self) -> Path:
         """Locked, shared, by every run that is going on."""
         return self.locks / ".in-use"
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        return (self.root, self.blobs, self.work, self.quarantine, self.tmp, self.locks)
+        folders = (self.blobs, self.work, self.sums, self.quarantine, self.tmp, self.locks)
+        return (self.root, *folders)

@@ -34,7 +34,10 @@ def prune(layout: Layout, index: Index, blobs: Blobs, keep: int) -> PruneResult:
             rows = index.runs()
             kept = {row.id for row in [row for row in rows if row.finished][:keep]}
             drop = [r.id for r in rows if r.id not in kept and (r.finished or alone is not None)]
-            freed = sum(remove(layout.root / run_id, layout.tmp) for run_id in drop)
+            files = [
+                path for run_id in drop for path in (layout.root / run_id, layout.sums / run_id)
+            ]
+            freed = sum(remove(path, layout.tmp) for path in files)
             index.drop_runs(drop)
             if alone is None:
                 return PruneResult(len(drop), 0, 0, freed, in_use=True)
@@ -50,7 +53,8 @@ def prune(layout: Layout, index: Index, blobs: Blobs, keep: int) -> PruneResult:
 def _drop_leftovers(layout: Layout) -> int:
     """Remove what only an unfinished or killed deploy can have left; returns bytes."""
     leftovers = [p for f in (layout.work, layout.quarantine, layout.tmp) for p in f.iterdir()]
-    leftovers += layout.root.glob(f"*-*/.*{TEMP_SUFFIX}")
+    for folder in ("*-*", layout.sums.name):
+        leftovers += layout.root.glob(f"{folder}/.*{TEMP_SUFFIX}")
     for path in layout.locks.glob("[!.]*"):
         handle = try_lock(path)
         if handle is not None:

@@ -13,19 +13,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edgecompress.errors import ArtifactError, SpecError, StorageError
-from edgecompress.spec.report import Report, from_json, to_json
+from edgecompress.spec.report import Report, from_json
 from edgecompress.store.blobs import Blobs
-from edgecompress.store.files import (
-    atomic_write,
-    release,
-    remove,
-    storage_errors,
-    take_lock,
-    try_lock,
-)
-from edgecompress.store.index import Index, RunRow, StageRecord
+from edgecompress.store.files import release, remove, storage_errors, take_lock, try_lock
 from edgecompress.store.layout import Layout
+from edgecompress.store.mending import checked
 from edgecompress.store.prune import PruneResult, prune
+from edgecompress.store.reports import PAGE, is_whole, write_documents
+from edgecompress.store.rows import RunRow, StageRecord
 
 LATEST = "latest"
 _log = logging.getLogger("edgecompress")
@@ -54,7 +49,7 @@ class Store:
             with storage_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
         self._blobs = Blobs(layout.blobs, layout.tmp, layout.quarantine)
-        self._index = Index(layout.index)
+        self._index = checked(layout, note)
 
     # Blobs
 
@@ -90,13 +85,22 @@ class Store:
     def stage(self, key: str) -> StageRecord | None:
         """A finished stage, or None when it must be done (again): unknown, or a blob is bad."""
         record = self._index.stage(key)
-        for sha256 in record.blobs.values() if record else ():
+        return record if record is not None and self._has_blobs(record) else None
+
+    def stages(self, asked: str) -> list[StageRecord]:
+        """The finished stages that were recorded as an answer to `asked`, the newest first; without
+        those that must be done again.
+        """
+        return [record for record in self._index.asked(asked) if self._has_blobs(record)]
+
+    def _has_blobs(self, record: StageRecord) -> bool:
+        for sha256 in record.blobs.values():
             try:
                 self.path(sha256)
             except ArtifactError as error:
                 self._note(f"{error}; the stage that made it is done again")
-                return None
-        return record
+                return False
+        return True
 
     def record_stage(
         self,
@@ -180,13 +184,10 @@ class Store:
 
     def finish_run(self, run_id: str, report: Report, html: str) -> Path:
         """Write report.json and report.html and mark the run done; returns the run's folder."""
-        folder = self.run_dir(run_id)
-        atomic_write(folder / "report.json", to_json(report).encode())
-        atomic_write(folder / "report.html", html.encode())
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        self._index.finish_run(run_id, report, now)
+        write_documents(self._layout, report, html)
+        self._index.finish_run(run_id, report)
         self.end_run(run_id)
-        return folder
+        return self.run_dir(run_id)
 
     def end_run(self, run_id: str) -> None:
         """Stop protecting a run from `prune`, for one that failed in a process that lives on."""
@@ -232,6 +233,11 @@ class Store:
         if text is None:
             raise StorageError(f"{self._index.path}: run {run_id} was just pruned; deploy again")
         return from_json(text, f"run {run_id}")
+
+    def page(self, run_id: str) -> Path | None:
+        """Where the report.html of a finished run lies; None where it is not as it was written."""
+        whole = is_whole(self._layout, run_id, PAGE)
+        return self.run_dir(run_id) / PAGE if whole else None
 
     # Cleaning up
 
