@@ -18,6 +18,8 @@ A message is one line and says what, where and what to do:
 `targets/rpi5.yaml: runtime.name 'tflite' is unknown; known: litert, onnxruntime, tensorrt`.
 """
 
+MESSAGE_CHARACTERS = 2000
+"""Of a message: what a device or a library says in it may be of any length."""
 EXIT_SHIP = 0
 EXIT_DEFECT = 1
 EXIT_BAD_INPUT = 2
@@ -34,7 +36,9 @@ class EdgecompressError(Exception):
 
     def __init__(self, message: str) -> None:
         # Library exceptions that are quoted inside often span many lines.
-        super().__init__(" ".join(message.split()))
+        line = " ".join(message[: 4 * MESSAGE_CHARACTERS].split())
+        is_whole = len(line) <= MESSAGE_CHARACTERS
+        super().__init__(line if is_whole else f"{line[:MESSAGE_CHARACTERS]} ..")
 
 
 class BadInput(EdgecompressError):

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
+from edgecompress.shown import shown
+
 Lane = Callable[[int, int, str], None]
 """As `Progress.step`, for one of several things that go on at the same time."""
 
@@ -93,7 +95,7 @@ class PlainProgress:
 
     def _line(self, text: str) -> None:
         where = f"[{self._names[-1]}] " if self._names else ""
-        print(f"{where}{text}".rstrip(), file=self._stream, flush=True)
+        print(shown(f"{where}{text}".rstrip()), file=self._stream, flush=True)
 
 
 def progress_on_stderr() -> Progress:

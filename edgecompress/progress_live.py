@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from edgecompress.shown import rich_text, shown
+
 
 class LiveProgress:
     """A bar for every open stage; a finished stage leaves one line with its duration
@@ -31,14 +33,16 @@ class LiveProgress:
     def stage(self, name: str) -> Iterator[None]:
         if not self._open:
             self._bars.start()
-        bar = self._bars.add_task("", total=None, stage=name, count="", text="")
+        bar = self._bars.add_task("", total=None, stage=shown(name), count="", text="")
         self._open.append(bar)
         start = time.monotonic()
         try:
             yield
             last = self._bars.tasks[self._bars.task_ids.index(bar)].fields["text"]
             summary = f"{time.monotonic() - start:.1f} s  {last}".rstrip()
-            self._print(Text.assemble(("done ", "green"), f"{name}  ", (summary, "dim")))
+            self._print(
+                Text.assemble(("done ", "green"), rich_text(f"{name}  "), rich_text(summary, "dim"))
+            )
         finally:
             self._open.pop()
             self._bars.remove_task(bar)
@@ -52,16 +56,18 @@ class LiveProgress:
                 completed=done,
                 total=total or None,
                 count=f"{done}/{total}" if total else "",
-                text=text,
+                text=shown(text),
             )
 
     @contextmanager
     def lane(self, name: str) -> Iterator[Callable[[int, int, str], None]]:
-        bar = self._bars.add_task("", total=None, stage=name, count="", text="")
+        bar = self._bars.add_task("", total=None, stage=shown(name), count="", text="")
 
         def step(done: int, total: int, text: str) -> None:
             count = f"{100 * done // total} %" if total else ""
-            self._bars.update(bar, completed=done, total=total or None, count=count, text=text)
+            self._bars.update(
+                bar, completed=done, total=total or None, count=count, text=shown(text)
+            )
 
         try:
             yield step
@@ -69,7 +75,7 @@ class LiveProgress:
             self._bars.remove_task(bar)
 
     def note(self, text: str) -> None:
-        self._print(Text(f"     {text}", style="dim"))
+        self._print(rich_text(f"     {text}", style="dim"))
 
     def _print(self, line: Text) -> None:
         self._bars.console.print(line, highlight=False)

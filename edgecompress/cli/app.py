@@ -164,7 +164,7 @@ def runs(
         if keep is not None and not prune:
             raise SpecError("runs: --keep says what --prune leaves; add --prune")
         if not folder.is_dir():
-            out.result({"runs": []}, lambda console: console.print(f"{folder}: no runs yet"))
+            out.result({"runs": []}, lambda console: tables.line(console, f"{folder}: no runs yet"))
             return
         store = Store(folder)
         if prune:
@@ -186,6 +186,7 @@ def report(
 ) -> None:
     """Show the report of a run again."""
     with output(as_json) as out:
+        from edgecompress.cli import tables
         from edgecompress.spec.report import to_json
         from edgecompress.store import Store
 
@@ -194,7 +195,7 @@ def report(
         store = Store(folder)
         if html:
             page = store.run_dir(store.find_run(run).id) / "report.html"
-            out.result({"report_html": str(page)}, lambda console: console.print(str(page)))
+            out.result({"report_html": str(page)}, lambda console: tables.line(console, str(page)))
             return
         found = store.report(run)
         page = store.run_dir(found.run) / "report.html"

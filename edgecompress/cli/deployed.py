@@ -86,6 +86,7 @@ def show(out: Output, results: Sequence[Deployed]) -> None:
 
 def show_report(report: "Report", page: Path, console: "Console") -> None:
     from edgecompress.report.table import print_report
+    from edgecompress.shown import rich_text
 
     print_report(report, console)
-    console.print(f"report: {page}", soft_wrap=True)
+    console.print(rich_text(f"report: {page}"), soft_wrap=True)

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.text import Text
 
-from edgecompress.cli.tables import table
+from edgecompress.cli.tables import line, table
 from edgecompress.push import DeviceStatus, History, ReleaseState
 from edgecompress.spec.pushed import Pushed, Validation
 
@@ -27,7 +26,7 @@ def pushed(found: Sequence[Pushed], console: Console) -> None:
     table(console, headings, rows)
     if len(found) > 1:
         counts = Counter(one.outcome.replace("_", " ") for one in found)
-        console.print(", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
+        line(console, ", ".join(f"{count} {outcome}" for outcome, count in counts.items()))
 
 
 def _there(validation: Validation | None) -> str:
@@ -45,19 +44,18 @@ def _latency(validation: Validation | None) -> str:
 def status(found: DeviceStatus, console: Console) -> None:
     names = {found.current: "current", found.previous: "previous"}
     rows = [(names.get(release.id, ""), *_release(release)) for release in found.releases]
-    for line in found.in_the_way:
-        console.print(Text(line))
+    for said in found.in_the_way:
+        line(console, said)
     if rows:
         headings = ("", "release", "target", "bytes", "state", "run", "metric", "validated", "by")
         table(console, headings, rows)
     elif not found.in_the_way:
-        console.print(Text(f"{found.device}: nothing was pushed there yet"))
+        line(console, f"{found.device}: nothing was pushed there yet")
     if found.holder is not None:
-        # Text, because the device's own words could be read as markup.
-        console.print(Text(f"being pushed to by {found.holder.user}@{found.holder.host}"))
+        line(console, f"being pushed to by {found.holder.user}@{found.holder.host}")
     if found.journal is not None and found.journal.state not in ("success", "rolled_back"):
         left = f"a push of {found.journal.release} was left {found.journal.state}"
-        console.print(Text(f"{left}; the next push or rollback puts it in order"))
+        line(console, f"{left}; the next push or rollback puts it in order")
 
 
 def _release(release: ReleaseState) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from edgecompress.cli.failure import after_result
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import output
 from edgecompress.errors import RuntimeMissing, SpecError
+from edgecompress.shown import rich_text
 
 if TYPE_CHECKING:
     from edgecompress.spec.device import Device
@@ -137,9 +138,10 @@ def devices_add(
         out.result(
             written,
             lambda console: console.print(
-                f"{path}: added {device.id}; next: edgecompress devices check {device.id}",
+                rich_text(
+                    f"{path}: added {device.id}; next: edgecompress devices check {device.id}"
+                ),
                 soft_wrap=True,
-                markup=False,
             ),
         )
 

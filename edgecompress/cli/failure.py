@@ -2,16 +2,14 @@
 
 import contextlib
 import errno
-import json
 import os
 import sys
-import tempfile
-import traceback
 from dataclasses import dataclass
 
 import typer
 
-from edgecompress.cli.output import write
+from edgecompress.cli.output import json_text, write
+from edgecompress.defect import told_as_defect, traceback_of
 from edgecompress.errors import (
     EXIT_BAD_INPUT,
     EXIT_DEFECT,
@@ -20,6 +18,7 @@ from edgecompress.errors import (
     EdgecompressError,
 )
 from edgecompress.packages import misfit
+from edgecompress.shown import shown
 
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
 
@@ -43,7 +42,7 @@ INTERRUPTED = Failure(
 def failure_of(error: BaseException) -> Failure:
     """What to tell the user about an exception."""
     if debugging():
-        sys.excepthook(type(error), error, error.__traceback__)
+        print(traceback_of(error), file=sys.stderr, flush=True)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, EdgecompressError):
@@ -63,15 +62,15 @@ def failure_of(error: BaseException) -> Failure:
     if fault is not None:
         what = f"{fault}: {type(error).__name__}: {error}; edgecompress doctor looks at all of them"
         return Failure(" ".join(what.split()), "RuntimeMissing", EXIT_DEVICE)
-    return _defect(error)
+    return Failure(told_as_defect(error), "Defect", EXIT_DEFECT)
 
 
 def tell(failure: Failure, as_json: bool) -> None:
     """The error line, and with --json the one document that takes the result's place."""
     with contextlib.suppress(BrokenPipeError):
-        print(f"error: {failure.message}", file=sys.stderr, flush=True)
+        print(shown(f"error: {failure.message}"), file=sys.stderr, flush=True)
     if as_json:
-        write(sys.stdout, json.dumps({"error": failure.document()}, indent=2) + "\n")
+        write(sys.stdout, json_text({"error": failure.document()}))
 
 
 def after_result(error: EdgecompressError) -> typer.Exit:
@@ -86,18 +85,3 @@ def debugging() -> bool:
 
 def _is_ours(module: str | None) -> bool:
     return (module or "edgecompress").partition(".")[0] == "edgecompress"
-
-
-def _defect(error: BaseException) -> Failure:
-    text = "".join(traceback.format_exception(error))
-    saved = ""
-    # A defect on a full disk must still be told.
-    with contextlib.suppress(OSError):
-        number, path = tempfile.mkstemp(prefix="edgecompress-traceback-", suffix=".txt")
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(text)
-        saved = f" with {path}"
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return Failure(
-        f"a defect of edgecompress, please report it{saved}: {what}", "Defect", EXIT_DEFECT
-    )

@@ -22,8 +22,7 @@ class Output:
     def result(self, document: object, show: "Callable[[Console], None]") -> None:
         """`document` (plain data, or JSON text) with --json; else what `show` prints."""
         if self.as_json:
-            text = document if isinstance(document, str) else json.dumps(document, indent=2)
-            write(self._stream, text.rstrip() + "\n")
+            write(self._stream, json_text(document))
             return
         # Imported here, because `--json` needs no rich.
         from rich.console import Console
@@ -31,7 +30,9 @@ class Output:
         buffer = io.StringIO()
         tty = self._stream.isatty()
         width = None if tty else 100
-        console = Console(file=buffer, force_terminal=tty, width=width, highlight=False)
+        console = Console(
+            file=buffer, force_terminal=tty, width=width, highlight=False, markup=False, emoji=False
+        )
         show(console)
         write(self._stream, buffer.getvalue())
 
@@ -52,6 +53,13 @@ def output(as_json: bool) -> Iterator[Output]:
             sys.stdout.flush()
         os.dup2(real, 1)
         os.close(real)
+
+
+def json_text(document: object) -> str:
+    """A document (plain data, or JSON text in ASCII) as it goes to stdout."""
+    text = document if isinstance(document, str) else json.dumps(document, indent=2)
+    # DEL is the one character left that JSON lets through and a terminal may obey.
+    return text.rstrip().replace("\x7f", "\\u007f") + "\n"
 
 
 def write(stream: TextIO, text: str) -> None:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from edgecompress.devices import Checked
 from edgecompress.devices.needs import Problem
 from edgecompress.doctor import Health
 from edgecompress.init import Started
+from edgecompress.shown import rich_text
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import (
     Comparison,
@@ -92,7 +92,8 @@ def devices_checked(found: Sequence[Checked], console: Console) -> None:
         table(console, (one.device, verdict, f"for {one.target}"), rows)
         for row in one.rows:
             if row.fix is not None:
-                console.print(Text(f"{row.name}: {row.text}\n  fix: {row.fix}"))
+                line(console, f"{row.name}: {row.text}")
+                line(console, f"  fix: {row.fix}")
 
 
 def inspection(found: Inspection, console: Console) -> None:
@@ -104,9 +105,9 @@ def inspection(found: Inspection, console: Console) -> None:
             row.append(_delegated(op))
     table(console, header, rows)
     share = f"{found.int8_op_fraction:.1%} of {_count(found.macs)} MACs in int8 kernels"
-    console.print(Text(f"{share}, by {found.runtime} on {found.machine}"))
+    line(console, f"{share}, by {found.runtime} on {found.machine}")
     for violation in found.violations:
-        console.print(Text(f"refused: {violation}"))
+        line(console, f"refused: {violation}")
 
 
 def _delegated(op: Op) -> str:
@@ -117,7 +118,7 @@ def _delegated(op: Op) -> str:
 def evaluation(found: Evaluation, console: Console) -> None:
     better = "higher" if found.higher_is_better else "lower"
     text = f"{found.metric} {found.value:.4f} on {found.samples} samples ({better} is better)"
-    console.print(Text(text))
+    line(console, text)
 
 
 def measured(found: Measurement | Comparison, console: Console) -> None:
@@ -133,9 +134,9 @@ def measured(found: Measurement | Comparison, console: Console) -> None:
     table(console, ("", *columns), rows)
     if isinstance(found, Comparison):
         interval = f"95 % interval {found.speedup_low:.2f} to {found.speedup_high:.2f}"
-        console.print(Text(f"{found.speedup:.2f}x faster ({interval}), on {found.device}"))
+        line(console, f"{found.speedup:.2f}x faster ({interval}), on {found.device}")
     for note in dict.fromkeys(note for m in columns.values() for note in m.notes):
-        console.print(Text(f"note: {note}"))
+        line(console, f"note: {note}")
 
 
 def verdicts(found: Sequence["Deployed"], console: Console) -> None:
@@ -169,7 +170,7 @@ def layers(found: LayerComparison, each: bool, console: Console) -> None:
         rows = [(row.layer, f"{row.max_steps:g}", f"{row.differing:.2%}") for row in found.layers]
         table(console, ("layer", "steps apart", "values that differ"), rows)
     where = f"they part at {found.first_apart}" if found.first_apart else "they stay together"
-    console.print(Text(f"{where}, on {found.samples} samples"))
+    line(console, f"{where}, on {found.samples} samples")
 
 
 def runs(rows: Sequence[RunRow], console: Console) -> None:
@@ -194,13 +195,13 @@ def pruned(result: PruneResult, console: Console) -> None:
     )
     if result.in_use:
         text += "; a deploy is at work, so what only old runs used waits for the next time"
-    console.print(Text(text))
+    line(console, text)
 
 
 def started(result: Started, console: Console) -> None:
     for path in result.written:
-        console.print(Text(f"wrote {path}"))
-    console.print(Text(f"next: {result.next}"))
+        line(console, f"wrote {path}")
+    line(console, f"next: {result.next}")
 
 
 def health(found: Health, console: Console) -> None:
@@ -224,18 +225,23 @@ def health(found: Health, console: Console) -> None:
         for problem in item.problems:
             affected.setdefault(problem, []).append(item.name)
     for problem, names in affected.items():
-        console.print(Text(f"{problem.text} (for {', '.join(names)})\n  fix: {problem.fix}"))
+        line(console, f"{problem.text} (for {', '.join(names)})")
+        line(console, f"  fix: {problem.fix}")
 
 
 def table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, name in enumerate(header):
         # What a row is called must stay in one piece, to be found and copied.
-        table.add_column(name, overflow="fold", no_wrap=index == 0)
+        table.add_column(rich_text(name), overflow="fold", no_wrap=index == 0)
     for row in rows:
-        # Text, because names such as conv[0] would be read as markup.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*map(rich_text, row))
     console.print(table)
+
+
+def line(console: Console, text: str) -> None:
+    """Of its own, however long."""
+    console.print(rich_text(text))
 
 
 def _fields(console: Console, title: str, fields: dict[str, str]) -> None:

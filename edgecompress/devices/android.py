@@ -24,7 +24,7 @@ def android_rows(transport: Transport, device: Device, target: Target) -> list[R
 
 
 def _level_row(target: Target, system: str) -> Row:
-    found, wanted = re.search(r"API (\d+)", system), target.runtime.api_level
+    found, wanted = re.search(r"API ([0-9]{1,9})\b", system), target.runtime.api_level
     if found is None:
         return warning("api level", "it does not say; is it an Android?")
     level = int(found.group(1))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from edgecompress.defect import told_as_defect
 from edgecompress.devices.android import android_rows
 from edgecompress.devices.imports import MODULES, try_imports
 from edgecompress.devices.needs import installed_runtime
@@ -21,7 +22,13 @@ from edgecompress.devices.rows import (
     pip_line,
     python_row,
 )
-from edgecompress.errors import AgentError, DeviceError, RuntimeMissing
+from edgecompress.errors import (
+    AgentError,
+    DeviceError,
+    EdgecompressError,
+    RuntimeMissing,
+    SpecError,
+)
 from edgecompress.measure.agent import Agent
 from edgecompress.progress import Progress
 from edgecompress.spec.device import Device
@@ -39,7 +46,7 @@ PYTHON_THERE = (
     " inventory"
 )
 
-_VERSION = re.compile(r"Python (\d+\.\d+\S*)")
+_VERSION = re.compile(r"Python ([0-9]{1,3}\.[0-9]{1,3}\S{,20})")
 
 
 def check_all(wanted: Sequence[tuple[Device, Target]], progress: Progress) -> list[Checked]:
@@ -72,8 +79,13 @@ def check(device: Device, target: Target) -> Checked:
         # Python there.
         name = "python" if device.transport == "ssh" else "connection"
         return checked(device, [missing(name, str(error))])
-    except DeviceError as error:
+    except SpecError:
+        raise
+    except EdgecompressError as error:
         return checked(device, [missing("connection", str(error), _advice(device))])
+    except Exception as error:
+        # Of this device alone: what the others said must not be lost with it.
+        return checked(device, [missing("connection", told_as_defect(error))])
 
 
 def rows_of(transport: Transport, device: Device, target: Target) -> list[Row]:

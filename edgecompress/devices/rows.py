@@ -1,5 +1,6 @@
 """What a board must have for a target, row by row: judged from what is known, asking nobody."""
 
+import re
 from typing import Literal
 
 from edgecompress.devices.needs import Problem, installed_runtime, runtime_problem
@@ -60,7 +61,8 @@ def warning(name: str, text: str, fix: str | None = None) -> Row:
 
 def python_row(version: str, program: str) -> Row:
     """`version` as Python says it: '3.11.2', '3.14.0rc1'."""
-    major, minor = (int(part) for part in version.split(".")[:2])
+    found = re.match(r"([0-9]+)\.([0-9]+)", version)
+    major, minor = (0, 0) if found is None else (int(found[1]), int(found[2]))
     text = f"{version}, {program}"
     if (major, minor) < OLDEST_PYTHON:
         fix = "install Python 3.8 to 3.13 there and name it with python: in the inventory"

@@ -1,6 +1,5 @@
 """What the agent says: read, checked, and turned into errors."""
 
-import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +10,13 @@ from pydantic import JsonValue
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeMissing, SpecError
 from edgecompress.spec.base import S, Spec, parse
 from edgecompress.spec.engine import Engine
+from edgecompress.spec.untrusted import NotJson, read_json
 from edgecompress.transport import Completed
+from edgecompress.transport.base import STDOUT_BYTES
 
 _SHELL = 128
+LAST_BYTES = 1000
+"""Of stderr, in which its last line is looked for."""
 
 
 class AgentFault(Spec):
@@ -59,17 +62,17 @@ def _signal_of(completed: Completed) -> str | None:
 
 
 def answer_of(completed: Completed, where: str) -> Answer:
-    last_words = completed.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    last_words = completed.stderr[-LAST_BYTES:].decode(errors="replace").strip().splitlines()[-1:]
     said = f"; it last said: {last_words[0]}" if last_words else ""
     name = _signal_of(completed)
     if name is not None:
         why = " (out of memory?)" if name == "SIGKILL" else ""
         raise AgentError(f"{where}: died of {name}{why}{said}")
     try:
-        document = json.loads(completed.stdout)
-    except ValueError:
+        document = read_json(completed.stdout, STDOUT_BYTES)
+    except NotJson as error:
         raise AgentError(
-            f"{where}: no answer in JSON (exit code {completed.returncode}){said}"
+            f"{where}: no answer in JSON: {error} (exit code {completed.returncode}){said}"
         ) from None
     answer = checked(Answer, document, where)
     if answer.ok == (answer.error is not None):

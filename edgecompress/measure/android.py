@@ -39,6 +39,7 @@ from edgecompress.spec.engine import Engine
 from edgecompress.spec.measurement import Probe, Turn
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.transport import Completed, Transport
+from edgecompress.vendor.text import integer
 
 RUNS_AT_ONCE = 100
 """Inferences of one call, so that no log and no time-out grows with the evaluation set."""
@@ -210,10 +211,14 @@ class AndroidAgent:
             sizes = " ".join(map(str, one.input_bytes))
             script = ["sh", "-c", INFER, "sh", folder, sizes, mark]
             done = self._run([*script, *argv], where, 0.0)
-            for number, log in enumerate(_text(done).split(mark)[1:]):
+            logs = _text(done).split(mark)[1:]
+            for number, log in enumerate(logs):
                 code, _, text = log.partition("\n")
                 place = f"{where}: sample {first + number * rows}"
-                read = read_run(text, int(code), place)
+                exit_code = integer(code.strip())
+                if exit_code is None:
+                    raise AgentError(f"{place}: ended with the code {code[:40]!r}")
+                read = read_run(text, exit_code, place)
                 delegation_notes(read, self.delegate, place)
             if done.returncode == NO_OUTPUTS:
                 raise AgentError(
@@ -222,7 +227,14 @@ class AndroidAgent:
                 )
             if done.returncode:
                 raise AgentError(f"{where}: its inputs cannot be laid out ({_last_words(done)})")
-            self.transport.get(f"{folder}/outs", Path(here) / "outs", timeout_s=self.deadline_s)
+            if len(logs) != runs:
+                raise AgentError(f"{where}: tells of {len(logs)} runs, not of {runs}")
+            self.transport.get(
+                f"{folder}/outs",
+                Path(here) / "outs",
+                timeout_s=self.deadline_s,
+                limit_bytes=sum(one.output_bytes) * runs,
+            )
             content = (Path(here) / "outs").read_bytes()
         return outputs_of_runs(artifact, one, content, runs)
 

@@ -6,6 +6,7 @@ from edgecompress.measure.notes import THERMAL_STATUS
 from edgecompress.spec.measurement import DeviceState, Probe
 from edgecompress.transport import Transport
 from edgecompress.vendor.dumpsys import ThermalService, parse_thermalservice
+from edgecompress.vendor.text import integer
 
 ANSWER_S = 60.0
 BETWEEN = "@@"
@@ -39,8 +40,8 @@ def read_state(transport: Transport) -> DeviceState:
     """None where the device does not say, or does not let adb's user read it."""
     load, governors, clocks, thermal = _answers(transport, STATE_COMMANDS)
     service = parse_thermalservice(thermal)
-    khz = [float(word) for word in clocks.split() if word.isdigit()]
-    first = re.match(r"[0-9]+\.[0-9]+\b", load)
+    khz = [clock for clock in map(integer, clocks.split()) if clock is not None]
+    first = re.match(r"[0-9]{1,9}\.[0-9]{1,9}\b", load)
     return DeviceState(
         governor=",".join(sorted(set(governors.split()))) or None,
         clock_mhz=max(khz) / 1000 if khz else None,
@@ -55,10 +56,12 @@ def read_probe(transport: Transport, versions: dict[str, str]) -> Probe:
     """`versions`: of the tools that were found."""
     machine, *properties, cpuinfo, meminfo, epoch = _answers(transport, PROBE_COMMANDS)
     known = {name: value.strip() for name, value in zip(PROPERTIES, properties, strict=True)}
-    info = dict(re.findall(r"^([^:\n]*?)\s*: (.*)$", cpuinfo, re.MULTILINE))
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    info = {name.strip(): value.strip() for name, colon, value in lines if colon}
     android = known["ro.build.version.release"] or "of unknown release"
     model = f"{known['ro.product.manufacturer']} {known['ro.product.model']}".strip()
     soc = f"{known['ro.soc.manufacturer']} {known['ro.soc.model']}".strip()
+    seconds = integer(epoch.strip())
     return Probe(
         machine=machine.strip(),
         system=f"Android {android} (API {known['ro.build.version.sdk'] or '?'}), {model}",
@@ -70,7 +73,7 @@ def read_probe(transport: Transport, versions: dict[str, str]) -> Probe:
         versions={"android": android, **versions},
         free_disk_bytes=transport.files.free_bytes(transport.root),
         available_memory_bytes=_memory_bytes(meminfo, "MemAvailable"),
-        epoch_s=float(epoch) if epoch.strip().isdigit() else None,
+        epoch_s=None if seconds is None else float(seconds),
         state=read_state(transport),
         is_emulator="1" in (known["ro.boot.qemu"], known["ro.kernel.qemu"]),
     )
@@ -86,7 +89,7 @@ def _answers(transport: Transport, commands: tuple[str, ...]) -> list[str]:
 
 
 def _memory_bytes(meminfo: str, key: str) -> int | None:
-    found = re.search(rf"^{key}:\s+(\d+) kB", meminfo, re.MULTILINE)
+    found = re.search(rf"^{key}: +([0-9]{{1,12}}) kB", meminfo, re.MULTILINE)
     return int(found.group(1)) * 1024 if found else None
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from edgecompress.artifact import Artifact, sha256_of
+from edgecompress.defect import told_as_defect
 from edgecompress.errors import ArtifactError, EdgecompressError, Refused, SpecError
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Agent, DeviceAgent
@@ -163,7 +164,8 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
 def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed:
     """One device, from its lock to its journal; see docs/devices.md.
 
-    No EdgecompressError is raised: what goes wrong is in what is returned.
+    Nothing but an interrupt is raised: what goes wrong is in what is returned. A defect of ours is
+    told as one, with where its traceback lies.
     """
     validation: Validation | None = None
     twice: list[str] = []
@@ -206,6 +208,16 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                 release=sent.manifest.id,
                 active=None,
                 reasons=(str(error),),
+            )
+        except Exception as error:
+            # How far it came is not known, and other devices' results must not be lost with it.
+            look = f"what is active there: edgecompress status {device.id}"
+            pushed = Pushed(
+                device=device.id,
+                outcome="inconsistent",
+                release=sent.manifest.id,
+                active=None,
+                reasons=(f"{told_as_defect(error)}; {look}",),
             )
     update = {"validation": validation or pushed.validation, "notes": (*pushed.notes, *twice)}
     return pushed.model_copy(update=update)

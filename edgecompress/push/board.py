@@ -1,6 +1,5 @@
 """A device as a push sees it: names below its root, small documents, and another try."""
 
-import json
 import secrets
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import tenacity
 from edgecompress.errors import SpecError, TransientError
 from edgecompress.push.documents import DOCUMENT_BYTES
 from edgecompress.spec.base import S, parse
+from edgecompress.spec.untrusted import read_json
 from edgecompress.transport import Transport
 
 T = TypeVar("T")
@@ -94,6 +94,6 @@ def retried(
 def parsed(spec: type[S], content: bytes, name: str) -> S | None:
     """None for what is damaged or another version's: a push must be able to go on."""
     try:
-        return parse(spec, json.loads(content), name)
-    except (ValueError, SpecError, RecursionError):
+        return parse(spec, read_json(content, len(content)), name)
+    except (ValueError, SpecError):
         return None

@@ -26,9 +26,9 @@ from edgecompress.report.svg import (
     OTHER,
     REMOVED,
     SURFACE,
-    clean,
     inline,
 )
+from edgecompress.shown import shown
 from edgecompress.spec.measurement import Comparison, Measurement
 from edgecompress.spec.report import EpochRow, LayerRow, Report, StagePoint
 
@@ -84,7 +84,7 @@ def _tradeoff(points: Sequence[StagePoint], metric: str) -> Chart:
     axes.margins(0.12, 0.16)
     axes.set_xlim(left=0)
     axes.set_xlabel("latency p50, ms" if by_latency else "MACs, million")
-    axes.set_ylabel(clean(metric))
+    axes.set_ylabel(shown(metric))
     over = "latency" if by_latency else "MACs"
     described = "; ".join(
         f"{number} {point.name}: {point.metric:.4g} at {x:.3g} {'ms' if by_latency else 'M MACs'}"
@@ -162,7 +162,7 @@ def _layers(layers: Sequence[LayerRow]) -> Chart:
     keys = [(dtype, _dtype_colour(dtype)) for dtype in dtypes]
     if any(row.channels_after < row.channels_before for row in layers):
         keys.append(("removed", REMOVED))
-    handles = [matplotlib.patches.Patch(color=colour, label=clean(label)) for label, colour in keys]
+    handles = [matplotlib.patches.Patch(color=colour, label=shown(label)) for label, colour in keys]
     figure.legend(handles=handles, loc="outside upper left", ncols=4, handlelength=1.0)
     before, kept = sum(row.channels_before for row in layers), sum(after)
     described = f"{len(layers)} layers, {before:,} channels before and {kept:,} after"
@@ -186,7 +186,7 @@ def _training(epochs: Sequence[EpochRow], metric: str) -> Chart:
         style = {"color": palette[index % len(palette)], "marker": "o", "markersize": 2.5}
         upper.plot(places, [row.metric for _, row in rows], label=_short(stage), **style)
         lower.plot(places, [row.loss for _, row in rows], **style)
-    upper.set_ylabel(clean(metric))
+    upper.set_ylabel(shown(metric))
     lower.set_ylabel("loss")
     lower.set_xlabel("epoch, all stages in order")
     lower.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
@@ -204,7 +204,7 @@ def _figure(height_in: float) -> tuple[Figure, Axes]:
 
 def _short(name: str) -> str:
     """A name that leaves room for its bar: the middle goes, because both ends tell layers apart."""
-    name = clean(name)
+    name = shown(name)
     if len(name) <= LONGEST_NAME:
         return name
     half = (LONGEST_NAME - 1) // 2

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from edgecompress.report.charts import draw_charts
 from edgecompress.report.device import notes, pushed_rows
 from edgecompress.report.figures import count, factor, milliseconds, percent, plain
 from edgecompress.report.noise import noise_lines, noise_rows, search_lines
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
+from edgecompress.shown import shown
 from edgecompress.spec.measurement import Comparison, DeviceState, TelemetrySample, Turn
 from edgecompress.spec.native import KERNEL_FEATURES
 from edgecompress.spec.report import Report, VerdictResult
@@ -30,6 +32,7 @@ def render_html(report: Report) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -53,6 +56,11 @@ def render_html(report: Report) -> str:
         notes=notes(report),
         nothing=NOTHING,
     )
+
+
+def _visible(value: object) -> object:
+    """Every value on its way into the page, but parts that are HTML already."""
+    return value if isinstance(value, Markup) else shown(str(value))
 
 
 def _summary(verdict: VerdictResult) -> str:

@@ -7,6 +7,8 @@ and dark.
 import re
 import xml.etree.ElementTree as ET
 
+from edgecompress.shown import shown
+
 # Placeholders: the values only have to differ from one another.
 INK, MUTED, GRID, SURFACE = "#000001", "#000002", "#000003", "#000004"
 BASELINE, CANDIDATE = "#000011", "#000012"
@@ -26,12 +28,6 @@ _VARIABLES = {
 _COLOUR = re.compile("|".join(_VARIABLES))
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK_HREF = "{http://www.w3.org/1999/xlink}href"
-_NOT_XML = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-
-
-def clean(text: str) -> str:
-    """Without the characters that XML cannot hold; a name may have any."""
-    return _NOT_XML.sub("?", text)
 
 
 def inline(document: str, chart_id: str, title: str) -> str:
@@ -56,7 +52,7 @@ def inline(document: str, chart_id: str, title: str) -> str:
     for size in ("width", "height"):
         del root.attrib[size]
     heading = ET.Element(f"{_SVG}title", id=f"{chart_id}-title")
-    heading.text = clean(title)
+    heading.text = shown(title)
     root.insert(0, heading)
     root.attrib.update({"id": chart_id, "role": "img", "aria-labelledby": f"{chart_id}-title"})
     ET.register_namespace("", _SVG.strip("{}"))

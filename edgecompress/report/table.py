@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from edgecompress.report.device import notes, pushed_rows
 from edgecompress.report.noise import noise_lines, search_lines
 from edgecompress.report.rows import FigureRow, figure_rows
+from edgecompress.shown import rich_text
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Report
 
@@ -35,7 +35,7 @@ _HANG = 12
 
 def print_report(report: Report, console: Console) -> None:
     """Print all but the details; plain text where there is no terminal."""
-    console.print(_title(report))
+    console.print(rich_text(_title(report)))
     console.print(_figures(figure_rows(report)))
     if report.pushed is not None:
         _print_pushed(report.pushed, console)
@@ -49,17 +49,16 @@ def print_report(report: Report, console: Console) -> None:
         console.print(_lines(("note", note) for note in said))
         console.print()
     decision = report.verdict.decision
-    console.print(Text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]))
+    console.print(rich_text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]))
     reasons = (reason.partition(": ") for reason in report.verdict.reasons)
     lines = [(status, text) for status, _, text in reasons]
     console.print(_lines([*lines, *(("try", line) for line in report.verdict.advice)]))
 
 
-def _title(report: Report) -> Text:
+def _title(report: Report) -> str:
     where = report.device or "no device at hand"
     emulated = report.comparison is not None and report.comparison.emulated
-    # Text, not markup: names come from the user and may hold brackets.
-    return Text(f"{report.task} for {report.target}, on {where}{' (emulated)' * emulated}")
+    return f"{report.task} for {report.target}, on {where}{' (emulated)' * emulated}"
 
 
 def _figures(rows: list[FigureRow]) -> Table:
@@ -68,8 +67,8 @@ def _figures(rows: list[FigureRow]) -> Table:
     for name in ("baseline", "candidate", "change"):
         table.add_column(name, justify="right")
     for row in rows:
-        change = Text(row.change, style=_TREND_STYLE[row.trend])
-        table.add_row(Text(row.label), row.baseline, row.candidate, change)
+        change = rich_text(row.change, style=_TREND_STYLE[row.trend])
+        table.add_row(*map(rich_text, (row.label, row.baseline, row.candidate)), change)
     return table
 
 
@@ -78,8 +77,8 @@ def _print_pushed(pushed: Pushed, console: Console) -> None:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for label, text in pushed_rows(pushed):
-        grid.add_row(Text(f" {label}"), Text(text))
-    console.print(Text(f"On {pushed.device}", style="bold"), grid, "", sep="\n")
+        grid.add_row(rich_text(f" {label}"), rich_text(text))
+    console.print(rich_text(f"On {pushed.device}", style="bold"), grid, "", sep="\n")
 
 
 def _lines(rows: Iterable[tuple[str, str]]) -> Table:
@@ -87,5 +86,5 @@ def _lines(rows: Iterable[tuple[str, str]]) -> Table:
     grid.add_column(min_width=_HANG - 1, no_wrap=True)
     grid.add_column(overflow="fold")
     for word, text in rows:
-        grid.add_row(Text(word, style=_STATUS_STYLE.get(word, "")), Text(text))
+        grid.add_row(rich_text(word, style=_STATUS_STYLE.get(word, "")), rich_text(text))
     return grid

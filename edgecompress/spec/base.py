@@ -2,14 +2,25 @@
 
 import hashlib
 import json
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.explain import explain
 
 S = TypeVar("S", bound="Spec")
+T = TypeVar("T")
+
+
+class _FirstWrong(FailFast):
+    """Part of an optional type must have a hash, which pydantic's own has not."""
+
+    __hash__ = object.__hash__
+
+
+Many = Annotated[tuple[T, ...], _FirstWrong()]
+"""A list that a device may make long: its first wrong entry is told, not a million of them."""
 
 
 class Spec(BaseModel):
@@ -40,5 +51,5 @@ def parse(spec: type[S], data: object, where: str) -> S:
         return spec.model_validate_json(json.dumps(data))
     except ValidationError as error:
         raise SpecError(f"{where}: {explain(spec, error, data)}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise SpecError(f"{where}: not plain data: {error}") from None

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from edgecompress.spec.base import Spec
+from edgecompress.spec.base import Many, Spec
 
 
 class EngineFlags(Spec):
@@ -39,5 +39,5 @@ class Engine(Spec):
     reused: bool
     """It was there already, made from and for exactly the same."""
     how: Literal["python", "trtexec"]
-    notes: tuple[str, ...]
+    notes: Many[str]
     """What was not as asked, such as kernels passed over for lack of memory."""

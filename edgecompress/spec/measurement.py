@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from edgecompress.spec.base import Spec
+from edgecompress.spec.base import Many, Spec
 
 AGENT_SCHEMA_VERSION = 1
 
@@ -28,7 +28,7 @@ class Probe(Spec):
     system: str
     python: str
     cpu_model: str | None
-    cpu_features: tuple[str, ...]
+    cpu_features: Many[str]
     cores: int
     memory_bytes: int | None
     versions: dict[str, str]
@@ -81,12 +81,12 @@ class Turn(Spec):
 
     init_time_ms: float
     first_inference_ms: float
-    warmup_ms: tuple[float, ...]
-    latency_ms: tuple[float, ...]
+    warmup_ms: Many[float]
+    latency_ms: Many[float]
     """Every steady sample, in order; none where there is a summary."""
     summary: LatencySummary | None = None
     """Where the device runs a tool that keeps its samples to itself."""
-    latency_ms_without_copies: tuple[float, ...] | None = None
+    latency_ms_without_copies: Many[float] | None = None
     """Of the same inferences, by the accelerator's own clock; None on a CPU."""
     peak_rss_bytes: int
     """Above the same process after it loaded the runtime and before it loaded the model."""
@@ -97,7 +97,7 @@ class Turn(Spec):
     threads: int
     before: DeviceState
     after: DeviceState
-    telemetry: tuple[TelemetrySample, ...] = ()
+    telemetry: Many[TelemetrySample] = ()
     """One a second of the steady inferences, in order."""
     power_of: str | None = None
     """What the board measures the power of: 'VDD_IN', the whole of a Jetson's module; a sum of
@@ -106,7 +106,7 @@ class Turn(Spec):
     """Mean of the telemetry's power_mw, times the mean of latency_ms. So idle power is in it, and
     what else ran; None of fewer than two readings of power."""
     versions: dict[str, str]
-    notes: tuple[str, ...] = ()
+    notes: Many[str] = ()
     """What the runtime did otherwise than one would expect, in the agent's words."""
 
     @property

@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgecompress.errors import EdgecompressError, SpecError, StorageError
+from edgecompress.errors import DeviceError, EdgecompressError, SpecError, StorageError
 from edgecompress.transport import adb_shell, adb_sync
 from edgecompress.transport.adb_files import AdbFiles
 from edgecompress.transport.adb_link import AdbLink
-from edgecompress.transport.base import Completed, FileStat, Transport
+from edgecompress.transport.base import COPY_BYTES, Completed, FileStat, Transport, too_large
 
 ROOT = "/data/local/tmp/edgecompress"
 """The only folder of a stock phone in which adb may write and run programs."""
@@ -46,7 +46,7 @@ class AdbTransport(Transport):
         return self._link.serial
 
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
-        return adb_shell.run(self._link, argv, stdin, self.workdir, timeout_s)
+        return adb_shell.run(self._link, adb_shell.Command(argv, timeout_s, stdin, self.workdir))
 
     def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
         self._files.make_folders(posixpath.dirname(remote))
@@ -59,7 +59,9 @@ class AdbTransport(Transport):
                 self._files.remove(part)
             raise
 
-    def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
+    def get(
+        self, remote: str, local: Path, *, timeout_s: float, limit_bytes: int = COPY_BYTES
+    ) -> None:
         part: Path | None = None
         try:
             local.parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +71,8 @@ class AdbTransport(Transport):
                 part = Path(writer.name)
                 for chunk in adb_sync.receive(self._link, remote, timeout_s):
                     writer.write(chunk)
+                    if writer.tell() > limit_bytes:
+                        raise DeviceError(too_large(f"{self.name}:{remote}", limit_bytes))
             part.replace(local)
         except adb_sync.Refusal as refusal:
             raise StorageError(f"{remote}: cannot be copied: {refusal}") from None

@@ -14,6 +14,8 @@ from edgecompress.transport.files import Files, Kind, Sent
 
 STEP_S = 60.0
 """For one step without much data."""
+WORDS_BYTES = 64 << 10
+"""All that a script of ours has to say."""
 ABSENT = 44
 """Exit code of our own scripts, which toybox has no use for."""
 FULL = ("no space left", "quota exceeded")
@@ -61,7 +63,10 @@ class AdbFiles(Files):
         return {name: _kind(mode) for name, mode in found.items()}
 
     def read(self, remote: str, limit_bytes: int) -> bytes | None:
-        done = self._script(READ, remote, str(limit_bytes))
+        command = ["sh", "-c", READ, "sh", remote, str(limit_bytes)]
+        done = adb_shell.run(
+            self._link, adb_shell.Command(command, STEP_S, stdout_bytes=limit_bytes)
+        )
         if done.returncode == ABSENT:
             return None
         self._check(done, remote)
@@ -134,7 +139,7 @@ class AdbFiles(Files):
         done = self._run("df", "-k", remote)
         self._check(done, remote)
         # Filesystem, blocks, used, available, 4%, mounted on; a long first one takes its own line.
-        found = re.findall(rb"\s\d+\s+\d+\s+(\d+)\s+\d+%\s", done.stdout)
+        found = re.findall(rb"\s\d+\s+\d+\s+(\d{1,18})\s+\d+%\s", done.stdout)
         if len(found) != 1:
             raise DeviceError(f"{self._link.name}: df does not say how much space {remote} has")
         return int(found[0]) * 1024
@@ -145,7 +150,8 @@ class AdbFiles(Files):
         return self._run("sh", "-c", script, "sh", *arguments, stdin=stdin, timeout_s=timeout_s)
 
     def _run(self, *argv: str, stdin: bytes = b"", timeout_s: float = STEP_S) -> Completed:
-        return adb_shell.run(self._link, argv, stdin, None, timeout_s)
+        command = adb_shell.Command(argv, timeout_s, stdin, stdout_bytes=WORDS_BYTES)
+        return adb_shell.run(self._link, command)
 
     def _check(self, done: Completed, remote: str) -> None:
         if done.returncode:

@@ -1,6 +1,12 @@
-"""One Android device, by the adb server of this machine: found, and streams to its services."""
+"""One Android device, by the adb server of this machine: found, and streams to its services.
+
+The server is asked for a service by its length in four hexadecimal digits and its name, and answers
+OKAY, or FAIL with a text (packages/modules/adb, SERVICES.TXT). adbutils finds the server and starts
+it; what it says is read here, because adbutils has a deadline for each byte only.
+"""
 
 import contextlib
+import re
 import socket
 import subprocess
 import time
@@ -10,6 +16,8 @@ from edgecompress.errors import DeviceError, RuntimeMissing, TimedOut, Transient
 from edgecompress.spec.address import is_network
 
 CONNECT_S = 15.0
+OKAY, FAIL = b"OKAY", b"FAIL"
+LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 """For what needs the server, or the radio, but no work of the device."""
 INSTALL_ADB = (
     "install Android's platform tools (`apt install adb`, or"
@@ -28,6 +36,10 @@ ADVICE = {
     "sideload": START,
 }
 """What to do, by the first word of the state that `adb devices` prints."""
+
+
+class Declined(Exception):
+    """What the server says of a service that it does not give."""
 
 
 class Stream:
@@ -51,6 +63,26 @@ class Stream:
 
     def lost(self) -> TransientError:
         return self._link.lost("it ended")
+
+    def request(self, service: str) -> None:
+        """Ask the server for a service of it or of the device; raises Declined."""
+        name = service.encode("utf-8", "surrogateescape")
+        self.write(f"{len(name):04x}".encode() + name)
+        word = self.read(len(OKAY))
+        if word == FAIL:
+            raise Declined(self.text())
+        if word != OKAY:
+            raise self._nonsense(word)
+
+    def text(self) -> str:
+        """What comes behind its length."""
+        length = self.read(4)
+        if LENGTH.fullmatch(length) is None:
+            raise self._nonsense(length)
+        return self.read(int(length, 16)).decode(errors="replace")
+
+    def _nonsense(self, word: bytes) -> DeviceError:
+        return DeviceError(f"{self._link.name}: the adb server answers {word!r}; what is it?")
 
     def read(self, count: int) -> bytes:
         """Exactly that many bytes."""
@@ -114,20 +146,33 @@ class AdbLink:
         """
         if not self._is_ready:
             self._find()
+        try:
+            return self._served((f"host:transport:{self.serial}", service), timeout_s)
+        except self._failures() as error:
+            raise self._explained(error) from None
+
+    def _served(self, services: tuple[str, ...], timeout_s: float) -> Stream:
+        """A connection on which the server gave one after the other; raises _failures() too."""
         patience_s = min(timeout_s, CONNECT_S)
+        try:
+            connection = self._client.make_connection(timeout=patience_s).conn
+        except self._adbutils.AdbTimeout:
+            raise TimedOut(f"{self.name}: no answer within {patience_s:g} s") from None
         with contextlib.ExitStack() as stack:
-            try:
-                connection = self._client.make_connection(timeout=patience_s)
-                stack.callback(connection.conn.close)
-                for request in (f"host:transport:{self.serial}", service):
-                    connection.conn.sendall(_request(request))
-                    connection.check_okay()
-            except self._adbutils.AdbTimeout:
-                raise TimedOut(f"{self.name}: no answer within {patience_s:g} s") from None
-            except self._failures() as error:
-                raise self._explained(error) from None
+            stack.callback(connection.close)
+            asked = Stream(connection, self, patience_s)
+            for service in services:
+                asked.request(service)
             stack.pop_all()
-        return Stream(connection.conn, self, timeout_s)
+        return Stream(connection, self, timeout_s)
+
+    def _told(self, service: str) -> str:
+        """The text that the server answers."""
+        stream = self._served((service,), CONNECT_S)
+        try:
+            return stream.text()
+        finally:
+            stream.close()
 
     def lost(self, why: object) -> TransientError:
         """The next call looks for the device again."""
@@ -139,7 +184,7 @@ class AdbLink:
             state, said = self._state()
             if state != "device":
                 raise self._not_ready(state, said)
-            features = self._adbutils.AdbDevice(self._client, self.serial).get_features()
+            features = self._told(f"host-serial:{self.serial}:features")
         except self._failures() as error:
             raise self._explained(error) from None
         if "shell_v2" not in features.split(","):
@@ -158,12 +203,14 @@ class AdbLink:
             return state, ""
         if state is not None:
             # Of a device that it lost, the server would say that it is connected already.
-            self._client.disconnect(self.serial)
-        said = self._client.connect(self.serial, timeout=CONNECT_S)
+            with contextlib.suppress(Declined):
+                self._told(f"host:disconnect:{self.serial}")
+        said = self._told(f"host:connect:{self.serial}")
         return self._states().get(self.serial), said
 
     def _states(self) -> dict[str, str]:
-        return {info.serial: info.state for info in self._client.list()}
+        lines = (line.partition("\t") for line in self._told("host:devices").splitlines())
+        return {serial: state for serial, tab, state in lines if tab}
 
     def _not_ready(self, state: str | None, said: str) -> DeviceError:
         if self._was_ready and state in (None, "offline"):
@@ -177,8 +224,8 @@ class AdbLink:
         return DeviceError(f"{self.name}: is in the state '{state}'; {advice}")
 
     def _failures(self) -> tuple[type[Exception], ...]:
-        """What adbutils lets out."""
-        return (self._adbutils.AdbError, OSError, subprocess.SubprocessError)
+        """What the server declines, and what adbutils lets out."""
+        return (Declined, self._adbutils.AdbError, OSError, subprocess.SubprocessError)
 
     def _explained(self, error: Exception) -> DeviceError:
         if isinstance(error, FileNotFoundError | PermissionError) or "No adb exe" in str(error):
@@ -192,12 +239,6 @@ class AdbLink:
                 f" and if that fails {INSTALL_ADB}"
             )
         return DeviceError(f"{self.name}: {error}; run `adb devices` and see its state")
-
-
-def _request(service: str) -> bytes:
-    """As adbutils' send_command, which cannot say names that are no UTF-8."""
-    content = service.encode("utf-8", "surrogateescape")
-    return f"{len(content):04x}".encode() + content
 
 
 def _adbutils() -> ModuleType:

@@ -10,60 +10,79 @@ import shlex
 import socket
 import struct
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from edgecompress.errors import DeviceError, EdgecompressError, TimedOut, TransientError
 from edgecompress.transport.adb_link import AdbLink, Stream
-from edgecompress.transport.base import Completed
+from edgecompress.transport.base import STDERR_BYTES, STDOUT_BYTES, Completed, too_large
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 HEADER = struct.Struct("<BI")
 CHUNK_BYTES = 64 << 10
 LINE_BYTES = 32 << 10
 """The server takes 64 KiB, with the name of the service."""
-OUTPUT_BYTES = 32 << 20
-KILL_S = 10.0
+PACKET_BYTES = 1 << 20
+"""adbd sends no more at once."""
+SESSION_BYTES = 20
+"""Of the line that comes first."""
+KILL_S = 5.0
 SIGNALLED = 128
 """adbd adds it to the number of the signal that ended the program."""
 LAST_SIGNAL = 64
 
 
-def run(
-    link: AdbLink, argv: Sequence[str], stdin: bytes, workdir: str | None, timeout_s: float
-) -> Completed:
-    """Run a program with exactly these arguments, in `workdir` where one is given.
+class Command(NamedTuple):
+    """One program on the device."""
+
+    argv: Sequence[str]
+    """Arrive exactly as they are."""
+    timeout_s: float
+    stdin: bytes = b""
+    workdir: str | None = None
+    stdout_bytes: int = STDOUT_BYTES
+    """What is more ends it."""
+
+
+def run(link: AdbLink, command: Command) -> Completed:
+    """Run a program.
 
     The device's adbd gives every command line to a shell, so each argument is quoted. That shell
     becomes the program, in a session of its own, whose number it prints first: closing the
     connection ends only what still writes, so after a time-out the whole session is killed by it.
 
     Raises:
-        DeviceError: the program is not there, or it writes more than 32 MiB.
+        DeviceError: the program is not there, or it writes too much.
         TimedOut: it was still running.
         TransientError: the device was lost.
 
     """
-    stream = link.open(f"shell,v2,raw:{_command_line(argv, workdir)}", timeout_s)
-    talk = _Talk(stream, stdin)
+    program = f"{link.name}: '{command.argv[0]}'"
+    line = _command_line(command.argv, command.workdir)
+    stream = link.open(f"shell,v2,raw:{line}", command.timeout_s)
+    talk = _Talk(stream, command.stdin, command.stdout_bytes)
     try:
         code = talk.finish()
     except TransientError:
         raise
     except TimedOut:
         _kill(link, talk.session())
-        raise TimedOut(f"{link.name}: '{argv[0]}' ran longer than {timeout_s:g} s") from None
+        raise TimedOut(f"{program} ran longer than {command.timeout_s:g} s") from None
+    except _TooMuch:
+        _kill(link, talk.session())
+        raise DeviceError(too_large(program, command.stdout_bytes)) from None
     except BaseException:
         # Not only errors: Ctrl-C here shall end the program there.
         _kill(link, talk.session())
         raise
     finally:
         stream.close()
-    session, _, stdout = bytes(talk.outputs[STDOUT]).partition(b"\n")
     stderr = bytes(talk.outputs[STDERR])
-    if not session.strip().isdigit():
+    if talk.session() is None:
         why = stderr.decode(errors="replace").strip() or "there is no such program"
-        raise DeviceError(f"{link.name}: '{argv[0]}' cannot be started: {why}")
+        raise DeviceError(f"{program} cannot be started: {why}")
+    _, _, stdout = talk.outputs[STDOUT].partition(b"\n")
     is_signal = SIGNALLED < code <= SIGNALLED + LAST_SIGNAL
-    return Completed(SIGNALLED - code if is_signal else code, stdout, stderr)
+    return Completed(SIGNALLED - code if is_signal else code, bytes(stdout), stderr)
 
 
 def _command_line(argv: Sequence[str], workdir: str | None) -> str:
@@ -86,15 +105,20 @@ def _kill(link: AdbLink, session: int | None) -> None:
         stream = link.open(f"shell,v2,raw:kill -KILL -- -{session}", KILL_S)
         try:
             with contextlib.suppress(EdgecompressError):
-                _Talk(stream, b"").finish()
+                _Talk(stream, b"", SESSION_BYTES).finish()
         finally:
             stream.close()
+
+
+class _TooMuch(Exception):
+    """More on stdout than is taken."""
 
 
 class _Talk:
     """Sends what the program reads while it takes what the program writes."""
 
-    def __init__(self, stream: Stream, stdin: bytes) -> None:
+    def __init__(self, stream: Stream, stdin: bytes, stdout_bytes: int) -> None:
+        self._stdout_bytes = SESSION_BYTES + stdout_bytes
         self.outputs = {STDOUT: bytearray(), STDERR: bytearray()}
         self._stream = stream
         self._unsent = memoryview(_packets(stdin))
@@ -102,7 +126,7 @@ class _Talk:
         self._code: int | None = None
 
     def session(self) -> int | None:
-        first, line_break, _ = bytes(self.outputs[STDOUT][:20]).partition(b"\n")
+        first, line_break, _ = bytes(self.outputs[STDOUT][:SESSION_BYTES]).partition(b"\n")
         return int(first) if line_break and first.strip().isdigit() else None
 
     def finish(self) -> int:
@@ -147,15 +171,16 @@ class _Talk:
                 self._code = content[0] if content else SIGNALLED
             elif kind in self.outputs:
                 self.outputs[kind] += content
-        if sum(map(len, self.outputs.values())) > OUTPUT_BYTES:
-            raise DeviceError(f"a program wrote more than {OUTPUT_BYTES >> 20} MiB; what is it?")
+            if len(self.outputs[STDOUT]) > self._stdout_bytes:
+                raise _TooMuch
+            del self.outputs[STDERR][:-STDERR_BYTES]
 
     def _packet(self) -> tuple[int, bytes] | None:
         """The next whole one of what was received."""
         if len(self._received) < HEADER.size:
             return None
         kind, length = HEADER.unpack_from(self._received)
-        if length > OUTPUT_BYTES:
+        if length > PACKET_BYTES or kind not in (STDOUT, STDERR, EXIT):
             raise DeviceError("the device does not speak adb's shell protocol")
         end = HEADER.size + length
         if len(self._received) < end:

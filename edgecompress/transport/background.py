@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, for libraries that only speak asyncio."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Coroutine
@@ -27,7 +28,7 @@ class Background:
 
         Raises:
             TimedOut: with the message `timed_out`, when `timeout_s` has passed.
-            DeviceError: closed already.
+            DeviceError: closed already, or meanwhile.
 
         """
         if self._loop.is_closed():
@@ -36,9 +37,13 @@ class Background:
         ended = threading.Event()
         future = asyncio.run_coroutine_threadsafe(_until(work, timeout_s, ended), self._loop)
         try:
-            return future.result()
-        except asyncio.TimeoutError:
+            # Its own deadline is the loop's to keep; this one is for cleaning up that hangs.
+            return future.result(timeout_s + CLEANUP_S)
+        except (asyncio.TimeoutError, concurrent.futures.TimeoutError):
+            future.cancel()
             raise TimedOut(timed_out) from None
+        except concurrent.futures.CancelledError:
+            raise DeviceError(f"{self._name}: is closed") from None
         except BaseException:
             # KeyboardInterrupt came to this thread only; `work` has its `finally` to do.
             future.cancel()

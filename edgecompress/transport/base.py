@@ -10,6 +10,13 @@ from typing_extensions import Self
 
 from edgecompress.transport.files import Files
 
+STDOUT_BYTES = 8 << 20
+"""Of a command: what is more ends it. A turn of 200,000 samples has half of that."""
+STDERR_BYTES = 1 << 20
+"""Of a command: its last words are kept."""
+COPY_BYTES = 4 << 30
+"""Of a file that is fetched, where its size is not known better."""
+
 
 @dataclass(frozen=True)
 class Completed:
@@ -59,7 +66,8 @@ class Transport(ABC):
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
         """Run a program with these arguments, never through a shell, in the working folder.
 
-        On time-out or interrupt, it and what it started are killed.
+        What it writes to stdout beyond STDOUT_BYTES ends it, and is a DeviceError; of its stderr
+        the last STDERR_BYTES are kept. On time-out or interrupt, it and what it started are killed.
         """
 
     @abstractmethod
@@ -73,8 +81,13 @@ class Transport(ABC):
             self.put(local, remote, timeout_s=timeout_s)
 
     @abstractmethod
-    def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
-        """Copy a file from the device; it appears here whole or not at all."""
+    def get(
+        self, remote: str, local: Path, *, timeout_s: float, limit_bytes: int = COPY_BYTES
+    ) -> None:
+        """Copy a file from the device; it appears here whole or not at all.
+
+        One of more than `limit_bytes` is a DeviceError, and no more of it is taken.
+        """
 
     @abstractmethod
     def stat(self, remote: str, *, timeout_s: float) -> FileStat | None:
@@ -98,3 +111,8 @@ class Transport(ABC):
         ___: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def too_large(what: str, limit_bytes: int) -> str:
+    """Why no more of something is taken from a device."""
+    return f"{what}: more than {limit_bytes:,} bytes come of it, and no more is taken"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
 from edgecompress.errors import EdgecompressError, StorageError, TransientError
-from edgecompress.transport.base import Completed, FileStat, Transport
+from edgecompress.transport.base import COPY_BYTES, Completed, FileStat, Transport
 from edgecompress.transport.files import Files, Kind, Sent
 
 T = TypeVar("T")
@@ -184,8 +184,13 @@ class FaultyTransport(Transport):
     def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
         self.faults.around("put", lambda: self.inner.put(local, remote, timeout_s=timeout_s))
 
-    def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
-        self.faults.around("get", lambda: self.inner.get(remote, local, timeout_s=timeout_s))
+    def get(
+        self, remote: str, local: Path, *, timeout_s: float, limit_bytes: int = COPY_BYTES
+    ) -> None:
+        self.faults.around(
+            "get",
+            lambda: self.inner.get(remote, local, timeout_s=timeout_s, limit_bytes=limit_bytes),
+        )
 
     def stat(self, remote: str, *, timeout_s: float) -> FileStat | None:
         return self.faults.around("stat", lambda: self.inner.stat(remote, timeout_s=timeout_s))

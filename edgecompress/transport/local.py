@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgecompress.errors import DeviceError, StorageError, TimedOut
-from edgecompress.transport import local_process
-from edgecompress.transport.base import Completed, FileStat, Transport
+from edgecompress.transport.base import (
+    COPY_BYTES,
+    STDOUT_BYTES,
+    Completed,
+    FileStat,
+    Transport,
+    too_large,
+)
 from edgecompress.transport.local_files import LocalFiles
 from edgecompress.transport.local_process import LocalProcess, TooMuch
 
@@ -41,10 +47,7 @@ class LocalTransport(Transport):
         except subprocess.TimeoutExpired:
             raise TimedOut(f"{self.name}: '{argv[0]}' ran longer than {timeout_s:g} s") from None
         except TooMuch:
-            raise DeviceError(
-                f"{self.name}: '{argv[0]}' was ended: it wrote more than"
-                f" {local_process.STDOUT_BYTES} bytes"
-            ) from None
+            raise DeviceError(too_large(f"{self.name}: '{argv[0]}'", STDOUT_BYTES)) from None
         finally:
             # Also on KeyboardInterrupt: in a session of its own it does not get the terminal's.
             process.end()
@@ -52,8 +55,10 @@ class LocalTransport(Transport):
     def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
         _copy(local, Path(remote), timeout_s)
 
-    def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
-        _copy(Path(remote), local, timeout_s)
+    def get(
+        self, remote: str, local: Path, *, timeout_s: float, limit_bytes: int = COPY_BYTES
+    ) -> None:
+        _copy(Path(remote), local, timeout_s, limit_bytes)
 
     def stat(self, remote: str, *, timeout_s: float) -> FileStat | None:
         try:
@@ -73,7 +78,7 @@ class LocalTransport(Transport):
         pass  # Nothing is open.
 
 
-def _copy(source: Path, target: Path, timeout_s: float) -> None:
+def _copy(source: Path, target: Path, timeout_s: float, limit_bytes: int | None = None) -> None:
     deadline = time.monotonic() + timeout_s
     part: Path | None = None
     try:
@@ -89,6 +94,8 @@ def _copy(source: Path, target: Path, timeout_s: float) -> None:
                 if time.monotonic() > deadline:
                     raise TimedOut(f"{target}: copying took longer than {timeout_s:g} s")
                 writer.write(chunk)
+                if limit_bytes is not None and writer.tell() > limit_bytes:
+                    raise DeviceError(too_large(str(source), limit_bytes))
         part.replace(target)
     except OSError as error:
         where = error.filename or target

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from threading import Thread
 from typing import IO, TypeVar
 
+from edgecompress.transport.base import STDERR_BYTES, STDOUT_BYTES
+
 T = TypeVar("T")
-STDOUT_BYTES = 64 << 20
-STDERR_BYTES = 1 << 20
 READ_BYTES = 1 << 16
 CLOSE_S = 1.0
 

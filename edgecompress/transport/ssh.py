@@ -12,7 +12,15 @@ from pydantic import JsonValue
 
 from edgecompress.errors import DeviceError, StorageError
 from edgecompress.spec.device import Device
-from edgecompress.transport.base import Completed, FileStat, Transport
+from edgecompress.transport.base import (
+    COPY_BYTES,
+    STDERR_BYTES,
+    STDOUT_BYTES,
+    Completed,
+    FileStat,
+    Transport,
+    too_large,
+)
 from edgecompress.transport.ssh_files import SshFiles
 from edgecompress.transport.ssh_link import SshLink
 from edgecompress.transport.ssh_session import expect
@@ -20,8 +28,6 @@ from edgecompress.transport.ssh_session import expect
 PYTHON = "python3"
 ROOT = "~/.edgecompress"
 WORK = "work"
-STDOUT_BYTES = 64 << 20
-STDERR_BYTES = 1 << 20
 
 
 class SshTransport(Transport):
@@ -61,7 +67,6 @@ class SshTransport(Transport):
         self.notes = tuple(self._link.notes)
 
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
-        """What it writes to stdout beyond 64 MiB ends it; of stderr the last 1 MiB is kept."""
         stdout, stderr = bytearray(), bytearray()
 
         def take(kind: bytes, body: bytes) -> None:
@@ -71,9 +76,7 @@ class SshTransport(Transport):
                 stderr.extend(body)
                 del stderr[:-STDERR_BYTES]
             if len(stdout) > STDOUT_BYTES:
-                raise DeviceError(
-                    f"{self.name}: '{argv[0]}' was ended: it wrote more than {STDOUT_BYTES} bytes"
-                )
+                raise DeviceError(too_large(f"{self.name}: '{argv[0]}'", STDOUT_BYTES))
 
         fields: dict[str, JsonValue] = {"argv": list(argv), "cwd": self.workdir}
         late = f"{self.name}: '{argv[0]}' ran longer than {timeout_s:g} s"
@@ -90,7 +93,9 @@ class SshTransport(Transport):
         with self._copying(remote):
             self._link.send("put", fields, local, 0, lambda _: None, timeout_s=timeout_s)
 
-    def get(self, remote: str, local: Path, *, timeout_s: float) -> None:
+    def get(
+        self, remote: str, local: Path, *, timeout_s: float, limit_bytes: int = COPY_BYTES
+    ) -> None:
         late = f"{self.name}:{remote}: copying took longer than {timeout_s:g} s"
         with _appearing(local) as writer, self._copying(remote):
 
@@ -98,6 +103,8 @@ class SshTransport(Transport):
                 if kind == b"D":
                     with _written(local):
                         writer.write(body)
+                        if writer.tell() > limit_bytes:
+                            raise DeviceError(too_large(f"{self.name}:{remote}", limit_bytes))
 
             self._link.ask("get", {"path": remote}, take=take, timeout_s=timeout_s, late=late)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from edgecompress.errors import DeviceError
+from edgecompress.transport.base import too_large
 from edgecompress.transport.files import KINDS, Files, Kind, Sent
 from edgecompress.transport.local_files import explained
 from edgecompress.transport.ssh_link import SshLink
@@ -39,9 +40,11 @@ class SshFiles(Files):
         def take(kind: bytes, body: bytes) -> None:
             if kind == b"D":
                 content.extend(body)
+                if len(content) > limit_bytes:
+                    raise DeviceError(too_large(self._named(remote), limit_bytes))
 
         there = expect(self._ask("read", remote, take=take, limit=limit_bytes), bool)
-        return bytes(content[:limit_bytes]) if there else None
+        return bytes(content) if there else None
 
     def write(self, remote: str, content: bytes) -> None:
         self._ask("write", remote, content)

@@ -13,7 +13,7 @@ from edgecompress.spec.device import Device
 from edgecompress.transport.background import Background
 from edgecompress.transport.files import Sent
 from edgecompress.transport.ssh_connect import CONNECT_S, Connected, Connector
-from edgecompress.transport.ssh_session import Session, Take, expect
+from edgecompress.transport.ssh_session import Session, Take, expect, progress
 
 
 class SshLink:
@@ -72,7 +72,7 @@ class SshLink:
 
         def take(kind: bytes, body: bytes) -> None:
             if kind == b"P":
-                sent(int(body))
+                sent(progress(body))
 
         async def work() -> None:
             length = max(0, _size(local) - offset)

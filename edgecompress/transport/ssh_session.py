@@ -16,12 +16,17 @@ from pydantic import JsonValue
 
 from edgecompress.bundled import helper_file
 from edgecompress.errors import DeviceError, StorageError, TransientError
+from edgecompress.spec.untrusted import NotJson, read_json
 from edgecompress.transport.ssh_greeting import Greeting, command_line
 from edgecompress.transport.ssh_process import LOST, SshProcess
 
 FRAME_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 18
 HEADER = struct.Struct(">cI")
+PARTS = (b"A", b"X", b"P", b"D", b"S")
+"""Kinds of frames; all but the first two only where somebody takes them."""
+COUNT_DIGITS = 19
+NUMBERS = {name: number for number, name in errno.errorcode.items()}
 T = TypeVar("T")
 Take = Callable[[bytes, bytes], None]
 """Given the kind and the body of a frame, in another thread than the caller's."""
@@ -75,8 +80,8 @@ class Session:
         """
         while True:
             kind, length = HEADER.unpack(await self._process.read_exactly(HEADER.size))
-            if length > FRAME_BYTES:
-                raise DeviceError(f"{self._name}: the helper there talks nonsense")
+            if length > FRAME_BYTES or kind not in (PARTS if take else (b"A", b"X")):
+                raise self._nonsense(f"a frame {kind!r} of {length} bytes")
             body = await self._process.read_exactly(length)
             if kind == b"X":
                 raise self._refusal(body)
@@ -104,20 +109,30 @@ class Session:
 
     def _refusal(self, body: bytes) -> OSError:
         refusal = expect(self._json(body), dict)
-        number = getattr(errno, str(refusal.get("errno")), errno.EIO)
+        number = NUMBERS.get(str(refusal.get("errno")), errno.EIO)
         path = refusal.get("path")
         return OSError(number, str(refusal.get("text")), f"{self._name}:{path}" if path else None)
 
     def _json(self, body: bytes) -> JsonValue:
         try:
-            answer: JsonValue = json.loads(body)
-        except ValueError:
-            raise DeviceError(f"{self._name}: the helper there talks nonsense") from None
-        return answer
+            return read_json(body, FRAME_BYTES)
+        except NotJson as error:
+            raise self._nonsense(str(error)) from None
+
+    def _nonsense(self, what: str) -> DeviceError:
+        return DeviceError(f"{self._name}: the helper there talks nonsense: {what}")
+
+
+def progress(body: bytes) -> int:
+    """Bytes of a file that are written, by a P frame."""
+    if len(body) > COUNT_DIGITS or not body.isdigit():
+        raise DeviceError(f"the helper on the device counts {body[:40]!r} bytes; is it ours?")
+    return int(body)
 
 
 def expect(answer: JsonValue, kind: type[T]) -> T:
     """The answer, which has this type if the helper is ours."""
-    if not isinstance(answer, kind):
+    # Not isinstance, because True is no number of bytes.
+    if type(answer) is not kind:
         raise DeviceError(f"the helper on the device answers {answer!r:.80}; is it ours?")
     return answer

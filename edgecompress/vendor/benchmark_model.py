@@ -47,8 +47,8 @@ VERSION = re.compile(r"Tensorflow Version : (?P<version>\S+)", re.IGNORECASE)
 THREADS = re.compile(r"(?:Num threads|#threads used for CPU inference): \[(?P<threads>[0-9]+)\]")
 GRAPH = re.compile(r"Graph: \[(?P<graph>.+)\]")
 REPLACING = re.compile(
-    r"Replacing (?P<nodes>[0-9]+)(?: out of (?P<of>[0-9]+))? node\(s\) with delegate "
-    r"\((?P<delegate>[^()]+)\) node, yielding (?P<partitions>[0-9]+) partitions?\b[^=]*"
+    r"Replacing (?P<nodes>[0-9]{1,9})(?: out of (?P<of>[0-9]+))? node\(s\) with delegate "
+    r"\((?P<delegate>[^()]+)\) node, yielding (?P<partitions>[0-9]{1,9}) partitions?\b[^=]*"
 )
 APPLIED = re.compile(
     r"Explicitly applied (?P<delegate>\S+) delegate, and the model graph will be "
