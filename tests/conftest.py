@@ -61,6 +61,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="tests/push/test_push_kill.py kills at every n-th place; the promise is about 1",
     )
     parser.addoption(
+        "--states",
+        type=int,
+        default=120,
+        help="of a device's folder that tests/push/test_push_any_state.py makes; 5000 were seen",
+    )
+    parser.addoption(
         "--fleet",
         type=int,
         default=10,

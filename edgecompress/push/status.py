@@ -1,10 +1,16 @@
 """What is on a device; changes nothing there."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from edgecompress.errors import DeviceError, TimedOut, TransientError
 from edgecompress.push.board import Board
 from edgecompress.push.documents import DeviceStatus, History, Journal, ReleaseState
 from edgecompress.push.layout import RELEASE_ID, InTheWay, problems
 from edgecompress.push.lock import holder
-from edgecompress.push.pointers import Name, is_whole, manifest_of, pointed, validation_of
+from edgecompress.push.pointers import is_whole, manifest_of, pointed, validation_of
+
+T = TypeVar("T")
 
 
 def status(board: Board) -> DeviceStatus:
@@ -14,20 +20,34 @@ def status(board: Board) -> DeviceStatus:
 
 def _status(board: Board) -> DeviceStatus:
     wrong = list(problems(board))
-    current, previous = _pointed(board, "current", wrong), _pointed(board, "previous", wrong)
-    entries = {} if wrong else board.files.entries(board.path("releases"))
+
+    def told(work: Callable[[], T], otherwise: T) -> T:
+        """What can be read; else why not, once, since one thing in the way hides what is behind."""
+        try:
+            return otherwise if wrong else work()
+        except (TransientError, TimedOut):
+            raise
+        except (InTheWay, DeviceError) as error:
+            wrong.append(str(error))
+            return otherwise
+
     return DeviceStatus(
         device=board.device,
-        current=current,
-        previous=previous,
-        releases=tuple(
-            _release(board, name)
-            for name, kind in entries.items()
-            if kind == "folder" and RELEASE_ID.fullmatch(name)
-        ),
-        journal=None if wrong else board.document(Journal, "journal.json"),
-        holder=None if wrong else holder(board),
+        current=told(lambda: pointed(board, "current"), None),
+        previous=told(lambda: pointed(board, "previous"), None),
+        releases=told(lambda: _releases(board), ()),
+        journal=told(lambda: board.document(Journal, "journal.json"), None),
+        holder=told(lambda: holder(board), None),
         in_the_way=tuple(wrong),
+    )
+
+
+def _releases(board: Board) -> tuple[ReleaseState, ...]:
+    entries = board.files.entries(board.path("releases"))
+    return tuple(
+        _release(board, name)
+        for name, kind in entries.items()
+        if kind == "folder" and RELEASE_ID.fullmatch(name)
     )
 
 
@@ -38,14 +58,6 @@ def _release(board: Board, name: str) -> ReleaseState:
         whole=is_whole(board, name),
         validated=validation_of(board, name),
     )
-
-
-def _pointed(board: Board, name: Name, wrong: list[str]) -> str | None:
-    try:
-        return None if wrong else pointed(board, name)
-    except InTheWay as error:
-        wrong.append(str(error))
-        return None
 
 
 def history(board: Board) -> History:

@@ -1,58 +1,16 @@
 """A SIGKILL of the host before and after every operation of a push, once and again and again."""
 
-import os
-import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
 
 import pytest
+from killing import Killing, When, killed
 from pushing import accept, board_on, local, opened, quick_folder, release
 
 from edgecompress.push import push, status, switch
-from edgecompress.transport.faulty import Fault, Faults, FaultyTransport
-
-T = TypeVar("T")
-When = Literal["before", "after"]
+from edgecompress.transport.faulty import Faults, FaultyTransport
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
-
-
-class Killing(Faults):
-    """Counts operations, and at one of them kills the process that it is in."""
-
-    def __init__(self, at: int | None, when: When = "before") -> None:
-        super().__init__(seed=0, rate=0)
-        self.at, self.when = at, when
-        self.names: list[str] = []
-
-    def apply(self, operation: str, work: Callable[[], T], fault: Fault | None) -> T:
-        self.names.append(operation)
-        if self.when == "before":
-            self._kill()
-        result = work()
-        if self.when == "after":
-            self._kill()
-        return result
-
-    def _kill(self) -> None:
-        if len(self.names) - 1 == self.at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-Work = Callable[[FaultyTransport], object]
-
-
-def _killed(work: Work, transport: FaultyTransport) -> bool:
-    """Do the work in a process of its own; whether that was killed."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work(transport)
-        finally:
-            os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["links", "files"])
@@ -95,8 +53,8 @@ def test_killed_at_every_step(
                 folder = base / f"{when}-{at}-{times}"
                 root = begin(folder)
                 for _ in range(times):
-                    killed = _killed(work, on(folder, Killing(at, when)))
-                    assert killed or times > 1, name
+                    was_killed = killed(work, on(folder, Killing(at, when)))
+                    assert was_killed or times > 1, name
                     assert opened(root) in allowed, name
                 healthy = board_on(on(folder, Faults(seed=0, rate=0)))
                 assert push(healthy, *new, accept).outcome == "success", name
