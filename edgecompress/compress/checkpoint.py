@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,10 @@ import torch
 from edgecompress.errors import ArtifactError, StorageError
 from edgecompress.progress import Progress
 from edgecompress.store import read_sealed, set_aside, write_sealed
+from edgecompress.task.used import Used, UsedFiles
+
+_USED = "used files"
+"""Key, beside the state's own."""
 
 
 def to_bytes(state: dict[str, Any]) -> bytes:
@@ -29,47 +34,77 @@ def load_state(path: Path) -> dict[str, Any]:
     return _loaded(path, path.read_bytes())
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Raises StorageError when it cannot be written; an older file then stays as it was."""
-    write_sealed(path, to_bytes(state))
+def save_checkpoint(path: Path, state: dict[str, Any], used: Used | None = None) -> None:
+    """Write a state, with what the task's files held that it came from.
+
+    Raises:
+        StorageError: it cannot be written; an older file then stays as it was.
+        FilesChanged: such a file is no longer what it was.
+
+    """
+    files = {} if used is None else dict(used.taken())
+    write_sealed(path, to_bytes({**state, _USED: files}))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Raises StorageError when the file is not, bit by bit, what `save_checkpoint` wrote there."""
+    return _with_files(path)[0]
+
+
+def _with_files(path: Path) -> tuple[dict[str, Any], UsedFiles]:
     try:
         content = read_sealed(path)
     except ArtifactError as error:
         raise StorageError(f"{error}; delete it, and do again what made it") from error
-    return _loaded(path, content)
+    state = _loaded(path, content)
+    return state, state.pop(_USED)
 
 
-def resumable(
-    path: Path, needs: Callable[[dict[str, Any]], Iterable[Path]], progress: Progress
-) -> dict[str, Any] | None:
-    """The checkpoint of what was broken off, or None where it must begin anew: there is none, or
-    one is not as it was written, which is then said.
+@dataclass(frozen=True)
+class Resuming:
+    """What a broken-off training may go on from."""
 
-    Args:
-        path: of the checkpoint.
-        needs: what else has to be right to go on from it.
-        progress: told what was damaged, and where it is now.
+    path: Path
+    """Of its checkpoint."""
+    needs: Callable[[dict[str, Any]], Iterable[Path]]
+    """Of other checkpoints that have to be right to go on from this one."""
+    used: Used | None
+    """The task's files; None: they are not looked at."""
+    progress: Progress
+    """Told why it begins anew."""
 
-    Raises:
-        StorageError: the folder cannot be read or written.
+    def state(self) -> dict[str, Any] | None:
+        """The checkpoint, or None where it must begin anew: there is none, or one is not as it was
+        written, or a file that it came from has changed since.
 
-    """
-    if not _lies(path):
+        Raises:
+            StorageError: the folder cannot be read or written.
+
+        """
+        if not _lies(self.path):
+            return None
+        at = self.path
+        try:
+            state, files = _with_files(self.path)
+            for at in self.needs(state):
+                load_checkpoint(at)
+        except StorageError:
+            moved = [str(set_aside(each)) for each in dict.fromkeys((self.path, at)) if _lies(each)]
+            self.progress.note(
+                f"{at}: is not as it was written; begun anew, see {', '.join(moved)}"
+            )
+            return None
+        return state if self.used is None else self._unchanged(state, files, self.used)
+
+    def _unchanged(
+        self, state: dict[str, Any], files: UsedFiles, used: Used
+    ) -> dict[str, Any] | None:
+        changed = used.differing(files)
+        if changed is None:
+            used.add(files)
+            return state
+        self.progress.note(f"{self.path}: begun anew, because {changed} has changed")
         return None
-    at = path
-    try:
-        state = load_checkpoint(path)
-        for at in needs(state):
-            load_checkpoint(at)
-    except StorageError:
-        moved = [str(set_aside(each)) for each in dict.fromkeys((path, at)) if _lies(each)]
-        progress.note(f"{at}: is not as it was written; begun anew, see {', '.join(moved)}")
-        return None
-    return state
 
 
 def _lies(path: Path) -> bool:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress.capture import set_training
-from edgecompress.compress.checkpoint import load_checkpoint, resumable, save_checkpoint
+from edgecompress.compress.checkpoint import Resuming, load_checkpoint, save_checkpoint
 from edgecompress.compress.distill import Teacher
 from edgecompress.compress.memory import keep_freed_memory
 from edgecompress.compress.score import validate
@@ -26,6 +26,7 @@ from edgecompress.spec.report import EpochRow
 from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of
 from edgecompress.task.guard import user_code
 from edgecompress.task.seed import seed_everything
+from edgecompress.task.used import Used
 
 _MOMENTUM = 0.9
 
@@ -52,6 +53,8 @@ class Training:
     """The model as it comes is good enough to ship, and stays where no epoch beats it."""
     best_from: int = 0
     """Epochs before this one are never the best: their model is not yet what will ship."""
+    used: Used | None = None
+    """The files that the task reads, which a checkpoint goes by; None: they are not looked at."""
 
 
 @dataclass
@@ -102,7 +105,7 @@ def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
         if epoch >= training.best_from and oriented > state.best:
             state.best, state.best_epoch = oriented, epoch
             save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
-        _save(model, optimizer, path, state)
+        _save(model, optimizer, path, state, training.used)
         training.progress.step(
             epoch + 1, spec.epochs, f"{training.name}: loss {loss:.4f}, metric {score:.4f}"
         )
@@ -238,7 +241,13 @@ def _stops_early(state: _State, spec: TrainSpec) -> bool:
     )
 
 
-def _save(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, state: _State) -> None:
+def _save(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    path: Path,
+    state: _State,
+    used: Used | None,
+) -> None:
     save_checkpoint(
         path,
         {
@@ -250,6 +259,7 @@ def _save(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, state:
             "batches": state.batches,
             "rows": [row.model_dump() for row in state.rows],
         },
+        used,
     )
 
 
@@ -258,9 +268,12 @@ def _resume(
 ) -> _State:
     # Where an epoch was the best so far, there is nothing to go on with without its weights.
     best = path.with_suffix(".best.pt")
-    saved = resumable(
-        path, lambda state: [best] if state["best"] > -math.inf else [], training.progress
-    )
+    saved = Resuming(
+        path,
+        lambda state: [best] if state["best"] > -math.inf else [],
+        training.used,
+        training.progress,
+    ).state()
     if saved is None:
         return _State()
     model.load_state_dict(saved["model"])

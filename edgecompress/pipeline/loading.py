@@ -8,13 +8,15 @@ from pydantic import JsonValue
 from torch import nn
 
 from edgecompress.pipeline.code import code_of
-from edgecompress.pipeline.stages import stage_key
+from edgecompress.pipeline.stages import Cache, Output, stage_key
 from edgecompress.spec.deploy import DeployConfig, StructuredPruneSpec
 from edgecompress.store import Store
 from edgecompress.task import Task
 from edgecompress.task.check import Reads, check_data
-from edgecompress.task.load import fingerprint, load_task, original_model
+from edgecompress.task.hashes import Hashes
+from edgecompress.task.load import fingerprint, folders_of, load_task, original_model
 from edgecompress.task.seed import seed_everything
+from edgecompress.task.used import Used
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,18 @@ class Loaded:
     """Key of the stage that looked at the data."""
 
 
-def load(wanted: DeployConfig, folder: Path, store: Store) -> Loaded:
+def watched(wanted: DeployConfig, folder: Path, store: Store) -> Used:
+    """What the task of a deploy reads from here on; to be closed."""
+    hashes = Hashes(store.hashes() or b"{}")
+    return Used(folder, folders_of(wanted.task, folder), [store.root], hashes)
+
+
+def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = None) -> Loaded:
     """The task of a deploy, with one batch of each of its data methods looked at: once, as any
     stage is done, so that a deploy which finds all in the store asks the task for no data.
 
     Raises:
+        FilesChanged: what `used` has seen the task read is no longer what is there.
         BadInput: the task, the model or the data must change.
 
     """
@@ -43,13 +52,15 @@ def load(wanted: DeployConfig, folder: Path, store: Store) -> Loaded:
         "seed": wanted.seed,
         "reads": repr(reads),
     }
-    key = stage_key("check data", depends_on, code_of(check_data))
-    with store.lock(key):
-        if store.stage(key) is None:
+    name, cache = "check data", Cache(store, used)
+    asked = stage_key(name, depends_on, code_of(check_data))
+    with store.lock(asked):
+        record = cache.find(asked, name)
+        if record is None:
             start = time.monotonic()
             check_data(task, model, reads, wanted.seed)
-            store.record_stage(key, "check data", time.monotonic() - start, {}, {})
-    return Loaded(task, model, digest, key)
+            record = cache.keep(asked, name, time.monotonic() - start, Output({}))
+    return Loaded(task, model, digest, record.key)
 
 
 def load_scored(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:

@@ -1,8 +1,9 @@
 """Stages that are done once: keyed by all they depend on, visible only when they are finished."""
 
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -13,7 +14,10 @@ from edgecompress.spec.base import digest
 from edgecompress.spec.report import ReportStage
 from edgecompress.store import StageRecord, Store
 from edgecompress.task.seed import seed_everything
+from edgecompress.task.used import Used, UsedFiles
 
+_USED = "used files"
+"""Label of the blob that says what a stage read of the task's files."""
 _STAGE_SEED = 1_000_001  # an "epoch" that no training reaches
 
 
@@ -23,6 +27,52 @@ class Output:
 
     result: dict[str, JsonValue]
     blobs: dict[str, bytes | Path] = field(default_factory=dict)
+
+
+@dataclass
+class Cache:
+    """What is done already, as long as the files that it came from hold what they held."""
+
+    store: Store
+    used: Used | None = None
+    """None: no files are looked at."""
+
+    def find(self, asked: str, name: str) -> StageRecord | None:
+        """The stage that was done for this key, or None: it must be done, or done again."""
+        changed = None
+        for record in self.store.stages(asked):
+            files = self._files_of(record)
+            changed = None if self.used is None else self.used.differing(files)
+            if changed is None:
+                if self.used is not None:
+                    self.used.add(files)
+                return record
+        if changed is not None:
+            self.store.note(f"{name}: done again, because {changed} has changed")
+        return None
+
+    def keep(self, asked: str, name: str, seconds: float, output: Output) -> StageRecord:
+        """Make a stage finished. Raises FilesChanged when a file has changed meanwhile."""
+        contents = dict(output.blobs)
+        if self.used is not None:
+            contents[_USED] = json.dumps(self.used.taken()).encode()
+        blobs = {label: self.store.put(content) for label, content in contents.items()}
+        record = StageRecord("", name, seconds, dict(output.result), blobs, asked)
+        return self.store.keep(replace(record, key=_key_of(record)))
+
+    def _files_of(self, record: StageRecord) -> UsedFiles:
+        if _USED not in record.blobs:
+            return {}
+        found: UsedFiles = json.loads(self.store.path(record.blobs[_USED]).read_bytes())
+        return found
+
+
+def _key_of(record: StageRecord) -> str:
+    """What others depend on: what was asked, and what came out of it."""
+    came = {label: sha256 for label, sha256 in record.blobs.items() if label != _USED}
+    # As text, because a result may hold a NaN.
+    result = json.dumps(record.result, sort_keys=True)
+    return digest({"asked": record.asked, "result": result, "blobs": came})
 
 
 @dataclass
@@ -36,6 +86,8 @@ class Stages:
     done: list[ReportStage] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     """Of the libraries that the results so far come from."""
+    used: Used | None = None
+    """The files that the task reads; None: they are not looked at."""
 
     def run(
         self,
@@ -48,35 +100,43 @@ class Stages:
 
         Args:
             name: of the stage.
-            depends_on: everything but code that its result follows from: its part of the recipe,
-                the task's fingerprint, the keys of its parents.
+            depends_on: everything but code, and the files that the task reads, that its result
+                follows from: its part of the recipe, the task's fingerprint, the keys of its
+                parents.
             work: writes checkpoints into the folder it is given, and finds them there again when
                 it is called after a kill.
             also: what it runs beside what is named in its source, as of `code_of`.
 
+        Raises:
+            FilesChanged: a file of the task changed meanwhile.
+
         """
         code = code_of(work, also)
         self.versions |= code.versions()
-        key = stage_key(name, depends_on, code)
+        asked = stage_key(name, depends_on, code)
+        cache = Cache(self.store, self.used)
         start = time.monotonic()
-        with self.progress.stage(name), self.store.lock(key):
-            record = self.store.stage(key)
+        with self.progress.stage(name), self.store.lock(asked):
+            record = cache.find(asked, name)
             cached = record is not None
             if record is None:
                 # What ran before, or was cached, must not change what random numbers it draws.
                 seed_everything(self.seed, _STAGE_SEED)
-                output = work(self.store.work_dir(key))
-                blobs = {label: self.store.put(content) for label, content in output.blobs.items()}
-                seconds = time.monotonic() - start
-                record = self.store.record_stage(key, name, seconds, output.result, blobs)
-            self.store.record_run_stage(self.run_id, key)
+                output = work(self.store.work_dir(asked))
+                record = cache.keep(asked, name, time.monotonic() - start, output)
+            self.store.record_run_stage(self.run_id, record.key)
         self.note(name, time.monotonic() - start, cached)
         return record
+
+    def check_files(self) -> None:
+        """Raises FilesChanged when a file that a result came from is no longer what it was."""
+        if self.used is not None:
+            self.used.check()
 
     def note(self, name: str, seconds: float, cached: bool) -> None:
         self.done.append(ReportStage(name=name, seconds=round(seconds, 3), cached=cached))
 
 
 def stage_key(name: str, depends_on: dict[str, JsonValue], code: Code) -> str:
-    """Of all that a stage's result follows from."""
+    """Of all that a stage's result follows from, but for the files that its task reads."""
     return digest({"stage": name, "depends_on": depends_on, "code": code.describe()})

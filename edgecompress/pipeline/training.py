@@ -25,6 +25,7 @@ def training_of(
     """For one run of the loop; with the teacher where the recipe distils."""
     distill = job.recipe.distill
     training = Training(name, job.task, spec, job.recipe.config.seed, work_dir, job.stages.progress)
+    training.used = job.stages.used
     if teacher is not None and distill is not None:
         training.teacher = Teacher(duplicate(teacher.model), distill, job.task)
     return training

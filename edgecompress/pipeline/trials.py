@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.carry import carry_ranges, carry_weights
-from edgecompress.compress.checkpoint import save_checkpoint
+from edgecompress.compress.checkpoint import to_bytes
 from edgecompress.compress.mixed import Names, Simulation, families_of, search
 from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import (
@@ -39,6 +39,8 @@ from edgecompress.task.base import one_by_one
 _WORK = 2.0e11
 """Multiplications that all simulations together may take: a minute on one core."""
 _RUNS_PER_OPERATOR = 4
+_USED = "used files"
+"""Key, beside what was tried."""
 
 
 class Trials:
@@ -55,9 +57,21 @@ class Trials:
         self._everything = aim.point.quantized.prepared
         """With all operators in int8."""
         self._record = work_dir / "trials.json"
-        # One that is not as it was written is written anew.
-        whole = is_sealed(self._record)
-        self._known: dict[str, Any] = json.loads(read_sealed(self._record)) if whole else {}
+        self._used = aim.job.stages.used
+        self._known = self._from_before()
+
+    def _from_before(self) -> dict[str, Any]:
+        """What was found before a kill, unless it is not as it was written, or a file of the task
+        has changed since.
+        """
+        if not is_sealed(self._record):
+            return {}
+        known: dict[str, Any] = json.loads(read_sealed(self._record))
+        if self._used is not None:
+            if self._used.differing(known[_USED]) is not None:
+                return {}
+            self._used.add(known[_USED])
+        return {key: value for key, value in known.items() if key != _USED}
 
     @cached_property
     def limit(self) -> Limit:
@@ -100,7 +114,7 @@ class Trials:
 
             metric = self.limit.kept_metric(run)
             if metric is not None:
-                save_checkpoint(state, prepared.graph.state_dict())
+                write_sealed(state, to_bytes(prepared.graph.state_dict()))
             self._note(key, metric)
         found: float | None = self._known[key]
         return found
@@ -150,7 +164,8 @@ class Trials:
 
     def _note(self, key: str, found: Any) -> None:
         self._known[key] = found
-        write_sealed(self._record, json.dumps(self._known).encode())
+        files = {} if self._used is None else self._used.taken()
+        write_sealed(self._record, json.dumps({**self._known, _USED: files}).encode())
         kept = sum(value is not None for value in self._known.values())
         self._job.stages.progress.step(
             len(self._known), 0, f"{len(self._known)} tried, {kept} keep the metric"

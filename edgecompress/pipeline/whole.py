@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from edgecompress.pipeline.executable import float_model, int8_model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means, keep_metric
-from edgecompress.pipeline.loading import load
+from edgecompress.pipeline.loading import Loaded, load, watched
 from edgecompress.pipeline.measuring import There, engines_of, look_there, on_device
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
 from edgecompress.pipeline.outputs import rebuilder
@@ -33,26 +33,63 @@ from edgecompress.report import Seen, judge
 from edgecompress.spec.device import Device
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.recipe import trains_again
+from edgecompress.spec.recipe import Recipe, trains_again
 from edgecompress.spec.report import ModelReport, Report, VerdictResult
 from edgecompress.store import Store
+from edgecompress.task.used import FilesChanged, Used
 
 
 def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
     """See `edgecompress.pipeline.deploy_all`."""
-    wanted, recipes = asked.wanted, asked.recipes
     store = Store(asked.folder / "runs", progress.note)
-    with progress.stage("load task"):
-        loaded = load(wanted, asked.folder, store)
-    for index, recipe in enumerate(recipes):
-        notes = trains_again(recipe, recipes[:index])
-        for note in notes:
-            progress.note(note)
+    with watched(asked.wanted, asked.folder, store) as used:
+
+        def loaded_anew() -> Loaded:
+            with progress.stage("load task"):
+                return load(asked.wanted, asked.folder, store, used)
+
+        loaded = loaded_anew()
+        for index, recipe in enumerate(asked.recipes):
+            notes = trains_again(recipe, asked.recipes[:index])
+            for note in notes:
+                progress.note(note)
+            target = _Target(asked, store, used, recipe, notes, progress)
+            try:
+                try:
+                    finished: Report | TargetFailed = target.deploy(loaded)
+                except FilesChanged as error:
+                    # What the task keeps in memory may be of both; a fresh one is of the new alone.
+                    progress.note(f"{str(error).removesuffix('; deploy again')}; begun again")
+                    used.restart()
+                    loaded = loaded_anew()
+                    finished = target.deploy(loaded)
+            except Exception as error:
+                # The other targets may do without what this one lacks. Ctrl-C is none of these.
+                finished = TargetFailed(recipe.target.name, error)
+            store.keep_hashes(used.hashes.dump())
+            yield finished
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One of those that a deploy is for."""
+
+    asked: Asked
+    store: Store
+    used: Used
+    recipe: Recipe
+    notes: tuple[str, ...]
+    progress: Progress
+
+    def deploy(self, loaded: Loaded) -> Report:
+        """One run. Raises FilesChanged when a file that it came from is no longer what it was."""
+        store, recipe = self.store, self.recipe
         run_id = store.start_run(recipe.target.name, recipe.digest())
         try:
             store.record_run_stage(run_id, loaded.checked)
             with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
-                stages = Stages(store, run_id, progress, wanted.seed)
+                seed = self.asked.wanted.seed
+                stages = Stages(store, run_id, self.progress, seed, used=self.used)
                 job = Job(
                     recipe,
                     native_cpu(),
@@ -65,18 +102,16 @@ def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
                 name = recipe.target.name
                 report = _run(
                     job,
-                    asked.measured_on.get(name),
+                    self.asked.measured_on.get(name),
                     store.run_dir(run_id),
-                    notes,
-                    pushes=name in asked.sent_to,
+                    self.notes,
+                    pushes=name in self.asked.sent_to,
                 )
-            finished: Report | TargetFailed = _finish(store, run_id, report)
-        except Exception as error:
-            # The other targets may do without what this one lacks. Ctrl-C is none of these.
-            finished = TargetFailed(recipe.target.name, error)
+            if report.pushed is None:
+                stages.check_files()
+            return _finish(store, run_id, report)
         finally:
             store.end_run(run_id)
-        yield finished
 
 
 def _run(
@@ -128,6 +163,8 @@ def _run(
             ),
         )
 
+    # Before anything is pushed, because that cannot be begun again.
+    job.stages.check_files()
     there, pushed = None, None
     if device is not None and pushes:
         rebuild = rebuilder(model.module(), job.example_inputs, candidate.artifact.path)

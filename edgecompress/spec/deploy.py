@@ -27,7 +27,9 @@ class TaskRef(Spec):
     options: dict[str, Any] = {}
     """Keyword arguments of the task's constructor."""
     files: tuple[str, ...] = ()
-    """Data files the task reads; a change of their content redoes what depends on them."""
+    """Data files the task reads where a deploy cannot see it: outside of its folder, or by a C
+    library; a change of their content redoes what depends on them.
+    """
 
     @model_validator(mode="after")
     def _check(self) -> "TaskRef":

@@ -4,6 +4,7 @@ runs/index.sqlite              finished stages, runs and their reports
 runs/store/<2>/<sha256>        blobs, named by their content
 runs/work/<stage key>/         checkpoints of a stage that is not finished
 runs/<run id>/                 report.json, report.html and the model files of one run
+runs/hashes                    sha256 of files that tasks read, by what stat says of them
 runs/sums/<run id>             sha256 of the two reports of one run
 runs/quarantine/               what was no longer as it was written: blobs, and indexes
 runs/tmp/, runs/locks/         of no value once nobody is at work
@@ -44,6 +45,10 @@ class Layout:
     @property
     def sums(self) -> Path:
         return self.root / "sums"
+
+    @property
+    def hashes(self) -> Path:
+        return self.root / "hashes"
 
     @property
     def mending(self) -> Path:

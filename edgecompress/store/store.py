@@ -21,6 +21,7 @@ from edgecompress.store.mending import checked
 from edgecompress.store.prune import PruneResult, prune
 from edgecompress.store.reports import PAGE, is_whole, write_documents
 from edgecompress.store.rows import RunRow, StageRecord
+from edgecompress.store.sealed import is_sealed, read_sealed, write_sealed
 
 LATEST = "latest"
 _log = logging.getLogger("edgecompress")
@@ -42,7 +43,7 @@ class Store:
 
     def __init__(self, root: Path, note: Callable[[str], None] = _log.warning) -> None:
         self.root = root
-        self._note = note
+        self.note = note
         self._running: dict[str, int] = {}
         self._layout = layout = Layout(root)
         for folder in layout.folders:
@@ -98,7 +99,7 @@ class Store:
             try:
                 self.path(sha256)
             except ArtifactError as error:
-                self._note(f"{error}; the stage that made it is done again")
+                self.note(f"{error}; the stage that made it is done again")
                 return False
         return True
 
@@ -123,12 +124,18 @@ class Store:
             ArtifactError: a blob was never put.
 
         """
-        for sha256 in blobs.values():
+        return self.keep(StageRecord(key, name, seconds, dict(result), dict(blobs)))
+
+    def keep(self, record: StageRecord) -> StageRecord:
+        """`record_stage`, of a record that may be looked up by what was asked as well."""
+        for sha256 in record.blobs.values():
             if not self._blobs.has(sha256):
-                raise ArtifactError(f"stage {name}: blob {sha256} is not in the store; put it")
-        record = StageRecord(_safe(key), name, seconds, dict(result), dict(blobs))
+                raise ArtifactError(
+                    f"stage {record.name}: blob {sha256} is not in the store; put it"
+                )
+        work = self._layout.work / _safe(record.asked or record.key)
         self._index.record_stage(record)
-        remove(self._layout.work / key, self._layout.tmp)
+        remove(work, self._layout.tmp)
         return record
 
     def work_dir(self, key: str) -> Path:
@@ -145,12 +152,24 @@ class Store:
         with storage_errors(path):
             handle = try_lock(path)
             if handle is None:
-                self._note(f"waiting for another deploy that is at the same stage ({path})")
+                self.note(f"waiting for another deploy that is at the same stage ({path})")
                 handle = take_lock(path)
         try:
             yield
         finally:
             release(handle)
+
+    # Hashes of files that are not in the store
+
+    def hashes(self) -> bytes | None:
+        """What `keep_hashes` was given last; None where that is not there as it was written."""
+        path = self._layout.hashes
+        return read_sealed(path) if is_sealed(path) else None
+
+    def keep_hashes(self, content: bytes) -> None:
+        """They save time alone, and need not be there."""
+        if content != self.hashes():
+            write_sealed(self._layout.hashes, content)
 
     # Runs
 

@@ -22,6 +22,7 @@ from edgecompress.task.batches import came, name_of
 from edgecompress.task.guard import guard, is_library, user_code
 from edgecompress.task.inputs import wrong_example
 from edgecompress.task.metric import Metric
+from edgecompress.task.sources import SourceLoader
 from edgecompress.task.structures import learn_structures
 
 
@@ -57,6 +58,19 @@ def load_task(ref: TaskRef, folder: Path) -> Task:
         guard(task)
     _check_metric(task)
     return task
+
+
+def folders_of(ref: TaskRef, folder: Path) -> list[Path]:
+    """Where the task's own files lie, as far as that is known before it is imported."""
+    where = ref.path.partition(":")[0]
+    if where.endswith(".py"):
+        return [(folder / where).parent]
+    try:
+        spec = importlib.util.find_spec(where.partition(".")[0])
+    except (ImportError, ValueError):
+        return []
+    places = [] if spec is None else list(spec.submodule_search_locations or ())
+    return [Path(place) for place in places if not is_library(Path(place))]
 
 
 def original_model(task: Task) -> nn.Module:
@@ -177,7 +191,8 @@ def _import(where: str, folder: Path) -> ModuleType:
     # The task may import modules that lie beside it.
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    loader = SourceLoader(path.stem, str(path))
+    spec = importlib.util.spec_from_file_location(path.stem, path, loader=loader)
     if spec is None or spec.loader is None:
         raise TaskError(f"task.path: {path}: not a Python file")
     module = importlib.util.module_from_spec(spec)
