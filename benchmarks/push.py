@@ -9,34 +9,24 @@ its own choice. Needs OpenSSH's server and client.
 """
 
 import argparse
-import contextlib
 import os
 import platform
 import shutil
-import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-from edgecompress.artifact import TensorInfo, sha256_of
-from edgecompress.devices.sshd import write_sshd
+from loopback import HOST, SERVER_TOOLS, loopback_device, loopback_sshd, manifest_of, unchecked
+
 from edgecompress.devices.tools import find_tools
 from edgecompress.push import Board, Manifest, push
-from edgecompress.spec.device import Device
 from edgecompress.transport import connect
 
-HOST = "bench"
-TOOLS = {
-    "sshd": "openssh-server",
-    "scp": "openssh-client",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-}
+TOOLS = {**SERVER_TOOLS, "scp": "openssh-client", "ssh": "openssh-client"}
 
 
 def main() -> None:
@@ -51,10 +41,10 @@ def main() -> None:
         folder = Path(name)
         model = folder / "model.bin"
         model.write_bytes(os.urandom(arguments.megabytes * 1_000_000))
-        with _loopback_sshd(folder / "ssh", tools["sshd"]) as config:
+        with loopback_sshd(folder / "ssh", tools["sshd"]) as config:
             copied = folder / "copied.bin"
             scp = [tools["scp"], "-q", "-F", str(config), *cipher, str(model), f"{HOST}:{copied}"]
-            manifest = _manifest(model)
+            manifest = manifest_of(model)
             print(f"{'':8}{'scp s':>8}{'push s':>8}{'ratio':>8}{'MiB above start':>17}")
             rounds = [
                 _round(number, scp, lambda: _push(config, folder / "root", model, manifest))
@@ -83,66 +73,10 @@ def _round(number: int, scp: list[str], pushed: Callable[[], None]) -> tuple[flo
 
 
 def _push(config: Path, root: Path, model: Path, manifest: Manifest) -> None:
-    device = Device(
-        id=HOST,
-        target="local",
-        transport="ssh",
-        address=HOST,
-        ssh_config=config,
-        python=sys.executable,
-        root=str(root),
-    )
     shutil.rmtree(root, ignore_errors=True)
-    with connect(device, root) as transport:
-        done = push(Board(transport), model, manifest, lambda _, __: None)
+    with connect(loopback_device(config, root), root) as transport:
+        done = push(Board(transport), model, manifest, unchecked)
     assert done.outcome == "success", done.reasons
-
-
-def _manifest(model: Path) -> Manifest:
-    tensor = TensorInfo(name="x", shape=("N", 3), dtype="float32")
-    return Manifest(
-        file="model.onnx",
-        format="onnx",
-        sha256=sha256_of(model),
-        size_bytes=model.stat().st_size,
-        target="local",
-        recipe_digest="0" * 64,
-        inputs=(tensor,),
-        outputs=(tensor,),
-    )
-
-
-@contextlib.contextmanager
-def _loopback_sshd(folder: Path, sshd: str) -> Iterator[Path]:
-    """The client's configuration for an sshd that listens on a free port while this lasts."""
-    write_sshd(folder, folder, HOST, sshd)
-    with (folder / "sshd_config").open("a") as settings:
-        # A home without a .bashrc, which scp would not run either.
-        settings.write(f"SetEnv HOME={folder}\n")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = folder / "config"
-    lines = config.read_text().splitlines()
-    way = [
-        f"  HostName 127.0.0.1\n  Port {port}" if "ProxyCommand" in one else one for one in lines
-    ]
-    config.write_text("\n".join(way) + "\n")
-    listen = ["-D", "-p", str(port), "-o", "ListenAddress=127.0.0.1"]
-    server = subprocess.Popen([sshd, "-f", str(folder / "sshd_config"), *listen])
-    try:
-        while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            assert server.poll() is None, "sshd ended"
-            time.sleep(0.05)
-        yield config
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def _status_mib(key: str) -> float:

@@ -11,6 +11,9 @@ from typing import Protocol, TextIO
 
 from edgecompress.shown import shown
 
+TELL_S = 0.9
+RATE_S = 5.0
+"""A rate is the mean of so long."""
 Lane = Callable[[int, int, str], None]
 """As `Progress.step`, for one of several things that go on at the same time."""
 
@@ -29,6 +32,45 @@ class Progress(Protocol):
 
     def lane(self, name: str) -> AbstractContextManager[Lane]:
         """A line of its own for one of several, told from a thread of its own."""
+
+
+class Transfer:
+    """Words for bytes that move, about once a second: 'uploading 3.1 of 8.2 MB, 41 kB/s'.
+
+    Each that begins anew, because it counts less or to another end, has a rate of its own.
+    """
+
+    def __init__(self, lane: Lane, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stage = ""
+        """What it belongs to, in words that go before: 'validating'."""
+        self._lane = lane
+        self._clock = clock
+        self._seen: list[tuple[float, int]] = []
+        self._what = ("", 0)
+        self._told_at = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """`done` bytes of `total` (0: not known); called as often as one likes."""
+        now = self._clock()
+        if self._what != (what, total) or done < self._seen[-1][1]:
+            self._what, self._seen, self._told_at = (what, total), [(now, done)], now - TELL_S
+        self._seen.append((now, done))
+        while now - self._seen[1][0] > RATE_S:
+            self._seen.pop(0)
+        if now - self._told_at < TELL_S and done != total:
+            return
+        self._told_at = now
+        since, before = self._seen[0]
+        elapsed = now - since
+        rate = f", {_size((done - before) / elapsed)}/s" if elapsed >= TELL_S else ""
+        stage = f"{self.stage}: " if self.stage else ""
+        of = f" of {_size(total)}" if total else ""
+        self._lane(done, total, f"{stage}{what} {_size(done)}{of}{rate}")
+
+
+def _size(count: float) -> str:
+    """In the units that links are sold by."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 class SilentProgress:
@@ -89,7 +131,7 @@ class PlainProgress:
             now = time.monotonic()
             if text != last or done == total or now - told >= self._every_s:
                 last, told = text, now
-                self._line(f"{name}: {text}" + (f" {done}/{total}" if total else ""))
+                self._line(f"{name}: {text}" + (f" ({100 * done // total} %)" if total else ""))
 
         yield step
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from edgecompress.progress import PlainProgress, SilentProgress
+from edgecompress.progress import PlainProgress, SilentProgress, Transfer
 
 SCRIPT = """
 from edgecompress.progress import progress_on_stderr
@@ -107,3 +107,47 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # Linux says EIO when the other end is closed
         return b""
+
+
+def test_words_for_bytes_that_move() -> None:
+    now, told = [0.0], []
+    transfer = Transfer(lambda *what: told.append(what), clock=lambda: now[0])
+
+    def goes(what: str, counts: list[int], total: int) -> list[str]:
+        told.clear()
+        for count in counts:
+            transfer(what, count, total)
+            now[0] += 0.5
+        return [text for _, _, text in told]
+
+    assert goes("uploading", [20_000 * n for n in range(6)], 8_200_000) == [
+        "uploading 0 kB of 8.2 MB",
+        "uploading 40 kB of 8.2 MB, 40 kB/s",
+        "uploading 80 kB of 8.2 MB, 40 kB/s",
+    ]
+    assert told[-1][:2] == (80_000, 8_200_000)
+    # A rate is of the last seconds, and of this transfer.
+    assert goes("uploading", [100_000] * 20, 8_200_000)[-1] == "uploading 100 kB of 8.2 MB, 0 kB/s"
+    transfer.stage = "validating"
+    assert goes("fetching", [0, 1_000_000, 2_000_000], 0) == [
+        "validating: fetching 0 kB",
+        "validating: fetching 2.0 MB, 2.0 MB/s",
+    ]
+    # The last is always told.
+    assert goes("sending", [10, 20], 20) == [
+        "validating: sending 0 kB of 0 kB",
+        "validating: sending 0 kB of 0 kB",
+    ]
+
+
+def test_plain_lanes_tell_shares() -> None:
+    stream = io.StringIO()
+    with PlainProgress(stream, every_s=3600.0).lane("pi") as lane:
+        lane(1, 8, "uploading 1 kB")
+        lane(1, 8, "uploading 1 kB")
+        lane(2, 8, "uploading 2 kB")
+        lane(0, 0, "validating")
+    assert (
+        stream.getvalue()
+        == "pi: uploading 1 kB (12 %)\npi: uploading 2 kB (25 %)\npi: validating\n"
+    )

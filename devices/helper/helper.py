@@ -9,7 +9,8 @@ stdout: a kind, the body's length as 4 bytes (big-endian), the body.
 
     A  answer, JSON                     the request is done
     X  refusal, JSON: errno, text       it is not, and the helper ends
-    P  progress, JSON                   bytes of a file that are written
+    P  progress, JSON                   bytes behind the request that are taken, and of a file
+                                        written, counted from the file's start; at the end the last
     D  data                             of a file, or of a command's stdout
     S  data                             of a command's stderr
 
@@ -27,11 +28,14 @@ import os
 import stat
 import struct
 import sys
+import time
+from collections.abc import Iterator
 
 MAGIC = b"\0edgecompress helper 1\n"
 """Before the first frame: a login shell may have written a greeting."""
 BLOCK_BYTES = 1 << 20
 PROGRESS_BYTES = 4 << 20
+PROGRESS_S = 0.5
 SET_PIPE_SIZE = 1031
 """F_SETPIPE_SZ of Linux, which Python has a name for since 3.10."""
 HEADER = struct.Struct(">cI")
@@ -65,12 +69,30 @@ class Request:
         assert isinstance(words, list)
         return [word.encode("utf-8", "surrogateescape") for word in words]
 
+    def arriving(self, offset: int = 0) -> Iterator[memoryview]:
+        """The bytes behind the request, in large blocks where they come quickly.
+
+        The host is told how far it has got whenever a block has been dealt with and it is time.
+        """
+        block = memoryview(bytearray(BLOCK_BYTES))
+        end, told, told_at = offset + self.count("length"), offset, time.monotonic()
+        while offset < end:
+            filled, limit = 0, min(BLOCK_BYTES, end - offset)
+            while filled < limit and (not filled or time.monotonic() - told_at < PROGRESS_S):
+                count = self.stdin.readinto1(block[filled:limit])
+                if not count:
+                    raise Gone
+                filled += count
+            yield block[:filled]
+            offset += filled
+            late = time.monotonic() - told_at >= PROGRESS_S
+            if late or offset == end or offset - told >= PROGRESS_BYTES:
+                send(b"P", offset)
+                told, told_at = offset, time.monotonic()
+
     def payload(self) -> bytes:
-        """The bytes behind the request, read before anything can fail."""
-        content = self.stdin.read(self.count("length"))
-        if len(content) < self.count("length"):
-            raise Gone
-        return content
+        """All of them, before anything can fail."""
+        return b"".join(map(bytes, self.arriving()))
 
 
 def main() -> None:
@@ -214,20 +236,10 @@ def put(request: Request) -> None:
 
 
 def _receive(request: Request, writer: io.FileIO, offset: int) -> None:
-    """Write what comes in, in large blocks, and say now and then how far the file has got."""
-    block = memoryview(bytearray(BLOCK_BYTES))
-    end, told = offset + request.count("length"), offset
-    while offset < end:
-        count = request.stdin.readinto(block[: min(BLOCK_BYTES, end - offset)])
-        if not count:
-            raise Gone
-        left = block[:count]
+    for block in request.arriving(offset):
+        left = block
         while left:
             left = left[writer.write(left) :]
-        offset += count
-        if offset - told >= PROGRESS_BYTES:
-            send(b"P", offset)
-            told = offset
 
 
 def get(request: Request) -> None:

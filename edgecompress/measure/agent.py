@@ -32,6 +32,7 @@ from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.transport import Transport
+from edgecompress.transport.base import STALL_S
 
 Kernels = Literal["default", "reference"]
 
@@ -96,10 +97,13 @@ class Agent:
     """
 
     def __init__(self, transport: Transport, python: str, deadline_s: float = DEADLINE_S) -> None:
-        """`python`: interpreter on the device; `deadline_s`: for one command or one copy."""
+        """`python`: interpreter on the device; `deadline_s`: for one command, or for nothing of a
+        copy to move.
+        """
         self.transport = transport
         self.python = python
         self.deadline_s = deadline_s
+        self._stall_s = min(deadline_s, STALL_S)
         self.retried: list[str] = []
         self._pyz: str | None = None
         self._placed: dict[str, str] = {}
@@ -157,7 +161,7 @@ class Agent:
         """
         model, format = self._running(model, format)
         with self._scratch("npz") as there, self._scratch("npz") as back:
-            self.transport.put(inputs, there, timeout_s=self.deadline_s)
+            self.transport.put(inputs, there, timeout_s=self._stall_s)
             request: dict[str, JsonValue] = {
                 "model": self._send(model),
                 "format": format,
@@ -169,7 +173,7 @@ class Agent:
             }
             inferred = self._ask(Inferred, "infer", request, model)
             self._check_model(model, inferred.model_sha256)
-            self.transport.get(back, outputs, timeout_s=self.deadline_s)
+            self.transport.get(back, outputs, timeout_s=self._stall_s)
 
     def build(self, model: Artifact, flags: EngineFlags, batch: int = 1) -> Engine:
         """Make the TensorRT engine of an ONNX file on the device, or find the one it has.
@@ -206,7 +210,7 @@ class Agent:
                 "output": there,
             }
             answer = self._ask(Optimised, "optimise", request, model)
-            self.transport.get(there, output, timeout_s=self.deadline_s)
+            self.transport.get(there, output, timeout_s=self._stall_s)
         return answer.runtime, answer.machine
 
     def _ask(
@@ -240,7 +244,7 @@ class Agent:
                 file.write_bytes(content)
                 name = f"agent-{hashlib.sha256(content).hexdigest()}.pyz"
                 self._pyz = self.transport.cached(name)
-                self.transport.put_once(file, self._pyz, timeout_s=self.deadline_s)
+                self.transport.put_once(file, self._pyz, timeout_s=self._stall_s)
         return self._pyz
 
     def _send(self, file: Path | Engine) -> str:
@@ -251,7 +255,7 @@ class Agent:
         if digest in self._placed:
             return self._placed[digest]
         remote = self.transport.path(digest + file.suffix)
-        self.transport.put_once(file, remote, timeout_s=self.deadline_s)
+        self.transport.put_once(file, remote, timeout_s=self._stall_s)
         return remote
 
     def _running(self, model: Path | Engine, format: Format) -> tuple[Path | Engine, Format]:

@@ -39,6 +39,7 @@ from edgecompress.spec.engine import Engine
 from edgecompress.spec.measurement import Probe, Turn
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.transport import Completed, Transport
+from edgecompress.transport.base import STALL_S
 from edgecompress.vendor.text import integer
 
 RUNS_AT_ONCE = 100
@@ -94,12 +95,13 @@ class AndroidAgent:
             benchmark_model: its path there, or that of a file here, which is sent once.
             delegate: who shall run the operators; None: the runtime's own kernels.
             describe: reads off a TFLite file what its inputs and outputs are.
-            deadline_s: for one command or one copy.
+            deadline_s: for one command, or for nothing of a copy to move.
 
         """
         self.transport = transport
         self.delegate = delegate
         self.deadline_s = deadline_s
+        self._stall_s = min(deadline_s, STALL_S)
         self.retried: list[str] = []
         self._given = benchmark_model
         self._describe = describe
@@ -232,7 +234,7 @@ class AndroidAgent:
             self.transport.get(
                 f"{folder}/outs",
                 Path(here) / "outs",
-                timeout_s=self.deadline_s,
+                timeout_s=self._stall_s,
                 limit_bytes=sum(one.output_bytes) * runs,
             )
             content = (Path(here) / "outs").read_bytes()
@@ -253,7 +255,7 @@ class AndroidAgent:
         remote = self._placed.get(artifact.sha256)
         if remote is None:
             remote = self.transport.path(f"{artifact.sha256}.tflite")
-            self.transport.put_once(artifact.path, remote, timeout_s=self.deadline_s)
+            self.transport.put_once(artifact.path, remote, timeout_s=self._stall_s)
         there = self.transport.files.sha256(remote, timeout_s=self.deadline_s)
         if there != artifact.sha256:
             raise AgentError(
@@ -268,7 +270,7 @@ class AndroidAgent:
             for at, info in enumerate(artifact.inputs):
                 file = Path(here) / f"{name}{at}"
                 _write(file, np.ascontiguousarray(arrays[info.name]).tobytes())
-                self.transport.put(file, f"{folder}/{file.name}", timeout_s=self.deadline_s)
+                self.transport.put(file, f"{folder}/{file.name}", timeout_s=self._stall_s)
 
     @contextmanager
     def _folder(self) -> Iterator[str]:

@@ -18,6 +18,7 @@ from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
+from edgecompress.progress import Transfer
 from edgecompress.push import Board, held, make_folders
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
@@ -184,6 +185,7 @@ def on_device(job: Job, device: Device) -> Iterator[tuple[DeviceAgent, Tick]]:
             # It works in a folder of this run, and nothing of it is left anywhere else.
             yield agent, lambda: None
             return
+        transport.moved = Transfer(lambda _, __, text: progress.step(0, 0, text))
         board = Board(transport, device=device.id)
         board.retried(lambda: make_folders(board))
         with held(board, progress.note) as lock:

@@ -34,7 +34,7 @@ from edgecompress.pipeline.measuring import (
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.single import HERE, agent_on, agent_over
-from edgecompress.progress import Lane, Progress
+from edgecompress.progress import Lane, Progress, Transfer
 from edgecompress.push import Alive, Board, Manifest, Origin, Watch, push, retried
 from edgecompress.report.verdict import over_budget
 from edgecompress.spec.base import digest
@@ -169,28 +169,31 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
     """
     validation: Validation | None = None
     twice: list[str] = []
-    size = sent.manifest.size_bytes
+    size, moved = sent.manifest.size_bytes, Transfer(lane)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         try:
             with retried(lambda: connect(device, Path(name)), CONNECTS) as transport:
+                transport.moved = moved
                 agent = agent_over(transport, device, sent.target, trial.deadline_s)
                 twice = agent.retried
 
                 def check(path: str, alive: Alive) -> Validation:
                     nonlocal validation
-                    lane(0, 0, "validating")
+                    moved.stage = "validating"
+                    lane(0, 0, moved.stage)
                     agent.place(sent.artifact.sha256, path)
                     tick = partial(alive, quiet_s(sent.target, trial.deadline_s))
                     _build(agent, sent, tick)
                     validation = validate(agent, sent.sample, trial.budgets, Path(name), tick)
-                    lane(0, 0, "measuring")
+                    moved.stage = "measuring"
+                    lane(0, 0, moved.stage)
                     validation = trial.judge(agent, validation, tick)
                     lane(0, 0, "activating" if trial.activates else "validated")
                     return validation
 
                 watch = Watch(
                     note=lambda text: lane(0, 0, text),
-                    sent=lambda there: lane(there, size, "uploading"),
+                    sent=lambda there: moved("uploading", there, size),
                 )
                 pushed = push(
                     Board(transport, device=device.id),
@@ -263,8 +266,8 @@ def push_judged(
         )
 
     started, progress = time.monotonic(), job.stages.progress
-    with progress.stage("push"):
-        pushed = push_to(device, sent, Trial(judge, job.recipe.config.budgets), progress.step)
+    with progress.stage("push"), progress.lane(device.id) as lane:
+        pushed = push_to(device, sent, Trial(judge, job.recipe.config.budgets), lane)
     job.stages.note("push", time.monotonic() - started, cached=False)
     return pushed, there
 

@@ -27,6 +27,8 @@ WAIT_S = 1200.0
 POLL_S = 1.0
 OWNER_BYTES = 4096
 NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+PART = ".part"
+"""How a file's name ends while it is written."""
 RELEASE_ATTEMPTS = 2
 """A device that is gone should not be waited for once more, only to be told that we go too."""
 
@@ -111,14 +113,14 @@ class Lock:
 
     def _acquire(self) -> None:
         board = self.board
-        seen: tuple[int, bytes | None] | None = None
+        seen: tuple[object, object] | None = None
         told = ""
         started = since = board.clock()
         while True:
-            held = board.retried(lambda: _highest(board))
-            if held != seen:
-                seen, since = held, board.clock()
-            number, content = held
+            number, content = held = board.retried(lambda: _highest(board))
+            signs = (held, board.retried(lambda: _written(board)) if number else ())
+            if signs != seen:
+                seen, since = signs, board.clock()
             owner = parsed(Owner, content, "owner.json") if content else None
             quiet_s = min(owner.quiet_s, QUIET_MOST_S) if owner else UNKNOWN_S
             if number == 0 or _is_free(owner) or board.clock() - since > quiet_s:
@@ -212,6 +214,18 @@ def _numbers(board: Board) -> list[int]:
     for name, kind in found.items():
         need(board, board.path("locks", name), kind, "folder")
     return [int(name) for name in found]
+
+
+def _written(board: Board) -> list[tuple[str, int | None]]:
+    """Files that are on their way, and their sizes: who writes is alive, however slow the link."""
+    folders = (board.path("incoming"), board.transport.workdir)
+    parts = [
+        f"{folder}/{name}"
+        for folder in folders
+        for name in board.files.names(folder)
+        if name.endswith(PART)
+    ]
+    return [(path, board.files.size(path)) for path in parts]
 
 
 def _is_free(owner: Owner | None) -> bool:

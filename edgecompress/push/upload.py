@@ -6,17 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecompress.artifact import sha256_of
-from edgecompress.errors import ArtifactError, DeviceError, StorageError
+from edgecompress.errors import ArtifactError, DeviceError, StorageError, TransientError
 from edgecompress.push.board import Board
 from edgecompress.push.documents import DOCUMENT_BYTES, LABELS, Manifest
 from edgecompress.push.layout import MANIFEST, VALIDATION, need, release_entries
 from edgecompress.push.lock import Lock
 from edgecompress.push.pointers import HASH_S, is_whole, manifest_of
+from edgecompress.transport.base import STALL_S
 
 RESERVE_BYTES = 16 << 20
 """Stays free on the device: manifests, the journal, and whoever else lives there."""
-SLOWEST_BYTES_PER_S = 100_000.0
-"""A link that is slower than this is one that hangs."""
+FURTHER_BYTES = 256 << 10
+"""Who gets so much further before the connection is lost again has all tries anew."""
 CHUNK_BYTES = 1 << 20
 LABELS_BYTES = 8 << 20
 """A list of labels that is longer is not one."""
@@ -35,6 +36,8 @@ class Upload:
     sent_bytes: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        self._reached = 0
+        """The most bytes that were there at any time."""
         self._fresh = self.board.temporary(self.board.path("releases"))
 
     @property
@@ -58,8 +61,9 @@ class Upload:
         self._check_here()
         self.board.retried(self._check_space)
         for _ in range(2):
-            self.lock.renew(max(HASH_S, self.manifest.size_bytes / SLOWEST_BYTES_PER_S))
-            self.board.retried(self._send)
+            # For as long as the file grows there, others see that we live.
+            self.lock.renew(HASH_S)
+            self._send_all()
             if self.board.retried(self._arrived):
                 break
             self._check_here()
@@ -124,13 +128,28 @@ class Upload:
                 f" {needed >> 20} MiB needed; make room there"
             )
 
+    def _send_all(self) -> None:
+        """On a slow link one try takes longer than all of them may elsewhere."""
+        while True:
+            before = self._reached
+            try:
+                self.board.retried(self._send)
+            except TransientError:
+                if self._reached < before + FURTHER_BYTES:
+                    raise
+            else:
+                return
+
     def _send(self) -> None:
         files, size = self.board.files, self.manifest.size_bytes
         offset = self._resumed()
         if offset < size or size == 0:
-            timeout_s = max(60.0, (size - offset) / SLOWEST_BYTES_PER_S)
-            files.append(self.model, self._path(), offset, timeout_s=timeout_s, sent=self.progress)
+            files.append(self.model, self._path(), offset, timeout_s=STALL_S, sent=self._tell)
             self.sent_bytes += size - offset
+
+    def _tell(self, there: int) -> None:
+        self._reached = max(self._reached, there)
+        self.progress(there)
 
     def _resumed(self) -> int:
         """How many bytes of an earlier try are there and right."""

@@ -11,7 +11,14 @@ from edgecompress.errors import DeviceError, EdgecompressError, SpecError, Stora
 from edgecompress.transport import adb_shell, adb_sync
 from edgecompress.transport.adb_files import AdbFiles
 from edgecompress.transport.adb_link import AdbLink
-from edgecompress.transport.base import COPY_BYTES, Completed, FileStat, Transport, too_large
+from edgecompress.transport.base import (
+    COPY_BYTES,
+    Completed,
+    FileStat,
+    Transport,
+    size_of,
+    too_large,
+)
 
 ROOT = "/data/local/tmp/edgecompress"
 """The only folder of a stock phone in which adb may write and run programs."""
@@ -46,13 +53,14 @@ class AdbTransport(Transport):
         return self._link.serial
 
     def run(self, argv: Sequence[str], stdin: bytes = b"", *, timeout_s: float) -> Completed:
-        return adb_shell.run(self._link, adb_shell.Command(argv, timeout_s, stdin, self.workdir))
+        command = adb_shell.Command(argv, timeout_s, stdin, self.workdir)
+        return adb_shell.run(self._link, command._replace(told=self._sending(len(stdin))))
 
     def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
         self._files.make_folders(posixpath.dirname(remote))
         part = f"{remote}.{uuid.uuid4().hex}.part"
         try:
-            self._files.send(local, part, timeout_s, lambda _: None)
+            self._files.send(local, part, timeout_s, self._sending(size_of(local)))
             self._files.rename(part, remote)
         except BaseException:
             with contextlib.suppress(EdgecompressError):
@@ -69,7 +77,7 @@ class AdbTransport(Transport):
                 dir=local.parent, suffix=".part", delete=False
             ) as writer:
                 part = Path(writer.name)
-                for chunk in adb_sync.receive(self._link, remote, timeout_s):
+                for chunk in adb_sync.receive(self._link, remote, timeout_s, self._fetching):
                     writer.write(chunk)
                     if writer.tell() > limit_bytes:
                         raise DeviceError(too_large(f"{self.name}:{remote}", limit_bytes))

@@ -9,12 +9,16 @@ import contextlib
 import re
 import socket
 import subprocess
-import time
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
+from typing import TypeVar
 
-from edgecompress.errors import DeviceError, RuntimeMissing, TimedOut, TransientError
+from edgecompress.errors import DeviceError, RuntimeMissing, TransientError
 from edgecompress.spec.address import is_network
+from edgecompress.transport.motion import Motion, Told, nobody
 
+T = TypeVar("T")
 CONNECT_S = 15.0
 OKAY, FAIL = b"OKAY", b"FAIL"
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
@@ -43,23 +47,13 @@ class Declined(Exception):
 
 
 class Stream:
-    """A connection to a service of the device, with one deadline for all that it does."""
+    """A connection to a service of the device."""
 
-    def __init__(self, connection: socket.socket, link: "AdbLink", timeout_s: float) -> None:
+    def __init__(self, connection: socket.socket, link: "AdbLink", motion: Motion) -> None:
+        """`motion`: of what its user counts; all that the stream does is late by it."""
         self.socket = connection
+        self.motion = motion
         self._link = link
-        self._timeout_s = timeout_s
-        self._deadline = time.monotonic() + timeout_s
-
-    def left_s(self) -> float:
-        """Raises TimedOut when nothing is left."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise self.late()
-        return left
-
-    def late(self) -> TimedOut:
-        return TimedOut(f"{self._link.name}: no answer within {self._timeout_s:g} s")
 
     def lost(self) -> TransientError:
         return self._link.lost("it ended")
@@ -88,26 +82,27 @@ class Stream:
         """Exactly that many bytes."""
         content = bytearray()
         while len(content) < count:
-            self.socket.settimeout(self.left_s())
-            try:
-                chunk = self.socket.recv(count - len(content))
-            except TimeoutError:
-                raise self.late() from None
-            except OSError:
-                raise self.lost() from None
+            chunk = self._while_waiting(partial(self.socket.recv, count - len(content)))
             if not chunk:
                 raise self.lost()
             content += chunk
         return bytes(content)
 
     def write(self, content: bytes) -> None:
-        self.socket.settimeout(self.left_s())
-        try:
-            self.socket.sendall(content)
-        except TimeoutError:
-            raise self.late() from None
-        except OSError:
-            raise self.lost() from None
+        left = memoryview(content)
+        while left:
+            left = left[self._while_waiting(partial(self.socket.send, left)) :]
+
+    def _while_waiting(self, step: Callable[[], T]) -> T:
+        """The step, once the other side lets it be done; raises TimedOut."""
+        while True:
+            self.socket.settimeout(self.motion.wait_s())
+            try:
+                return step()
+            except TimeoutError:
+                self.motion.tick()
+            except OSError:
+                raise self.lost() from None
 
     def close(self) -> None:
         self.socket.close()
@@ -135,8 +130,13 @@ class AdbLink:
     def name(self) -> str:
         return f"Android device {self.serial}"
 
-    def open(self, service: str, timeout_s: float) -> Stream:
+    def open(self, service: str, timeout_s: float, told: Told = nobody) -> Stream:
         """A stream to a service, such as 'sync:'.
+
+        Args:
+            service: its name.
+            timeout_s: for all that is done with it, from when some of what is counted moved last.
+            told: of what is counted.
 
         Raises:
             TransientError: the device is gone; the next call looks for it again.
@@ -147,9 +147,14 @@ class AdbLink:
         if not self._is_ready:
             self._find()
         try:
-            return self._served((f"host:transport:{self.serial}", service), timeout_s)
+            stream = self._served((f"host:transport:{self.serial}", service), timeout_s)
         except self._failures() as error:
             raise self._explained(error) from None
+        stream.motion = self._motion(timeout_s, told)
+        return stream
+
+    def _motion(self, timeout_s: float, told: Told = nobody) -> Motion:
+        return Motion(timeout_s, f"{self.name}: no answer within {timeout_s:g} s", told)
 
     def _served(self, services: tuple[str, ...], timeout_s: float) -> Stream:
         """A connection on which the server gave one after the other; raises _failures() too."""
@@ -157,16 +162,16 @@ class AdbLink:
         try:
             connection = self._client.make_connection(timeout=patience_s).conn
         except self._adbutils.AdbTimeout:
-            raise TimedOut(f"{self.name}: no answer within {patience_s:g} s") from None
+            raise self._motion(patience_s).late() from None
         with contextlib.ExitStack() as stack:
             stack.callback(connection.close)
-            asked = Stream(connection, self, patience_s)
+            stream = Stream(connection, self, self._motion(patience_s))
             for service in services:
-                asked.request(service)
+                stream.request(service)
             stack.pop_all()
-        return Stream(connection, self, timeout_s)
+        return stream
 
-    def _told(self, service: str) -> str:
+    def _said(self, service: str) -> str:
         """The text that the server answers."""
         stream = self._served((service,), CONNECT_S)
         try:
@@ -184,7 +189,7 @@ class AdbLink:
             state, said = self._state()
             if state != "device":
                 raise self._not_ready(state, said)
-            features = self._told(f"host-serial:{self.serial}:features")
+            features = self._said(f"host-serial:{self.serial}:features")
         except self._failures() as error:
             raise self._explained(error) from None
         if "shell_v2" not in features.split(","):
@@ -204,12 +209,12 @@ class AdbLink:
         if state is not None:
             # Of a device that it lost, the server would say that it is connected already.
             with contextlib.suppress(Declined):
-                self._told(f"host:disconnect:{self.serial}")
-        said = self._told(f"host:connect:{self.serial}")
+                self._said(f"host:disconnect:{self.serial}")
+        said = self._said(f"host:connect:{self.serial}")
         return self._states().get(self.serial), said
 
     def _states(self) -> dict[str, str]:
-        lines = (line.partition("\t") for line in self._told("host:devices").splitlines())
+        lines = (line.partition("\t") for line in self._said("host:devices").splitlines())
         return {serial: state for serial, tab, state in lines if tab}
 
     def _not_ready(self, state: str | None, said: str) -> DeviceError:

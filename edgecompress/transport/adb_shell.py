@@ -15,6 +15,7 @@ from typing import NamedTuple
 from edgecompress.errors import DeviceError, EdgecompressError, TimedOut, TransientError
 from edgecompress.transport.adb_link import AdbLink, Stream
 from edgecompress.transport.base import STDERR_BYTES, STDOUT_BYTES, Completed, too_large
+from edgecompress.transport.motion import Told, nobody
 
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 HEADER = struct.Struct("<BI")
@@ -41,6 +42,8 @@ class Command(NamedTuple):
     workdir: str | None = None
     stdout_bytes: int = STDOUT_BYTES
     """What is more ends it."""
+    told: Told = nobody
+    """Of bytes of stdin that were taken; after the last the deadline begins anew."""
 
 
 def run(link: AdbLink, command: Command) -> Completed:
@@ -58,7 +61,7 @@ def run(link: AdbLink, command: Command) -> Completed:
     """
     program = f"{link.name}: '{command.argv[0]}'"
     line = _command_line(command.argv, command.workdir)
-    stream = link.open(f"shell,v2,raw:{line}", command.timeout_s)
+    stream = link.open(f"shell,v2,raw:{line}", command.timeout_s, command.told)
     talk = _Talk(stream, command.stdin, command.stdout_bytes)
     try:
         code = talk.finish()
@@ -137,8 +140,9 @@ class _Talk:
             while self._code is None:
                 wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
                 selector.register(connection, wanted)
-                ready = selector.select(self._stream.left_s())
+                ready = selector.select(self._stream.motion.wait_s())
                 selector.unregister(connection)
+                self._stream.motion.tick()
                 events = ready[0][1] if ready else 0
                 if events & selectors.EVENT_WRITE:
                     self._send(connection)
@@ -148,7 +152,9 @@ class _Talk:
 
     def _send(self, connection: socket.socket) -> None:
         try:
-            self._unsent = self._unsent[connection.send(self._unsent[:CHUNK_BYTES]) :]
+            count = connection.send(self._unsent[:CHUNK_BYTES])
+            self._unsent = self._unsent[count:]
+            self._stream.motion.more(count)
         except BlockingIOError:
             pass
         except OSError:

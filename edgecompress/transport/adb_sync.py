@@ -6,18 +6,24 @@ not say why one refuses.
 """
 
 import select
+import socket
 import stat
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 from edgecompress.errors import DeviceError, TransientError
 from edgecompress.transport.adb_link import AdbLink, Stream
+from edgecompress.transport.motion import Told, nobody
 
 CHUNK_BYTES = 64 << 10
 """The most that the protocol takes at once."""
+BUFFER_BYTES = 256 << 10
+"""The system takes no more of an upload ahead of the adb server, so that what was taken is nearly
+there.
+"""
 PATH_BYTES = 1024
 WORD = struct.Struct("<4sI")
 STAT = struct.Struct("<III")
@@ -61,7 +67,7 @@ def send(
     reader: BinaryIO,
     remote: str,
     timeout_s: float,
-    sent: Callable[[int], None],
+    sent: Told,
     mode: int = 0o644,
 ) -> None:
     """Write all that `reader` gives to `remote`, from its beginning.
@@ -70,8 +76,9 @@ def send(
         Refusal: in the device's words.
 
     """
-    with _requested(link, b"SEND", f"{remote},{stat.S_IFREG | mode}", timeout_s) as stream:
-        total = 0
+    named = f"{remote},{stat.S_IFREG | mode}"
+    with _requested(link, b"SEND", named, timeout_s, sent) as stream:
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         while not _answers(stream) and (chunk := reader.read(CHUNK_BYTES)):
             try:
                 stream.write(WORD.pack(b"DATA", len(chunk)) + chunk)
@@ -79,8 +86,7 @@ def send(
                 if not _answers(stream):
                     raise
                 break
-            total += len(chunk)
-            sent(total)
+            stream.motion.more(len(chunk))
         else:
             if not _answers(stream):
                 stream.write(WORD.pack(b"DONE", int(time.time())))
@@ -90,14 +96,14 @@ def send(
         _expect(word, b"OKAY")
 
 
-def receive(link: AdbLink, remote: str, timeout_s: float) -> Iterator[bytes]:
-    """The content, in pieces.
+def receive(link: AdbLink, remote: str, timeout_s: float, got: Told) -> Iterator[bytes]:
+    """The content, in pieces; `got` is told of its bytes.
 
     Raises:
         Refusal: in the device's words.
 
     """
-    with _requested(link, b"RECV", remote, timeout_s) as stream:
+    with _requested(link, b"RECV", remote, timeout_s, got) as stream:
         while True:
             word, length = WORD.unpack(stream.read(WORD.size))
             if word == b"DONE":
@@ -108,14 +114,17 @@ def receive(link: AdbLink, remote: str, timeout_s: float) -> Iterator[bytes]:
             if length > CHUNK_BYTES:
                 raise DeviceError(f"{link.name}: does not speak adb's sync protocol")
             yield stream.read(length)
+            stream.motion.more(length)
 
 
 @contextmanager
-def _requested(link: AdbLink, word: bytes, path: str, timeout_s: float) -> Iterator[Stream]:
+def _requested(
+    link: AdbLink, word: bytes, path: str, timeout_s: float, told: Told = nobody
+) -> Iterator[Stream]:
     encoded = path.encode("utf-8", "surrogateescape")
     if b"\0" in encoded or len(encoded) > PATH_BYTES:
         raise DeviceError(f"{path[:80]!r}: is no path that adb takes")
-    stream = link.open("sync:", timeout_s)
+    stream = link.open("sync:", timeout_s, told)
     try:
         stream.write(WORD.pack(word, len(encoded)) + encoded)
         yield stream

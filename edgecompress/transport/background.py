@@ -7,7 +7,8 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from edgecompress.errors import DeviceError, TimedOut
+from edgecompress.errors import DeviceError
+from edgecompress.transport.motion import Motion
 
 T = TypeVar("T")
 CLEANUP_S = 10.0
@@ -23,11 +24,11 @@ class Background:
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
-    def call(self, work: Coroutine[Any, Any, T], timeout_s: float, timed_out: str) -> T:
+    def call(self, work: Coroutine[Any, Any, T], motion: Motion) -> T:
         """Run `work` to its end.
 
         Raises:
-            TimedOut: with the message `timed_out`, when `timeout_s` has passed.
+            TimedOut: it was late, by its `motion`.
             DeviceError: closed already, or meanwhile.
 
         """
@@ -35,13 +36,15 @@ class Background:
             work.close()
             raise DeviceError(f"{self._name}: is closed")
         ended = threading.Event()
-        future = asyncio.run_coroutine_threadsafe(_until(work, timeout_s, ended), self._loop)
+        future = asyncio.run_coroutine_threadsafe(_followed(work, motion, ended), self._loop)
         try:
-            # Its own deadline is the loop's to keep; this one is for cleaning up that hangs.
-            return future.result(timeout_s + CLEANUP_S)
-        except (asyncio.TimeoutError, concurrent.futures.TimeoutError):
+            # Its deadline is the loop's to keep; this one is for cleaning up that hangs.
+            while (left_s := motion.left_s() + CLEANUP_S) > 0 and not future.done():
+                concurrent.futures.wait([future], left_s)
+            return future.result(0)
+        except concurrent.futures.TimeoutError:
             future.cancel()
-            raise TimedOut(timed_out) from None
+            raise motion.late() from None
         except concurrent.futures.CancelledError:
             raise DeviceError(f"{self._name}: is closed") from None
         except BaseException:
@@ -62,9 +65,9 @@ class Background:
             self._loop.close()
 
 
-async def _until(work: Coroutine[Any, Any, T], timeout_s: float, ended: threading.Event) -> T:
+async def _followed(work: Coroutine[Any, Any, T], motion: Motion, ended: threading.Event) -> T:
     try:
-        return await asyncio.wait_for(work, timeout_s)
+        return await motion.follow(work)
     finally:
         ended.set()
 

@@ -1,14 +1,16 @@
 """The way to a device: run a command, put a file, get a file, each with a deadline."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from typing_extensions import Self
 
+from edgecompress.errors import StorageError
 from edgecompress.transport.files import Files
+from edgecompress.transport.motion import Told
 
 STDOUT_BYTES = 8 << 20
 """Of a command: what is more ends it. A turn of 200,000 samples has half of that."""
@@ -16,6 +18,25 @@ STDERR_BYTES = 1 << 20
 """Of a command: its last words are kept."""
 COPY_BYTES = 4 << 30
 """Of a file that is fetched, where its size is not known better."""
+
+
+STALL_S = 120.0
+"""A copy of which nothing moves for so long is ended: a memory card that brings a large file to the
+disk is silent for long."""
+Moved = Callable[[str, int, int], None]
+"""Told what is done ('sending', 'fetching'), with how many bytes, of how many; 0: not known."""
+
+
+def silent(_: str, __: int, ___: int) -> None:
+    """Nobody wants to know."""
+
+
+def size_of(local: Path) -> int:
+    """Of a file here, in bytes; raises StorageError when it cannot be read."""
+    try:
+        return local.stat().st_size
+    except OSError as error:
+        raise StorageError(f"{local}: cannot be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True)
@@ -37,8 +58,9 @@ class Transport(ABC):
     """Paths on the device are strings, made by `path`.
 
     Every method raises DeviceError when the device cannot be reached or refuses, StorageError
-    when a file cannot be written or read, and TimedOut when `timeout_s` has passed. A connection
-    that was lost is a TransientError; the next call tries to open it again.
+    when a file cannot be written or read, and TimedOut when `timeout_s` has passed: of `put`, `get`
+    and what `run` is given on stdin, since some of it moved last. A connection that was lost is a
+    TransientError; the next call tries to open it again.
     """
 
     name: str
@@ -51,6 +73,9 @@ class Transport(ABC):
     """A folder on the device for what is pushed: see docs/devices.md."""
     files: Files
     """What a push is built from."""
+    moved: Moved = staticmethod(silent)
+    """Hears of what `put`, `get` and `run` move, about once a second while it lasts; perhaps in
+    another thread."""
     notes: tuple[str, ...] = ()
     """What the user should know of how the device was reached, a line each."""
 
@@ -96,6 +121,18 @@ class Transport(ABC):
     @abstractmethod
     def remove(self, remote: str, *, timeout_s: float) -> None:
         """Remove a file if it is there."""
+
+    def _sending(self, total: int) -> Told:
+        """Tells of bytes of a file or of stdin, until all are there."""
+
+        def told(done: int) -> None:
+            if done < total:
+                self.moved("sending", done, total)
+
+        return told
+
+    def _fetching(self, done: int) -> None:
+        self.moved("fetching", done, 0)
 
     @abstractmethod
     def close(self) -> None:

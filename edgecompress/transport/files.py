@@ -59,7 +59,8 @@ class Files(ABC):
         """Write local[offset:] to remote at `offset`, and cut what lies behind.
 
         The file is made where `offset` is 0; else it has at least `offset` bytes. It is on the
-        disk when this returns, and `sent` is called now and then.
+        disk when this returns, and `sent` is called about once a second, perhaps in another thread.
+        TimedOut when nothing of it moved for `timeout_s`.
         """
 
     @abstractmethod

@@ -17,6 +17,7 @@ from edgecompress.transport.base import (
 )
 from edgecompress.transport.local_files import LocalFiles
 from edgecompress.transport.local_process import LocalProcess, TooMuch
+from edgecompress.transport.motion import stalled
 
 CHUNK_BYTES = 4 << 20
 
@@ -79,7 +80,7 @@ class LocalTransport(Transport):
 
 
 def _copy(source: Path, target: Path, timeout_s: float, limit_bytes: int | None = None) -> None:
-    deadline = time.monotonic() + timeout_s
+    since = time.monotonic()
     part: Path | None = None
     try:
         if target.exists() and source.samefile(target):
@@ -91,9 +92,10 @@ def _copy(source: Path, target: Path, timeout_s: float, limit_bytes: int | None 
         ):
             part = Path(writer.name)
             while chunk := reader.read(CHUNK_BYTES):
-                if time.monotonic() > deadline:
-                    raise TimedOut(f"{target}: copying took longer than {timeout_s:g} s")
+                if time.monotonic() - since > timeout_s:
+                    raise TimedOut(stalled(str(target), timeout_s))
                 writer.write(chunk)
+                since = time.monotonic()
                 if limit_bytes is not None and writer.tell() > limit_bytes:
                     raise DeviceError(too_large(str(source), limit_bytes))
         part.replace(target)

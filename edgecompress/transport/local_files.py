@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from edgecompress.errors import DeviceError, StorageError, TimedOut
 from edgecompress.transport.files import Files, Kind, Sent
+from edgecompress.transport.motion import stalled
 
 CHUNK_BYTES = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -55,16 +56,17 @@ class LocalFiles(Files):
     def append(
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
     ) -> None:
-        deadline = time.monotonic() + timeout_s
+        since = time.monotonic()
         with explained(remote), local.open("rb") as reader:
             reader.seek(offset)
             with _opened(remote, os.O_RDWR if offset else OVERWRITE, "r+b") as writer:
                 writer.seek(offset)
                 writer.truncate()
                 while chunk := reader.read(CHUNK_BYTES):
-                    if time.monotonic() > deadline:
-                        raise TimedOut(f"{remote}: copying took longer than {timeout_s:g} s")
+                    if time.monotonic() - since > timeout_s:
+                        raise TimedOut(stalled(remote, timeout_s))
                     writer.write(chunk)
+                    since = time.monotonic()
                     sent(writer.tell())
                 writer.flush()
                 os.fsync(writer.fileno())

@@ -19,8 +19,10 @@ from edgecompress.transport.base import (
     Completed,
     FileStat,
     Transport,
+    size_of,
     too_large,
 )
+from edgecompress.transport.motion import Motion, stalled
 from edgecompress.transport.ssh_files import SshFiles
 from edgecompress.transport.ssh_link import SshLink
 from edgecompress.transport.ssh_session import expect
@@ -81,7 +83,8 @@ class SshTransport(Transport):
         fields: dict[str, JsonValue] = {"argv": list(argv), "cwd": self.workdir}
         late = f"{self.name}: '{argv[0]}' ran longer than {timeout_s:g} s"
         try:
-            answer = self._link.ask("run", fields, stdin, take, timeout_s=timeout_s, late=late)
+            motion = Motion(timeout_s, late, self._sending(len(stdin)))
+            answer = self._link.ask("run", fields, motion, stdin, take)
         except OSError as error:
             raise DeviceError(
                 f"{self.name}: '{argv[0]}' cannot be started: {error.strerror}"
@@ -91,12 +94,14 @@ class SshTransport(Transport):
     def put(self, local: Path, remote: str, *, timeout_s: float) -> None:
         fields: dict[str, JsonValue] = {"path": remote, "suffix": uuid.uuid4().hex}
         with self._copying(remote):
-            self._link.send("put", fields, local, 0, lambda _: None, timeout_s=timeout_s)
+            told = self._sending(size_of(local))
+            motion = Motion(timeout_s, stalled(f"{self.name}:{remote}", timeout_s), told)
+            self._link.send("put", fields, local, 0, motion)
 
     def get(
         self, remote: str, local: Path, *, timeout_s: float, limit_bytes: int = COPY_BYTES
     ) -> None:
-        late = f"{self.name}:{remote}: copying took longer than {timeout_s:g} s"
+        late = stalled(f"{self.name}:{remote}", timeout_s)
         with _appearing(local) as writer, self._copying(remote):
 
             def take(kind: bytes, body: bytes) -> None:
@@ -106,7 +111,7 @@ class SshTransport(Transport):
                         if writer.tell() > limit_bytes:
                             raise DeviceError(too_large(f"{self.name}:{remote}", limit_bytes))
 
-            self._link.ask("get", {"path": remote}, take=take, timeout_s=timeout_s, late=late)
+            self._link.fetch(remote, Motion(timeout_s, late, self._fetching), take)
 
     def stat(self, remote: str, *, timeout_s: float) -> FileStat | None:
         answer = self._small("size", remote, timeout_s)
@@ -121,7 +126,7 @@ class SshTransport(Transport):
     def _small(self, operation: str, remote: str, timeout_s: float) -> JsonValue:
         late = f"{self.name}:{remote}: '{operation}' took longer than {timeout_s:g} s"
         try:
-            return self._link.ask(operation, {"path": remote}, timeout_s=timeout_s, late=late)
+            return self._link.ask(operation, {"path": remote}, Motion(timeout_s, late))
         except OSError as error:
             raise StorageError(f"{self.name}:{remote}: {error.strerror}") from None
 

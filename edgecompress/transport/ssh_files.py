@@ -13,6 +13,7 @@ from edgecompress.errors import DeviceError
 from edgecompress.transport.base import too_large
 from edgecompress.transport.files import KINDS, Files, Kind, Sent
 from edgecompress.transport.local_files import explained
+from edgecompress.transport.motion import Motion, stalled
 from edgecompress.transport.ssh_link import SshLink
 from edgecompress.transport.ssh_session import Take, expect
 
@@ -53,8 +54,10 @@ class SshFiles(Files):
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
     ) -> None:
         fields: dict[str, JsonValue] = {"path": remote, "offset": offset}
+        late = stalled(self._named(remote), timeout_s)
+        motion = Motion(timeout_s, late, sent, start=offset)
         with explained(self._named(remote)):
-            self._link.send("append", fields, local, offset, sent, timeout_s=timeout_s)
+            self._link.send("append", fields, local, offset, motion)
 
     def sha256(self, remote: str, length: int | None = None, *, timeout_s: float) -> str | None:
         answer = self._ask("sha256", remote, timeout_s=timeout_s, count=length)
@@ -98,7 +101,7 @@ class SshFiles(Files):
         late = f"{self._named(remote)}: '{operation}' took longer than {timeout_s:g} s"
         fields["path"] = remote
         with explained(self._named(remote)):
-            return self._link.ask(operation, fields, payload, take, timeout_s=timeout_s, late=late)
+            return self._link.ask(operation, fields, Motion(timeout_s, late), payload, take)
 
     def _named(self, remote: str) -> str:
         return f"{self._link.name}:{remote}"

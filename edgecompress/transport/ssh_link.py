@@ -8,12 +8,13 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from edgecompress.errors import StorageError, TransientError
+from edgecompress.errors import TransientError
 from edgecompress.spec.device import Device
 from edgecompress.transport.background import Background
-from edgecompress.transport.files import Sent
+from edgecompress.transport.base import size_of
+from edgecompress.transport.motion import Motion
 from edgecompress.transport.ssh_connect import CONNECT_S, Connected, Connector
-from edgecompress.transport.ssh_session import Session, Take, expect, progress
+from edgecompress.transport.ssh_session import Session, Take, expect
 
 
 class SshLink:
@@ -37,13 +38,18 @@ class SshLink:
         self,
         operation: str,
         fields: Mapping[str, JsonValue],
+        motion: Motion,
         payload: bytes = b"",
         take: Take | None = None,
-        *,
-        timeout_s: float,
-        late: str,
     ) -> JsonValue:
-        """The helper's answer; `late` is said when there is none in time.
+        """The helper's answer.
+
+        Args:
+            operation: a name of the helper's.
+            fields: its arguments.
+            motion: of the payload, until all of it is there.
+            payload: bytes behind the request.
+            take: given what comes before the answer; None: nothing should.
 
         Raises:
             OSError: what the device's operating system refuses.
@@ -54,9 +60,19 @@ class SshLink:
         async def work() -> JsonValue:
             async with self._session() as session:
                 await session.request(operation, fields, payload, len(payload))
-                return await session.answer(take)
+                return await session.answer(motion, take)
 
-        return self._background.call(work(), timeout_s, late)
+        return self._background.call(work(), motion)
+
+    def fetch(self, remote: str, motion: Motion, take: Take) -> None:
+        """A file there, given to `take` as it comes; raises what `ask` does."""
+
+        async def work() -> None:
+            async with self._session() as session:
+                await session.request("get", {"path": remote}, b"", 0)
+                await session.answer(motion, take, fetches=True)
+
+        self._background.call(work(), motion)
 
     def send(
         self,
@@ -64,21 +80,15 @@ class SshLink:
         fields: Mapping[str, JsonValue],
         local: Path,
         offset: int,
-        sent: Sent,
-        *,
-        timeout_s: float,
+        motion: Motion,
     ) -> None:
         """A request with the rest of a file behind it; raises what `ask` does."""
 
-        def take(kind: bytes, body: bytes) -> None:
-            if kind == b"P":
-                sent(progress(body))
-
         async def work() -> None:
-            length = max(0, _size(local) - offset)
+            length = max(0, size_of(local) - offset)
             async with self._session() as session:
                 await session.request(operation, fields, b"", length)
-                answer = asyncio.ensure_future(session.answer(take))
+                answer = asyncio.ensure_future(session.answer(motion))
                 try:
                     await session.send(local, offset, length)
                     await answer
@@ -90,18 +100,17 @@ class SshLink:
                     answer.cancel()
                     await asyncio.wait([answer])
 
-        late = f"{self.name}:{fields['path']}: copying took longer than {timeout_s:g} s"
-        self._background.call(work(), timeout_s, late)
+        self._background.call(work(), motion)
 
     def open(self, root: str, work: str) -> str:
         """The root's absolute path; it and its folder `work` are made."""
         late = f"{self.name}: did not answer within {4 * CONNECT_S:g} s of connecting"
         fields = {"root": root, "work": work}
-        return expect(self.ask("prepare", fields, timeout_s=4 * CONNECT_S, late=late), str)
+        return expect(self.ask("prepare", fields, Motion(4 * CONNECT_S, late)), str)
 
     def close(self) -> None:
         with contextlib.suppress(Exception):
-            self._background.call(self._disconnect(), CONNECT_S, "")
+            self._background.call(self._disconnect(), Motion(CONNECT_S, ""))
         self._background.close()
 
     @asynccontextmanager
@@ -131,10 +140,3 @@ class SshLink:
         if self._connected is not None:
             connected, self._connected = self._connected, None
             await connected.close()
-
-
-def _size(local: Path) -> int:
-    try:
-        return local.stat().st_size
-    except OSError as error:
-        raise StorageError(f"{local}: cannot be read: {error.strerror}") from None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import asyncssh
 
 from edgecompress.errors import TransientError
+from edgecompress.transport.motion import Told, nobody
 
 LOST = (OSError, EOFError, asyncssh.Error)
 """asyncssh's streams raise these when the connection or the channel is gone."""
@@ -45,12 +46,21 @@ class SshProcess:
         except LOST:
             return b""
 
-    async def read_exactly(self, count: int) -> bytes:
-        """Raises TransientError when it ends before."""
-        try:
-            return await self._process.stdout.readexactly(count)
-        except LOST:
-            raise await self.lost() from None
+    async def read_exactly(self, count: int, got: Told = nobody) -> bytes:
+        """`got` is told of each part's bytes as it comes.
+
+        Raises:
+            TransientError: it ends before.
+
+        """
+        content = bytearray()
+        while len(content) < count:
+            part = await self.read(count - len(content))
+            if not part:
+                raise await self.lost()
+            content += part
+            got(len(part))
+        return bytes(content)
 
     async def write(self, data: bytes) -> None:
         """Raises TransientError when nobody reads on."""

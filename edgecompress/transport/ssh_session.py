@@ -17,14 +17,16 @@ from pydantic import JsonValue
 from edgecompress.bundled import helper_file
 from edgecompress.errors import DeviceError, StorageError, TransientError
 from edgecompress.spec.untrusted import NotJson, read_json
+from edgecompress.transport.motion import Motion, nobody
 from edgecompress.transport.ssh_greeting import Greeting, command_line
 from edgecompress.transport.ssh_process import LOST, SshProcess
 
 FRAME_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 18
 HEADER = struct.Struct(">cI")
-PARTS = (b"A", b"X", b"P", b"D", b"S")
-"""Kinds of frames; all but the first two only where somebody takes them."""
+WITHOUT_DATA = (b"A", b"X", b"P")
+PARTS = (*WITHOUT_DATA, b"D", b"S")
+"""Kinds of frames; the last two only where somebody takes them."""
 COUNT_DIGITS = 19
 NUMBERS = {name: number for number, name in errno.errorcode.items()}
 T = TypeVar("T")
@@ -70,24 +72,35 @@ class Session:
         line = json.dumps({"op": operation, **fields, "length": length})
         await self._process.write(line.encode() + b"\n" + payload)
 
-    async def answer(self, take: Take | None = None) -> JsonValue:
-        """What the request comes to; `take` is given every frame before.
+    async def answer(
+        self, motion: Motion, take: Take | None = None, *, fetches: bool = False
+    ) -> JsonValue:
+        """What the request comes to.
+
+        Args:
+            motion: of the bytes behind the request, or with `fetches` of those that come.
+            take: given every frame before; None: there should be none.
+            fetches: the request is for a file.
 
         Raises:
             OSError: what the device's operating system refuses.
             TransientError: the connection is lost.
+            DeviceError: it does not speak as our helper does.
 
         """
         while True:
             kind, length = HEADER.unpack(await self._process.read_exactly(HEADER.size))
-            if length > FRAME_BYTES or kind not in (PARTS if take else (b"A", b"X")):
+            if length > FRAME_BYTES or kind not in (PARTS if take else WITHOUT_DATA):
                 raise self._nonsense(f"a frame {kind!r} of {length} bytes")
-            body = await self._process.read_exactly(length)
+            got = motion.more if fetches and kind == b"D" else nobody
+            body = await self._process.read_exactly(length, got)
             if kind == b"X":
                 raise self._refusal(body)
             if kind == b"A":
                 return self._json(body)
-            if take is not None:
+            if kind == b"P":
+                motion.at(progress(body))
+            elif take is not None:
                 take(kind, body)
 
     async def send(self, local: Path, offset: int, length: int) -> None:

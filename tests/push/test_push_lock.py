@@ -214,3 +214,22 @@ def test_the_owner_file_says_who(tmp_path: Path) -> None:
         assert found.pid > 0
         assert found.user
     assert status(board).holder is None
+
+
+@pytest.mark.parametrize("folder", ["incoming", "work"])
+def test_a_holder_whose_files_grow_is_alive(tmp_path: Path, folder: str) -> None:
+    """An upload may be slow; when it stands still, its holder is given up like any other."""
+    board = board_on(local(tmp_path))
+    make_folders(board)
+    place = Path(board.path("incoming") if folder == "incoming" else board.transport.workdir)
+    part, clock = place / "abc.part", Clock()
+    _other(board, quiet_s=10.0).__enter__()
+
+    def wait(seconds: float) -> None:
+        clock.sleep(seconds)
+        if clock.now <= 60:
+            with part.open("ab") as writer:
+                writer.write(b"x")
+
+    with Lock(Board(board.transport, sleep=wait, clock=clock)):
+        assert 69 <= clock.now <= 73

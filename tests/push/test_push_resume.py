@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pushing import accept, board_on, local, opened, quick_folder, release
 
+from edgecompress.errors import TransientError
 from edgecompress.push import Board, make_folders, push
 from edgecompress.transport import LocalTransport
 from edgecompress.transport.files import Sent
@@ -93,3 +94,35 @@ def test_a_card_that_always_lies_is_refused(tmp_path: Path) -> None:
     assert pushed.outcome == "rolled_back"
     assert "arrived damaged, twice" in pushed.reasons[0]
     assert opened(Path(transport.root)) == old[1].id
+
+
+class LosingFiles(LocalFiles):
+    """A way that is lost whenever so many bytes have got through."""
+
+    def __init__(self, each_bytes: int) -> None:
+        self.each_bytes = each_bytes
+        self.tries = 0
+
+    def append(
+        self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
+    ) -> None:
+        self.tries += 1
+        cut = local.with_suffix(".cut")
+        cut.write_bytes(local.read_bytes()[: offset + self.each_bytes])
+        super().append(cut, remote, offset, timeout_s=timeout_s, sent=sent)
+        if cut.stat().st_size < local.stat().st_size:
+            raise TransientError("lost again")
+
+
+def test_tries_that_get_further_are_not_the_last(tmp_path: Path) -> None:
+    transport = local(tmp_path)
+    transport.files = files = LosingFiles(300_000)
+    model, manifest = release(tmp_path, bytes(range(256)) * (SIZE // 256))
+    pushed = push(board_on(transport), model, manifest, accept)
+    assert pushed.outcome == "success"
+    assert files.tries == -(-manifest.size_bytes // 300_000)
+    transport.files = files = LosingFiles(30_000)
+    model, manifest = release(tmp_path, bytes(range(1, 251)) * (SIZE // 250))
+    pushed = push(board_on(transport), model, manifest, accept)
+    assert "lost again" in pushed.reasons[0]
+    assert files.tries == 5
