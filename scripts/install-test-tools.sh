@@ -5,7 +5,7 @@ set -eu
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc adb mksh toybox" \
-        "qemu-user-static openssh-server debian-archive-keyring zsh fish tcsh" >&2
+        "qemu-user-static openssh-server debian-archive-keyring strace zsh fish tcsh" >&2
     exit 2
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -23,6 +23,9 @@ apt-get install -q -y --no-install-recommends adb mksh toybox
 # tests/devices: a userland of 64-bit Arm; the way into it and into boards of tests/transport
 apt-get install -q -y --no-install-recommends qemu-user-static openssh-server openssh-client \
     debian-archive-keyring
+
+# tests/push: the system calls of a push are recorded
+apt-get install -q -y --no-install-recommends strace
 
 # tests/transport: login shells whose start-up files are in the way
 apt-get install -q -y --no-install-recommends zsh fish tcsh
