@@ -32,13 +32,15 @@ from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.transport import Transport
-from edgecompress.transport.base import STALL_S
+from edgecompress.transport.base import COPY_BYTES, STALL_S
 
 Kernels = Literal["default", "reference"]
 
 
 ENGINES = "tensorrt"
 """Folder on the device for engines and their timing cache."""
+OPTIMISED, OPTIMISED_BYTES = 8, 64 << 20
+"""How much larger than its model an optimised graph may be: integers become floats there."""
 BUILD_S = 3600.0
 """Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
@@ -85,6 +87,7 @@ class DeviceAgent(Protocol):
         outputs: Path,
         batch: int = 1,
         kernels: Kernels = "default",
+        limit_bytes: int = COPY_BYTES,
     ) -> None: ...
 
 
@@ -153,11 +156,13 @@ class Agent:
         outputs: Path,
         batch: int = 1,
         kernels: Kernels = "default",
+        limit_bytes: int = COPY_BYTES,
     ) -> None:
         """Run the samples of `inputs` (.npz, [N, ...] by name) and write `outputs` alike.
 
         `batch` samples at a time where the file's batch is free, else as many as it is made for;
-        `kernels`: those that the runtime chooses, or its reference ones.
+        `kernels`: those that the runtime chooses, or its reference ones; `limit_bytes`: of the
+        outputs, beyond which none are taken.
         """
         model, format = self._running(model, format)
         with self._scratch("npz") as there, self._scratch("npz") as back:
@@ -173,7 +178,7 @@ class Agent:
             }
             inferred = self._ask(Inferred, "infer", request, model)
             self._check_model(model, inferred.model_sha256)
-            self.transport.get(back, outputs, timeout_s=self._stall_s)
+            self.transport.get(back, outputs, timeout_s=self._stall_s, limit_bytes=limit_bytes)
 
     def build(self, model: Artifact, flags: EngineFlags, batch: int = 1) -> Engine:
         """Make the TensorRT engine of an ONNX file on the device, or find the one it has.
@@ -210,7 +215,8 @@ class Agent:
                 "output": there,
             }
             answer = self._ask(Optimised, "optimise", request, model)
-            self.transport.get(there, output, timeout_s=self._stall_s)
+            limit_bytes = OPTIMISED * _size(model) + OPTIMISED_BYTES
+            self.transport.get(there, output, timeout_s=self._stall_s, limit_bytes=limit_bytes)
         return answer.runtime, answer.machine
 
     def _ask(
@@ -278,6 +284,10 @@ class Agent:
             yield remote
         finally:
             self.transport.remove(remote, timeout_s=self.deadline_s)
+
+
+def _size(model: Path | Engine) -> int:
+    return model.stat().st_size if isinstance(model, Path) else 0
 
 
 def _fixed_shapes(model: Artifact, batch: int) -> dict[str, JsonValue]:

@@ -39,7 +39,7 @@ from edgecompress.spec.engine import Engine
 from edgecompress.spec.measurement import Probe, Turn
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.transport import Completed, Transport
-from edgecompress.transport.base import STALL_S
+from edgecompress.transport.base import COPY_BYTES, STALL_S
 from edgecompress.vendor.text import integer
 
 RUNS_AT_ONCE = 100
@@ -175,6 +175,7 @@ class AndroidAgent:
         outputs: Path,
         batch: int = 1,
         kernels: Kernels = "default",
+        limit_bytes: int = COPY_BYTES,
     ) -> None:
         """Run the samples of `inputs` (.npz, [N, ...] by name) and write `outputs` alike."""
         artifact = self._file(model, format)

@@ -23,6 +23,8 @@ OnTurn = Callable[[str, int, Turn], None]
 
 RESAMPLES = 1000
 CONFIDENCE_PERCENT = 95
+LONGEST_MS = 1e9
+"""Eleven days; none is 0 or less either."""
 SAMPLES_PER_TURN = 500
 """At most so many enter the bootstrap; thinning widens the interval, never narrows it."""
 
@@ -189,8 +191,15 @@ def _turn(
     engine: Engine | None = None,
 ) -> Turn:
     if engine is not None:
-        return agent.measure(engine, "tensorrt-engine", threads, inputs, protocol)
-    return agent.measure(artifact.path, artifact.format, threads, inputs, protocol)
+        turn = agent.measure(engine, "tensorrt-engine", threads, inputs, protocol)
+    else:
+        turn = agent.measure(artifact.path, artifact.format, threads, inputs, protocol)
+    if not turn.central_ms or not all(0 < ms < LONGEST_MS for ms in turn.central_ms):
+        raise AgentError(
+            f"{agent.transport.name}: a turn of {artifact.path.name} has no latencies, or some that"
+            " cannot be; the device's clock or its answer is wrong"
+        )
+    return turn
 
 
 @contextmanager

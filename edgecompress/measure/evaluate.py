@@ -13,7 +13,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.agent import DeviceAgent, Kernels
 from edgecompress.measure.parity import Executions, Way
-from edgecompress.measure.tensors import Array, feed, outputs_of, write_npz
+from edgecompress.measure.tensors import Array, feed, most_bytes, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
 from edgecompress.task import Batch, ClassificationTask, Metric, MulticlassAccuracy, Task
 from edgecompress.task.base import inputs_of
@@ -169,8 +169,17 @@ def _infer_shard(
     with tempfile.TemporaryDirectory(dir=workdir, prefix="shard-") as folder:
         inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
         write_npz(inputs, stacks)
-        agent.infer(artifact.path, artifact.format, threads, inputs, outputs, kernels=kernels)
-        stacked = outputs_of(artifact, outputs)
+        samples = sum(_rows(fed) for fed, _ in shard)
+        agent.infer(
+            artifact.path,
+            artifact.format,
+            threads,
+            inputs,
+            outputs,
+            kernels=kernels,
+            limit_bytes=most_bytes(artifact, samples),
+        )
+        stacked = outputs_of(artifact, outputs, samples)
     start = 0
     for fed, target in shard:
         stop = start + _rows(fed)

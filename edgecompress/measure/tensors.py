@@ -1,7 +1,7 @@
 """Arrays on their way into and out of a file: names, dtypes, shapes, quantisation, .npz."""
 
+import math
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,18 +13,15 @@ from edgecompress.errors import AgentError, StorageError, TaskError
 
 Array = NDArray[np.generic]
 INDICES = {"int32", "int64"}
-UNREADABLE = (
-    OSError,
-    ValueError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    # A bit that flipped on the way may say that it is encrypted, too new, or larger than memory.
-    RuntimeError,
-    MemoryError,
-    # A lone .npy has no names.
-    AttributeError,
-)
+UNKNOWN_BYTES = 1 << 30
+"""Of outputs whose size is only known when they are there."""
+HEADERS_BYTES = 64 << 10
+WIDEST_BYTES = 8
+"""Of a number in any type that a runtime puts out."""
+NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def feed(artifact: Artifact, arrays: Sequence[Array]) -> dict[str, Array]:
@@ -135,38 +132,91 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
         ) from None
 
 
-def read_npz(path: Path) -> dict[str, Array]:
+def read_npz(path: Path, limit_bytes: int | None = None) -> dict[str, Array]:
     """Arrays by name, in the file's order.
+
+    Memory is taken for an array only when its header and the archive agree on its size, and for
+    all of them together at most `limit_bytes`.
 
     Raises:
         StorageError: it cannot be read as .npz.
 
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except UNREADABLE as error:
-        raise StorageError(f"{path}: not a readable .npz file: {error}") from None
+        with zipfile.ZipFile(path) as archive:
+            return _arrays(archive, limit_bytes)
+    except Exception as error:
+        # A device may have written it, and what zipfile, its decompressors and numpy's parser of
+        # headers raise of any bytes is written down nowhere.
+        said = str(error) or type(error).__name__
+        raise StorageError(f"{path}: not a readable .npz file: {said}") from None
 
 
-def outputs_of(artifact: Artifact, path: Path) -> list[Array]:
+def _arrays(archive: zipfile.ZipFile, limit_bytes: int | None) -> dict[str, Array]:
+    members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if limit_bytes is not None and total > limit_bytes:
+        raise ValueError(f"{total:,} bytes of arrays, where at most {limit_bytes:,} are expected")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("two arrays have the same name")
+    return {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        if version not in NPY_HEADERS:
+            raise ValueError(f"{member.filename} is of an unknown version of .npy: {version}")
+        shape, _, dtype = NPY_HEADERS[version](file)
+        if dtype.hasobject or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
+            raise ValueError(f"{member.filename} is not the array that its header describes")
+    with archive.open(member) as file:
+        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def most_bytes(artifact: Artifact, samples: int) -> int:
+    """That the outputs of so many samples may have on their way back, at the widest type."""
+    values = 0
+    for info in artifact.outputs:
+        known = [size for size in info.shape[1:] if isinstance(size, int)]
+        if len(known) < len(info.shape[1:]):
+            return UNKNOWN_BYTES
+        batch = info.shape[0] if info.shape else 1
+        values += math.prod(known) * (samples if isinstance(batch, str) else samples * batch)
+    return values * WIDEST_BYTES + HEADERS_BYTES * (1 + len(artifact.outputs))
+
+
+def outputs_of(artifact: Artifact, path: Path, samples: int | None = None) -> list[Array]:
     """What the agent wrote, in the file's order, dequantised.
 
+    Args:
+        artifact: that ran.
+        path: of the .npz.
+        samples: how many were put in; None: not known.
+
     Raises:
-        AgentError: an output that the artifact names is not there, or holds no numbers.
+        AgentError: an output that the artifact names is not there, holds no numbers, or is not of
+            so many samples.
 
     """
-    arrays = read_npz(path)
+    arrays = read_npz(path, None if samples is None else most_bytes(artifact, samples))
     missing = [info.name for info in artifact.outputs if info.name not in arrays]
     if missing:
         raise AgentError(
             f"{artifact.path.name}: the runtime gave no output {missing}, but {list(arrays)}"
         )
     for info in artifact.outputs:
-        if arrays[info.name].dtype.kind not in "biuf":
+        array = arrays[info.name]
+        if array.dtype.kind not in "biuf":
             raise AgentError(
-                f"{artifact.path.name}: output '{info.name}' came as {arrays[info.name].dtype},"
+                f"{artifact.path.name}: output '{info.name}' came as {array.dtype},"
                 f" not as {info.dtype}"
+            )
+        if samples is not None and (not array.ndim or len(array) != samples):
+            raise AgentError(
+                f"{artifact.path.name}: output '{info.name}' came in the shape"
+                f" {list(array.shape)} for {samples} samples"
             )
     return [dequantize(arrays[info.name], info) for info in artifact.outputs]
 

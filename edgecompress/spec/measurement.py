@@ -1,6 +1,8 @@
 """What the agent reports (JSON, `schema_version` 1) and what is made of it on the host."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from edgecompress.spec.base import Many, Spec
 
@@ -106,7 +108,7 @@ class Turn(Spec):
     """Mean of the telemetry's power_mw, times the mean of latency_ms. So idle power is in it, and
     what else ran; None of fewer than two readings of power."""
     versions: dict[str, str]
-    notes: Many[str] = ()
+    notes: Annotated[Many[str], Field(max_length=1000)] = ()
     """What the runtime did otherwise than one would expect, in the agent's words."""
 
     @property

@@ -19,6 +19,8 @@ VALUES = 500_000
 """Samples of a latency are a list of numbers."""
 KEYS = 1000
 """Of one object: each that is not known makes an error of its own."""
+TEXT_BYTES = 64 << 10
+"""Of one string."""
 INTEGER_DIGITS = 20
 """Of 64 bits and a sign: what sizes and counts have."""
 
@@ -63,7 +65,10 @@ def _check_structure(content: bytes) -> None:
         raise NotJson(f"more than {VALUES} values")
     # Without escapes a quote begins or ends a string, and every second piece lies between two.
     plain = content.replace(b"\\\\", b"").replace(b'\\"', b"")
-    outside = b"".join(plain.split(b'"')[::2])
+    pieces = plain.split(b'"')
+    if max(map(len, pieces[1::2]), default=0) > TEXT_BYTES:
+        raise NotJson(f"a string of more than {TEXT_BYTES} bytes")
+    outside = b"".join(pieces[::2])
     if outside.count(b",") >= VALUES:
         raise NotJson(f"more than {VALUES} values")
     brackets = outside.translate(None, _NOT_BRACKETS)

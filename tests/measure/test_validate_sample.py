@@ -42,7 +42,7 @@ class Board:
         self.asked: list[tuple[int, str]] = []
         self._weight, self._off, self._classes = weight, np.float32(off), classes
 
-    def infer(self, *arguments: Any, kernels: str) -> None:
+    def infer(self, *arguments: Any, kernels: str, **_: Any) -> None:
         inputs, outputs = cast("tuple[Path, Path]", arguments[3:5])
         with np.load(inputs) as file:
             (x,) = (file[name] for name in file.files)
