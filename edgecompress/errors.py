@@ -35,8 +35,10 @@ class EdgecompressError(Exception):
     exit_code = EXIT_DEFECT
 
     def __init__(self, message: str) -> None:
-        # Library exceptions that are quoted inside often span many lines.
+        # Library exceptions that are quoted inside often span many lines; and no JSON document and
+        # no file takes the lone surrogates that names of files on a device may become.
         line = " ".join(message[: 4 * MESSAGE_CHARACTERS].split())
+        line = line.encode("utf-8", "backslashreplace").decode()
         is_whole = len(line) <= MESSAGE_CHARACTERS
         super().__init__(line if is_whole else f"{line[:MESSAGE_CHARACTERS]} ..")
 

@@ -49,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="how many broken logs tests/vendor/test_mutations.py reads; the promise is 100000",
     )
     parser.addoption(
+        "--hostile",
+        type=int,
+        default=300,
+        help="how many answers of each channel tests/hostile reads; the promise is 25000",
+    )
+    parser.addoption(
         "--networks",
         type=int,
         default=2,

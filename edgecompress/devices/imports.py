@@ -62,7 +62,9 @@ def try_imports(transport: Transport, python: str, modules: Sequence[str]) -> Im
         done = transport.run([python, "-c", _SCRIPT, *modules], timeout_s=TIMEOUT_S)
         lines = done.stdout.decode(errors="replace").splitlines()
     told = [found for found in map(_told, lines) if found is not None]
-    errors = {one.module: one.error for one in told if one.module is not None}
+    errors = {
+        one.module: one.error for one in told if one.module is not None and one.module in modules
+    }
     unfinished = next((module for module in modules if module not in errors), None)
     if unfinished is not None:
         errors[unfinished] = ENDED

@@ -107,7 +107,7 @@ def _kill(link: AdbLink, session: int | None) -> None:
     with contextlib.suppress(EdgecompressError):
         stream = link.open(f"shell,v2,raw:kill -KILL -- -{session}", KILL_S)
         try:
-            with contextlib.suppress(EdgecompressError):
+            with contextlib.suppress(EdgecompressError, _TooMuch):
                 _Talk(stream, b"", SESSION_BYTES).finish()
         finally:
             stream.close()

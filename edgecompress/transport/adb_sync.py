@@ -29,6 +29,9 @@ WORD = struct.Struct("<4sI")
 STAT = struct.Struct("<III")
 ENTRY = struct.Struct("<4sIIII")
 MESSAGE_BYTES = 64 << 10
+NAME_BYTES = 1024
+ENTRIES = 20_000
+"""Of a folder: one of ours has a few."""
 
 
 class Refusal(Exception):
@@ -53,12 +56,16 @@ def entries_in(link: AdbLink, remote: str, timeout_s: float) -> dict[str, int]:
     """Names and modes (of links themselves), sorted; none when there is no such folder."""
     found: dict[str, int] = {}
     with _requested(link, b"LIST", remote, timeout_s) as stream:
-        while True:
+        for _ in range(ENTRIES):
             word, mode, _, _, length = ENTRY.unpack(stream.read(ENTRY.size))
             if word == b"DONE":
                 break
             _expect(word, b"DENT")
+            if length > NAME_BYTES:
+                raise DeviceError(f"{link.name}: a name of {length} bytes in {remote}")
             found[_read_text(stream, length)] = mode
+        else:
+            raise DeviceError(f"{link.name}: more than {ENTRIES} entries in {remote}")
     return {name: found[name] for name in sorted(found) if name not in (".", "..")}
 
 
