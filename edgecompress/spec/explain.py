@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 Loc = tuple[int | str, ...]
+LONGEST_NAME = 100
 
 _KEYS = "keys (name: value)"
 _EXPECTED = {
@@ -108,7 +109,8 @@ def _text(spec: type[BaseModel], key: str, problems: list[ErrorDetails]) -> str:
 
 def _unknown(what: str, value: object, known: list[str]) -> str:
     name = str(value).rpartition(".")[2] if what == "key" else str(value)
-    near = _nearest(name, known)
+    # What is longer than any name was not misspelt, and takes long to compare.
+    near = _nearest(name, known) if len(name) <= LONGEST_NAME else None
     hint = f"did you mean '{near}'? " if near else ""
     subject = f"unknown key '{value}'" if what == "key" else f"{what} {_shown(value)} is unknown"
     return f"{subject}; {hint}known: {', '.join(sorted(known))}"
