@@ -44,6 +44,8 @@ class Motion:
 
         """
         self.count = self._start = self._marked = start
+        self.most: int | None = None
+        """How many bytes there are to be moved: what the other side counts beyond is no motion."""
         self._timeout_s = timeout_s
         self._late = late
         self._told = told
@@ -51,6 +53,8 @@ class Motion:
 
     def at(self, count: int) -> None:
         """So many bytes are there now."""
+        if self.most is not None:
+            count = min(count, self.most)
         if count <= self.count:
             return
         self.count = count

@@ -56,6 +56,7 @@ class SshLink:
             TimedOut, TransientError, DeviceError: as Transport says.
 
         """
+        motion.most = motion.count + len(payload)
 
         async def work() -> JsonValue:
             async with self._session() as session:
@@ -86,6 +87,7 @@ class SshLink:
 
         async def work() -> None:
             length = max(0, size_of(local) - offset)
+            motion.most = offset + length
             async with self._session() as session:
                 await session.request(operation, fields, b"", length)
                 answer = asyncio.ensure_future(session.answer(motion))
