@@ -1,18 +1,19 @@
 """For how long a lock is waited for, and which number is whose: each bound by itself."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
-from pushing import Ticking, failing
+from pushing import Ticking, accept, failing, release
 
 from edgecompress.errors import DeviceError
-from edgecompress.push import Board, status
+from edgecompress.push import Board, history, push, status
 from edgecompress.push import lock as locks
 from edgecompress.push.lock import Lock, held
 
 # As docs/devices.md says them.
-QUIET_S, UNKNOWN_S = 120.0, 10.0
+QUIET_S, UNKNOWN_S, QUIET_MOST_S = 120.0, 10.0, 6 * 3600.0
 
 
 def other(board: Board, **changes: object) -> Lock:
@@ -42,6 +43,41 @@ def test_a_holder_may_be_silent_for_as_long_as_it_said(board: Ticking, quiet_s: 
         assert quiet_s < board.ticks.now <= quiet_s + 2
     assert len(notes) == 1
     assert notes[0].endswith(f"waiting for eve@elsewhere (process {os.getpid()})")
+
+
+@pytest.mark.parametrize("claimed", [1e18, 1e308, QUIET_MOST_S + 1])
+def test_no_holder_may_be_silent_for_ever(
+    board: Ticking, claimed: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other(board, quiet_s=claimed).__enter__()
+    monkeypatch.setattr(locks, "POLL_S", 60.0)
+    with Lock(board):
+        assert QUIET_MOST_S < board.ticks.now <= QUIET_MOST_S + 60
+
+
+@pytest.mark.parametrize("changes", [{"quiet_s": -1.0}, {"pid": 0}, {"pid": 10**30}])
+def test_an_owner_that_cannot_be_is_somebody_unknown(
+    board: Ticking, changes: dict[str, object]
+) -> None:
+    other(board, **changes).__enter__()
+    with Lock(board):
+        assert board.ticks.now <= UNKNOWN_S + 2
+
+
+@pytest.mark.parametrize("name", ["²", "٣", "007", "0", "-1", "1e9", "9" * 19, "9" * 200, "8 "])
+def test_what_is_no_number_is_no_lock(board: Ticking, name: str) -> None:
+    for _ in range(2):
+        (Path(board.path("locks")) / name).mkdir(exist_ok=True)
+        with Lock(board) as lock:
+            assert lock.number < 4
+    assert (Path(board.path("locks")) / name).exists()
+
+
+def test_the_last_number_is_named(board: Ticking) -> None:
+    last = Path(board.path("locks", "9" * 18))
+    last.mkdir()
+    with pytest.raises(DeviceError, match=f"{last} leaves no number for a lock; remove it"):
+        Lock(board).__enter__()
 
 
 @pytest.mark.parametrize(("wait_s", "least"), [(5.0, QUIET_S), (300.0, 300.0)])
@@ -156,12 +192,17 @@ def test_a_process_that_may_not_be_signalled_lives(
     assert locks._is_free(owner.model_copy(update={"machine": "another", "released": True}))
 
 
-def test_who_has_no_name_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_has_no_name_is_a_number(
+    board: Ticking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found")
 
     monkeypatch.setattr(locks.getpass, "getuser", nobody)
     assert locks.user() == str(os.getuid())
+    assert push(board, *release(tmp_path, b"1"), accept).outcome == "success"
+    (entry,) = history(board).entries
+    assert entry.by == f"{os.getuid()}@{socket.gethostname()}"
 
 
 def test_a_system_that_does_not_tell_is_a_machine_of_its_own(
