@@ -95,6 +95,9 @@ def test_validate_activate_rollback(project: Project) -> None:
     (pushed,) = project.document("push", "latest", "good")["devices"]
     assert (pushed["outcome"], pushed["active"], pushed["sent_bytes"]) == ("success", new, 0)
     assert opened(root) == new
+    # It is whole and was validated with the same sample and limits, so it was not run again.
+    assert pushed["notes"][0].startswith("validated there on ")
+    assert pushed["validation"] == found
 
     state = project.document("status", "good")
     assert (state["device"], state["current"], state["previous"]) == ("good", new, old)
@@ -102,7 +105,11 @@ def test_validate_activate_rollback(project: Project) -> None:
         old: True,
         new: True,
     }
+    records = {release["id"]: release["validated"] for release in state["releases"]}
+    assert records[new]["run"] == project.run_folder.name
+    assert records[new]["validation"] == found
     entries = project.document("history", "good")["entries"]
+    assert {entry["run"] for entry in entries if entry["release"] == new} == {records[new]["run"]}
     assert [(entry["action"], entry["release"]) for entry in entries] == [
         ("push", old),
         ("validate", new),
