@@ -5,7 +5,9 @@ import os
 import tempfile
 import traceback
 
-from edgecompress.shown import shown_lines
+from edgecompress.shown import shown, shown_lines
+
+MOST_CHARACTERS = 2000
 
 
 def traceback_of(error: BaseException) -> str:
@@ -22,5 +24,5 @@ def told_as_defect(error: BaseException) -> str:
         with os.fdopen(number, "w", encoding="utf-8") as file:
             file.write(traceback_of(error))
         saved = f" with {path}"
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"a defect of edgecompress, please report it{saved}: {what}"
+    what = " ".join(f"{type(error).__name__}: {error}"[:MOST_CHARACTERS].split())
+    return f"a defect of edgecompress, please report it{saved}: {shown(what)}"

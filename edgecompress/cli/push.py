@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgecompress.cli.failure import after_result
+from edgecompress.cli.failure import INTERRUPTED, after_result, tell
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import Output, output
-from edgecompress.errors import DeviceError, Refused
+from edgecompress.errors import EXIT_INTERRUPTED, DeviceError, Refused
 from edgecompress.measure import DEADLINE_S
 
 if TYPE_CHECKING:
@@ -145,7 +145,15 @@ def _push(out: Output, order: "PushOrder") -> None:
     from edgecompress.progress import progress_on_stderr
 
     found = pipeline.push_run(order, progress_on_stderr())
-    _show(out, found.model_dump(mode="json"), found.devices)
+    document = found.model_dump(mode="json")
+    if found.interrupted:
+        from edgecompress.cli import device_tables
+
+        out.result(document, lambda console: device_tables.pushed(found.devices, console))
+        tell(INTERRUPTED, as_json=False)
+        # Not typer's Exit: of an interrupt that has no result yet it would be told once more.
+        raise SystemExit(EXIT_INTERRUPTED)
+    _show(out, document, found.devices)
 
 
 def _switch(out: Output, order: "Switch") -> None:

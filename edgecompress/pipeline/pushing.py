@@ -4,13 +4,11 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from edgecompress.artifact import Artifact, sha256_of
-from edgecompress.defect import told_as_defect
 from edgecompress.errors import ArtifactError, EdgecompressError, Refused, SpecError
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Agent, DeviceAgent
@@ -20,6 +18,7 @@ from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import Rebuild, Sample, draw, validate
 from edgecompress.pipeline.asked import PushOrder
 from edgecompress.pipeline.files import Built
+from edgecompress.pipeline.fleet import Stop, side_by_side, unknown
 from edgecompress.pipeline.formats import FORMATS, describe_file
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load_scored
@@ -50,8 +49,6 @@ from edgecompress.transport import connect
 CONNECTS = 3
 """A device that is asleep or busy may not answer at first; one that is off should not be waited
 for as long as one that was there a moment ago."""
-AT_ONCE = 8
-"""Devices that are sent to at the same time: more would share one network and this disk."""
 
 Judge = Callable[[DeviceAgent, Validation, Tick], Validation]
 """Measures on the device and completes the validation; raises Refused."""
@@ -80,6 +77,7 @@ class Trial:
     """For one command, or one copy, of the validation there."""
     reuses: bool = False
     """Whether a validation that passed there before, and asked the same, is enough."""
+    stop: Stop = field(default_factory=Stop)
 
 
 def candidate(
@@ -149,16 +147,22 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         sent = candidate(artifact, sample, target, report.recipe_digest, report.run)
         inputs = Path(name) / "inputs.npz"
         write_npz(inputs, {f"input_{i}": x.numpy() for i, x in enumerate(examples)})
-        with progress.stage("push"), ThreadPoolExecutor(AT_ONCE) as pool:
-            jobs = []
-            for device in devices:
-                judged = partial(_measure, sent, inputs, device, wanted.budgets)
-                trial = Trial(
-                    judged, wanted.budgets, order.activates, order.deadline_s, order.activates
-                )
-                jobs.append(pool.submit(_push, device, sent, trial, progress))
-            pushed = tuple(job.result() for job in jobs)
-    return PushedRun(run=report.run, verdict=report.verdict, devices=pushed)
+
+        def push_one(device: Device, stop: Stop) -> Pushed:
+            judged = partial(_measure, sent, inputs, device, wanted.budgets)
+            trial = Trial(
+                judged, wanted.budgets, order.activates, order.deadline_s, order.activates, stop
+            )
+            return _push(device, sent, trial, progress)
+
+        with progress.stage("push"):
+            found = side_by_side(devices, sent.manifest.id, push_one, progress.note)
+    return PushedRun(
+        run=report.run,
+        verdict=report.verdict,
+        devices=found.pushed,
+        interrupted=found.interrupted,
+    )
 
 
 def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed:
@@ -182,7 +186,11 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     moved.stage = "validating"
                     lane(0, 0, moved.stage)
                     agent.place(sent.artifact.sha256, path)
-                    tick = partial(alive, quiet_s(sent.target, trial.deadline_s))
+
+                    def tick() -> None:
+                        trial.stop.check()
+                        alive(quiet_s(sent.target, trial.deadline_s))
+
                     _build(agent, sent, tick)
                     validation = validate(agent, sent.sample, trial.budgets, Path(name), tick)
                     moved.stage = "measuring"
@@ -191,10 +199,11 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     lane(0, 0, "activating" if trial.activates else "validated")
                     return validation
 
-                watch = Watch(
-                    note=lambda text: lane(0, 0, text),
-                    sent=lambda there: moved("uploading", there, size),
-                )
+                def sent_so_far(there: int) -> None:
+                    trial.stop.check()
+                    moved("uploading", there, size)
+
+                watch = Watch(note=lambda text: lane(0, 0, text), sent=sent_so_far)
                 pushed = push(
                     Board(transport, device=device.id),
                     sent.artifact.path,
@@ -213,15 +222,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                 reasons=(str(error),),
             )
         except Exception as error:
-            # How far it came is not known, and other devices' results must not be lost with it.
-            look = f"what is active there: edgecompress status {device.id}"
-            pushed = Pushed(
-                device=device.id,
-                outcome="inconsistent",
-                release=sent.manifest.id,
-                active=None,
-                reasons=(f"{told_as_defect(error)}; {look}",),
-            )
+            pushed = unknown(device.id, sent.manifest.id, error)
     update = {"validation": validation or pushed.validation, "notes": (*pushed.notes, *twice)}
     return pushed.model_copy(update=update)
 

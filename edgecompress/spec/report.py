@@ -219,6 +219,8 @@ class PushedRun(Spec):
     verdict: VerdictResult
     """Of the run: a push asks nothing of it."""
     devices: tuple[Pushed, ...]
+    interrupted: bool = False
+    """An interrupt came while it went on."""
 
 
 def to_json(report: Report) -> str:

@@ -21,6 +21,8 @@ class Background:
     def __init__(self, name: str) -> None:
         self._name = name
         self._loop = asyncio.new_event_loop()
+        # What a task that nobody waits for any more ends with would be printed, device's words too.
+        self._loop.set_exception_handler(lambda _, __: None)
         self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
         self._thread.start()
 

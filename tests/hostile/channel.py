@@ -1,5 +1,6 @@
 """What a channel is, and how it is run: so many seeded answers, and what came of each."""
 
+import logging
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -50,7 +51,29 @@ class Outcome:
     """The largest memory above that at the start."""
 
 
+class Logged(logging.Handler):
+    """What a library logs ends on stderr, unescaped."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"logged by {record.name}: {record.getMessage()}")
+
+
 def run(channel: Channel, seeds: range) -> Outcome:
+    logged = Logged()
+    logging.getLogger().addHandler(logged)
+    try:
+        outcome = _run(channel, seeds)
+    finally:
+        logging.getLogger().removeHandler(logged)
+    outcome.violations += logged.lines
+    return outcome
+
+
+def _run(channel: Channel, seeds: range) -> Outcome:
     outcome = Outcome(channel.name)
     start_bytes = forget_peak()
     for seed in seeds:
