@@ -158,10 +158,10 @@ def size(request: Request) -> int | None:
 
 
 def entries(request: Request) -> list[list[str]]:
-    """Names and kinds; a link to a folder is followed where a `/` is at the end of the path."""
+    """Names and kinds; a link to a folder is none, but where a `/` is at the end of the path."""
     path = request.path()
     if not path.endswith(b"/") and os.path.islink(path):
-        raise OSError(errno.ELOOP, LINK, path)
+        return []
     try:
         with os.scandir(path) as found:
             return [[_text(entry.name), _kind(entry)] for entry in found]
@@ -177,9 +177,8 @@ def _kind(entry: os.DirEntry[bytes]) -> str:
     return "file" if entry.is_file() else "other"
 
 
-def _opened(request: Request, flags: int) -> io.FileIO:
+def _opened(path: bytes, flags: int) -> io.FileIO:
     """A plain file. What is none is neither followed nor waited for: a pipe would block."""
-    path = request.path()
     try:
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     except OSError as error:
@@ -195,7 +194,7 @@ def _opened(request: Request, flags: int) -> io.FileIO:
 def read(request: Request) -> bool:
     """The start of a file, up to `limit` bytes: false when there is none."""
     try:
-        with _opened(request, os.O_RDONLY) as reader:
+        with _opened(request.path(), os.O_RDONLY) as reader:
             send(b"D", reader.read(request.count("limit")))
     except FileNotFoundError:
         return False
@@ -203,8 +202,27 @@ def read(request: Request) -> bool:
 
 
 def write(request: Request) -> None:
-    content = request.payload()
-    with _opened(request, OVERWRITE) as writer:
+    _write_to_disk(request.path(), request.payload())
+
+
+def replace(request: Request) -> bool:
+    """A small file, there whole or as it was: false when it cannot be read back as it was sent."""
+    import hashlib
+
+    content, temporary = request.payload(), request.path("temporary")
+    _write_to_disk(temporary, content)
+    with _opened(temporary, os.O_RDONLY) as reader:
+        found = reader.read(len(content) + 1)
+    if hashlib.sha256(found).hexdigest() != request.text("sha256"):
+        os.unlink(temporary)
+        return False
+    os.replace(temporary, request.path())
+    _sync(os.path.dirname(request.path()))
+    return True
+
+
+def _write_to_disk(path: bytes, content: bytes) -> None:
+    with _opened(path, OVERWRITE) as writer:
         left = memoryview(content)
         while left:
             left = left[writer.write(left) :]
@@ -213,7 +231,7 @@ def write(request: Request) -> None:
 
 def append(request: Request) -> None:
     offset = request.count("offset")
-    with _opened(request, os.O_RDWR if offset else OVERWRITE) as writer:
+    with _opened(request.path(), os.O_RDWR if offset else OVERWRITE) as writer:
         writer.seek(offset)
         writer.truncate()
         _receive(request, writer, offset)
@@ -257,7 +275,7 @@ def sha256(request: Request) -> str | None:
     digest, left = hashlib.sha256(), request.optional("count")
     block = memoryview(bytearray(BLOCK_BYTES))
     try:
-        with _opened(request, os.O_RDONLY) as reader:
+        with _opened(request.path(), os.O_RDONLY) as reader:
             while left is None or left:
                 count = reader.readinto(block if left is None else block[:left])
                 if not count:
@@ -295,7 +313,11 @@ def read_link(request: Request) -> str | None:
 
 
 def sync(request: Request) -> None:
-    descriptor = os.open(request.path(), os.O_RDONLY)
+    _sync(request.path())
+
+
+def _sync(path: bytes) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -388,8 +410,8 @@ def _forward(streams: dict[int, bytes]) -> None:
                     del streams[key.fd]
 
 
-_FILES = (append, get, link, make_folder, put, read, read_link, remove, rename, unlink, write)
-_OTHERS = (entries, free_bytes, prepare, run, sha256, size, sync)
+_FILES = (append, get, link, make_folder, put, read, read_link, remove, rename, replace, write)
+_OTHERS = (entries, free_bytes, prepare, run, sha256, size, sync, unlink)
 OPERATIONS = {operation.__name__: operation for operation in (*_FILES, *_OTHERS)}
 
 

@@ -61,13 +61,7 @@ class Board:
         """A small file, whole or not at all, as it was given, and on the disk."""
         path = self.path(name)
         folder = str(PurePosixPath(path).parent)
-        temporary = self.temporary(folder)
-        self.files.write(temporary, content)
-        if self.files.read(temporary, len(content) + 1) != content:
-            self.files.unlink(temporary)
-            raise TransientError(f"{self.name}: {path} was not written as it was sent")
-        self.files.rename(temporary, path)
-        self.files.sync(folder)
+        self.files.replace(path, self.temporary(folder), content)
 
     def document(self, spec: type[S], name: str) -> S | None:
         """What lies under a name; None when there is nothing, or nothing that can be read."""

@@ -120,8 +120,6 @@ def release_entries(board: Board, release: str) -> dict[str, Kind]:
     """What the folder of a release holds; nothing where that is no folder."""
     if RELEASE_ID.fullmatch(release) is None:
         return {}
-    if board.files.entries(board.path("releases")).get(release) != "folder":
-        return {}
     return dict(board.files.entries(board.path("releases", release)))
 
 

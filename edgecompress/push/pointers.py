@@ -1,5 +1,6 @@
 """`current` and `previous`: which release an application opens, and which one before."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from edgecompress.push.board import Board
@@ -11,6 +12,7 @@ from edgecompress.push.layout import (
     in_the_way,
     release_entries,
 )
+from edgecompress.transport.files import Kind
 
 Name = Literal["current", "previous"]
 POINTER_BYTES = 64
@@ -61,21 +63,18 @@ def point(board: Board, name: Name, release: str | None) -> None:
 
 def manifest_of(board: Board, release: str) -> Manifest | None:
     """None when there is no such release, or its manifest is not the one that its id is of."""
-    if release_entries(board, release).get(MANIFEST) != "file":
-        return None
-    manifest = board.document(Manifest, f"releases/{release}/{MANIFEST}")
-    return manifest if manifest is not None and manifest.id == release else None
+    return _manifest(board, release, release_entries(board, release))
 
 
 def is_whole(board: Board, release: str) -> bool:
     """Whether its files are, byte for byte, what its id says; read on the device."""
-    manifest = manifest_of(board, release)
+    kinds = release_entries(board, release)
+    manifest = _manifest(board, release, kinds)
     if manifest is None:
         return False
     wanted = {manifest.file: manifest.sha256}
     if manifest.labels_file is not None:
         wanted[manifest.labels_file.file] = manifest.labels_file.sha256
-    kinds = release_entries(board, release)
     return all(
         kinds.get(name) == "file"
         and board.files.sha256(board.path("releases", release, name), timeout_s=HASH_S) == sha256
@@ -85,12 +84,20 @@ def is_whole(board: Board, release: str) -> bool:
 
 def validation_of(board: Board, release: str) -> ValidationRecord | None:
     """The record that this very device validated this very release; None where there is none."""
-    if release_entries(board, release).get(VALIDATION) != "file":
+    kinds = release_entries(board, release)
+    if kinds.get(VALIDATION) != "file":
         return None
     record = board.document(ValidationRecord, f"releases/{release}/{VALIDATION}")
     if record is None or record.release != release:
         return None
-    manifest, identity = manifest_of(board, release), board.document(Identity, "device.json")
+    manifest, identity = _manifest(board, release, kinds), board.document(Identity, "device.json")
     if manifest is None or identity is None:
         return None
     return record if (record.sha256, record.device) == (manifest.sha256, identity.id) else None
+
+
+def _manifest(board: Board, release: str, kinds: Mapping[str, Kind]) -> Manifest | None:
+    if kinds.get(MANIFEST) != "file":
+        return None
+    manifest = board.document(Manifest, f"releases/{release}/{MANIFEST}")
+    return manifest if manifest is not None and manifest.id == release else None

@@ -1,5 +1,6 @@
 """Files of an Android device: adb's sync protocol, and toybox where that has no word for it."""
 
+import hashlib
 import re
 import stat
 from collections.abc import Mapping
@@ -11,13 +12,14 @@ from edgecompress.transport import adb_shell, adb_sync
 from edgecompress.transport.adb_link import AdbLink
 from edgecompress.transport.base import Completed
 from edgecompress.transport.files import Files, Kind, Sent
+from edgecompress.transport.local_files import damaged
 
 STEP_S = 60.0
 """For one step without much data."""
 WORDS_BYTES = 64 << 10
 """All that a script of ours has to say."""
-ABSENT = 44
-"""Exit code of our own scripts, which toybox has no use for."""
+ABSENT, DAMAGED = 44, 45
+"""Exit codes of our own scripts, which toybox has no use for."""
 FULL = ("no space left", "quota exceeded")
 FORBIDDEN = ("read-only file system", "permission denied", "not permitted")
 
@@ -28,7 +30,10 @@ PLAIN = (
     f'{NO_LINK}; if [ -e "$1" ] && [ ! -f "$1" ]; then echo "$1: is no plain file" >&2; exit 1; fi'
 )
 THERE = f'{PLAIN}; [ -e "$1" ] || exit {ABSENT}'
-SYNC = '[ -e "$1" ] && if command -v fsync >/dev/null; then fsync "$1"; else sync; fi'
+TO_DISK = (
+    'to_disk() { [ -e "$1" ] && if command -v fsync >/dev/null; then fsync "$1"; else sync; fi; }'
+)
+SYNC = f'{TO_DISK}; to_disk "$1"'
 WRITE = f'{PLAIN}; umask 022; cat > "$1" && {SYNC}'
 READ = f'{THERE}; head -c "$2" "$1"'
 HASH = f'{THERE}; sha256sum < "$1"'
@@ -39,6 +44,10 @@ MAKE_FOLDER = f'umask 022; mkdir "$1" && exit; [ -e "$1" ] && exit {ABSENT}; exi
 MAKE_FOLDERS = 'umask 022; mkdir -p "$1"'
 # Without -T, which came late, mv would put it into a folder of that name.
 RENAME = 'if [ -d "$2" ]; then echo "$2: is a folder" >&2; exit 1; fi; mv -f "$1" "$2"'
+REPLACE = (
+    f'{WRITE} || exit 1; if [ "$(sha256sum < "$1" | head -c 64)" != "$3" ]; then'
+    f' rm -f "$1"; exit {DAMAGED}; fi; {RENAME} && to_disk "${{2%/*}}"'
+)
 
 
 class AdbFiles(Files):
@@ -58,7 +67,9 @@ class AdbFiles(Files):
 
     def entries(self, remote: str) -> Mapping[str, Kind]:
         if not remote.endswith("/"):
-            self._check(self._script(NO_LINK, remote), remote)
+            itself = adb_sync.stat_of(self._link, remote, STEP_S)
+            if itself is None or stat.S_ISLNK(itself.mode):
+                return {}
         found = adb_sync.entries_in(self._link, remote, STEP_S)
         return {name: _kind(mode) for name, mode in found.items()}
 
@@ -74,6 +85,13 @@ class AdbFiles(Files):
 
     def write(self, remote: str, content: bytes) -> None:
         self._check(self._script(WRITE, remote, stdin=content), remote)
+
+    def replace(self, remote: str, temporary: str, content: bytes) -> None:
+        sent = hashlib.sha256(content).hexdigest()
+        done = self._script(REPLACE, temporary, remote, sent, stdin=content)
+        if done.returncode == DAMAGED:
+            raise damaged(remote)
+        self._check(done, remote)
 
     def append(
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent

@@ -120,6 +120,13 @@ class FaultyFiles(Files):
         arrives = self.faults.damaged(content, fault)
         self.faults.apply("write", lambda: self.inner.write(remote, arrives), fault)
 
+    def replace(self, remote: str, temporary: str, content: bytes) -> None:
+        fault = self.faults.next("replace")
+        if self.faults.damaged(content, fault) != content:
+            # It would be noticed there.
+            raise TransientError(f"injected: replace: {remote} was not written as it was sent")
+        self.faults.apply("replace", lambda: self.inner.replace(remote, temporary, content), fault)
+
     def append(
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
     ) -> None:

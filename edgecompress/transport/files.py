@@ -21,7 +21,7 @@ class Files(ABC):
     says: what must be whole or not at all is written under another name and renamed.
 
     A symbolic link in the last part of a path is never followed, nor is anything opened that is no
-    plain file: `read`, `write`, `append` and `sha256` refuse it, `entries` refuses a link.
+    plain file: `read`, `write`, `replace`, `append` and `sha256` refuse it.
     """
 
     symlinks: bool = True
@@ -37,7 +37,7 @@ class Files(ABC):
     def entries(self, remote: str) -> Mapping[str, Kind]:
         """What a folder holds, sorted by name; nothing when there is no such folder.
 
-        With a `/` at the end of `remote`, a link to a folder is followed.
+        A link is none, but with a `/` at the end of `remote` it is followed.
         """
 
     def names(self, remote: str) -> tuple[str, ...]:
@@ -51,6 +51,17 @@ class Files(ABC):
     @abstractmethod
     def write(self, remote: str, content: bytes) -> None:
         """A small file, made or overwritten, and on the disk when this returns."""
+
+    @abstractmethod
+    def replace(self, remote: str, temporary: str, content: bytes) -> None:
+        """A small file that is there whole or as it was, and on the disk when this returns.
+
+        It is written as `temporary`, in the same folder, read back there, and renamed.
+
+        Raises:
+            TransientError: what was read is not what was sent; `remote` is what it was.
+
+        """
 
     @abstractmethod
     def append(

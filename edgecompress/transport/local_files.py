@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from edgecompress.errors import DeviceError, StorageError, TimedOut
+from edgecompress.errors import DeviceError, StorageError, TimedOut, TransientError
 from edgecompress.transport.files import Files, Kind, Sent
 from edgecompress.transport.motion import stalled
 
@@ -32,7 +32,7 @@ class LocalFiles(Files):
     def entries(self, remote: str) -> Mapping[str, Kind]:
         with explained(remote):
             if not remote.endswith("/") and Path(remote).is_symlink():
-                raise OSError(errno.ELOOP, LINK, remote)
+                return {}
             try:
                 with os.scandir(remote) as found:
                     return {entry.name: _kind(entry) for entry in sorted(found, key=_name)}
@@ -52,6 +52,14 @@ class LocalFiles(Files):
             writer.write(content)
             writer.flush()
             os.fsync(writer.fileno())
+
+    def replace(self, remote: str, temporary: str, content: bytes) -> None:
+        self.write(temporary, content)
+        if self.read(temporary, len(content) + 1) != content:
+            self.unlink(temporary)
+            raise damaged(remote)
+        self.rename(temporary, remote)
+        self.sync(str(Path(remote).parent))
 
     def append(
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
@@ -162,6 +170,10 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
     if entry.is_dir():
         return "folder"
     return "file" if entry.is_file() else "other"
+
+
+def damaged(remote: str) -> TransientError:
+    return TransientError(f"{remote}: was not written as it was sent")
 
 
 @contextmanager

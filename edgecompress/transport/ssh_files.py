@@ -4,6 +4,7 @@ Not by SFTP: that tells no full disk from any other failure, hashes nothing, and
 lack it; the helper also takes in a file faster.
 """
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pydantic import JsonValue
 from edgecompress.errors import DeviceError
 from edgecompress.transport.base import too_large
 from edgecompress.transport.files import KINDS, Files, Kind, Sent
-from edgecompress.transport.local_files import explained
+from edgecompress.transport.local_files import damaged, explained
 from edgecompress.transport.motion import Motion, stalled
 from edgecompress.transport.ssh_link import SshLink
 from edgecompress.transport.ssh_session import Take, expect
@@ -49,6 +50,12 @@ class SshFiles(Files):
 
     def write(self, remote: str, content: bytes) -> None:
         self._ask("write", remote, content)
+
+    def replace(self, remote: str, temporary: str, content: bytes) -> None:
+        sent = hashlib.sha256(content).hexdigest()
+        answer = self._ask("replace", remote, content, temporary=temporary, sha256=sent)
+        if not expect(answer, bool):
+            raise damaged(self._named(remote))
 
     def append(
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent

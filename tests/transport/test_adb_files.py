@@ -4,11 +4,13 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from android_phone.phone import adb, adb_server, make_phone, phone
 
-from edgecompress.errors import DeviceError, StorageError
+from edgecompress.errors import DeviceError, StorageError, TransientError
+from edgecompress.transport import adb_files
 
 __all__ = ["adb", "adb_server", "make_phone", "phone"]
 
@@ -152,3 +154,37 @@ def test_names_that_no_path_may_have(files):
     for path in ("/data/local/tmp/a\0b", "/" + "a" * 2000):
         with pytest.raises(DeviceError, match="is no path that adb takes"):
             files.size(path)
+
+
+def test_replace_leaves_the_old_or_the_new(adb, phone, monkeypatch):
+    files, target, new = adb.files, adb.path("document"), adb.path(".new-1")
+    for content in (b"old", b"", bytes(range(256)) * 300):
+        files.replace(target, new, content)
+        assert files.read(target, 1 << 20) == content
+        assert files.names(adb.workdir) == ("document",)
+    monkeypatch.setattr(adb_files.hashlib, "sha256", lambda _: SimpleNamespace(hexdigest=str))
+    with pytest.raises(TransientError, match="document: was not written as it was sent"):
+        files.replace(target, new, b"new")
+    assert files.read(target, 1 << 20) == bytes(range(256)) * 300
+    assert files.names(adb.workdir) == ("document",)
+
+
+def test_nothing_but_plain_files_is_opened(adb, phone):
+    files, place, outside = adb.files, adb.path("place"), Path(phone.here(adb.path("outside")))
+    outside.write_bytes(b"the user's")
+    Path(phone.here(place)).symlink_to(outside)
+    for call in (
+        lambda: files.read(place, 10),
+        lambda: files.write(place, b"x"),
+        lambda: files.replace(adb.path("document"), place, b"x"),
+        lambda: files.sha256(place, timeout_s=60),
+    ):
+        with pytest.raises(DeviceError, match="place: is a symbolic link, not followed"):
+            call()
+    assert outside.read_bytes() == b"the user's"
+    assert files.entries(place) == {}
+    assert dict(files.entries(adb.workdir)) == {"outside": "file", "place": "link"}
+    files.unlink(place)
+    files.make_folder(place)
+    with pytest.raises(DeviceError, match="is a folder"):
+        files.unlink(place)

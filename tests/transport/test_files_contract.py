@@ -8,12 +8,13 @@ import stat
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sshd import needs_sshd, ssh_device
 
-from edgecompress.errors import DeviceError, StorageError, TimedOut
-from edgecompress.transport import connect
+from edgecompress.errors import DeviceError, StorageError, TimedOut, TransientError
+from edgecompress.transport import connect, ssh_files
 from edgecompress.transport.local_files import LocalFiles
 
 DEADLINE_S = 60.0
@@ -255,9 +256,38 @@ def test_entries_say_what_lies_there_and_follow_no_link(files, tmp_path):
     kinds = {"away": "link", "file": "file", "inner": "folder", "pipe": "other"}
     assert list(files.entries(str(folder)).items()) == list(kinds.items())
     assert files.entries(f"{link}/") == kinds
-    with pytest.raises(DeviceError, match="is a symbolic link, which is not followed"):
-        files.entries(str(link))
+    assert files.entries(str(link)) == {}
     assert files.entries(str(folder / "file")) == {}
+
+
+def test_replace_leaves_the_old_or_the_new(files, tmp_path):
+    target, new = tmp_path / "document", tmp_path / ".new-1"
+    for content in (b"old", b"", bytes(range(256)) * 300):
+        files.replace(str(target), str(new), content)
+        assert target.read_bytes() == content
+        assert files.names(str(tmp_path)) == ("document",)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DeviceError, match=r"\.new-1|folder"):
+        files.replace(str(tmp_path / "folder"), str(new), b"x")
+    new.unlink()
+    new.symlink_to(target)
+    with pytest.raises(DeviceError, match="is a symbolic link, which is not followed"):
+        files.replace(str(tmp_path / "another"), str(new), b"x")
+    assert target.read_bytes() == bytes(range(256)) * 300
+
+
+def test_what_is_not_read_back_as_it_was_sent_replaces_nothing(files, tmp_path, monkeypatch):
+    target, new = tmp_path / "document", tmp_path / ".new-1"
+    target.write_bytes(b"old")
+    if isinstance(files, LocalFiles):
+        write = files.write
+        monkeypatch.setattr(files, "write", lambda path, _: write(path, b"damaged"))
+    else:
+        monkeypatch.setattr(ssh_files.hashlib, "sha256", lambda _: SimpleNamespace(hexdigest=str))
+    with pytest.raises(TransientError, match="document: was not written as it was sent"):
+        files.replace(str(target), str(new), b"new")
+    assert target.read_bytes() == b"old"
+    assert files.names(str(tmp_path)) == ("document",)
 
 
 def test_unlink_takes_files_and_links_but_no_folder(files, tmp_path):
