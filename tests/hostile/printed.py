@@ -10,10 +10,10 @@ HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Categories of what a terminal obeys, or a reader cannot see."""
 
 
-def printed(show: Callable[[Console], None]) -> str:
+def printed(show: Callable[[Console], None], width: int = 100) -> str:
     """The text, as a command prints it where there is no terminal."""
     stream = io.StringIO()
-    show(Console(file=stream, width=100, highlight=False, markup=False, emoji=False))
+    show(Console(file=stream, width=width, highlight=False, markup=False, emoji=False))
     text = stream.getvalue()
     assert_plain(text)
     return text
