@@ -162,8 +162,8 @@ class AdbChannel(Channel):
         self._folder = folder
         self._source = folder / "source"
         self._source.write_bytes(b"model" * 1000)
-        self._server = Server()
-        environment = {"ANDROID_ADB_SERVER_PORT": str(self._server.port)}
+        self.server = Server()
+        environment = {"ANDROID_ADB_SERVER_PORT": str(self.server.port)}
         self._patches = [
             mock.patch.dict(os.environ, environment),
             mock.patch.object(adb_files, "STEP_S", DEADLINE_S),
@@ -174,76 +174,76 @@ class AdbChannel(Channel):
         ]
         for patch in self._patches:
             patch.start()
-        self._transport = AdbTransport(SERIAL)
+        self.transport = AdbTransport(SERIAL)
         self.right()
 
     def close(self) -> None:
         for patch in self._patches:
             patch.stop()
-        self._server.close()
+        self.server.close()
 
     def right(self) -> None:
         for name, answer in ASKED:
             if name not in ("connect", "rename"):
-                self._server.said = of_service(name, lambda answer=answer: iter([answer]))
+                self.server.said = of_service(name, lambda answer=answer: iter([answer]))
                 getattr(self, f"_{name}")()
 
     def answer(self, seed: int) -> object:
         rng = random.Random(seed)
         name, answer = rng.choice(ASKED)
-        self._server.said = of_service(name, lambda: played(rng, answer))
+        self.server.said = of_service(name, lambda: played(rng, answer))
         # Of the host's own answers only when it is looked for, lest most seeds end there.
         if name == "connect":
             wrong = rng.randrange(4)
-            self._server.host = lambda service: _host(rng, wrong, service)
+            self.server.host = lambda service: _host(rng, wrong, service)
             try:
                 return AdbTransport(rng.choice((SERIAL, "", "10.0.0.7:5555")))
             finally:
-                self._server.host = right_host
+                self.server.host = right_host
         return getattr(self, f"_{name}")()
 
     def _size(self) -> object:
-        return self._transport.files.size("/root/x")
+        return self.transport.files.size("/root/x")
 
     def _entries(self) -> object:
-        return dict(self._transport.files.entries("/root/x/"))
+        return dict(self.transport.files.entries("/root/x/"))
 
     def _read(self) -> object:
-        found = self._transport.files.read("/root/x", 4096)
+        found = self.transport.files.read("/root/x", 4096)
         assert found is None or len(found) <= 4096
         return found
 
     def _write(self) -> object:
-        return self._transport.files.write("/root/x", b"content")
+        return self.transport.files.write("/root/x", b"content")
 
     def _append(self) -> object:
-        return self._transport.files.append(
+        return self.transport.files.append(
             self._source, "/root/x", 0, timeout_s=DEADLINE_S, sent=lambda _: None
         )
 
     def _sha256(self) -> object:
-        found = self._transport.files.sha256("/root/x", timeout_s=DEADLINE_S)
+        found = self.transport.files.sha256("/root/x", timeout_s=DEADLINE_S)
         assert found is None or re.fullmatch("[0-9a-f]{64}", found)
         return found
 
     def _make_folder(self) -> object:
-        return self._transport.files.make_folder("/root/x")
+        return self.transport.files.make_folder("/root/x")
 
     def _rename(self) -> object:
-        return self._transport.files.rename("/root/x", "/root/y")
+        return self.transport.files.rename("/root/x", "/root/y")
 
     def _remove(self) -> object:
-        return self._transport.files.remove("/root/x")
+        return self.transport.files.remove("/root/x")
 
     def _free_bytes(self) -> object:
-        return self._transport.files.free_bytes("/root")
+        return self.transport.files.free_bytes("/root")
 
     def _run(self) -> object:
-        return self._transport.run(["program"], b"stdin", timeout_s=DEADLINE_S)
+        return self.transport.run(["program"], b"stdin", timeout_s=DEADLINE_S)
 
     def _get(self) -> object:
         target = self._folder / "got"
-        self._transport.get("/root/x", target, timeout_s=DEADLINE_S, limit_bytes=1 << 20)
+        self.transport.get("/root/x", target, timeout_s=DEADLINE_S, limit_bytes=1 << 20)
         assert target.stat().st_size <= 1 << 20
         return target
 

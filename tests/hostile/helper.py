@@ -127,7 +127,7 @@ class HelperChannel(Channel):
         for patch in self._patches:
             patch.start()
         device = Device(id="board", target="local", transport="ssh", address="board")
-        self._transport = SshTransport(device)
+        self.transport = SshTransport(device)
         self.right()
 
     def _open(self, *_: object) -> Any:
@@ -146,63 +146,67 @@ class HelperChannel(Channel):
         name, frames = rng.choice(ASKED)
         return self._ask(name, *played(rng, frames))
 
-    def _ask(self, name: str, chunks: Iterator[bytes | float], silent: bool) -> object:
+    def play(self, chunks: Iterator[bytes | float], silent: bool = False) -> None:
+        """What the helper says from now on."""
         self._playing = chunks, silent
         # A helper that waits has the script of before.
-        self._transport._link._idle.clear()
+        self.transport._link._idle.clear()
+
+    def _ask(self, name: str, chunks: Iterator[bytes | float], silent: bool) -> object:
+        self.play(chunks, silent)
         return getattr(self, f"_{name}")()
 
     def close(self) -> None:
-        self._transport.close()
+        self.transport.close()
         for patch in self._patches:
             patch.stop()
 
     def _size(self) -> object:
-        return checked(self._transport.files.size("/root/x"), int)
+        return checked(self.transport.files.size("/root/x"), int)
 
     def _entries(self) -> object:
-        return dict(self._transport.files.entries("/root/x"))
+        return dict(self.transport.files.entries("/root/x"))
 
     def _read(self) -> object:
-        found = checked(self._transport.files.read("/root/x", 4096), bytes)
+        found = checked(self.transport.files.read("/root/x", 4096), bytes)
         assert found is None or len(found) <= 4096
         return found
 
     def _write(self) -> object:
-        return self._transport.files.write("/root/x", b"content")
+        return self.transport.files.write("/root/x", b"content")
 
     def _append(self) -> object:
-        return self._transport.files.append(
+        return self.transport.files.append(
             self._source, "/root/x", 0, timeout_s=DEADLINE_S, sent=lambda _: None
         )
 
     def _sha256(self) -> object:
-        return checked(self._transport.files.sha256("/root/x", timeout_s=DEADLINE_S), str)
+        return checked(self.transport.files.sha256("/root/x", timeout_s=DEADLINE_S), str)
 
     def _make_folder(self) -> object:
-        return checked(self._transport.files.make_folder("/root/x"), bool)
+        return checked(self.transport.files.make_folder("/root/x"), bool)
 
     def _rename(self) -> object:
-        return self._transport.files.rename("/root/x", "/root/y")
+        return self.transport.files.rename("/root/x", "/root/y")
 
     def _read_link(self) -> object:
-        return checked(self._transport.files.read_link("/root/x"), str)
+        return checked(self.transport.files.read_link("/root/x"), str)
 
     def _free_bytes(self) -> object:
-        return checked(self._transport.files.free_bytes("/root"), int)
+        return checked(self.transport.files.free_bytes("/root"), int)
 
     def _stat(self) -> object:
-        return self._transport.stat("/root/x", timeout_s=DEADLINE_S)
+        return self.transport.stat("/root/x", timeout_s=DEADLINE_S)
 
     def _run(self) -> object:
-        return self._transport.run(["program"], timeout_s=DEADLINE_S)
+        return self.transport.run(["program"], timeout_s=DEADLINE_S)
 
     def _put(self) -> object:
-        return self._transport.put(self._source, "/root/work/x", timeout_s=DEADLINE_S)
+        return self.transport.put(self._source, "/root/work/x", timeout_s=DEADLINE_S)
 
     def _get(self) -> object:
         target = self._folder / "got"
-        self._transport.get("/root/x", target, timeout_s=DEADLINE_S, limit_bytes=1 << 20)
+        self.transport.get("/root/x", target, timeout_s=DEADLINE_S, limit_bytes=1 << 20)
         assert target.stat().st_size <= 1 << 20
         return target
 
