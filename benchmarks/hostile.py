@@ -27,6 +27,9 @@ CHANNELS = {
 }
 MIB = 1 << 20
 MOST_MIB = 100
+HEAD = """\
+| channel | answers | how they ended | others | memory above start | slowest |
+|---|---|---|---|---|---|"""
 
 
 def main() -> None:
@@ -39,8 +42,12 @@ def main() -> None:
         print(json.dumps(outcome_of(asked.channel, asked.first, asked.count)))
         return
     each = -(-asked.count // len(CHANNELS))
-    outcomes = [_in_process(channel, asked.first, each) for channel in CHANNELS]
-    print(_table(outcomes))
+    print(HEAD, flush=True)
+    outcomes = []
+    for channel in CHANNELS:
+        outcomes.append(_in_process(channel, asked.first, each))
+        print(_row(outcomes[-1]), flush=True)
+    print(f"\n{sum(one['count'] for one in outcomes):,} answers")
     for outcome in outcomes:
         for violation in outcome["violations"][:5]:
             print(f"\n{outcome['name']}: {violation}")
@@ -77,21 +84,14 @@ def _in_process(channel: str, first: int, count: int) -> dict[str, Any]:
     return outcome
 
 
-def _table(outcomes: list[dict[str, Any]]) -> str:
-    lines = [
-        "| channel | answers | how they ended | others | memory above start | slowest |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one in outcomes:
-        kinds = Counter(one["kinds"])
-        violations = kinds.pop("violation", 0) or len(one["violations"])
-        ended = ", ".join(f"{name} {count:,}" for name, count in kinds.most_common())
-        lines.append(
-            f"| {one['name']} | {one['count']:,} | {ended} | {violations} |"
-            f" {one['grown_mib']:.0f} MiB | {one['slowest_s']:.1f} s |"
-        )
-    total = sum(one["count"] for one in outcomes)
-    return "\n".join([*lines, f"\n{total:,} answers"])
+def _row(one: dict[str, Any]) -> str:
+    kinds = Counter(one["kinds"])
+    violations = kinds.pop("violation", 0) or len(one["violations"])
+    ended = ", ".join(f"{name} {count:,}" for name, count in kinds.most_common())
+    return (
+        f"| {one['name']} | {one['count']:,} | {ended} | {violations} |"
+        f" {one['grown_mib']:.0f} MiB | {one['slowest_s']:.1f} s |"
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from hostile.channel import Channel
@@ -24,6 +25,7 @@ from edgecompress.cli import tables
 from edgecompress.devices.check import rows_of
 from edgecompress.devices.rows import checked
 from edgecompress.errors import DeviceError
+from edgecompress.measure import compare as compare_of
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.android import AndroidAgent
 from edgecompress.measure.compare import compare
@@ -278,11 +280,13 @@ class AgentChannel(Channel):
         tool.write_bytes(b"tool")
         self._tool = str(tool)
 
+        self._patch = mock.patch.object(compare_of, "RESAMPLES", 20)
+        self._patch.start()
         warnings.simplefilter("ignore")  # Of numpy and zipfile, as the command line does.
         self.right()
 
     def close(self) -> None:
-        pass  # Nothing was started.
+        self._patch.stop()
 
     def right(self) -> None:
         for name in sorted({name for name, _ in ASKED}):

@@ -175,10 +175,12 @@ class DocumentsChannel(Channel):
         return printed(lambda console: device_tables.pushed([found], console))
 
 
+# What changes nothing is asked most: it is quick, and most often what a person sees.
 ASKED = (
     DocumentsChannel._status,
+    DocumentsChannel._status,
     DocumentsChannel._history,
-    DocumentsChannel._push,
+    DocumentsChannel._history,
     DocumentsChannel._push,
     DocumentsChannel._rollback,
     DocumentsChannel._activate,
