@@ -53,11 +53,13 @@ class Transfer:
         """`done` bytes of `total` (0: not known); called as often as one likes."""
         now = self._clock()
         if self._what != (what, total) or done < self._seen[-1][1]:
-            self._what, self._seen, self._told_at = (what, total), [(now, done)], now - TELL_S
+            self._what, self._seen = (what, total), [(now, done)]
+            # What has no end in sight may be over at once, and not worth a word.
+            self._told_at = now - TELL_S if total else now
         self._seen.append((now, done))
         while now - self._seen[1][0] > RATE_S:
             self._seen.pop(0)
-        if now - self._told_at < TELL_S and done != total:
+        if now - self._told_at < TELL_S and not 0 < total == done:
             return
         self._told_at = now
         since, before = self._seen[0]

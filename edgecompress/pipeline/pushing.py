@@ -176,7 +176,9 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
     size, moved = sent.manifest.size_bytes, Transfer(lane)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         try:
+            lane(0, 0, "connecting")
             with retried(lambda: connect(device, Path(name)), CONNECTS) as transport:
+                lane(0, 0, "preparing")
                 transport.moved = moved
                 agent = agent_over(transport, device, sent.target, trial.deadline_s)
                 twice = agent.retried

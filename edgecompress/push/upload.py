@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,15 +59,16 @@ class Upload:
         self.board.retried(self._check_place)
         if self.board.retried(self._is_there):
             return
-        self._check_here()
         self.board.retried(self._check_space)
         for _ in range(2):
             # For as long as the file grows there, others see that we live.
             self.lock.renew(HASH_S)
-            self._send_all()
+            with ThreadPoolExecutor(1) as beside:
+                here = beside.submit(self._check_here)
+                self._send_all()
+                here.result()
             if self.board.retried(self._arrived):
                 break
-            self._check_here()
             # Not resumed: nothing says which of its bytes are wrong.
             self.board.retried(lambda: self.board.files.remove(self._path()))
         else:
@@ -89,7 +91,7 @@ class Upload:
         return is_whole(self.board, self.manifest.id)
 
     def _check_here(self) -> None:
-        """Read while little is known of it: before it is sent only its size tells."""
+        """Read all of it, which takes about as long as sending does on a fast network."""
         if sha256_of(self.model) != self.manifest.sha256:
             raise ArtifactError(f"{self.model}: has changed since it was described; deploy again")
 
