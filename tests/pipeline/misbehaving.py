@@ -99,6 +99,16 @@ def endless(_: str, __: bytes) -> bytes:
         os.write(1, b"[" * (1 << 16))
 
 
+def deep(_: str, __: bytes) -> bytes:
+    return b"[" * 50_000 + b"]" * 50_000
+
+
+def escapes(_: str, __: bytes) -> bytes:
+    """An error whose words a terminal would obey."""
+    error = {"kind": "runtime", "message": "it broke \x1b]0;owned\x07[red]\u202e\x9b2J"}
+    return json.dumps({"schema_version": 1, "ok": False, "error": error}).encode()
+
+
 CASES = {
     case.__name__: case
     for case in (
@@ -110,6 +120,8 @@ CASES = {
         hangs,
         garbage,
         endless,
+        deep,
+        escapes,
     )
 }
 
