@@ -34,7 +34,7 @@ BAD = {
     "hangs": (4, "ran longer than 5 s"),
     "other_hash": (4, "the agent ran a file of sha256"),
     "garbage": (4, "no answer in JSON"),
-    "endless": (4, "was ended: it wrote more than"),
+    "endless": (4, "more than 8,388,608 bytes come of it"),
 }
 """By what the board does: the exit code, and words of the reason."""
 
