@@ -1,12 +1,15 @@
 """No byte of others is obeyed by a terminal, hidden from a reader, or lost."""
 
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hostile.mutate import ESCAPES
 from hypothesis import given
 from hypothesis import strategies as st
 
+import edgecompress
 from edgecompress.shown import rich_text, shown, shown_lines
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -53,3 +56,14 @@ def test_no_markup_no_link_no_emoji():
     text = rich_text("[link=http://x]y[/link] :boom: " + ESCAPES)
     assert text.plain.startswith("[link=http://x]y[/link] :boom: \\x1b]0;owned\\x07")
     assert not text.spans
+
+
+def test_all_that_rich_prints_goes_through_here():
+    """One Text that is made elsewhere is one that a device's words may get into."""
+    package = Path(edgecompress.__file__).parent
+    made = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"\bText\(", path.read_text())
+    }
+    assert made == {"shown.py"}

@@ -18,6 +18,8 @@ UNKNOWN_BYTES = 1 << 30
 HEADERS_BYTES = 64 << 10
 WIDEST_BYTES = 8
 """Of a number in any type that a runtime puts out."""
+KINDS = {"float": "f", "bfloat": "f", "int": "i", "uint": "u", "bool": "b"}
+"""numpy's, by the names of types without their widths."""
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -208,7 +210,7 @@ def outputs_of(artifact: Artifact, path: Path, samples: int | None = None) -> li
         )
     for info in artifact.outputs:
         array = arrays[info.name]
-        if array.dtype.kind not in "biuf":
+        if not _is_of_kind(array.dtype, info.dtype):
             raise AgentError(
                 f"{artifact.path.name}: output '{info.name}' came as {array.dtype},"
                 f" not as {info.dtype}"
@@ -219,6 +221,12 @@ def outputs_of(artifact: Artifact, path: Path, samples: int | None = None) -> li
                 f" {list(array.shape)} for {samples} samples"
             )
     return [dequantize(arrays[info.name], info) for info in artifact.outputs]
+
+
+def _is_of_kind(dtype: np.dtype[np.generic], declared: str) -> bool:
+    """A number of the declared kind, in any width that torch takes: engines compute in half, too."""
+    kind = KINDS.get(declared.rstrip("0123456789"), "biuf")
+    return dtype.kind in kind and dtype.isnative and dtype.itemsize <= WIDEST_BYTES
 
 
 def _is_quantized(info: TensorInfo) -> bool:

@@ -1,5 +1,9 @@
 """Arrays on their way into and out of a file."""
 
+import io
+import tracemalloc
+import warnings
+import zipfile
 from pathlib import Path
 from random import Random
 
@@ -13,6 +17,7 @@ from edgecompress.errors import AgentError, StorageError, TaskError
 from edgecompress.measure.tensors import (
     dequantize,
     feed,
+    most_bytes,
     outputs_of,
     quantize,
     random_inputs,
@@ -182,6 +187,76 @@ def test_outputs_that_are_no_numbers_are_refused(tmp_path):
     one = Artifact.model_construct(path=Path("m.onnx"), outputs=(info("float32", name="y"),))
     with pytest.raises(AgentError, match="output 'y' came as <U3, not as float32"):
         outputs_of(one, path)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int32", "complex64", "float128", ">f4", "datetime64[s]"]
+)
+def test_outputs_of_another_kind_are_refused(tmp_path, dtype):
+    path = tmp_path / "x.npz"
+    write_npz(path, {"y": np.zeros((2, 3), dtype)})
+    one = Artifact.model_construct(path=Path("m.onnx"), outputs=(info("float32", name="y"),))
+    with pytest.raises(AgentError, match=r"output 'y' came as .*, not as float32"):
+        outputs_of(one, path)
+    write_npz(path, {"y": np.zeros((2, 3), "float16")})
+    assert outputs_of(one, path)[0].dtype == np.float16
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (), (0, 3)])
+def test_outputs_of_another_number_of_samples_are_refused(tmp_path, shape):
+    path = tmp_path / "x.npz"
+    write_npz(path, {"y": np.zeros(shape, np.float32)})
+    one = Artifact.model_construct(path=Path("m.onnx"), outputs=(info("float32", name="y"),))
+    with pytest.raises(AgentError, match=r"'y' came in the shape \[.*\] for 2 samples"):
+        outputs_of(one, path, 2)
+
+
+def archive(path: Path, content: bytes, names: tuple[str, ...] = ("y.npy",)) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in names:
+            file.writestr(name, content)
+    return path
+
+
+def npy(array: np.ndarray, **options: bool) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, **options)
+    return buffer.getvalue()
+
+
+RIGHT = npy(np.zeros((2, 3), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "why"),
+    [
+        (npy(np.array([{}], object), allow_pickle=True), ("y.npy",), "is not the array that its"),
+        (RIGHT.replace(b"(2, 3)", b"(9**9,)"[:6]), ("y.npy",), "x.npz: not a readable"),
+        (RIGHT.replace(b"(2, 3)", b"(9, 3)"), ("y.npy",), "is not the array that its header"),
+        (RIGHT + b"more", ("y.npy",), "is not the array that its header"),
+        (RIGHT.replace(b"(2, 3)", b"((((("), ("y.npy",), "x.npz: not a readable"),
+        (b"\x93NUMPY\x07\0" + RIGHT[8:], ("y.npy",), "unknown version"),
+        (RIGHT, ("y.npy", "y.npy"), "two arrays have the same name"),
+        (RIGHT + bytes(64 << 20), ("y.npy",), "bytes of arrays, where at most"),
+    ],
+)
+def test_archives_that_are_no_arrays(tmp_path, content, names, why):
+    path = archive(tmp_path / "x.npz", content, names)
+    tracemalloc.start()
+    with pytest.raises(StorageError, match=why):
+        read_npz(path, 1 << 20)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+def test_how_many_bytes_outputs_may_have():
+    two = (info("int8", shape=("N", 10), name="a"), info("float32", shape=(1, 5, 5), name="b"))
+    known = Artifact.model_construct(outputs=two)
+    assert 100 * 35 * 4 < most_bytes(known, 100) < 100 * 35 * 8 + (1 << 20)
+    free = Artifact.model_construct(outputs=(info("float32", shape=("N", "boxes"), name="a"),))
+    assert most_bytes(free, 1) == 1 << 30
 
 
 @pytest.mark.parametrize("content", [None, b"", b"text"])

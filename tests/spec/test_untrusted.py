@@ -1,12 +1,15 @@
 """JSON that a device wrote: what is ours is read, and all else is refused before it is built."""
 
 import json
+import re
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import edgecompress
 from edgecompress.errors import SpecError
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.untrusted import (
@@ -118,3 +121,19 @@ def test_a_spec_of_deep_data_is_refused_in_one_line():
         parse(Any, {"value": data}, "x.json")
     while data:  # Or its end would be a recursion too.
         (data,) = data
+
+
+def test_nobody_else_reads_what_a_device_wrote():
+    package = Path(edgecompress.__file__).parent
+    ours = {"devices/virtual.py"}
+    """Reads what it wrote here itself."""
+    rooms = ("transport", "push", "measure", "devices")
+    files = [path for room in rooms for path in (package / room).rglob("*.py")]
+    readers = {
+        str(path.relative_to(package))
+        for path in files
+        if re.search(
+            r"\bjson\.loads?\(|np\.load\(|\bpickle\.|model_validate_json", path.read_text()
+        )
+    }
+    assert readers <= ours
