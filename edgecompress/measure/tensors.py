@@ -224,7 +224,7 @@ def outputs_of(artifact: Artifact, path: Path, samples: int | None = None) -> li
 
 
 def _is_of_kind(dtype: np.dtype[np.generic], declared: str) -> bool:
-    """A number of the declared kind, in any width that torch takes: engines compute in half, too."""
+    """A number of the declared kind, in any width that torch takes: engines compute in half too."""
     kind = KINDS.get(declared.rstrip("0123456789"), "biuf")
     return dtype.kind in kind and dtype.isnative and dtype.itemsize <= WIDEST_BYTES
 
