@@ -1,5 +1,6 @@
 """Damages a model file, by a seed: its bytes, its protobuf messages, its flatbuffer tables."""
 
+import importlib
 import math
 import random
 import struct
@@ -9,9 +10,10 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import onnx
-from ai_edge_litert import schema_py_generated as schema
-from google.protobuf.message import Message
 
+schema: Any = importlib.import_module("ai_edge_litert.schema_py_generated")
+Message = Any
+"""Of protobuf, whose package has no types."""
 INTEGERS = (0, 1, -1, 2, 7, 127, 255, 1 << 16, (1 << 31) - 1, -(1 << 31), (1 << 63) - 1, -(1 << 63))
 FLOATS = (0.0, -1.0, math.nan, math.inf, -math.inf, 1e-45, 3e38)
 NAMES = ("", "x", "\x1b[2J", "a\nb", "..", "é" * 3, "n" * 5000, "%s{}", "\0")
@@ -28,7 +30,9 @@ def flipped_bits(content: bytes, draw: random.Random) -> bytes:
 def set_bytes(content: bytes, draw: random.Random) -> bytes:
     changed = bytearray(content)
     for _ in range(draw.choice((1, 1, 3, 8))):
-        changed[draw.randrange(len(changed))] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
+        changed[draw.randrange(len(changed))] = draw.choice(
+            (0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256))
+        )
     return bytes(changed)
 
 
@@ -63,7 +67,11 @@ def filled(content: bytes, draw: random.Random) -> bytes:
 def long_varint(content: bytes, draw: random.Random) -> bytes:
     """A number or a length of protobuf, made huge."""
     at = draw.randrange(len(content))
-    return content[:at] + draw.choice((b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x07")) + content[at + 1 :]
+    return (
+        content[:at]
+        + draw.choice((b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x07"))
+        + content[at + 1 :]
+    )
 
 
 def set_words(content: bytes, draw: random.Random) -> bytes:
@@ -126,11 +134,15 @@ def _change(
     elif how == "drop":
         del items[at]
     elif field.type == field.TYPE_MESSAGE:
-        items.add().CopyFrom(items[at] if how == "again" and len(items) else _like(field, found, draw))
+        items.add().CopyFrom(
+            items[at] if how == "again" and len(items) else _like(field, found, draw)
+        )
     elif how == "again" and len(items):
         items.extend(list(items) * draw.choice((1, 100)))
     elif how in ("set", "swap") and len(items):
-        items[at] = items[draw.randrange(len(items))] if how == "swap" else _scalar(field, names, draw)
+        items[at] = (
+            items[draw.randrange(len(items))] if how == "swap" else _scalar(field, names, draw)
+        )
     else:
         items.append(_scalar(field, names, draw))
 
@@ -150,7 +162,11 @@ def _scalar(field: Any, names: list[str], draw: random.Random) -> Any:
         return draw.choice(FLOATS)
     if field.type in (field.TYPE_STRING, field.TYPE_BYTES):
         text = draw.choice((draw.choice(NAMES), draw.choice(names or ["x"]), draw.choice(OP_TYPES)))
-        return text if field.type == field.TYPE_STRING else draw.choice((text.encode(), draw.randbytes(7)))
+        return (
+            text
+            if field.type == field.TYPE_STRING
+            else draw.choice((text.encode(), draw.randbytes(7)))
+        )
     if field.type == field.TYPE_ENUM:
         return draw.choice(field.enum_type.values).number
     if field.type == field.TYPE_BOOL:
@@ -174,7 +190,9 @@ def changed_quantisation(content: bytes, draw: random.Random) -> bytes:
         elif how == 1:
             tensor.data_type = draw.randrange(30)
         elif how == 2:
-            tensor.dims[:] = draw.choice(([], [0], [-1], [2, 2], [1 << 40], [1 << 31, 1 << 31], [3]))
+            tensor.dims[:] = draw.choice(
+                ([], [0], [-1], [2, 2], [1 << 40], [1 << 31, 1 << 31], [3])
+            )
         elif how == 3:
             proto.graph.initializer.remove(tensor)
         elif how == 4:
@@ -291,7 +309,7 @@ OF_FORMAT: dict[str, tuple[Mutation, ...]] = {
 
 def damaged(content: bytes, suffix: str, seed: int) -> tuple[str, bytes]:
     """The name of what was done, and the file after it."""
-    draw = random.Random(seed)
+    draw = random.Random(seed)  # noqa: S311  # nothing here is a secret
     mutation = draw.choice(OF_FORMAT[suffix] if draw.random() < 0.6 else OF_BYTES)
     changed = mutation(content, draw)
     if draw.random() < 0.1 and changed:

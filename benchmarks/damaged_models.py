@@ -1,9 +1,11 @@
 """Small model files of many kinds, for `damaged_files.py` to damage."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,16 +14,16 @@ from onnx import TensorProto, helper, numpy_helper
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "tests"), str(ROOT / "tests" / "inspect")]
 
-import tflite_files  # noqa: E402
-from ai_edge_litert import schema_py_generated as schema  # noqa: E402
-from onnx_models import GraphBuilder, optimised, quantized, residual_net  # noqa: E402
+schema: Any = importlib.import_module("ai_edge_litert.schema_py_generated")
+tflite_files: Any = importlib.import_module("tflite_files")
+onnx_models: Any = importlib.import_module("onnx_models")
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
 
 def qdq(folder: Path) -> Path:
     """Convolutions between Q and DQ, with the metadata that edgecompress writes."""
-    path = quantized(residual_net(1).save(folder / "float.onnx"))
+    path = onnx_models.quantized(onnx_models.residual_net(1).save(folder / "float.onnx"))
     proto = onnx.load(path)
     lists = {"edgecompress.labels": ["a", "b"], "edgecompress.keep_float": ["fc"]}
     objects = {"edgecompress.lineage": {"task": "t"}, "edgecompress.kept_because": {"fc": "0.1"}}
@@ -33,17 +35,17 @@ def qdq(folder: Path) -> Path:
 
 
 def float_net(folder: Path) -> Path:
-    return residual_net(1).save(folder / "plain.onnx")
+    return onnx_models.residual_net(1).save(folder / "plain.onnx")
 
 
 def after_optimisation(folder: Path) -> Path:
     """With operators of ONNX Runtime's own domains."""
-    return optimised(qdq(folder))
+    return onnx_models.optimised(qdq(folder))
 
 
 def control_flow(folder: Path) -> Path:
     """If and Loop with bodies that read the outer graph, and shape arithmetic."""
-    g = GraphBuilder()
+    g = onnx_models.GraphBuilder()
     x = g.input("x", ("batch", 4))
     g.constant("yes", np.array(True))
     g.constant("times", np.array(3, np.int64))
@@ -81,7 +83,7 @@ def control_flow(folder: Path) -> Path:
 
 def recurrent(folder: Path) -> Path:
     """LSTM, Einsum, attention-like products, a Resize and a model-local function."""
-    g = GraphBuilder()
+    g = onnx_models.GraphBuilder()
     x = g.input("x", (5, 1, 4))
     g.node("LSTM", [x, g.weight("w", (1, 12, 4)), g.weight("r", (1, 12, 3))], "h", hidden_size=3)
     flat = g.node("Squeeze", ["h", g.constant("one", np.array([1], np.int64))], "flat")
@@ -104,7 +106,7 @@ def recurrent(folder: Path) -> Path:
 
 def integer_operators(folder: Path) -> Path:
     """QLinear operators as the file has them, and a DynamicQuantizeLinear."""
-    g = GraphBuilder()
+    g = onnx_models.GraphBuilder()
     x = g.input("x", (1, 4, 6, 6))
     xs, zs = g.scale("in")
     q = g.node("QuantizeLinear", [x, xs, zs], "q")
@@ -123,7 +125,7 @@ def integer_operators(folder: Path) -> Path:
 
 def external(folder: Path) -> Path:
     """Weights in a file beside it, which is refused; a damaged one must be too."""
-    path = residual_net(1).save(folder / "whole.onnx")
+    path = onnx_models.residual_net(1).save(folder / "whole.onnx")
     proto = onnx.load(path)
     parted = folder / "parted.onnx"
     onnx.save(proto, parted, save_as_external_data=True, location="weights.bin", size_threshold=0)
@@ -132,7 +134,7 @@ def external(folder: Path) -> Path:
 
 def sparse(folder: Path) -> Path:
     """A sparse initialiser, strings, a sequence and an optional."""
-    g = GraphBuilder()
+    g = onnx_models.GraphBuilder()
     x = g.input("x", ("batch", 4))
     g.node("MatMul", [x, "w"], "p")
     g.node("SequenceConstruct", ["p", "p"], "q")
@@ -149,7 +151,8 @@ def sparse(folder: Path) -> Path:
 
 def float_edges(folder: Path) -> Path:
     layout = json.dumps({"image": "nhwc"}).encode()
-    return tflite_files.float_edges(folder / "edges.tflite", {"edgecompress.layout": layout})
+    path: Path = tflite_files.float_edges(folder / "edges.tflite", {"edgecompress.layout": layout})
+    return path
 
 
 def int8_edges(folder: Path) -> Path:

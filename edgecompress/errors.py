@@ -18,8 +18,13 @@ A message is one line and says what, where and what to do:
 `targets/rpi5.yaml: runtime.name 'tflite' is unknown; known: litert, onnxruntime, tensorrt`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 MESSAGE_CHARACTERS = 2000
 """Of a message: what a device or a library says in it may be of any length."""
+
 EXIT_SHIP = 0
 EXIT_DEFECT = 1
 EXIT_BAD_INPUT = 2
@@ -41,6 +46,22 @@ class EdgecompressError(Exception):
         line = line.encode("utf-8", "backslashreplace").decode()
         is_whole = len(line) <= MESSAGE_CHARACTERS
         super().__init__(line if is_whole else f"{line[:MESSAGE_CHARACTERS]} ..")
+
+
+@contextmanager
+def in_place_of(path: Path, made: Path) -> Iterator[None]:
+    """Errors about `made`, a copy of `path` that no user knows of, name `path` itself.
+
+    Raises:
+        EdgecompressError: of the same class.
+
+    """
+    try:
+        yield
+    except EdgecompressError as error:
+        message = str(error).replace(str(made), str(path)).replace(made.name, path.name)
+        text = message if path.name in message else f"{path}: {message}"
+        raise type(error)(text) from None
 
 
 class BadInput(EdgecompressError):

@@ -9,7 +9,7 @@ import onnx.shape_inference
 import onnx_ir as ir
 
 from edgecompress.artifact import Artifact, Format
-from edgecompress.errors import ArtifactError
+from edgecompress.errors import ArtifactError, ModelError
 from edgecompress.export.onnx_edit import array_of, only_reader, qparams_of
 from edgecompress.inspect import describe, describe_tflite
 
@@ -55,23 +55,32 @@ def expose(artifact: Artifact, path: Path) -> Exposed:
 def _onnx(artifact: Artifact, path: Path) -> Exposed:
     """What each QuantizeLinear puts out, after the Clip that may saturate it."""
     # Outputs need shapes, which exporters leave out inside of a graph.
-    model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load(artifact.path)))
+    try:
+        model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load(artifact.path)))
+    except Exception as error:  # the library's own types, of a file that breaks its rules
+        raise ArtifactError(
+            f"{artifact.path}: its shapes cannot be followed: {str(error)[:200]}; export it again"
+        ) from None
     activations = []
     for node in model.graph:
         qparams = qparams_of(node) if node.op_type == "QuantizeLinear" else None
         if qparams is None or qparams.axis is not None or array_of(node.inputs[0]) is not None:
             continue
+        if qparams.zero_point.size != 1:
+            continue  # of another shape than its scale, which no kernel takes
         clip = only_reader(node.outputs[0], "Clip")
         value = node.outputs[0] if clip is None else clip.outputs[0]
         value.type = ir.TensorType(ir.DataType.from_numpy(qparams.zero_point.dtype))
         if not value.is_graph_output():
             model.graph.outputs.append(value)
-        activations.append(
-            Activation(
-                _maker(node), value.name or "", float(qparams.scale), int(qparams.zero_point)
-            )
-        )
-    ir.save(model, path)
+        scale, zero_point = float(qparams.scale.item()), int(qparams.zero_point.item())
+        activations.append(Activation(_maker(node), value.name or "", scale, zero_point))
+    try:
+        ir.save(model, path)
+    except ir.serde.SerdeError:
+        raise ArtifactError(
+            f"{artifact.path}: has what cannot be written again; export it again"
+        ) from None
     return Exposed(describe(path), tuple(activations))
 
 
@@ -91,7 +100,15 @@ def _tflite(artifact: Artifact, path: Path) -> Exposed:
     from edgecompress.export.litert_file import read
     from edgecompress.export.litert_write import write
 
-    graph = read(artifact.path.read_bytes())
+    try:
+        graph = read(artifact.path.read_bytes())
+    except ModelError as error:
+        raise ArtifactError(f"{artifact.path}: {error}") from None
+    except Exception as error:  # flatbuffers, struct and numpy have a dozen types for damage
+        raise ArtifactError(
+            f"{artifact.path}: its stored numbers cannot be read ({type(error).__name__}); export"
+            " or copy it again"
+        ) from None
     outputs = [info.name for info in artifact.outputs]
     activations: list[Activation] = []
     for op in graph.operators:

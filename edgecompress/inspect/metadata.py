@@ -3,6 +3,7 @@ writes into it and reads again, JSON by key. A file may come from anywhere, so i
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,14 @@ bits wide.
 """
 
 Metadata = Mapping[str, str | bytes]
+
+
+def check_scale(path: Path, name: str, scale: float) -> None:
+    """Raises ArtifactError when it cannot be the size of a step of the input or output."""
+    if not (math.isfinite(scale) and scale > 0):
+        raise ArtifactError(
+            f"{path}: '{name}' has scale {scale:g}; a scale is a number above 0; export it again"
+        )
 
 
 def read_labels(path: Path, metadata: Metadata) -> tuple[str, ...] | None:
@@ -80,6 +89,8 @@ def _read(path: Path, metadata: Metadata, key: str, default: object) -> object:
         return default
     try:
         parsed: object = json.loads(content)
+        # Halves of characters, which JSON can hold, can be neither shown nor stored.
+        json.dumps(parsed, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise ArtifactError(
             f"{path}: metadata '{key}' is not JSON; export the file again"

@@ -1,6 +1,5 @@
 """Reads an ONNX file that may be anything into an Artifact, or says in one line why it cannot."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -10,9 +9,15 @@ import onnx_ir as ir
 from edgecompress.artifact import Artifact, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
 from edgecompress.inspect.kinds import dtype_name
-from edgecompress.inspect.metadata import LINEAGE_KEY, MAX_BYTES, read_labels, read_object
+from edgecompress.inspect.metadata import (
+    LINEAGE_KEY,
+    MAX_BYTES,
+    check_scale,
+    read_labels,
+    read_object,
+)
+from edgecompress.inspect.onnx_checks import check, external_data
 from edgecompress.inspect.values import (
-    all_nodes,
     dequantizer,
     quantizers,
     readers,
@@ -62,24 +67,13 @@ def load(path: Path) -> ir.Model:
         if proto.functions:
             proto = onnx.inliner.inline_local_functions(proto)
         model = ir.from_proto(proto)
+        check(model)
     except Exception as error:  # the libraries' own types, see above
         detail = str(error).strip().split("\n")[0][:200]
         raise ArtifactError(
             f"{path}: not a valid ONNX model: {detail or type(error).__name__}; export it again"
         ) from None
-    if not all(isinstance(name, str) for name in _names(model.graph)):
-        raise ArtifactError(f"{path}: has names that are not UTF-8 text; export it again")
     return model
-
-
-def _names(graph: ir.Graph) -> Iterator[object]:
-    """All names; protobuf hands over bytes where they are not UTF-8."""
-    for value in [*graph.inputs, *graph.outputs]:
-        yield value.name
-    for node in all_nodes(graph):
-        yield from (node.name or "", node.op_type, node.domain)
-        yield from (value.name for value in node.outputs)
-        yield from (value.name or "" for value in node.inputs if value is not None)
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -116,13 +110,12 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _refuse_external_data(path: Path, proto: onnx.ModelProto) -> None:
-    for tensor in proto.graph.initializer:
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "?")
-            raise ArtifactError(
-                f"{path}: keeps its weights in another file ('{where}'); an artifact is one file:"
-                " export with external_data=False"
-            )
+    for tensor in external_data(proto):
+        where = {entry.key: entry.value for entry in tensor.external_data}.get("location", "?")
+        raise ArtifactError(
+            f"{path}: keeps its weights in another file ('{where}'); an artifact is one file:"
+            " export with external_data=False"
+        )
 
 
 def _tensor_info(path: Path, value: ir.Value, converter: ir.Node | None) -> TensorInfo:
@@ -132,6 +125,8 @@ def _tensor_info(path: Path, value: ir.Value, converter: ir.Node | None) -> Tens
         )
     shape = tuple(_dim(dim, f"{value.name}_dim{index}") for index, dim in enumerate(value.shape))
     step = scale_and_zero_point(converter) if converter is not None else None
+    if step is not None:
+        check_scale(path, value.name or "", step[0])
     return TensorInfo(
         name=value.name or "",
         shape=shape,

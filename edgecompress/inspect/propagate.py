@@ -83,7 +83,9 @@ def _visit(graph: ir.Graph, model: ir.Model) -> None:
             _set(value, (dtype or value.dtype, _declared(value) if shape is None else shape))
             if fixed:
                 value.meta[CONSTANT] = True
-        _evaluate(node, model)
+        # A shape that the file only declares says nothing of how much there would be to compute.
+        if found and found[0][1] is not None:
+            _evaluate(node, model)
 
 
 def _at_batch_one(value: ir.Value) -> Shape | None:
@@ -255,12 +257,12 @@ def _calculated(node: ir.Node, model: ir.Model) -> Array | None:
             return None
         if value is not None and value.name and known is not None:
             feeds[value.name] = known
-    proto = ir.to_proto(node)
     names = [onnx.helper.make_empty_tensor_value_info(name) for name in feeds]
-    output = onnx.helper.make_empty_tensor_value_info(proto.output[0])
-    graph = onnx.helper.make_graph([proto], "one", names, [output])
     opset = onnx.helper.make_opsetid("", model.opset_imports.get("", 20))
     try:
+        proto = ir.to_proto(node)
+        output = onnx.helper.make_empty_tensor_value_info(proto.output[0])
+        graph = onnx.helper.make_graph([proto], "one", names, [output])
         single = onnx.helper.make_model(graph, opset_imports=[opset])
         result = onnx.reference.ReferenceEvaluator(single).run(None, feeds)
     except Exception:  # whatever a damaged file makes of it: then the value stays unknown

@@ -4,7 +4,13 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact, Layout, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect.metadata import LAYOUT_KEY, LINEAGE_KEY, read_labels, read_object
+from edgecompress.inspect.metadata import (
+    LAYOUT_KEY,
+    LINEAGE_KEY,
+    check_scale,
+    read_labels,
+    read_object,
+)
 from edgecompress.inspect.tflite_model import Model, Quantization, Subgraph, Tensor
 from edgecompress.inspect.tflite_reader import load
 
@@ -33,11 +39,11 @@ def describe_tflite(path: Path) -> Artifact:
         sha256=sha256_of(path),
         size_bytes=path.stat().st_size,
         inputs=tuple(
-            _tensor_info(name, tensor, _steps_in(graph, tensor), layouts.get(name))
+            _tensor_info(path, name, tensor, _steps_in(graph, tensor), layouts.get(name))
             for name, tensor in zip(inputs, graph.inputs, strict=True)
         ),
         outputs=tuple(
-            _tensor_info(name, tensor, _steps_out(graph, tensor), None)
+            _tensor_info(path, name, tensor, _steps_out(graph, tensor))
             for name, tensor in zip(outputs, graph.outputs, strict=True)
         ),
         lineage=read_object(path, model.metadata, LINEAGE_KEY),
@@ -60,9 +66,15 @@ def _names(path: Path, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _tensor_info(
-    name: str, tensor: Tensor, steps: Quantization | None, layout: Layout | None
+    path: Path,
+    name: str,
+    tensor: Tensor,
+    steps: Quantization | None,
+    layout: Layout | None = None,
 ) -> TensorInfo:
     single = steps is not None and len(steps.scales) == 1
+    if steps is not None and single:
+        check_scale(path, name, steps.scales[0])
     return TensorInfo(
         name=name,
         shape=tuple(

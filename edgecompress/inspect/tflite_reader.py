@@ -15,7 +15,10 @@ from edgecompress.inspect.tflite_model import (
     Subgraph,
     Tensor,
 )
+from edgecompress.inspect.tflite_ops import ACTIVATIONS, CONVERSIONS
 
+NO_OUTPUTS = frozenset({"ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "WHILE"})
+"""Operators whose outputs may be none."""
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every TFLite file, which is a flatbuffer."""
 VERSION = 3
@@ -191,6 +194,11 @@ class _Reader:
         op_type, custom, version = _at(self._codes, table.OpcodeIndex())
         inputs = self._integers(table.InputsLength(), table.InputsAsNumpy)
         outputs = self._integers(table.OutputsLength(), table.OutputsAsNumpy)
+        least = 1 if op_type in CONVERSIONS else 0
+        if not custom and len(inputs) < least:
+            raise _Damaged(f"{op_type} has no input")
+        if not custom and not outputs and op_type not in NO_OUTPUTS:
+            raise _Damaged(f"{op_type} has no output")
         return Operator(
             op_type=op_type,
             custom=custom,
@@ -206,13 +214,17 @@ class _Reader:
             schema.BuiltinOptionsCreator(table.BuiltinOptionsType(), table.BuiltinOptions()),
             schema.BuiltinOptions2Creator(table.BuiltinOptions2Type(), table.BuiltinOptions2()),
         )
-        return {
+        read = {
             name: int(value)
             for options in found
             if options is not None
             for name, value in vars(options).items()
             if isinstance(value, int)
         }
+        activation = read.get("fusedActivationFunction", 0)
+        if not 0 <= activation < len(ACTIVATIONS):
+            raise _Damaged(f"an operator is fused with activation {activation}")
+        return read
 
     def _signature(self, table: Any, graphs: list[Any]) -> Signature:
         graph = _at(graphs, table.SubgraphIndex())
@@ -232,7 +244,7 @@ class _Reader:
         names: dict[int, list[str]] = {}
         for entry in maps:
             names.setdefault(entry.TensorIndex(), []).append(self._text(entry.Name()))
-        order = indices.tolist() if names else []
+        order = [] if isinstance(indices, int) else indices.tolist()
         if sorted(order) != sorted(index for index, found in names.items() for _ in found):
             raise _Damaged("its signature does not name the graph's inputs and outputs")
         return tuple(names[index].pop(0) for index in order)

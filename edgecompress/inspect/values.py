@@ -1,5 +1,6 @@
 """Small questions to an ONNX graph: constants, shapes, and the Q/DQ nodes around a value."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -78,8 +79,8 @@ def scale_and_zero_point(node: ir.Node) -> tuple[float, int] | None:
     zero_point = constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(1, np.int32)
     if scale is None or scale.size != 1 or (zero_point is not None and zero_point.size != 1):
         return None
-    zero = 0 if zero_point is None else int(zero_point.reshape(()))
-    return float(scale.reshape(())), zero
+    zero = 0.0 if zero_point is None else float(zero_point.reshape(()))
+    return (float(scale.reshape(())), int(zero)) if math.isfinite(zero) else None
 
 
 def module_of(node: ir.Node) -> str | None:

@@ -3,15 +3,18 @@
 import math
 import zipfile
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.artifact import Artifact, TensorInfo
-from edgecompress.errors import AgentError, StorageError, TaskError
+from edgecompress.errors import AgentError, ArtifactError, StorageError, TaskError
 
 Array = NDArray[np.generic]
+MAX_NUMBERS = 1 << 25
+"""Of an input that is made up."""
 INDICES = {"int32", "int64"}
 UNKNOWN_BYTES = 1 << 30
 """Of outputs whose size is only known when they are there."""
@@ -100,10 +103,15 @@ def random_inputs(artifact: Artifact, seed: int) -> list[Array]:
 
     Floats, also for integer inputs that have a scale, come from a standard normal distribution;
     other integers are 0 and 1, which every embedding and mask can take.
+
+    Raises:
+        ArtifactError: an input holds no numbers, or more than a damaged file alone asks for.
+
     """
     generator = np.random.default_rng(seed)
     arrays: list[Array] = []
     for info in artifact.inputs:
+        _check_possible(artifact, info)
         shape = tuple(size if isinstance(size, int) else 1 for size in info.shape)
         if info.layout == "nhwc" and len(shape) == 4:
             shape = (shape[0], shape[3], shape[1], shape[2])
@@ -114,6 +122,32 @@ def random_inputs(artifact: Artifact, seed: int) -> list[Array]:
         else:
             arrays.append(generator.integers(0, 2, shape).astype(info.dtype))
     return arrays
+
+
+def numbers_in(info: TensorInfo) -> int:
+    """In one inference, with 1 for what is free."""
+    return prod(size for size in info.shape if isinstance(size, int))
+
+
+def _check_possible(artifact: Artifact, info: TensorInfo) -> None:
+    if numbers_in(info) > MAX_NUMBERS:
+        raise ArtifactError(
+            f"{artifact.path}: input '{info.name}' takes {numbers_in(info)} numbers at once; is the"
+            " file damaged? Give it smaller inputs"
+        )
+    if not _is_number(info.dtype):
+        raise ArtifactError(
+            f"{artifact.path}: input '{info.name}' takes {info.dtype}, of which no values can be"
+            " made up; give it inputs of numbers"
+        )
+
+
+def _is_number(dtype: str) -> bool:
+    """Of numpy's own; not 'string', 'int4' and the like."""
+    try:
+        return np.dtype(dtype).kind in "biuf"
+    except TypeError:
+        return False
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgecompress.artifact import Artifact, Format
-from edgecompress.errors import ArtifactError, SpecError
+from edgecompress.errors import ArtifactError, SpecError, in_place_of
 from edgecompress.inspect import (
     describe,
     describe_tflite,
@@ -84,7 +84,8 @@ def _onnxruntime(
     with tempfile.TemporaryDirectory(dir=folder) as name:
         optimised = Path(name) / "optimised.onnx"
         runtime, machine = agent.optimise(artifact.path, artifact.format, optimised)
-        return inspect_onnx(artifact.path, optimised, runtime, machine)
+        with in_place_of(artifact.path, optimised):
+            return inspect_onnx(artifact.path, optimised, runtime, machine)
 
 
 def _litert(artifact: Artifact, target: Target | None, _agent: Agent, _folder: Path) -> Inspection:

@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.artifact import Artifact
-from edgecompress.errors import ArtifactError
+from edgecompress.artifact import Artifact, TensorInfo
+from edgecompress.errors import ArtifactError, in_place_of
 from edgecompress.export.expose import Activation, expose
 from edgecompress.measure.agent import Agent
-from edgecompress.measure.tensors import Array, feed, random_inputs, read_npz, write_npz
+from edgecompress.measure.tensors import (
+    Array,
+    feed,
+    numbers_in,
+    random_inputs,
+    read_npz,
+    write_npz,
+)
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.spec.load import load_deploy
@@ -22,6 +29,8 @@ from edgecompress.spec.measurement import LayerComparison, LayerDifference
 Steps = NDArray[np.int32]
 
 SAMPLES = 32
+NUMBERS = 1 << 22
+"""Of one input over all samples, where it is random: large inputs are fewer."""
 NHWC_TO_NCHW = (0, 3, 1, 2)
 
 
@@ -44,6 +53,7 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
 
     """
     files = describe_file(a), describe_file(b)
+    _check_inputs(*files)
     inputs = _random(files[0]) if config is None else _from_task(config)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         agent = agent_on(HERE, Path(name))
@@ -57,17 +67,52 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
     return LayerComparison(samples=len(inputs[0]), layers=layers, first_apart=next(apart, None))
 
 
+def _check_inputs(a: Artifact, b: Artifact) -> None:
+    """Before anything is made up or run for them.
+
+    Raises:
+        ArtifactError: they do not take the same arrays, batches aside, or none of a batch.
+
+    """
+    taken = [list(map(_input_shape, artifact.inputs)) for artifact in (a, b)]
+    for artifact, shapes in zip((a, b), taken, strict=True):
+        if not all(shapes):
+            raise ArtifactError(f"{artifact.path}: has an input without a batch; none can be given")
+    free = all(
+        len(one) == len(other)
+        and all(_fits(size, same) for size, same in zip(one[1:], other[1:], strict=True))
+        for one, other in zip(*taken, strict=False)
+    )
+    if len(taken[0]) != len(taken[1]) or not free:
+        raise ArtifactError(
+            f"{b.path}: takes inputs of {taken[1]}, {a.path} of {taken[0]}; compare files of one"
+            " training"
+        )
+
+
+def _input_shape(info: TensorInfo) -> tuple[int | str, ...]:
+    """In the layout of a torch model."""
+    if info.layout == "nhwc" and len(info.shape) == 4:
+        return tuple(info.shape[axis] for axis in (0, 3, 1, 2))
+    return info.shape
+
+
+def _fits(a: int | str, b: int | str) -> bool:
+    return isinstance(a, str) or isinstance(b, str) or a == b
+
+
 class _Side:
     """One file's activations, by their scale."""
 
     def __init__(self, agent: Agent, artifact: Artifact, inputs: list[Array], folder: Path) -> None:
         folder.mkdir()
-        exposed = expose(artifact, folder / f"exposed{artifact.path.suffix}")
-        write_npz(folder / "inputs.npz", feed(exposed.artifact, inputs))
-        outputs = folder / "outputs.npz"
-        file = exposed.artifact
-        agent.infer(file.path, file.format, 1, folder / "inputs.npz", outputs)
-        self._arrays = read_npz(outputs)
+        copy, outputs = folder / f"exposed{artifact.path.suffix}", folder / "outputs.npz"
+        with in_place_of(artifact.path, copy):
+            exposed = expose(artifact, copy)
+            write_npz(folder / "inputs.npz", feed(exposed.artifact, inputs))
+            file = exposed.artifact
+            agent.infer(file.path, file.format, 1, folder / "inputs.npz", outputs)
+            self._arrays = read_npz(outputs)
         self.activations = exposed.activations
         self.by_scale: dict[np.float32, list[Activation]] = defaultdict(list)
         for activation in exposed.activations:
@@ -112,7 +157,8 @@ def _arranged(like: Steps, other: Steps) -> list[Steps]:
 
 def _random(artifact: Artifact) -> list[Array]:
     """In the layout of a torch model."""
-    samples = [random_inputs(artifact, seed) for seed in range(SAMPLES)]
+    count = max(1, min(SAMPLES, NUMBERS // max(1, *map(numbers_in, artifact.inputs))))
+    samples = [random_inputs(artifact, seed) for seed in range(count)]
     stacks = [np.concatenate(column) for column in zip(*samples, strict=True)]
     return [
         stack.transpose(NHWC_TO_NCHW) if info.layout == "nhwc" and stack.ndim == 4 else stack
