@@ -112,7 +112,7 @@ def changed_messages(content: bytes, draw: random.Random) -> bytes:
             _change(message, draw.choice(fields), found, names, draw)
         except (TypeError, ValueError, AttributeError, OverflowError):
             continue  # of another type than the field takes
-    return proto.SerializeToString()
+    return bytes(proto.SerializeToString())
 
 
 def _change(
@@ -209,7 +209,7 @@ def changed_quantisation(content: bytes, draw: random.Random) -> bytes:
         attribute.i = draw.choice(INTEGERS)
         if attribute.ints:
             attribute.ints[:] = [draw.choice(INTEGERS)] * draw.choice((0, 1, len(attribute.ints)))
-    return proto.SerializeToString()
+    return bytes(proto.SerializeToString())
 
 
 def nested(content: bytes, draw: random.Random) -> bytes:
@@ -230,7 +230,7 @@ def nested(content: bytes, draw: random.Random) -> bytes:
     graph.node.add().CopyFrom(inner.node[0])
     if draw.random() < 0.3:
         proto.metadata_props.add(key="edgecompress.lineage", value="[" * 100_000)
-    return proto.SerializeToString()
+    return bytes(proto.SerializeToString())
 
 
 def changed_tables(content: bytes, draw: random.Random) -> bytes:

@@ -23,7 +23,7 @@ FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
 def qdq(folder: Path) -> Path:
     """Convolutions between Q and DQ, with the metadata that edgecompress writes."""
-    path = onnx_models.quantized(onnx_models.residual_net(1).save(folder / "float.onnx"))
+    path = Path(onnx_models.quantized(onnx_models.residual_net(1).save(folder / "float.onnx")))
     proto = onnx.load(path)
     lists = {"edgecompress.labels": ["a", "b"], "edgecompress.keep_float": ["fc"]}
     objects = {"edgecompress.lineage": {"task": "t"}, "edgecompress.kept_because": {"fc": "0.1"}}
@@ -35,12 +35,12 @@ def qdq(folder: Path) -> Path:
 
 
 def float_net(folder: Path) -> Path:
-    return onnx_models.residual_net(1).save(folder / "plain.onnx")
+    return Path(onnx_models.residual_net(1).save(folder / "plain.onnx"))
 
 
 def after_optimisation(folder: Path) -> Path:
     """With operators of ONNX Runtime's own domains."""
-    return onnx_models.optimised(qdq(folder))
+    return Path(onnx_models.optimised(qdq(folder)))
 
 
 def control_flow(folder: Path) -> Path:
@@ -78,7 +78,7 @@ def control_flow(folder: Path) -> Path:
     wide = g.node("Unsqueeze", [looped, "one"], "wide")
     g.node("Expand", [wide, sizes], "y")
     g.output("y", ("batch", 1, 4))
-    return g.save(folder / "flow.onnx")
+    return Path(g.save(folder / "flow.onnx"))
 
 
 def recurrent(folder: Path) -> Path:
@@ -93,7 +93,7 @@ def recurrent(folder: Path) -> Path:
     scales = g.constant("scales", np.array([1, 1, 2], np.float32))
     g.node("Resize", ["t", "", scales], "y", mode="nearest")
     g.output("y", (5, 1, 12))
-    path = g.save(folder / "recurrent.onnx")
+    path = Path(g.save(folder / "recurrent.onnx"))
     proto = onnx.load(path)
     twice = helper.make_node("Add", ["a", "a"], ["b"])
     proto.functions.append(
@@ -120,12 +120,12 @@ def integer_operators(folder: Path) -> Path:
     w8 = g.constant("w8", g.rng.integers(0, 9, (6, 2)).astype(np.uint8))
     g.node("MatMulInteger", ["dq", w8, "dz"], "y")
     g.output("y", (1, 4, 6, 2), TensorProto.INT32)
-    return g.save(folder / "integers.onnx")
+    return Path(g.save(folder / "integers.onnx"))
 
 
 def external(folder: Path) -> Path:
     """Weights in a file beside it, which is refused; a damaged one must be too."""
-    path = onnx_models.residual_net(1).save(folder / "whole.onnx")
+    path = Path(onnx_models.residual_net(1).save(folder / "whole.onnx"))
     proto = onnx.load(path)
     parted = folder / "parted.onnx"
     onnx.save(proto, parted, save_as_external_data=True, location="weights.bin", size_threshold=0)
@@ -140,7 +140,7 @@ def sparse(folder: Path) -> Path:
     g.node("SequenceConstruct", ["p", "p"], "q")
     g.node("ConcatFromSequence", ["q"], "y", axis=1)
     g.output("y", ("batch", 8))
-    path = g.save(folder / "sparse.onnx")
+    path = Path(g.save(folder / "sparse.onnx"))
     proto = onnx.load(path)
     values = numpy_helper.from_array(np.array([1, 2, 3], np.float32), "w")
     indices = numpy_helper.from_array(np.array([0, 5, 9], np.int64))
@@ -151,12 +151,11 @@ def sparse(folder: Path) -> Path:
 
 def float_edges(folder: Path) -> Path:
     layout = json.dumps({"image": "nhwc"}).encode()
-    path: Path = tflite_files.float_edges(folder / "edges.tflite", {"edgecompress.layout": layout})
-    return path
+    return Path(tflite_files.float_edges(folder / "edges.tflite", {"edgecompress.layout": layout}))
 
 
 def int8_edges(folder: Path) -> Path:
-    return tflite_files.int8_edges(folder / "int8.tflite")
+    return Path(tflite_files.int8_edges(folder / "int8.tflite"))
 
 
 def tflite_operators(folder: Path) -> Path:
@@ -179,7 +178,7 @@ def tflite_operators(folder: Path) -> Path:
     b.op("DEQUANTIZE", ["joined"], [b.tensor("real", (1, 6), "float32")], 2)
     b.op("BATCH_MATMUL", ["real", "real"], [b.tensor("bmm", (1, 1), "float32")], 1)
     b.op("OwnOperator", ["bmm"], [b.tensor("out", (1, 1), "float32")])
-    return b.save(folder / "operators.tflite", {"x": "x"}, {"out": "y"})
+    return Path(b.save(folder / "operators.tflite", {"x": "x"}, {"out": "y"}))
 
 
 def tflite_flow(folder: Path) -> Path:
@@ -196,7 +195,7 @@ def tflite_flow(folder: Path) -> Path:
         b.tensor("a", (1, 4), "float32")
         inputs = ["a"] if op == "TANH" else ["a", "a"]
         b.op(op, inputs, [b.tensor("b", (1, 4), "bool" if op == "LESS" else "float32")])
-    return b.save(folder / "flow.tflite", {"x": "x"}, {"out": "y"})
+    return Path(b.save(folder / "flow.tflite", {"x": "x"}, {"out": "y"}))
 
 
 KINDS: tuple[Callable[[Path], Path], ...] = (

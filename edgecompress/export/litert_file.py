@@ -195,7 +195,10 @@ def _tensor(tensor: Any, buffers: list[Any], types: dict[int, str]) -> Tensor:
     qparams = None
     if found is not None and found.scale is not None:
         scale = np.array(found.scale, np.float32)
-        qparams = QParams(scale, np.array(found.zeroPoint, np.int64), found.quantizedDimension)
+        zeros = [] if found.zeroPoint is None else found.zeroPoint
+        # Converters may leave them out where all are 0.
+        zero_point = np.array(zeros if len(zeros) else [0] * scale.size, np.int64)
+        qparams = QParams(scale, zero_point, found.quantizedDimension)
     return Tensor(name, shape, dtype, data, qparams)
 
 
