@@ -7,8 +7,7 @@ Small files of many kinds, and those that are named, are damaged, each by a seed
 `measure`, by the rules of several targets. The commands run one after another in a worker, the
 agent's work among them. Whatever is no right answer and no line there, the worker's death included,
 is run again by the real command line in a process of its own, with the agent in another, as it is
-for a user: what it says then counts. One command in five thousand is
-started as a user starts it.
+for a user: what it says then counts. One command in five thousand is started as a user starts it.
 
 A line begins with 'error: ', is short, shows no control character, names a file of the command, and
 is no defect. Time and memory are of the command and of its agent, above what they begin with.
