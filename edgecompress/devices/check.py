@@ -4,7 +4,6 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from edgecompress.defect import told_as_defect
@@ -34,13 +33,13 @@ from edgecompress.progress import Progress
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
+from edgecompress.together import Interrupted, Stop, together
 from edgecompress.transport import Transport, connect
 from edgecompress.transport.ssh_way import way_to
 
 ANSWER_S = 30.0
 """For a command that does next to nothing."""
 AGENT_S = 120.0
-AT_ONCE = 8
 PYTHON_THERE = (
     "sudo apt install python3 python3-venv on the board, or name another Python with python: in the"
     " inventory"
@@ -54,13 +53,29 @@ def check_all(wanted: Sequence[tuple[Device, Target]], progress: Progress) -> li
 
     Raises SpecError when a device cannot be one of its kind, as `connect` says.
     """
-    found: dict[int, Checked] = {}
-    with progress.stage("check"), ThreadPoolExecutor(AT_ONCE) as pool:
-        jobs = {pool.submit(check, *one): number for number, one in enumerate(wanted)}
-        for done, job in enumerate(as_completed(jobs), start=1):
-            found[jobs[job]] = job.result()
-            progress.step(done, len(jobs), found[jobs[job]].device)
-    return [found[number] for number in range(len(wanted))]
+    done = 0
+
+    def one(asked: tuple[Device, Target], _: Stop) -> Checked | Exception:
+        nonlocal done
+        found = check(*asked)
+        done += 1
+        progress.step(done, len(wanted), found.device)
+        return found
+
+    with progress.stage("check"):
+        # Nothing is changed on a device, so that an interrupt may leave them at once.
+        results = together(wanted, one, lambda _, error: error or Interrupted("interrupted"))
+    found: list[Checked] = []
+    for (device, _), result in zip(wanted, results.results, strict=True):
+        if isinstance(result, SpecError):
+            raise result
+        found.append(result if isinstance(result, Checked) else _unknown(device, result))
+    return found
+
+
+def _unknown(device: Device, error: Exception) -> Checked:
+    """After an exception that nobody meant."""
+    return checked(device, [missing("connection", told_as_defect(error))])
 
 
 def check(device: Device, target: Target) -> Checked:
@@ -83,9 +98,6 @@ def check(device: Device, target: Target) -> Checked:
         raise
     except EdgecompressError as error:
         return checked(device, [missing("connection", str(error), _advice(device))])
-    except Exception as error:
-        # Of this device alone: what the others said must not be lost with it.
-        return checked(device, [missing("connection", told_as_defect(error))])
 
 
 def rows_of(transport: Transport, device: Device, target: Target) -> list[Row]:

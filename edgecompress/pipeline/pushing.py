@@ -18,7 +18,7 @@ from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import Rebuild, Sample, draw, validate
 from edgecompress.pipeline.asked import PushOrder
 from edgecompress.pipeline.files import Built
-from edgecompress.pipeline.fleet import Stop, side_by_side, unknown
+from edgecompress.pipeline.fleet import side_by_side, unknown
 from edgecompress.pipeline.formats import FORMATS, describe_file
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load_scored
@@ -44,6 +44,7 @@ from edgecompress.spec.pushed import Pushed, Validation
 from edgecompress.spec.report import PushedRun, Report, VerdictResult
 from edgecompress.spec.target import Target
 from edgecompress.store import Store
+from edgecompress.together import Stop
 from edgecompress.transport import connect
 
 CONNECTS = 3
@@ -160,7 +161,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
     return PushedRun(
         run=report.run,
         verdict=report.verdict,
-        devices=found.pushed,
+        devices=found.results,
         interrupted=found.interrupted,
     )
 

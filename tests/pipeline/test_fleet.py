@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edgecompress.pipeline import fleet
-from edgecompress.pipeline.fleet import Interrupted, Stop, side_by_side
+from edgecompress import together
+from edgecompress.pipeline.fleet import side_by_side
 from edgecompress.spec.device import Device
 from edgecompress.spec.pushed import Pushed
+from edgecompress.together import Interrupted, Stop
 
 RELEASE = "0123456789abcdef"
 DEADLINE_S = 60.0
@@ -42,18 +43,18 @@ def test_what_nobody_meant_is_one_device_s_failure(
         return done(device)
 
     found = side_by_side(devices("a", "b", "c", "d"), RELEASE, push, pytest.fail)
-    assert [one.device for one in found.pushed] == ["a", "b", "c", "d"]
-    assert [one.outcome for one in found.pushed] == [
+    assert [one.device for one in found.results] == ["a", "b", "c", "d"]
+    assert [one.outcome for one in found.results] == [
         "success",
         "inconsistent",
         "inconsistent",
         "success",
     ]
     assert not found.interrupted
-    reason = found.pushed[1].reasons[0]
+    reason = found.results[1].reasons[0]
     assert "RecursionError" in reason
     assert "edgecompress status b" in reason
-    assert r"\udc80 text \x1b[31m" in found.pushed[2].reasons[0]
+    assert r"\udc80 text \x1b[31m" in found.results[2].reasons[0]
     traceback = Path(reason.partition(" with ")[2].partition(":")[0])
     assert "in deep" in traceback.read_text()
     assert "\x1b" not in "".join(path.read_text() for path in tmp_path.iterdir())
@@ -62,7 +63,7 @@ def test_what_nobody_meant_is_one_device_s_failure(
 def test_an_interrupt_ends_what_can_turn_back_and_keeps_what_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fleet, "AT_ONCE", 2)
+    monkeypatch.setattr(together, "AT_ONCE", 2)
     is_done, said = threading.Event(), []
 
     def push(device: Device, stop: Stop) -> Pushed:
@@ -99,11 +100,11 @@ def test_an_interrupt_ends_what_can_turn_back_and_keeps_what_is_done(
 
     found = side_by_side(devices(*names), RELEASE, one_after_the_other, said.append)
     assert found.interrupted
-    assert [one.device for one in found.pushed] == list(names)
-    assert found.pushed[0].outcome == "success"
-    assert found.pushed[1].outcome == "rolled_back"
-    assert found.pushed[1].reasons[0].startswith("interrupted; ")
-    assert found.pushed[-1].reasons == ("interrupted before it was begun",)
+    assert [one.device for one in found.results] == list(names)
+    assert found.results[0].outcome == "success"
+    assert found.results[1].outcome == "rolled_back"
+    assert found.results[1].reasons[0].startswith("interrupted; ")
+    assert found.results[-1].reasons == ("interrupted before it was begun",)
     assert said == [
         "interrupted: devices at work turn back at their next step; once more leaves them"
     ]
