@@ -21,7 +21,8 @@ from edgecompress.transport.motion import Motion, nobody
 from edgecompress.transport.ssh_greeting import Greeting, command_line
 from edgecompress.transport.ssh_process import LOST, SshProcess
 
-FRAME_BYTES = 4 << 20
+FRAME_BYTES = 2 << 20
+"""The helper sends blocks of half of that."""
 CHUNK_BYTES = 1 << 18
 HEADER = struct.Struct(">cI")
 WITHOUT_DATA = (b"A", b"X", b"P")
