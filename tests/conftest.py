@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills",
         type=int,
-        default=8,
+        default=5,
         help="how often tests/pipeline/test_kill.py kills a deploy; the promise is about 30",
     )
     parser.addoption(
@@ -63,7 +63,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kill-stride",
         type=int,
-        default=6,
+        default=16,
         help="tests/push/test_push_kill.py kills at every n-th place; the promise is about 1",
     )
     parser.addoption(
