@@ -7,6 +7,7 @@ jump hosts by the same rule as the device.
 import asyncio
 import shlex
 import socket
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from edgecompress.transport.known_hosts import EVERYBODYS, USERS, KnownHosts
 from edgecompress.transport.ssh_way import Way, jump_of, way_to
 
 CONNECT_S = 20.0
-"""Until the key is accepted; a small board takes some seconds for its part."""
+"""Until a device says which SSH it speaks."""
+LOGIN_S = 60.0
+"""Until its key and ours are accepted: ten round trips, of seconds where others fill the link."""
 KEEPALIVE_S = 15.0
 KEEPALIVES_LOST = 3
 JUMPS = 8
@@ -81,15 +84,19 @@ class Connector:
         known = _known_hosts(options)
         client = _Client(way, known, self._device.host_keys)
         try:
-            connection = await asyncssh.connect(
-                way.address.host,
-                options=options,
-                tunnel=tunnel,
-                known_hosts=known.keys(),
-                client_factory=lambda: client,
-                **({} if options.config.get("Ciphers") else {"encryption_algs": CIPHERS}),
+            connection = await client.answered(
+                asyncssh.connect(
+                    way.address.host,
+                    options=options,
+                    tunnel=tunnel,
+                    known_hosts=known.keys(),
+                    client_factory=lambda: client,
+                    **({} if options.config.get("Ciphers") else {"encryption_algs": CIPHERS}),
+                )
             )
-        except (OSError, asyncssh.Error, asyncio.TimeoutError, ValueError) as error:
+        except asyncio.TimeoutError:
+            raise client.late() from None
+        except (OSError, asyncssh.Error, ValueError) as error:
             raise client.refused or _explained(error, way) from None
         self._notes += client.notes
         return connection
@@ -115,8 +122,8 @@ class Connector:
                 agent_forwarding=False,
                 x11_forwarding=False,
                 compression_algs=None,
-                connect_timeout=CONNECT_S,
-                login_timeout=CONNECT_S,
+                connect_timeout=LOGIN_S,
+                login_timeout=LOGIN_S,
                 keepalive_interval=KEEPALIVE_S,
                 keepalive_count_max=KEEPALIVES_LOST,
                 **settings,
@@ -136,6 +143,36 @@ class _Client(asyncssh.SSHClient):
         self._rule = rule
         self.refused: EdgecompressError | None = None
         self.notes: list[str] = []
+        self._connection: asyncssh.SSHClientConnection | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._connection = conn
+
+    async def answered(
+        self, connecting: Awaitable[asyncssh.SSHClientConnection]
+    ) -> asyncssh.SSHClientConnection:
+        """The connection; raises asyncio.TimeoutError early where nobody answers at all."""
+        task = asyncio.ensure_future(connecting)
+        try:
+            await asyncio.wait({task}, timeout=CONNECT_S)
+            if not task.done() and self._version() is None:
+                raise asyncio.TimeoutError
+            return await task
+        finally:
+            task.cancel()
+
+    def late(self) -> TransientError:
+        version = self._version()
+        if version is None:
+            return TransientError(f"{self._way}: does not answer within {CONNECT_S:g} s")
+        return TransientError(
+            f"{self._way}: answers ({version}), but lets nobody in within {LOGIN_S:g} s"
+        )
+
+    def _version(self) -> str | None:
+        """What the server calls itself, once it has."""
+        said = self._connection and self._connection.get_extra_info("server_version")
+        return None if said is None else str(said)
 
     def validate_host_public_key(
         self, host: str, addr: str, port: int, key: asyncssh.SSHKey
@@ -183,8 +220,6 @@ def _known_hosts(options: asyncssh.SSHClientConnectionOptions) -> KnownHosts:
 def _explained(error: Exception, way: Way) -> EdgecompressError:
     """What stands in the way of a connection, in one line."""
     said = str(error) or type(error).__name__
-    if isinstance(error, asyncio.TimeoutError):
-        return TransientError(f"{way}: does not answer within {CONNECT_S:g} s")
     if isinstance(error, asyncssh.PermissionDenied):
         return DeviceError(
             f"{way}: accepts none of your keys, and passwords are not asked for: put a key there"

@@ -16,6 +16,9 @@ from edgecompress.transport.motion import Motion
 from edgecompress.transport.ssh_connect import CONNECT_S, Connected, Connector
 from edgecompress.transport.ssh_session import Session, Take, expect
 
+OPEN_S = 180.0
+"""For all that a first answer takes, each with a deadline of its own."""
+
 
 class SshLink:
     """What the device's operating system refuses is an OSError here; its users explain it.
@@ -106,9 +109,9 @@ class SshLink:
 
     def open(self, root: str, work: str) -> str:
         """The root's absolute path; it and its folder `work` are made."""
-        late = f"{self.name}: did not answer within {4 * CONNECT_S:g} s of connecting"
+        late = f"{self.name}: did not answer within {OPEN_S:g} s of connecting"
         fields = {"root": root, "work": work}
-        return expect(self.ask("prepare", fields, Motion(4 * CONNECT_S, late)), str)
+        return expect(self.ask("prepare", fields, Motion(OPEN_S, late)), str)
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

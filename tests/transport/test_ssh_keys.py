@@ -2,7 +2,9 @@
 
 import getpass
 import os
+import socket
 import subprocess
+import threading
 
 import pytest
 from processes import wait_until
@@ -11,7 +13,7 @@ from sshd import HOST, know, make_key, needs_sshd, new_host_key, refused, ssh_da
 from edgecompress.errors import DeviceError, SpecError, TransientError
 from edgecompress.spec.base import parse
 from edgecompress.spec.device import Device
-from edgecompress.transport import connect
+from edgecompress.transport import connect, ssh_connect
 from edgecompress.transport.known_hosts import KnownHosts
 
 pytestmark = needs_sshd
@@ -189,6 +191,33 @@ def test_a_board_that_is_not_there(folder, tmp_path):
     nowhere = device.model_copy(update={"address": "no-such-board.invalid"})
     with pytest.raises(DeviceError, match=r"board\.invalid: no host of that name"):
         connect(nowhere, folder)
+
+
+@pytest.mark.parametrize(
+    ("says", "said"),
+    [
+        (b"", "does not answer within 0.5 s"),
+        (b"SSH-2.0-slow\r\n", "answers (SSH-2.0-slow), but lets nobody in within 1.5 s"),
+    ],
+)
+def test_a_server_that_does_not_go_on(tmp_path, monkeypatch, says, said):
+    monkeypatch.setattr(ssh_connect, "CONNECT_S", 0.5)
+    monkeypatch.setattr(ssh_connect, "LOGIN_S", 1.5)
+    (tmp_path / "config").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = []
+
+        def serve():
+            held.append(server.accept()[0])
+            held[0].sendall(says)
+
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        described = {"id": "a", "target": "local", "transport": "ssh", "address": address}
+        described["ssh_config"] = str(tmp_path / "config")
+        device = parse(Device, described, "test")
+        assert refused(device, tmp_path, TransientError) == f"{address}: {said}"
+        held[0].close()
 
 
 def test_configuration_that_cannot_be_read(folder):
