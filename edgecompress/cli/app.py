@@ -4,7 +4,7 @@ torch, onnx, numpy and pydantic are imported inside the functions, so that `--he
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import output
 from edgecompress.cli.push import push_app
 from edgecompress.errors import RuntimeMissing, SpecError
+
+if TYPE_CHECKING:
+    from edgecompress.store import Store
 
 EPILOG = """\b
 Exit codes:
@@ -194,12 +197,24 @@ def report(
             raise SpecError(f"{folder}: no runs there; deploy first, or name them with --runs")
         store = Store(folder)
         if html:
-            page = store.run_dir(store.find_run(run).id) / "report.html"
+            page = _whole_page(store, run)
             out.result({"report_html": str(page)}, lambda console: tables.line(console, str(page)))
             return
         found = store.report(run)
         page = store.run_dir(found.run) / "report.html"
         out.result(to_json(found), lambda console: show_report(found, page, console))
+
+
+def _whole_page(store: "Store", run: str) -> Path:
+    """The report.html of a run; rendered again where it is not as it was written."""
+    page = store.page(store.find_run(run).id)
+    if page is not None:
+        return page
+    # Imports matplotlib, which takes a second.
+    from edgecompress.report.html import render_html
+
+    found = store.report(run)
+    return store.write_reports(found, render_html(found)) / "report.html"
 
 
 @app.command()

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edgecompress.errors import ArtifactError, StorageError
@@ -38,11 +38,20 @@ def storage_errors(path: Path, needed_bytes: int = 0) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{path}: {_explain(path, error, needed_bytes)}") from error
+        where = _place(path, error)
+        raise StorageError(f"{where}: {_explain(where, error, needed_bytes)}") from error
     except sqlite3.IntegrityError:
         raise
     except sqlite3.DatabaseError as error:
         raise StorageError(f"{path}: {_explain_sqlite(path, str(error))}") from error
+
+
+def _place(path: Path, error: OSError) -> Path:
+    """What the file system refused, where that is known and is no file of a moment."""
+    name = error.filename
+    if not isinstance(name, str) or name.endswith(TEMP_SUFFIX):
+        return path
+    return Path(name)
 
 
 def _explain(path: Path, error: OSError, needed_bytes: int) -> str:
@@ -138,7 +147,7 @@ def fault_of_file(path: Path) -> str | None:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        return None
+        return "is a link to nothing" if path.is_symlink() else None
     if stat.S_ISDIR(mode):
         return "is a folder, where a file is needed"
     # Opening a pipe would wait for its other end.
@@ -251,5 +260,6 @@ def _is_open_at(path: Path, handle: int) -> bool:
 def release(handle: int) -> None:
     """Give back what take_lock gave."""
     # Closing alone would not do: a forked data-loader worker may still have the file open.
-    fcntl.flock(handle, fcntl.LOCK_UN)
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_UN)
     os.close(handle)

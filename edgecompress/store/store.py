@@ -203,10 +203,15 @@ class Store:
 
     def finish_run(self, run_id: str, report: Report, html: str) -> Path:
         """Write report.json and report.html and mark the run done; returns the run's folder."""
-        write_documents(self._layout, report, html)
+        folder = self.write_reports(report, html)
         self._index.finish_run(run_id, report)
         self.end_run(run_id)
-        return self.run_dir(run_id)
+        return folder
+
+    def write_reports(self, report: Report, html: str) -> Path:
+        """Write report.json and report.html of a run, again; returns its folder."""
+        write_documents(self._layout, report, html)
+        return self.run_dir(report.run)
 
     def end_run(self, run_id: str) -> None:
         """Stop protecting a run from `prune`, for one that failed in a process that lives on."""

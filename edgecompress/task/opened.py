@@ -94,13 +94,17 @@ class _Recorder:
 
 
 _recorder: _Recorder | None = None
+_retired: _Recorder | None = None
 _is_hooked = False
 
 
 def begin(watch: Watch) -> None:
     """Write down from now on, in place of any earlier watch. Raises OSError for its log."""
-    global _recorder, _is_hooked
+    global _recorder, _retired, _is_hooked
     _recorder = _Recorder(watch)
+    if _retired is not None:
+        _retired.close()
+        _retired = None
     os.environ[_WATCH] = json.dumps(asdict(watch))
     if not _is_hooked:
         sys.addaudithook(_hook)
@@ -109,11 +113,10 @@ def begin(watch: Watch) -> None:
 
 def end() -> None:
     """Write down no more."""
-    global _recorder
-    recorder, _recorder = _recorder, None
+    global _recorder, _retired
+    # Its log is closed by the next: a thread may be about to write to it.
+    _recorder, _retired = None, _recorder
     os.environ.pop(_WATCH, None)
-    if recorder is not None:
-        recorder.close()
 
 
 def events(log: Path, offset: int) -> tuple[list[Event], int]:
