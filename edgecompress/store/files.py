@@ -21,6 +21,8 @@ _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _SQLITE_FULL = "database or disk is full"
 _SQLITE_DENIED = ("readonly", "unable to open")
 _SQLITE_DISK = (_SQLITE_FULL, *_SQLITE_DENIED, "disk I/O error", "locked", "busy")
+SQLITE_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""The second comes of a damaged file too: SQLite quotes it, and Python takes that for text."""
 
 
 @contextmanager
@@ -42,7 +44,7 @@ def storage_errors(path: Path, needed_bytes: int = 0) -> Iterator[None]:
         raise StorageError(f"{where}: {_explain(where, error, needed_bytes)}") from error
     except sqlite3.IntegrityError:
         raise
-    except sqlite3.DatabaseError as error:
+    except SQLITE_ERRORS as error:
         raise StorageError(f"{path}: {_explain_sqlite(path, str(error))}") from error
 
 
@@ -74,7 +76,7 @@ def _explain_sqlite(path: Path, message: str) -> str:
     return f"{message}; check the disk and try again"
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Whether SQLite says that a file is not what it wrote, rather than what the disk refuses."""
     return not any(word in str(error) for word in _SQLITE_DISK)
 

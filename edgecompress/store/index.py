@@ -81,7 +81,11 @@ class Index:
 
     def record_run_stage(self, run_id: str, key: str) -> None:
         with self._write() as db:
-            db.execute("INSERT OR IGNORE INTO run_stages VALUES (?, ?)", (run_id, key))
+            # A run that was lost with a damaged index comes back when it is finished.
+            db.execute(
+                "INSERT OR IGNORE INTO run_stages SELECT id, ? FROM runs WHERE id = ?",
+                (key, run_id),
+            )
 
     def finish_run(self, run_id: str, report: Report) -> None:
         with self._write() as db:

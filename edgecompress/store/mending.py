@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgecompress.errors import StorageError
 from edgecompress.store.files import (
+    SQLITE_ERRORS,
     TEMP_SUFFIX,
     chunks_of,
     fault_of_file,
@@ -105,7 +106,7 @@ def _fault(path: Path) -> str | None:
             if 0 < version < INDEX_VERSION:
                 return "written by an older edgecompress"
             return _fault_inside(db)
-    except sqlite3.DatabaseError as error:
+    except SQLITE_ERRORS as error:
         if not is_damage(error):
             raise
         if "not a database" in str(error):
@@ -175,7 +176,7 @@ def _rows(path: Path, query: str) -> Iterator[tuple[Row, list[tuple[str, str]]]]
             with closing(connect(path)) as db:
                 for row in db.execute(f"{query} NOT INDEXED ORDER BY rowid {order}"):
                     yield row, blobs_of(db, row[0]) if query == STAGES else []
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             if not is_damage(error):
                 raise
 

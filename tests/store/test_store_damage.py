@@ -1,13 +1,17 @@
 """What is in `runs/` is right, or it is noticed: values, rows, files, changed by disk or hand."""
 
+import random
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from edgecompress.errors import ArtifactError
+from edgecompress.errors import ArtifactError, StorageError
 from edgecompress.spec.report import Report
 from edgecompress.store import Store, read_sealed, write_sealed
 
@@ -190,3 +194,42 @@ def test_a_sealed_file_is_read_only_as_it_was_written(tmp_path: Path) -> None:
     other.write_bytes(whole)
     with pytest.raises(ArtifactError, match="is not as it was written"):
         read_sealed(other)
+
+
+FLIPS = 100
+
+
+def test_single_bytes(filled: Path) -> None:
+    """The small form of benchmarks/damaged_runs.py."""
+    random_ = random.Random(0)
+    before = held(filled, [])
+    whole = {path: path.read_bytes() for path in filled.rglob("*") if path.is_file()}
+    index = filled / "index.sqlite"
+    for _ in range(FLIPS):
+        path = random_.choice([index, random_.choice(list(whole))])
+        data = bytearray(whole[path]) or bytearray(1)
+        position = random_.randrange(len(data))
+        data[position] ^= random_.randrange(1, 256)
+        path.write_bytes(data)
+        notes: list[str] = []
+        try:
+            after = held(filled, notes)
+        except StorageError:
+            after = {}
+        for key, found in after.items():
+            assert found == before[key] or (found is None and notes), (path, position)
+        for extra in set(filled.rglob("*")) - set(whole):
+            if extra.is_file():
+                extra.unlink()
+        for each, content in whole.items():
+            each.write_bytes(content)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_failing_io() -> None:
+    """The small form of benchmarks/failing_io.py."""
+    script = Path(__file__).parents[2] / "benchmarks" / "failing_io.py"
+    command = [sys.executable, str(script), "--every", "101"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "refused" in done.stdout

@@ -18,13 +18,10 @@ Lay = Callable[[Path], None]
 
 LAID: dict[str, Lay] = {
     "nothing": lambda path: None,
-    "an empty file": lambda path: path.write_bytes(b"") and None,
     "rubbish": lambda path: path.write_bytes(b"\0rubbish" * 99) and None,
-    "a folder": lambda path: path.mkdir(),
     "a full folder": lambda path: (path / "of").mkdir(parents=True),
     "a pipe": lambda path: os.mkfifo(path),
     "a link to itself": lambda path: path.symlink_to(path.name),
-    "a link to nothing": lambda path: path.symlink_to("nowhere"),
 }
 PLACES = (
     "",
@@ -92,8 +89,7 @@ def test_one_line(
     for command in (
         ["runs", "--runs", str(root)],
         ["report", "latest", "--runs", str(root)],
-        ["report", "latest", "--html", "--runs", str(root)],
-        ["report", run.id, "--json", "--runs", str(root)],
+        *([["report", "latest", "--html", "--runs", str(root)]] if "html" in place else []),
     ):
         error = cli.invoke(app, command).exception
         if error is not None:
