@@ -81,10 +81,14 @@ def _upstream(node: ir.Node, wanted: str) -> ir.Node | None:
 
 
 def _users(value: ir.Value, wanted: str) -> list[ir.Node]:
-    found: list[ir.Node] = []
-    for node in readers(value):
-        if family(node) == wanted:
-            found.append(node)
-        elif node.op_type in CONVERSIONS or node.op_type in ("Transpose", "Reshape"):
-            found += _users(node.outputs[0], wanted)
-    return list(dict.fromkeys(found))
+    found: dict[ir.Node, None] = {}
+    todo, seen = [value], {value}
+    while todo:
+        for node in readers(todo.pop()):
+            if family(node) == wanted:
+                found[node] = None
+            elif node.op_type in CONVERSIONS or node.op_type in ("Transpose", "Reshape"):
+                written = node.outputs[0]
+                todo += [] if written in seen else [written]
+                seen.add(written)
+    return list(found)

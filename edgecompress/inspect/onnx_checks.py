@@ -12,11 +12,40 @@ import onnx_ir as ir
 from edgecompress.inspect.kinds import CONVERSIONS
 from edgecompress.inspect.values import all_nodes, label
 
+MAX_NODES = 1 << 17
+"""Of a graph in which functions are written out."""
+MAX_CALLS = 100
 _NO_NUMBERS = (ir.DataType.STRING, ir.DataType.COMPLEX64, ir.DataType.COMPLEX128)
 
 
 class Damaged(Exception):
     """What the file says cannot be; the text completes 'not a valid ONNX model: '."""
+
+
+def check_functions(proto: onnx.ModelProto) -> None:
+    """Raises Damaged when the model would not fit in memory with its functions written out: a few
+    of them that call one another twice each double it every time.
+    """
+    bodies = {(found.domain, found.name): list(found.node) for found in proto.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: list[onnx.NodeProto], depth: int) -> int:
+        if depth > MAX_CALLS:
+            raise Damaged(f"its functions call one another more than {MAX_CALLS} deep")
+        total = 0
+        for node in nodes:
+            name = (node.domain, node.op_type)
+            if name in bodies and name not in sizes:
+                sizes[name] = size(bodies[name], depth + 1)
+            total += sizes.get(name, 1)
+            for attribute in node.attribute:
+                for graph in (attribute.g, *attribute.graphs):
+                    total += size(list(graph.node), depth + 1)
+        return total
+
+    nodes = size(list(proto.graph.node), 0)
+    if nodes > MAX_NODES:
+        raise Damaged(f"it has {nodes} nodes once its functions are written out")
 
 
 def external_data(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

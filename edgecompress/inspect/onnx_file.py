@@ -16,7 +16,7 @@ from edgecompress.inspect.metadata import (
     read_labels,
     read_object,
 )
-from edgecompress.inspect.onnx_checks import check, external_data
+from edgecompress.inspect.onnx_checks import check, check_functions, external_data
 from edgecompress.inspect.values import (
     dequantizer,
     quantizers,
@@ -65,6 +65,7 @@ def load(path: Path) -> ir.Model:
     try:
         onnx.checker.check_model(proto)
         if proto.functions:
+            check_functions(proto)
             proto = onnx.inliner.inline_local_functions(proto)
         model = ir.from_proto(proto)
         check(model)

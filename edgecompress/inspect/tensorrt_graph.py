@@ -67,14 +67,15 @@ def int8_convolution(value: ir.Value | None) -> ir.Node | None:
     """The Conv between DequantizeLinears that alone ends in `value`, through a batch norm or not,
     for one reader.
     """
-    if value is None or len(readers(value)) != 1 or value.is_graph_output():
-        return None
-    node = value.producer()
-    if node is not None and node.op_type == "BatchNormalization":
-        return int8_convolution(node.inputs[0])
-    if node is None or node.op_type != "Conv":
-        return None
-    return node if dequantizer(node.inputs[0]) and dequantizer(node.inputs[1]) else None
+    while value is not None and len(readers(value)) == 1 and not value.is_graph_output():
+        node = value.producer()
+        if node is None or node.op_type not in ("BatchNormalization", "Conv"):
+            return None
+        if node.op_type == "Conv":
+            quantised = dequantizer(node.inputs[0]) and dequantizer(node.inputs[1])
+            return node if quantised else None
+        value = node.inputs[0]
+    return None
 
 
 def _before_quantizer(source: ir.Node) -> ir.Value | None:

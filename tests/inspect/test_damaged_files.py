@@ -1,29 +1,19 @@
 """Damaged model files: whatever is wrong with one, the answer is right or is one line.
 
-A few thousand of what `python benchmarks/damaged_files.py` tries by the hundred thousand, and each
-kind of damage that was found to go wrong.
+Some of what `python benchmarks/damaged_files.py` tries by the hundred thousand.
 """
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import flatbuffers
-import numpy as np
-import onnx
-import pytest
-from ai_edge_litert import schema_py_generated as schema
-from onnx import TensorProto, helper, numpy_helper
-from onnx_models import MACHINE, RUNTIME, GraphBuilder, residual_net
-from tflite_files import FileBuilder, int8_edges
+from onnx_models import MACHINE, RUNTIME, residual_net
 
-from edgecompress.errors import ArtifactError, EdgecompressError, in_place_of
+from edgecompress.errors import EdgecompressError
 from edgecompress.export.expose import expose
-from edgecompress.inspect import describe, describe_tflite, inspect_onnx, inspect_tensorrt
+from edgecompress.inspect import inspect_onnx, inspect_tensorrt
 from edgecompress.inspect.tflite import inspect_tflite
 from edgecompress.measure.tensors import random_inputs
 from edgecompress.pipeline.formats import describe_file
-from edgecompress.pipeline.layers import compare_layers
 
 PATH = list(sys.path)
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
@@ -33,7 +23,7 @@ try:
 finally:
     sys.path[:] = PATH
 
-COUNT = 2400
+COUNT = 1800
 
 
 def look(path: Path, running: Path | None, draw: int) -> None:
@@ -73,235 +63,3 @@ def test_the_damage_is_the_same_every_time(tmp_path):
     assert [damaged(content, ".onnx", seed) for seed in range(50)] == [
         damaged(content, ".onnx", seed) for seed in range(50)
     ]
-
-
-def too_few_numbers(proto: onnx.ModelProto) -> None:
-    proto.graph.initializer[0].raw_data = b"12345"
-
-
-def too_many_numbers(proto: onnx.ModelProto) -> None:
-    proto.graph.initializer[0].raw_data += b"1234"
-
-
-def too_many_numbers_in_a_node(proto: onnx.ModelProto) -> None:
-    tensor = numpy_helper.from_array(np.zeros(3, np.float32))
-    tensor.dims[:] = []
-    proto.graph.node.add(op_type="Constant", output=["c"]).attribute.add(
-        name="value", type=onnx.AttributeProto.TENSOR, t=tensor
-    )
-
-
-def sizes_below_zero(proto: onnx.ModelProto) -> None:
-    proto.graph.initializer[0].dims[0] = -1
-
-
-def no_output(proto: onnx.ModelProto) -> None:
-    proto.graph.node.add(op_type="Own", domain="com.microsoft", input=["x"])
-
-
-def too_few_inputs(proto: onnx.ModelProto) -> None:
-    proto.graph.node.add(
-        op_type="QuantizeLinear", domain="com.microsoft", input=["x"], output=["q"]
-    )
-
-
-def scale_of_strings(proto: onnx.ModelProto) -> None:
-    proto.graph.initializer.append(helper.make_tensor("s", TensorProto.STRING, [], [b"1"]))
-    proto.graph.node.add(op_type="QuantizeLinear", input=["x", "s"], output=["q"])
-
-
-def external_in_a_body(proto: onnx.ModelProto) -> None:
-    tensor = TensorProto(name="e", data_type=FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
-    tensor.external_data.add(key="location", value="/etc/hostname")
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["e"], ["i"])],
-        "body",
-        [],
-        [helper.make_tensor_value_info("i", FLOAT, None)],
-        [tensor],
-    )
-    node = helper.make_node("If", ["x"], ["y"], then_branch=body, else_branch=body)
-    proto.graph.node.append(node)
-
-
-def graph_attribute_without_a_graph(proto: onnx.ModelProto) -> None:
-    node = proto.graph.node.add(op_type="Own", domain="com.microsoft", output=["y"])
-    node.attribute.add(name="body", type=onnx.AttributeProto.GRAPH, ref_attr_name="outer")
-
-
-FLOAT = TensorProto.FLOAT
-REFUSED: dict[Callable[[onnx.ModelProto], None], str] = {
-    too_few_numbers: "is too small for the declared shape",
-    too_many_numbers: "the numbers stored for 'stem.weight' are not those of [8, 3, 3, 3] of FLOAT",
-    too_many_numbers_in_a_node: "the numbers stored for 'value of Constant 'c'' are not",
-    sizes_below_zero: "Negative dimension value",
-    no_output: "node '' (Own) has no output",
-    too_few_inputs: "QuantizeLinear 'q' has 1 inputs; it takes 2 or more",
-    scale_of_strings: "QuantizeLinear 'q' has a scale or zero point that is no number",
-    external_in_a_body: "keeps its weights in another file ('/etc/hostname')",
-    graph_attribute_without_a_graph: "not a valid ONNX model",
-}
-
-
-@pytest.mark.parametrize("change", REFUSED, ids=[change.__name__ for change in REFUSED])
-def test_an_onnx_file_that_cannot_be(tmp_path, change):
-    path = residual_net(1).save(tmp_path / "m.onnx")
-    proto = onnx.load(path)
-    change(proto)
-    onnx.save(proto, path)
-    with pytest.raises(ArtifactError) as caught:
-        describe(path)
-    assert str(path) in str(caught.value)
-    assert REFUSED[change] in str(caught.value)
-
-
-def test_names_that_are_no_text(tmp_path):
-    path = residual_net(1).save(tmp_path / "m.onnx")
-    path.write_bytes(path.read_bytes().replace(b"com.microsoft", b"com.micr\xe3soft"))
-    with pytest.raises(ArtifactError, match="names that are not UTF-8 text"):
-        describe(path)
-
-
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_scale_that_is_none(tmp_path, scale):
-    g = GraphBuilder()
-    g.input("x", (1, 4))
-    g.node("Relu", [g.qdq("x", "q", scale)], "y")
-    g.output("y", (1, 4))
-    with pytest.raises(ArtifactError, match=r"'x' has scale .*; a scale is a number above 0"):
-        describe(g.save(tmp_path / "m.onnx"))
-    b = FileBuilder()
-    b.tensor("x", (1, 6, 6, 3), "int8", scale)
-    b.conv("x", "stem", (3, 8), 6)
-    path = b.save(tmp_path / "m.tflite", {"x": "image"}, {"stem": "map"})
-    with pytest.raises(ArtifactError, match=r"'image' has scale .*; a scale is a number above 0"):
-        describe_tflite(path)
-
-
-def test_a_zero_point_that_is_no_number_is_not_known(tmp_path):
-    g = GraphBuilder()
-    g.input("x", (1, 4))
-    g.constant("s", np.array(0.5, np.float32))
-    g.constant("z", np.array(float("nan"), np.float32))
-    g.node("Relu", [g.node("QuantizeLinear", ["x", "s", "z"], "q")], "y")
-    g.output("y", (1, 4))
-    assert describe(g.save(tmp_path / "m.onnx")).inputs[0].scale is None
-
-
-def test_metadata_of_half_characters(tmp_path):
-    metadata = {"edgecompress.labels": '["\\ud800"]'}
-    with pytest.raises(ArtifactError, match=r"'edgecompress.labels' is not JSON"):
-        describe(residual_net(1).save(tmp_path / "m.onnx", metadata=metadata))
-
-
-def test_a_declared_size_is_not_computed(tmp_path):
-    """A ConstantOfShape of 2^40 numbers that the file says to be one."""
-    g = GraphBuilder()
-    g.input("x", (1, 4))
-    sizes = g.node("Own", [g.constant("n", np.array([1 << 40], np.int64))], "sizes", domain="own")
-    g.constant("big", np.array([1 << 40], np.int64))
-    g.node("ConstantOfShape", ["big"], "many")
-    g.node("Own", [sizes, "many", "x"], "y", domain="own")
-    g.output("y", (1, 4))
-    path = g.save(tmp_path / "m.onnx")
-    proto = onnx.load(path)
-    proto.opset_import.append(helper.make_opsetid("own", 1))
-    proto.graph.value_info.append(helper.make_tensor_value_info("many", FLOAT, [1]))
-    onnx.save(proto, path)
-    inspect_tensorrt(path, (10, 3))
-
-
-def changed(path: Path, change: Callable[[schema.ModelT], None]) -> Path:
-    """A TFLite file with one thing changed."""
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-    change(model)
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    path.write_bytes(bytes(builder.Output()))
-    return path
-
-
-def no_signature_inputs(model: schema.ModelT) -> None:
-    model.signatureDefs[0].inputs = None
-
-
-def an_unknown_activation(model: schema.ModelT) -> None:
-    model.subgraphs[0].operators[0].builtinOptions.fusedActivationFunction = 77
-
-
-def an_operator_without_output(model: schema.ModelT) -> None:
-    model.subgraphs[0].operators[0].outputs = []
-
-
-def a_quantize_without_input(model: schema.ModelT) -> None:
-    model.operatorCodes[0].builtinCode = schema.BuiltinOperator.QUANTIZE
-    model.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.QUANTIZE
-    model.subgraphs[0].operators[0].inputs = []
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (no_signature_inputs, "its signature does not name the graph's inputs and outputs"),
-        (an_unknown_activation, "an operator is fused with activation 77"),
-        (an_operator_without_output, "CONV_2D has no output"),
-        (a_quantize_without_input, "QUANTIZE has no input"),
-    ],
-)
-def test_a_tflite_file_that_cannot_be(tmp_path, change, words):
-    path = changed(int8_edges(tmp_path / "m.tflite"), change)
-    with pytest.raises(ArtifactError, match=words) as caught:
-        describe_tflite(path)
-    assert str(path) in str(caught.value)
-
-
-def test_numbers_that_do_not_fill_their_tensor(tmp_path):
-    def cut(model: schema.ModelT) -> None:
-        stored = [buffer for buffer in model.buffers if buffer.data is not None]
-        stored[0].data = stored[0].data[:7]
-
-    path = changed(int8_edges(tmp_path / "m.tflite"), cut)
-    with pytest.raises(ArtifactError, match=r"m\.tflite: its stored numbers cannot be read"):
-        expose(describe_tflite(path), tmp_path / "exposed.tflite")
-
-
-@pytest.mark.parametrize(
-    ("shape", "dtype", "words"),
-    [
-        ((1 << 20, 1 << 20), FLOAT, r"m\.onnx: input 'x' takes 1099511627776 numbers at once"),
-        ((1, 4), TensorProto.STRING, r"m\.onnx: input 'x' takes string, of which no values"),
-    ],
-)
-def test_inputs_that_cannot_be_made_up(tmp_path, shape, dtype, words):
-    g = GraphBuilder()
-    g.input("x", shape, dtype)
-    g.node("Identity", ["x"], "y")
-    g.output("y", shape, dtype)
-    with pytest.raises(ArtifactError, match=words):
-        random_inputs(describe(g.save(tmp_path / "m.onnx")), seed=0)
-
-
-def square(path: Path, shape: tuple[int, ...]) -> Path:
-    g = GraphBuilder()
-    g.input("x", shape)
-    g.node("Relu", [g.qdq("x", "q")], "y")
-    g.output("y", shape)
-    return g.save(path)
-
-
-def test_files_of_other_inputs_are_not_compared(tmp_path):
-    good = square(tmp_path / "a.onnx", (1, 4, 6, 6))
-    with pytest.raises(ArtifactError, match=r"b\.onnx: takes inputs of .* compare files of one"):
-        compare_layers(good, square(tmp_path / "b.onnx", (1, 4, 65536, 6)), None, 2.0)
-    with pytest.raises(ArtifactError, match=r"c\.onnx: has an input without a batch"):
-        compare_layers(good, square(tmp_path / "c.onnx", ()), None, 2.0)
-
-
-def test_an_error_about_a_copy_names_the_users_file(tmp_path):
-    copy, own = tmp_path / "x" / "exposed.onnx", tmp_path / "own.onnx"
-    with pytest.raises(ArtifactError) as caught, in_place_of(own, copy):
-        raise ArtifactError(f"{copy}: not a valid ONNX model")
-    assert str(caught.value) == f"{own}: not a valid ONNX model"
-    with pytest.raises(ArtifactError) as caught, in_place_of(own, copy):
-        raise ArtifactError("cannot be shown")
-    assert str(caught.value) == f"{own}: cannot be shown"
