@@ -63,29 +63,24 @@ def make_folders(board: Board) -> None:
 
     """
     files, root = board.files, board.path()
-    if files.size(root) is None:
-        missing = [path for path in (root, *_parents(root)) if files.size(path) is None]
-        for folder in reversed(missing):
-            files.make_folder(folder)
-        for folder in missing:
-            # Else a power cut could take the whole folder, and what was active in it.
-            with suppress(DeviceError, StorageError):  # Of a folder that we may not open.
-                files.sync(str(PurePosixPath(folder).parent))
-    elif files.size(f"{root}/") is None:
-        raise in_the_way(board, root, "a file in the place of a folder of ours")
+    # With the `/` only folders have a size, and links to them: the user's root may be one.
+    places = (root, *map(str, PurePosixPath(root).parents))
+    missing = [place for place in places if files.size(f"{place}/") is None]
+    for folder in reversed(missing):
+        if not files.make_folder(folder) and files.size(f"{folder}/") is None:
+            raise in_the_way(board, folder, "neither a folder nor a link to one")
+    for folder in missing:
+        # Else a power cut could take the whole folder, and what was active in it.
+        with suppress(DeviceError, StorageError):  # Of a folder that we may not open.
+            files.sync(str(PurePosixPath(folder).parent))
     found = _looked_at(board)
     for name in FOLDERS:
         if name not in found:
             files.make_folder(board.path(name))
 
 
-def _parents(root: str) -> list[str]:
-    return [str(path) for path in PurePosixPath(root).parents]
-
-
 def _looked_at(board: Board) -> set[str]:
     """Names in the root that are what they should be."""
-    # With the `/`, since the user's root itself may be a link to another disk.
     entries = board.files.entries(f"{board.path()}/")
     return {
         name

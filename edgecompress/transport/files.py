@@ -31,7 +31,10 @@ class Files(ABC):
 
     @abstractmethod
     def size(self, remote: str) -> int | None:
-        """In bytes; of a folder something; None when there is nothing."""
+        """In bytes; of a folder something; None when there is nothing.
+
+        With a `/` at the end of `remote`: None, too, when it is no folder and no link to one.
+        """
 
     @abstractmethod
     def entries(self, remote: str) -> Mapping[str, Kind]:

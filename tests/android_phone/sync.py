@@ -21,13 +21,16 @@ def serve(stream: "Stream", _argument: str, adbd: "Adbd") -> None:
         if word == b"SEND":
             path, _, mode = path.rpartition(",")
             _take(stream, Path(adbd.here(path)), int(mode) & 0o777, adbd)
+        elif word == b"STAT":
+            _stat(stream, adbd.here(path))
         else:
             COMMANDS[word](stream, Path(adbd.here(path)))
 
 
-def _stat(stream: "Stream", path: Path) -> None:
+def _stat(stream: "Stream", path: str) -> None:
     try:
-        found = path.lstat()
+        # Not by Path, which drops a `/` at the end.
+        found = os.lstat(path)
         words = (found.st_mode, found.st_size & 0xFFFFFFFF, int(found.st_mtime))
     except OSError:
         words = (0, 0, 0)
@@ -95,4 +98,4 @@ def _fail(stream: "Stream", message: str) -> None:
     stream.write(WORD.pack(b"FAIL", len(message)) + message.encode())
 
 
-COMMANDS = {b"STAT": _stat, b"LIST": _list, b"RECV": _give}
+COMMANDS = {b"LIST": _list, b"RECV": _give}

@@ -1,6 +1,7 @@
 """A push to a healthy device, step by step, and the commands around it."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -280,3 +281,33 @@ def test_the_history_never_outgrows_what_is_read_of_it(
     assert [entry.release == "0" * 16 for entry in kept[-5:]] == [True, *[False] * 4]
     assert 30 < len(kept) < 42
     assert Path(board.path("history.json")).stat().st_size <= 64 << 10
+
+
+@pytest.mark.parametrize("what", ["file", "link to a file", "link to nothing", "pipe"])
+def test_a_root_that_is_no_folder_is_named(
+    transport: LocalTransport, tmp_path: Path, what: str
+) -> None:
+    root = Path(transport.root)
+    if what == "pipe":
+        os.mkfifo(root)
+    elif what == "file":
+        root.write_bytes(b"the user's")
+    else:
+        root.symlink_to("file")
+    if what == "link to a file":
+        (root.parent / "file").write_bytes(b"the user's")
+    pushed = push(board_on(transport), *release(tmp_path, b"1"), accept)
+    assert pushed.outcome == "rolled_back"
+    assert f"{root} is neither a folder nor a link to one" in pushed.reasons[0]
+
+
+def test_a_root_that_is_a_link_to_a_folder_is_the_user_s_choice(
+    transport: LocalTransport, tmp_path: Path
+) -> None:
+    root = Path(transport.root)
+    (tmp_path / "on another disk").mkdir()
+    root.symlink_to("on another disk")
+    new = release(tmp_path, b"1")
+    assert push(board_on(transport), *new, accept).outcome == "success"
+    assert opened(root) == new[1].id
+    assert root.is_symlink()

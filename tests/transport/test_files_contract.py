@@ -290,6 +290,16 @@ def test_what_is_not_read_back_as_it_was_sent_replaces_nothing(files, tmp_path, 
     assert files.names(str(tmp_path)) == ("document",)
 
 
+def test_only_a_folder_has_a_size_with_a_slash(files, tmp_path):
+    (tmp_path / "file").write_bytes(b"1")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    (tmp_path / "to file").symlink_to("file")
+    (tmp_path / "dangling").symlink_to("nothing")
+    there = {each.name for each in tmp_path.iterdir() if files.size(f"{each}/") is not None}
+    assert there == {"folder", "link"}
+
+
 def test_unlink_takes_files_and_links_but_no_folder(files, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
