@@ -107,8 +107,13 @@ class _Pump:
                 at, data = self._held[0]
             while (left := at - time.monotonic()) > 0 or self._way.is_stalled.is_set():
                 time.sleep(max(left, 0.02))
-            with contextlib.suppress(OSError):
+            try:
                 self._target.sendall(data)
+            except OSError:
+                # Who is gone wants nothing more, and the other side hears of it.
+                with contextlib.suppress(OSError):
+                    self._source.shutdown(socket.SHUT_RDWR)
+                return
             self._way.sent += len(data)
             with self._changed:
                 self._held.popleft()

@@ -12,6 +12,7 @@ Told = Callable[[int], None]
 TICK_S = 0.25
 TELL_S = 0.75
 """Who is told hears something about once a second, also when nothing moves."""
+MUCH_BYTES = 64 << 10
 LEAST_BYTES = 4 << 10
 """What is less in one `timeout_s` is no motion, or a peer could take for ever."""
 
@@ -74,6 +75,12 @@ class Motion:
         """To be called every TICK_S."""
         if self.count > self._start and time.monotonic() - self._told_at >= TELL_S:
             self.tell()
+
+    def is_under_way(self) -> bool:
+        """Whether much may be between here and there."""
+        if self.most is None:
+            return self.count > self._start
+        return self.most - self.count > MUCH_BYTES
 
     def left_s(self) -> float:
         return self._since + self._timeout_s - time.monotonic()

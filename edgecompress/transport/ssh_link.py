@@ -62,7 +62,7 @@ class SshLink:
         motion.most = motion.count + len(payload)
 
         async def work() -> JsonValue:
-            async with self._session() as session:
+            async with self._session(motion) as session:
                 await session.request(operation, fields, payload, len(payload))
                 return await session.answer(motion, take)
 
@@ -72,7 +72,7 @@ class SshLink:
         """A file there, given to `take` as it comes; raises what `ask` does."""
 
         async def work() -> None:
-            async with self._session() as session:
+            async with self._session(motion) as session:
                 await session.request("get", {"path": remote}, b"", 0)
                 await session.answer(motion, take, fetches=True)
 
@@ -91,7 +91,7 @@ class SshLink:
         async def work() -> None:
             length = max(0, size_of(local) - offset)
             motion.most = offset + length
-            async with self._session() as session:
+            async with self._session(motion) as session:
                 await session.request(operation, fields, b"", length)
                 answer = asyncio.ensure_future(session.answer(motion))
                 try:
@@ -119,11 +119,14 @@ class SshLink:
         self._background.close()
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[Session]:
+    async def _session(self, motion: Motion) -> AsyncIterator[Session]:
         session = await self._ready()
         try:
             yield session
         except BaseException:
+            if motion.is_under_way():
+                # What is on its way to nobody would hold up the next call: a minute on a slow link.
+                await self._disconnect()
             await session.end()
             raise
         self._idle.append(session)

@@ -134,7 +134,10 @@ class Session:
             raise self._nonsense(str(error)) from None
 
     def _nonsense(self, what: str) -> DeviceError:
-        return DeviceError(f"{self._name}: the helper there talks nonsense: {what}")
+        return DeviceError(
+            f"{self._name}: the helper there talks nonsense: {what}; does a start-up file of the"
+            " login shell leave a program running that prints?"
+        )
 
 
 def progress(body: bytes) -> int:

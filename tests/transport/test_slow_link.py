@@ -9,7 +9,7 @@ from processes import DEADLINE_S
 from slow import slow_daemon, throttled
 from sshd import needs_sshd
 
-from edgecompress.errors import TimedOut
+from edgecompress.errors import DeviceError, StorageError, TimedOut
 from edgecompress.transport import adb_link, adb_shell, connect, motion, ssh_process
 from edgecompress.transport.adb import AdbTransport
 from edgecompress.transport.motion import LEAST_BYTES, Motion
@@ -68,6 +68,30 @@ def test_what_a_program_is_given_has_its_time_besides_its_own(slow, local):
     assert {(what, total) for what, _, total in moved} == {("sending", SIZE)}
     with pytest.raises(TimedOut, match=r"'sleep' ran longer than 0\.5 s"):
         transport.run(["sleep", "60"], timeout_s=0.5)
+
+
+@needs_sshd
+@pytest.mark.parametrize("operation", ["append", "get"])
+def test_what_was_on_its_way_holds_nothing_up(slow, local, tmp_path, operation):
+    """An interrupted push has its lock to release, and may not wait for what nobody wants."""
+    transport, network = slow
+    remote = transport.path("there")
+    if operation == "get":
+        transport.run(["truncate", "-s", str(SIZE), remote], timeout_s=DEADLINE_S)
+
+    def interrupt(*_: object) -> None:
+        raise InterruptedError
+
+    transport.moved = interrupt
+    work = {
+        "append": lambda: transport.files.append(local, remote, 0, timeout_s=1, sent=interrupt),
+        "get": lambda: transport.get(remote, tmp_path / "back", timeout_s=1),
+    }[operation]
+    before = network.up.sent + network.down.sent
+    with pytest.raises((DeviceError, StorageError)):
+        work()
+    assert transport.files.size(transport.root) is not None
+    assert network.up.sent + network.down.sent - before < SIZE * 0.7
 
 
 @needs_sshd

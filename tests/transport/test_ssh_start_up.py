@@ -97,6 +97,13 @@ def test_what_keeps_silent_is_named_in_time(folder, text, said, hurried):
     assert "Python" not in message
 
 
+def test_what_goes_on_printing_is_named(folder):
+    device = start_up(folder, "(while sleep 0.1; do echo still here; done) &")
+    named = pytest.raises(DeviceError, match="start-up file of the login shell leave a program")
+    with named, connect(device, folder) as transport:
+        transport.run(["sleep", "10"], timeout_s=DEADLINE_S)
+
+
 def test_another_shell_is_not_given_the_helper(folder, hurried):
     (folder / "home").mkdir(parents=True)
     read = folder / "home" / "read"
