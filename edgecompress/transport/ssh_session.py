@@ -4,6 +4,7 @@ The helper's text (devices/helper/helper.py) goes to the device's Python on stdi
 line its login shell ever sees is the one made here, whatever a path or an argument holds.
 """
 
+import asyncio
 import errno
 import json
 import struct
@@ -90,6 +91,9 @@ class Session:
 
         """
         while True:
+            # What is in the buffer already is read without a pause: of tiny frames that would be
+            # seconds in which nobody looks at the deadline.
+            await asyncio.sleep(0)
             kind, length = HEADER.unpack(await self._process.read_exactly(HEADER.size))
             if length > FRAME_BYTES or kind not in (PARTS if take else WITHOUT_DATA):
                 raise self._nonsense(f"a frame {kind!r} of {length} bytes")
