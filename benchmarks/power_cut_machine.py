@@ -1,0 +1,203 @@
+"""A machine in qemu whose power can be cut.
+
+SIGKILL of qemu is a power cut of the guest: its memory is gone, and with it every page that its
+kernel had not yet written. What it had written to its disk is in this machine's page cache or in
+the image, which both outlive qemu (`cache.direct=off`); of a write that was under way, some
+sectors may be there and others not. So this disk never loses what it has acknowledged. One that
+does, because it has a cache of its own, is what `power_cut_states.py` makes of a recording.
+"""
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from power_cut_guest import HOST, READY
+
+from edgecompress.errors import DeviceError, TransientError
+from edgecompress.push.board import retried
+from edgecompress.spec.device import Device
+from edgecompress.transport.ssh import SshTransport
+
+BOOT_S = 90.0
+"""Without hardware virtualisation it takes 20 s on an idle machine."""
+COMMAND_S = 120.0
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What is booted."""
+
+    qemu: str
+    kernel: Path
+    initramfs: Path
+    ssh_config: Path
+    python: str
+    accelerator: str = "tcg"
+    memory_mib: int = 512
+
+
+@dataclass
+class Machine:
+    """One at a time boots `disk`; a second boot goes on from a picture of the first one's memory.
+
+    That picture is taken when sshd listens and before the disk is mounted, so the guest knows
+    nothing of what the disk holds, as after any boot, and is there in a second.
+    """
+
+    guest: Guest
+    folder: Path
+    disk: Path
+    started: int = 0
+    _process: subprocess.Popen[bytes] | None = None
+    _control: SshTransport | None = None
+    port: int = field(default_factory=lambda: _free_port())
+
+    def __post_init__(self) -> None:
+        text = self.guest.ssh_config.read_text()
+        self._config = self.folder / "config"
+        self._config.write_text(f"{text}  Port {self.port}\n")
+
+    @property
+    def _picture(self) -> Path:
+        return self.folder / "booted"
+
+    def device(self, root: str) -> Device:
+        return Device(
+            id=HOST,
+            target="local",
+            transport="ssh",
+            address=HOST,
+            ssh_config=self._config,
+            python=self.guest.python,
+            root=root,
+        )
+
+    def boot(self, log: Path | None = None, *, whole: bool = False) -> None:
+        """Switch it on, and wait for its sshd.
+
+        Args:
+            log: where every write and flush of the disk is recorded.
+            whole: from the first instruction of the kernel on, although there is a picture.
+
+        Raises:
+            DeviceError: it does not come up.
+
+        """
+        if not self._picture.exists():
+            self._take_picture()
+        self._start(log, [] if whole else ["-incoming", f"exec:cat '{self._picture}'"])
+        self._connect()
+
+    def _take_picture(self) -> None:
+        self._start(None, [])
+        self._connect()
+        self._disconnect()
+        # The monitor carries out one after the other; the last one ends qemu.
+        text = f'migrate "exec:cat > {self._picture}.part"\nquit\n'
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(self.folder / "monitor"))
+            monitor.sendall(text.encode())
+            while monitor.recv(4096):
+                pass
+        assert self._process is not None
+        self._process.wait(COMMAND_S)
+        self._process = None
+        Path(f"{self._picture}.part").replace(self._picture)
+
+    def cut(self) -> None:
+        """The power is gone."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        self._disconnect()
+
+    def run(self, *argv: str, accept: Sequence[int] = (0,)) -> bytes:
+        """What a command in the guest prints.
+
+        Raises:
+            DeviceError: it failed.
+
+        """
+        assert self._control is not None
+        done = self._control.run(argv, timeout_s=COMMAND_S)
+        if done.returncode not in accept:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise DeviceError(f"guest: {argv[0]} ended with {done.returncode}: {said[-300:]}")
+        return done.stdout
+
+    def _start(self, log: Path | None, more: list[str]) -> None:
+        assert self._process is None
+        guest = self.guest
+        disk = f"driver=raw,node-name=disk,file.driver=file,file.filename={self.disk}"
+        blocks = ["-blockdev", f"{disk},cache.direct=off,cache.no-flush=on"]
+        if log is not None:
+            log.touch()
+            recorded = f"log.driver=raw,log.file.driver=file,log.file.filename={log}"
+            blocks += ["-blockdev", f"driver=blklogwrites,node-name=top,file=disk,{recorded}"]
+        top = "disk" if log is None else "top"
+        forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:22"
+        argv = [
+            *(guest.qemu, "-accel", guest.accelerator, "-cpu", "max", "-smp", "1"),
+            *("-m", str(guest.memory_mib), "-nodefaults", "-no-user-config", "-no-reboot"),
+            *("-display", "none", "-serial", f"file:{self.folder / 'serial'}"),
+            *("-monitor", f"unix:{self.folder / 'monitor'},server=on,wait=off"),
+            *("-kernel", str(guest.kernel), "-initrd", str(guest.initramfs)),
+            *("-append", "console=ttyS0 quiet panic=-1 mitigations=off nokaslr"),
+            # Nothing but the one port leads in, and nothing leads out.
+            *("-netdev", f"user,id=net,restrict=on,{forward}"),
+            *("-device", "virtio-net-pci,netdev=net,romfile="),
+            *blocks,
+            *("-device", f"virtio-blk-pci,drive={top},write-cache=on,discard=off,write-zeroes=off"),
+            *more,
+        ]
+        with (self.folder / "qemu").open("ab") as said:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said
+            )
+        self.started += 1
+
+    def _connect(self) -> None:
+        ends = time.monotonic() + BOOT_S
+        while True:
+            assert self._process is not None
+            if self._process.poll() is not None:
+                said = (self.folder / "qemu").read_text(errors="replace").strip()
+                raise DeviceError(f"qemu ended: {said[-300:]}")
+            try:
+                self._control = SshTransport(self.device("/run/control"))
+            except TransientError:
+                if time.monotonic() > ends:
+                    raise
+                time.sleep(0.2)
+            else:
+                return
+
+    def _disconnect(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+
+@contextlib.contextmanager
+def machine(guest: Guest, disk: Path) -> Iterator[Machine]:
+    """Off when this ends, however it does."""
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
+        made = Machine(guest, Path(name), disk)
+        try:
+            yield made
+        finally:
+            made.cut()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
