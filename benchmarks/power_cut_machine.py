@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,8 @@ class Guest:
     initramfs: Path
     ssh_config: Path
     python: str
+    checkers: Mapping[str, str]
+    """Names of file systems to what mends them."""
     accelerator: str = "tcg"
     memory_mib: int = 512
 

@@ -1,0 +1,239 @@
+"""Pushes that a power cut ends, and what is found afterwards."""
+
+import random
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from power_cut_boards import (
+    MOUNTED,
+    ROOT,
+    CutAt,
+    FileSystem,
+    Pusher,
+    Pushing,
+    Release,
+    Scenario,
+    copy,
+    make_disk,
+    mount,
+)
+from power_cut_checks import Expected, Tree, after_cut, after_push
+from power_cut_machine import Guest, Machine, machine
+from power_cut_states import Disk, State, read_log, states
+
+from edgecompress.errors import EdgecompressError
+from edgecompress.transport.faulty import Faults
+
+SLOWEST_PUSH_S = 100.0
+"""Emulated it takes 2 to 20 s; a lock that nobody gives up blocks for two minutes."""
+COMMIT_S = 7.0
+"""What nobody has synced ext4 commits after 5 s."""
+WAYS = ("gone", "back", "both")
+BUSY = "(while :; do sync; sleep 0.02; done) > /dev/null 2>&1 < /dev/null &"
+
+
+@dataclass
+class Counts:
+    checked: Counter[str] = field(default_factory=Counter)
+    said: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+
+    def add(self, row: str, where: str, found: list[str]) -> None:
+        self.checked[row] += 1
+        for violation in found:
+            line = f"VIOLATION {row}, {where}: {violation}"
+            self.violations.append(line)
+            print(line, flush=True)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs share."""
+
+    guest: Guest
+    tools: dict[str, str]
+    folder: Path
+    made: dict[str, Release]
+    counts: Counts
+    rng: random.Random
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario on a file system."""
+
+    bench: Bench
+    file_system: FileSystem
+    scenario: Scenario
+
+    @property
+    def name(self) -> str:
+        return f"{self.file_system.name}, {self.scenario}"
+
+    @property
+    def disk(self) -> Path:
+        """What the device has when it begins."""
+        used = "new" if self.scenario == "first push" else "used"
+        return self.bench.folder / f"{self.file_system.name}-{used}"
+
+    @property
+    def new(self) -> Release:
+        return self.bench.made["C" if self.scenario == "upgrade" else "A"]
+
+    def expected(self, *, promised: bool) -> Expected:
+        old = None if self.scenario == "first push" else self.bench.made["B"].manifest.id
+        return Expected(old, self.new.manifest.id, promised)
+
+    def pushing(self, on: Machine, *, again: bool = False) -> Pushing:
+        """The scenario itself, or `again` the push that must put all in order."""
+        rolls_back = self.scenario == "rollback" and not again
+        return Pushing(on.device(ROOT), self.file_system.symlinks, None if rolls_back else self.new)
+
+    def switch_on(self, on: Machine, log: Path | None = None, *, whole: bool = False) -> None:
+        on.boot(log, whole=whole)
+        mount(on, self.file_system)
+
+
+def prepare(bench: Bench, file_system: FileSystem) -> None:
+    """Make the disks that the scenarios begin with: an empty one, and one with two releases."""
+    empty = Case(bench, file_system, "first push")
+    used = Case(bench, file_system, "upgrade")
+    make_disk(file_system, empty.disk, bench.tools)
+    copy(empty.disk, used.disk)
+    with machine(bench.guest, used.disk) as on:
+        used.switch_on(on)
+        for name in "AB":
+            done = Pushing(on.device(ROOT), file_system.symlinks, bench.made[name]).run()
+            assert done.outcome == "success", done.reasons
+        on.run("umount", MOUNTED)
+
+
+def real_cuts(case: Case, wanted: int) -> None:
+    """Cut the power so many times, spread over the whole scenario."""
+    bench, disk = case.bench, case.bench.folder / "disk"
+    copy(case.disk, disk)
+    with machine(bench.guest, disk) as on:
+        case.switch_on(on)
+        undisturbed = Faults(seed=0, rate=0.0)
+        began = time.monotonic()
+        case.pushing(on).run(undisturbed)
+        took_s = time.monotonic() - began
+        on.cut()
+        for number in range(wanted):
+            copy(case.disk, disk)
+            # The first time from the first instruction of the kernel on.
+            case.switch_on(on, whole=number == 0)
+            way = WAYS[number % len(WAYS)]
+            if way == "both":
+                where, said = _cut_both(case, on, bench.rng.random() * took_s)
+            else:
+                # One more than there are: right after it has said how it went.
+                at = 1 + int((number + bench.rng.random()) * (undisturbed.operations + 1) / wanted)
+                where, said = _cut_at(case, on, at, way)
+            on.cut()
+            on.boot(whole=number == 0)
+            found = _checked(case, on, promised=said == "success", fsck=number % 2 == 0)
+            on.cut()
+            said = said or "nothing"
+            bench.counts.said[said] += 1
+            print(f"{case.name}: cut {where}; it said {said}", flush=True)
+            bench.counts.add(f"{case.name}, real cuts", where, found)
+
+
+def _cut_at(case: Case, on: Machine, at: int, way: str) -> tuple[str, str | None]:
+    """At an operation; the board stays away, or is back at once and the same push goes on."""
+    back = way == "back"
+
+    def cut() -> None:
+        on.cut()
+        if back:
+            case.switch_on(on)
+
+    faults = CutAt(at, cut, after=case.bench.rng.random() < 0.5)
+    said = None
+    with suppress(EdgecompressError):
+        said = case.pushing(on).run(faults, None if back else lambda _: None).outcome
+    where = faults.cut_at or "after all"
+    return f"{where} ({at}), {'the board is back' if back else 'the board is gone'}", said
+
+
+def _cut_both(case: Case, on: Machine, after_s: float) -> tuple[str, str | None]:
+    pusher = Pusher(case.pushing(on))
+    time.sleep(after_s)
+    on.cut()
+    return f"after {after_s:.2f} s, together with the pusher", pusher.kill()
+
+
+def _checked(case: Case, on: Machine, *, promised: bool, fsck: bool) -> list[str]:
+    """What does not hold of the disk of a machine that is on, before and after one more push."""
+    try:
+        mount(on, case.file_system, fsck=fsck)
+    except EdgecompressError as error:
+        return [f"the file system itself: {error}"]
+    found = after_cut(Tree.read(on, ROOT), case.expected(promised=promised))
+    began = time.monotonic()
+    done = case.pushing(on, again=True).run()
+    took_s = time.monotonic() - began
+    if done.outcome != "success":
+        return [*found, f"one more push: {done.outcome}: {'; '.join(done.reasons)}"]
+    if took_s > SLOWEST_PUSH_S:
+        found.append(f"one more push took {took_s:.0f} s")
+    return found + after_push(Tree.read(on, ROOT), case.new.manifest.id)
+
+
+def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
+    """Record the scenario once, and check what a disk with a cache may hold afterwards.
+
+    Args:
+        case: a scenario on a file system.
+        each: how many selections of writes between two flushes are made.
+        wanted: how many states are checked; they are drawn from all.
+        busy: whether other programs sync all the time, so that what the push has not synced is
+            written before and between what it has.
+
+    """
+    bench = case.bench
+    disk, log = bench.folder / "disk", bench.folder / "log"
+    promise = _record(case, disk, log, busy=busy)
+    epochs = read_log(log)
+    made = list(states(epochs, promise, bench.rng, each))
+    drawn = sorted(bench.rng.sample(range(len(made)), min(wanted, len(made))))
+    row = f"{case.name}, states{', busy' if busy else ''}"
+    writes = sum(len(epoch.writes) for epoch in epochs)
+    print(f"{row}: {writes} writes, {len(epochs) - 1} flushes, {len(made)} states", flush=True)
+    image = Disk(case.disk, log, epochs, disk)
+    with machine(bench.guest, disk) as on:
+        on.boot()
+        for number in drawn:
+            image.become(made[number])
+            found = _checked(case, on, promised=made[number].promised, fsck=number % 2 == 0)
+            bench.counts.add(row, _words(made[number], len(epochs)), found)
+            try:
+                on.run("umount", MOUNTED)
+            except EdgecompressError:
+                on.cut()
+                on.boot()
+
+
+def _record(case: Case, disk: Path, log: Path, *, busy: bool) -> int:
+    """How long the log was when the push had said success."""
+    log.unlink(missing_ok=True)
+    copy(case.disk, disk)
+    with machine(case.bench.guest, disk) as on:
+        case.switch_on(on, log)
+        if busy:
+            on.run("sh", "-c", BUSY)
+        done = case.pushing(on).run()
+        assert done.outcome == "success", done.reasons
+        promise = log.stat().st_size
+        time.sleep(COMMIT_S)
+        on.cut()
+    return promise
+
+
+def _words(state: State, epochs: int) -> str:
+    promised = ", after it had said success" if state.promised else ""
+    return f"flush {state.whole} of {epochs - 1} and {len(state.some)} writes more{promised}"
