@@ -20,6 +20,7 @@ code is 1 when anything of that did not hold.
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -69,6 +70,8 @@ def main() -> None:
     except RuntimeMissing as error:
         print(f"skipped: {error}")
         return
+    # So that the machine is switched off and what is temporary removed, whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))
     began, counts = time.monotonic(), Counts()
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         folder = Path(name)
@@ -79,6 +82,7 @@ def main() -> None:
             initramfs=initramfs,
             ssh_config=config,
             python=str(Path(sys.executable).resolve()),
+            picture=folder / "picture",
             checkers={name: tools[f"fsck.{name}"] for name in names},
             accelerator=arguments.accelerator,
         )

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -93,31 +94,43 @@ def mount(machine: Machine, file_system: FileSystem, *, fsck: bool = False) -> N
 
 @dataclass(frozen=True)
 class Pushing:
-    """A push or a rollback that is to be disturbed; None: a rollback."""
+    """A push or a rollback that is to be disturbed; no release: a rollback."""
 
     device: Device
     symlinks: bool
     release: Release | None
 
     def run(
-        self, faults: Faults | None = None, sleep: Callable[[float], None] | None = None
+        self, faults: Faults | None = None, sleep: Callable[[float], None] = time.sleep
     ) -> Pushed:
-        """Raises EdgecompressError when it could not begin, or of a rollback, go on."""
-        with closing(SshTransport(self.device)) as inner:
-            inner.files.symlinks = self.symlinks
-            transport = FaultyTransport(inner, faults or Faults(seed=0, rate=0.0))
-            board = Board(transport) if sleep is None else Board(transport, sleep)
-            if self.release is None:
-                return switch(board, None)
-            python = self.device.interpreter
+        """Connect, as a command does, and push.
 
-            def validate(model: str, alive: Callable[[float], None]) -> None:
-                alive(60.0)
-                opened = f"assert open({model!r}, 'rb').read(1)"
-                done = transport.run([python, "-c", opened], timeout_s=60.0)
-                assert done.returncode == 0, done.stderr
+        Raises:
+            EdgecompressError: it could not begin, or, of a rollback, go on.
 
-            return push(board, self.release.model, self.release.manifest, validate)
+        """
+        with closing(SshTransport(self.device)) as transport:
+            return self.over(transport, faults, sleep)
+
+    def over(
+        self,
+        inner: SshTransport,
+        faults: Faults | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Pushed:
+        """Raises what `run` does."""
+        inner.files.symlinks = self.symlinks
+        transport = FaultyTransport(inner, faults or Faults(seed=0, rate=0.0))
+        board = Board(transport, sleep)
+        if self.release is None:
+            return switch(board, None)
+
+        def validate(model: str, alive: Callable[[float], None]) -> None:
+            alive(60.0)
+            done = transport.run(["wc", "-c", model], timeout_s=60.0)
+            assert done.returncode == 0, done.stderr
+
+        return push(board, self.release.model, self.release.manifest, validate)
 
 
 class CutAt(Faults):

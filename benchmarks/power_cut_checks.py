@@ -1,31 +1,15 @@
 """What must hold of a device's folder after a power cut, and after one more push."""
 
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from power_cut_machine import Machine
 from pydantic import ValidationError
 
 from edgecompress.push import Manifest
+from edgecompress.transport.files import Files
 
-_LIST = """\
-import hashlib, json, os, sys
-found = {}
-for folder, folders, files in os.walk(sys.argv[1]):
-    for name in folders + files:
-        path = os.path.join(folder, name)
-        entry = {"link": None, "sha256": None, "text": None}
-        if os.path.islink(path):
-            entry["link"] = os.readlink(path)
-        elif os.path.isfile(path):
-            with open(path, "rb") as reader:
-                content = reader.read()
-            entry["sha256"] = hashlib.sha256(content).hexdigest()
-            if len(content) <= 1 << 16:
-                entry["text"] = content.decode("utf-8", "replace")
-        found[os.path.relpath(path, sys.argv[1])] = entry
-print(json.dumps(found))
-"""
+TEXT_BYTES = 64 << 10
+HASH_S = 120.0
 KEPT = {"current", "previous", "journal.json", "history.json", "device.json"}
 FOLDERS = {"releases", "incoming", "locks", "work", "cache"}
 
@@ -56,9 +40,8 @@ class Tree:
         self.entries = entries
 
     @classmethod
-    def read(cls, machine: Machine, root: str) -> "Tree":
-        listed = json.loads(machine.run(machine.guest.python, "-c", _LIST, root))
-        return cls({path: Entry(**entry) for path, entry in listed.items()})
+    def read(cls, files: Files, root: str) -> "Tree":
+        return cls(dict(_entries(files, root, "")))
 
     def pointed(self, name: str) -> str | None:
         """The release that `current` or `previous` names, by a link or by what it holds."""
@@ -88,6 +71,20 @@ class Tree:
         if model.sha256 != manifest.sha256:
             return f"the model of release {release} is damaged"
         return None
+
+
+def _entries(files: Files, root: str, folder: str) -> Iterator[tuple[str, Entry]]:
+    for name, kind in files.entries(f"{root}/{folder}").items():
+        path, there = f"{folder}{name}", f"{root}/{folder}{name}"
+        if kind == "folder":
+            yield path, Entry(None, None, None)
+            yield from _entries(files, root, f"{path}/")
+        elif kind == "link":
+            yield path, Entry(files.read_link(there), None, None)
+        else:
+            content = files.read(there, TEXT_BYTES) or b""
+            text = content.decode("utf-8", "replace") if len(content) < TEXT_BYTES else None
+            yield path, Entry(None, files.sha256(there, timeout_s=HASH_S), text)
 
 
 def after_cut(tree: Tree, expected: Expected) -> list[str]:

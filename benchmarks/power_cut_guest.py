@@ -47,7 +47,7 @@ echo {ready} > /dev/ttyS0
 # In a loop: sshd must outlive a connection that ends badly, and this is process 1.
 while :; do {sshd} -D -e -f {ssh}/sshd_config 2> /dev/ttyS0; done
 """
-_PASSWD = "root:x:0:0:root:/:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n"
+_ACCOUNTS = "root:x:0:0:root:/:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n"
 
 
 def write_guest(folder: Path, kernel: Path, tools: dict[str, str]) -> tuple[Path, Path]:
@@ -74,7 +74,7 @@ def write_guest(folder: Path, kernel: Path, tools: dict[str, str]) -> tuple[Path
     _copy_python(root)
     for number, module in enumerate(_modules(kernel)):
         shutil.copy(module, root / "modules" / f"{number:02}-{module.name}")
-    (root / "etc" / "passwd").write_text(_PASSWD)
+    (root / "etc" / "passwd").write_text(_ACCOUNTS)
     write_sshd(root / SSH.relative_to("/"), SSH, HOST, tools["sshd"])
     init = root / "init"
     init.write_text(_INIT.format(ready=READY, sshd=tools["sshd"], ssh=SSH))

@@ -3,7 +3,7 @@
 import random
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from power_cut_states import Disk, State, read_log, states
 
 from edgecompress.errors import EdgecompressError
 from edgecompress.transport.faulty import Faults
+from edgecompress.transport.ssh import SshTransport
 
 SLOWEST_PUSH_S = 100.0
 """Emulated it takes 2 to 20 s; a lock that nobody gives up blocks for two minutes."""
@@ -123,9 +124,9 @@ def real_cuts(case: Case, wanted: int) -> None:
         took_s = time.monotonic() - began
         on.cut()
         for number in range(wanted):
+            on.boot()
             copy(case.disk, disk)
-            # The first time from the first instruction of the kernel on.
-            case.switch_on(on, whole=number == 0)
+            mount(on, case.file_system)
             way = WAYS[number % len(WAYS)]
             if way == "both":
                 where, said = _cut_both(case, on, bench.rng.random() * took_s)
@@ -134,8 +135,10 @@ def real_cuts(case: Case, wanted: int) -> None:
                 at = 1 + int((number + bench.rng.random()) * (undisturbed.operations + 1) / wanted)
                 where, said = _cut_at(case, on, at, way)
             on.cut()
-            on.boot(whole=number == 0)
-            found = _checked(case, on, promised=said == "success", fsck=number % 2 == 0)
+            # Once on each file system from the first instruction of the kernel on.
+            on.boot(whole=number == 0 and case.scenario == "upgrade")
+            with closing(_Checker(case, on)) as checker:
+                found = checker.check(promised=said == "success", fsck=number % 2 == 0)
             on.cut()
             said = said or "nothing"
             bench.counts.said[said] += 1
@@ -155,7 +158,7 @@ def _cut_at(case: Case, on: Machine, at: int, way: str) -> tuple[str, str | None
     faults = CutAt(at, cut, after=case.bench.rng.random() < 0.5)
     said = None
     with suppress(EdgecompressError):
-        said = case.pushing(on).run(faults, None if back else lambda _: None).outcome
+        said = case.pushing(on).run(faults, time.sleep if back else lambda _: None).outcome
     where = faults.cut_at or "after all"
     return f"{where} ({at}), {'the board is back' if back else 'the board is gone'}", said
 
@@ -167,21 +170,44 @@ def _cut_both(case: Case, on: Machine, after_s: float) -> tuple[str, str | None]
     return f"after {after_s:.2f} s, together with the pusher", pusher.kill()
 
 
-def _checked(case: Case, on: Machine, *, promised: bool, fsck: bool) -> list[str]:
-    """What does not hold of the disk of a machine that is on, before and after one more push."""
-    try:
-        mount(on, case.file_system, fsck=fsck)
-    except EdgecompressError as error:
-        return [f"the file system itself: {error}"]
-    found = after_cut(Tree.read(on, ROOT), case.expected(promised=promised))
-    began = time.monotonic()
-    done = case.pushing(on, again=True).run()
-    took_s = time.monotonic() - began
-    if done.outcome != "success":
-        return [*found, f"one more push: {done.outcome}: {'; '.join(done.reasons)}"]
-    if took_s > SLOWEST_PUSH_S:
-        found.append(f"one more push took {took_s:.0f} s")
-    return found + after_push(Tree.read(on, ROOT), case.new.manifest.id)
+class _Checker:
+    """On a machine that is on and has not mounted its disk."""
+
+    def __init__(self, case: Case, on: Machine) -> None:
+        self.case, self.on = case, on
+        # One for all states: connecting takes as long as a push.
+        self._transport = SshTransport(on.device(ROOT))
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def check(self, *, promised: bool, fsck: bool) -> list[str]:
+        """What does not hold before and after one more push."""
+        case, on = self.case, self.on
+        try:
+            mount(on, case.file_system, fsck=fsck)
+        except EdgecompressError as error:
+            return [f"the file system itself: {error}"]
+        try:
+            return self._mounted(promised=promised)
+        except EdgecompressError as error:
+            return [f"what lies there cannot be read: {error}"]
+        finally:
+            on.run("umount", MOUNTED)
+
+    def _mounted(self, *, promised: bool) -> list[str]:
+        case, on = self.case, self.on
+        found = after_cut(Tree.read(on.files, ROOT), case.expected(promised=promised))
+        # What whoever connects does.
+        on.run("mkdir", "-p", self._transport.workdir)
+        began = time.monotonic()
+        done = case.pushing(on, again=True).over(self._transport)
+        took_s = time.monotonic() - began
+        if done.outcome != "success":
+            return [*found, f"one more push: {done.outcome}: {'; '.join(done.reasons)}"]
+        if took_s > SLOWEST_PUSH_S:
+            found.append(f"one more push took {took_s:.0f} s")
+        return found + after_push(Tree.read(on.files, ROOT), case.new.manifest.id)
 
 
 def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
@@ -207,15 +233,11 @@ def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
     image = Disk(case.disk, log, epochs, disk)
     with machine(bench.guest, disk) as on:
         on.boot()
-        for number in drawn:
-            image.become(made[number])
-            found = _checked(case, on, promised=made[number].promised, fsck=number % 2 == 0)
-            bench.counts.add(row, _words(made[number], len(epochs)), found)
-            try:
-                on.run("umount", MOUNTED)
-            except EdgecompressError:
-                on.cut()
-                on.boot()
+        with closing(_Checker(case, on)) as checker:
+            for number in drawn:
+                image.become(made[number])
+                found = checker.check(promised=made[number].promised, fsck=number % 2 == 0)
+                bench.counts.add(row, _words(made[number], len(epochs)), found)
 
 
 def _record(case: Case, disk: Path, log: Path, *, busy: bool) -> int:
