@@ -18,7 +18,7 @@ from pathlib import Path
 
 from power_cut_guest import HOST
 
-from edgecompress.errors import DeviceError, TransientError
+from edgecompress.errors import DeviceError
 from edgecompress.spec.device import Device
 from edgecompress.transport.files import Files
 from edgecompress.transport.ssh import SshTransport
@@ -26,6 +26,7 @@ from edgecompress.transport.ssh import SshTransport
 BOOT_S = 300.0
 """Without hardware virtualisation it takes 20 s on an idle machine."""
 COMMAND_S = 300.0
+GREETING_S = 2.0
 KERNEL_ARGUMENTS = (
     "console=ttyS0 loglevel=4 panic=-1 mitigations=off nokaslr"
     # On a busy host the emulated timers are late, which is no fault.
@@ -174,19 +175,27 @@ class Machine:
         self.started += 1
 
     def _connect(self) -> None:
+        """Raises DeviceError when it does not come up."""
         ends = time.monotonic() + BOOT_S
-        while True:
-            assert self._process is not None
+        patience_s = GREETING_S
+        assert self._process is not None
+        while not self._answers(patience_s):
             if self._process.poll() is not None:
                 raise DeviceError(f"qemu ended: {self._said()}")
-            try:
-                self._control = SshTransport(self.device("/run/control"))
-            except TransientError:
-                if time.monotonic() > ends:
-                    raise
-                time.sleep(0.2)
-            else:
-                return
+            if time.monotonic() > ends:
+                raise DeviceError(f"the guest does not answer: {self._said()}")
+            time.sleep(0.05)
+            # Each try costs the guest a process, so a slow one gets more time for the next.
+            patience_s *= 1.5
+        self._control = SshTransport(self.device("/run/control"))
+
+    def _answers(self, patience_s: float) -> bool:
+        """Whether its sshd greets. Who connects while qemu begins is never answered, so soon."""
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.settimeout(patience_s)
+            probe.connect(("127.0.0.1", self.port))
+            return probe.recv(4) == b"SSH-"
+        return False
 
     def _said(self) -> str:
         texts = ((self.folder / name).read_text(errors="replace") for name in ("qemu", "serial"))
