@@ -4,21 +4,23 @@ import multiprocessing
 import os
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from power_cut_machine import Machine
 
 from edgecompress.artifact import TensorInfo, sha256_of
 from edgecompress.devices.tools import run_tool
-from edgecompress.errors import EdgecompressError
-from edgecompress.push import Board, Manifest, Pushed, push, switch
+from edgecompress.errors import DeviceError, EdgecompressError
+from edgecompress.push import Board, Manifest, Pushed, push, retried, switch
 from edgecompress.spec.device import Device
+from edgecompress.transport import LocalTransport, Transport
 from edgecompress.transport.faulty import Fault, Faults, FaultyTransport
 from edgecompress.transport.ssh import SshTransport
 
@@ -26,6 +28,8 @@ T = TypeVar("T")
 MOUNTED = "/mnt"
 ROOT = f"{MOUNTED}/edgecompress"
 DISK_BYTES = 96 << 20
+REPAIRED = (0, 1)
+"""What `fsck -a` ends with when nothing was wrong, or it was mended."""
 
 Scenario = Literal["first push", "upgrade", "rollback"]
 
@@ -35,18 +39,16 @@ class FileSystem:
     name: str
     make: tuple[str, ...]
     """The maker and its arguments before the image."""
-    repairs: tuple[int, ...]
-    """Exit codes of `fsck -a`: nothing wrong, or it was mended."""
     symlinks: bool
     needs_fsck: bool
     """It has no journal, so mounting alone mends nothing."""
 
 
 FILE_SYSTEMS = (
-    FileSystem("ext4", ("mkfs.ext4", "-q", "-F", "-b", "4096"), (0, 1), True, False),
-    FileSystem("f2fs", ("mkfs.f2fs", "-q", "-f"), (0, 1), True, False),
+    FileSystem("ext4", ("mkfs.ext4", "-q", "-F", "-b", "4096"), True, False),
+    FileSystem("f2fs", ("mkfs.f2fs", "-q", "-f"), True, False),
     # Without symbolic links, so the pointers are files there, as on Android.
-    FileSystem("vfat", ("mkfs.vfat",), (0, 1), False, True),
+    FileSystem("vfat", ("mkfs.vfat",), False, True),
 )
 
 
@@ -88,20 +90,89 @@ def mount(machine: Machine, file_system: FileSystem, *, fsck: bool = False) -> N
     """Raises DeviceError when it cannot be mended or mounted."""
     if fsck or file_system.needs_fsck:
         checker = machine.guest.checkers[file_system.name]
-        machine.run(checker, "-a", "/dev/vda", accept=file_system.repairs)
+        machine.run(checker, "-a", "/dev/vda", accept=REPAIRED)
     machine.run("mount", "-t", file_system.name, "/dev/vda", MOUNTED)
+
+
+class Side(Protocol):
+    """Where a disk is looked at: any kernel that knows its file system will do."""
+
+    transport: Transport
+    """To the device's root on it."""
+
+    def mount(self, *, fsck: bool) -> None:
+        """Raises DeviceError when it cannot be mended or mounted."""
+
+    def umount(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class InGuest:
+    """The disk of a machine that is on and has not mounted it."""
+
+    def __init__(self, machine: Machine, file_system: FileSystem) -> None:
+        self._machine, self._file_system = machine, file_system
+        # One for all states: connecting takes as long as a push.
+        self.transport: Transport = retried(lambda: SshTransport(machine.device(ROOT)))
+
+    def mount(self, *, fsck: bool) -> None:
+        mount(self._machine, self._file_system, fsck=fsck)
+        # What whoever connects does.
+        self._machine.run("mkdir", "-p", self.transport.workdir)
+
+    def umount(self) -> None:
+        self._machine.run("umount", MOUNTED)
+
+    def close(self) -> None:
+        self.transport.close()
+
+
+class Here:
+    """An image, mounted by the kernel of this machine, which is quicker than an emulated one."""
+
+    def __init__(self, image: Path, file_system: FileSystem, checker: str) -> None:
+        self._image, self._file_system, self._checker = image, file_system, checker
+        self._mounted = image.with_name("mounted")
+        self._mounted.mkdir(exist_ok=True)
+        root = self._mounted / "edgecompress"
+        self.transport: Transport = LocalTransport(root / "work", root)
+
+    @staticmethod
+    def can(file_system: FileSystem) -> bool:
+        known = Path("/proc/filesystems").read_text().split()
+        return os.geteuid() == 0 and file_system.name in known
+
+    def mount(self, *, fsck: bool) -> None:
+        if fsck or self._file_system.needs_fsck:
+            done = subprocess.run(
+                [self._checker, "-a", str(self._image)], capture_output=True, check=False
+            )
+            if done.returncode not in REPAIRED:
+                raise DeviceError(f"fsck ended with {done.returncode}: {done.stdout!r}")
+        kind = self._file_system.name
+        run_tool(["mount", "-o", "loop", "-t", kind, str(self._image), str(self._mounted)])
+        (self._mounted / "edgecompress" / "work").mkdir(parents=True, exist_ok=True)
+
+    def umount(self) -> None:
+        run_tool(["umount", str(self._mounted)])
+
+    def close(self) -> None:
+        self.transport.close()
 
 
 @dataclass(frozen=True)
 class Pushing:
     """A push or a rollback that is to be disturbed; no release: a rollback."""
 
-    device: Device
     symlinks: bool
     release: Release | None
 
     def run(
-        self, faults: Faults | None = None, sleep: Callable[[float], None] = time.sleep
+        self,
+        device: Device,
+        faults: Faults | None = None,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> Pushed:
         """Connect, as a command does, and push.
 
@@ -109,12 +180,12 @@ class Pushing:
             EdgecompressError: it could not begin, or, of a rollback, go on.
 
         """
-        with closing(SshTransport(self.device)) as transport:
+        with closing(SshTransport(device)) as transport:
             return self.over(transport, faults, sleep)
 
     def over(
         self,
-        inner: SshTransport,
+        inner: Transport,
         faults: Faults | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> Pushed:
@@ -158,10 +229,10 @@ class CutAt(Faults):
 class Pusher:
     """A push in a process of its own, which dies together with the machine."""
 
-    def __init__(self, pushing: Pushing) -> None:
+    def __init__(self, pushing: Pushing, device: Device) -> None:
         context = multiprocessing.get_context("spawn")
         self._told, telling = context.Pipe(duplex=False)
-        self._process = context.Process(target=_push_and_tell, args=(pushing, telling))
+        self._process = context.Process(target=_push_and_tell, args=(pushing, device, telling))
         self._process.start()
         telling.close()
         self._told.recv()
@@ -177,10 +248,10 @@ class Pusher:
                 return None
 
 
-def _push_and_tell(pushing: Pushing, telling: Connection) -> None:
+def _push_and_tell(pushing: Pushing, device: Device, telling: Connection) -> None:
     telling.send("begins")
     try:
-        telling.send(pushing.run().outcome)
+        telling.send(pushing.run(device).outcome)
     except EdgecompressError as error:
         telling.send(f"failed: {error}")
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from power_cut_guest import HOST
 
 from edgecompress.errors import DeviceError
+from edgecompress.push import retried
 from edgecompress.spec.device import Device
-from edgecompress.transport.files import Files
 from edgecompress.transport.ssh import SshTransport
 
 BOOT_S = 300.0
@@ -123,12 +123,6 @@ class Machine:
             self._process = None
         self._disconnect()
 
-    @property
-    def files(self) -> Files:
-        """Of the guest."""
-        assert self._control is not None
-        return self._control.files
-
     def run(self, *argv: str, accept: Sequence[int] = (0,)) -> bytes:
         """What a command in the guest prints.
 
@@ -177,24 +171,24 @@ class Machine:
     def _connect(self) -> None:
         """Raises DeviceError when it does not come up."""
         ends = time.monotonic() + BOOT_S
-        patience_s = GREETING_S
         assert self._process is not None
+        patience_s = GREETING_S
         while not self._answers(patience_s):
+            # Each try costs the guest a process, so a slow one gets more time for the next.
+            patience_s *= 1.2
             if self._process.poll() is not None:
                 raise DeviceError(f"qemu ended: {self._said()}")
             if time.monotonic() > ends:
                 raise DeviceError(f"the guest does not answer: {self._said()}")
-            time.sleep(0.05)
-            # Each try costs the guest a process, so a slow one gets more time for the next.
-            patience_s *= 1.5
-        self._control = SshTransport(self.device("/run/control"))
+        self._control = retried(lambda: SshTransport(self.device("/run/control")))
 
     def _answers(self, patience_s: float) -> bool:
-        """Whether its sshd greets. Who connects while qemu begins is never answered, so soon."""
+        """Whether its sshd greets; who connects while qemu begins is never answered."""
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.settimeout(patience_s)
             probe.connect(("127.0.0.1", self.port))
             return probe.recv(4) == b"SSH-"
+        time.sleep(0.2)
         return False
 
     def _said(self) -> str:

@@ -3,7 +3,8 @@
 import random
 import time
 from collections import Counter
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from power_cut_boards import (
     ROOT,
     CutAt,
     FileSystem,
+    Here,
+    InGuest,
     Pusher,
     Pushing,
     Release,
     Scenario,
+    Side,
     copy,
     make_disk,
     mount,
@@ -25,8 +29,8 @@ from power_cut_machine import Guest, Machine, machine
 from power_cut_states import Disk, State, read_log, states
 
 from edgecompress.errors import EdgecompressError
+from edgecompress.transport import Transport
 from edgecompress.transport.faulty import Faults
-from edgecompress.transport.ssh import SshTransport
 
 SLOWEST_PUSH_S = 100.0
 """Emulated it takes 2 to 20 s; a lock that nobody gives up blocks for two minutes."""
@@ -88,10 +92,16 @@ class Case:
         old = None if self.scenario == "first push" else self.bench.made["B"].manifest.id
         return Expected(old, self.new.manifest.id, promised)
 
-    def pushing(self, on: Machine, *, again: bool = False) -> Pushing:
-        """The scenario itself, or `again` the push that must put all in order."""
-        rolls_back = self.scenario == "rollback" and not again
-        return Pushing(on.device(ROOT), self.file_system.symlinks, None if rolls_back else self.new)
+    @property
+    def disturbed(self) -> Pushing:
+        """The scenario itself."""
+        release = None if self.scenario == "rollback" else self.new
+        return Pushing(self.file_system.symlinks, release)
+
+    @property
+    def mending(self) -> Pushing:
+        """One more push, which must put all in order."""
+        return Pushing(self.file_system.symlinks, self.new)
 
     def switch_on(self, on: Machine, log: Path | None = None, *, whole: bool = False) -> None:
         on.boot(log, whole=whole)
@@ -107,7 +117,7 @@ def prepare(bench: Bench, file_system: FileSystem) -> None:
     with machine(bench.guest, used.disk) as on:
         used.switch_on(on)
         for name in "AB":
-            done = Pushing(on.device(ROOT), file_system.symlinks, bench.made[name]).run()
+            done = Pushing(file_system.symlinks, bench.made[name]).run(on.device(ROOT))
             assert done.outcome == "success", done.reasons
         on.run("umount", MOUNTED)
 
@@ -120,7 +130,7 @@ def real_cuts(case: Case, wanted: int) -> None:
         case.switch_on(on)
         undisturbed = Faults(seed=0, rate=0.0)
         began = time.monotonic()
-        case.pushing(on).run(undisturbed)
+        case.disturbed.run(on.device(ROOT), undisturbed)
         took_s = time.monotonic() - began
         on.cut()
         for number in range(wanted):
@@ -137,8 +147,8 @@ def real_cuts(case: Case, wanted: int) -> None:
             on.cut()
             # Once on each file system from the first instruction of the kernel on.
             on.boot(whole=number == 0 and case.scenario == "upgrade")
-            with closing(_Checker(case, on)) as checker:
-                found = checker.check(promised=said == "success", fsck=number % 2 == 0)
+            with closing(InGuest(on, case.file_system)) as side:
+                found = _checked(case, side, promised=said == "success", fsck=number % 2 == 0)
             on.cut()
             said = said or "nothing"
             bench.counts.said[said] += 1
@@ -158,56 +168,46 @@ def _cut_at(case: Case, on: Machine, at: int, way: str) -> tuple[str, str | None
     faults = CutAt(at, cut, after=case.bench.rng.random() < 0.5)
     said = None
     with suppress(EdgecompressError):
-        said = case.pushing(on).run(faults, time.sleep if back else lambda _: None).outcome
+        said = case.disturbed.run(
+            on.device(ROOT), faults, time.sleep if back else lambda _: None
+        ).outcome
     where = faults.cut_at or "after all"
     return f"{where} ({at}), {'the board is back' if back else 'the board is gone'}", said
 
 
 def _cut_both(case: Case, on: Machine, after_s: float) -> tuple[str, str | None]:
-    pusher = Pusher(case.pushing(on))
+    pusher = Pusher(case.disturbed, on.device(ROOT))
     time.sleep(after_s)
     on.cut()
     return f"after {after_s:.2f} s, together with the pusher", pusher.kill()
 
 
-class _Checker:
-    """On a machine that is on and has not mounted its disk."""
+def _checked(case: Case, side: Side, *, promised: bool, fsck: bool) -> list[str]:
+    """What does not hold of a disk, before and after one more push."""
+    try:
+        side.mount(fsck=fsck)
+    except EdgecompressError as error:
+        return [f"the file system itself: {error}"]
+    try:
+        return _mounted(case, side.transport, promised=promised)
+    except EdgecompressError as error:
+        return [f"what lies there cannot be read: {error}"]
+    finally:
+        side.umount()
 
-    def __init__(self, case: Case, on: Machine) -> None:
-        self.case, self.on = case, on
-        # One for all states: connecting takes as long as a push.
-        self._transport = SshTransport(on.device(ROOT))
 
-    def close(self) -> None:
-        self._transport.close()
-
-    def check(self, *, promised: bool, fsck: bool) -> list[str]:
-        """What does not hold before and after one more push."""
-        case, on = self.case, self.on
-        try:
-            mount(on, case.file_system, fsck=fsck)
-        except EdgecompressError as error:
-            return [f"the file system itself: {error}"]
-        try:
-            return self._mounted(promised=promised)
-        except EdgecompressError as error:
-            return [f"what lies there cannot be read: {error}"]
-        finally:
-            on.run("umount", MOUNTED)
-
-    def _mounted(self, *, promised: bool) -> list[str]:
-        case, on = self.case, self.on
-        found = after_cut(Tree.read(on.files, ROOT), case.expected(promised=promised))
-        # What whoever connects does.
-        on.run("mkdir", "-p", self._transport.workdir)
-        began = time.monotonic()
-        done = case.pushing(on, again=True).over(self._transport)
-        took_s = time.monotonic() - began
-        if done.outcome != "success":
-            return [*found, f"one more push: {done.outcome}: {'; '.join(done.reasons)}"]
-        if took_s > SLOWEST_PUSH_S:
-            found.append(f"one more push took {took_s:.0f} s")
-        return found + after_push(Tree.read(on.files, ROOT), case.new.manifest.id)
+def _mounted(case: Case, transport: Transport, *, promised: bool) -> list[str]:
+    before = Tree.read(transport.files, transport.root)
+    found = after_cut(before, case.expected(promised=promised))
+    began = time.monotonic()
+    done = case.mending.over(transport)
+    took_s = time.monotonic() - began
+    if done.outcome != "success":
+        return [*found, f"one more push: {done.outcome}: {'; '.join(done.reasons)}"]
+    if took_s > SLOWEST_PUSH_S:
+        found.append(f"one more push took {took_s:.0f} s")
+    after = Tree.read(transport.files, transport.root)
+    return found + after_push(after, case.new.manifest.id)
 
 
 def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
@@ -231,13 +231,25 @@ def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
     writes = sum(len(epoch.writes) for epoch in epochs)
     print(f"{row}: {writes} writes, {len(epochs) - 1} flushes, {len(made)} states", flush=True)
     image = Disk(case.disk, log, epochs, disk)
-    with machine(bench.guest, disk) as on:
+    with _side(case, disk) as side:
+        for number in drawn:
+            image.become(made[number])
+            found = _checked(case, side, promised=made[number].promised, fsck=number % 2 == 0)
+            bench.counts.add(row, _words(made[number], len(epochs)), found)
+
+
+@contextmanager
+def _side(case: Case, disk: Path) -> Iterator[Side]:
+    """Here, if this kernel knows the file system, else in a machine."""
+    if Here.can(case.file_system):
+        checker = case.bench.guest.checkers[case.file_system.name]
+        with closing(Here(disk, case.file_system, checker)) as here:
+            yield here
+        return
+    with machine(case.bench.guest, disk) as on:
         on.boot()
-        with closing(_Checker(case, on)) as checker:
-            for number in drawn:
-                image.become(made[number])
-                found = checker.check(promised=made[number].promised, fsck=number % 2 == 0)
-                bench.counts.add(row, _words(made[number], len(epochs)), found)
+        with closing(InGuest(on, case.file_system)) as there:
+            yield there
 
 
 def _record(case: Case, disk: Path, log: Path, *, busy: bool) -> int:
@@ -248,7 +260,7 @@ def _record(case: Case, disk: Path, log: Path, *, busy: bool) -> int:
         case.switch_on(on, log)
         if busy:
             on.run("sh", "-c", BUSY)
-        done = case.pushing(on).run()
+        done = case.disturbed.run(on.device(ROOT))
         assert done.outcome == "success", done.reasons
         promise = log.stat().st_size
         time.sleep(COMMIT_S)
