@@ -27,6 +27,7 @@ BOOT_S = 300.0
 """Without hardware virtualisation it takes 20 s on an idle machine."""
 COMMAND_S = 300.0
 GREETING_S = 2.0
+CONNECT_S = 20.0
 KERNEL_ARGUMENTS = (
     "console=ttyS0 loglevel=4 panic=-1 mitigations=off nokaslr"
     # On a busy host the emulated timers are late, which is no fault.
@@ -173,22 +174,22 @@ class Machine:
         ends = time.monotonic() + BOOT_S
         assert self._process is not None
         patience_s = GREETING_S
-        while not self._answers(patience_s):
-            # Each try costs the guest a process, so a slow one gets more time for the next.
-            patience_s *= 1.2
+        while not self._greets(patience_s):
             if self._process.poll() is not None:
                 raise DeviceError(f"qemu ended: {self._said()}")
             if time.monotonic() > ends:
                 raise DeviceError(f"the guest does not answer: {self._said()}")
+            # Each try costs the guest a process, so a slow one gets more time for the next.
+            patience_s = min(1.1 * patience_s, CONNECT_S)
+            time.sleep(0.2)
         self._control = retried(lambda: SshTransport(self.device("/run/control")))
 
-    def _answers(self, patience_s: float) -> bool:
-        """Whether its sshd greets; who connects while qemu begins is never answered."""
+    def _greets(self, patience_s: float) -> bool:
+        """Whether its sshd does. Who connects while qemu begins is never answered."""
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.settimeout(patience_s)
             probe.connect(("127.0.0.1", self.port))
             return probe.recv(4) == b"SSH-"
-        time.sleep(0.2)
         return False
 
     def _said(self) -> str:
