@@ -216,7 +216,7 @@ def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
     Args:
         case: a scenario on a file system.
         each: how many selections of writes between two flushes are made.
-        wanted: how many states are checked; they are drawn from all.
+        wanted: how many states are checked.
         busy: whether other programs sync all the time, so that what the push has not synced is
             written before and between what it has.
 
@@ -226,7 +226,7 @@ def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
     promise = _record(case, disk, log, busy=busy)
     epochs = read_log(log)
     made = list(states(epochs, promise, bench.rng, each))
-    drawn = sorted(bench.rng.sample(range(len(made)), min(wanted, len(made))))
+    drawn = _drawn(made, wanted, bench.rng)
     row = f"{case.name}, states{', busy' if busy else ''}"
     writes = sum(len(epoch.writes) for epoch in epochs)
     print(f"{row}: {writes} writes, {len(epochs) - 1} flushes, {len(made)} states", flush=True)
@@ -236,6 +236,14 @@ def disk_states(case: Case, each: int, wanted: int, *, busy: bool) -> None:
             image.become(made[number])
             found = _checked(case, side, promised=made[number].promised, fsck=number % 2 == 0)
             bench.counts.add(row, _words(made[number], len(epochs)), found)
+
+
+def _drawn(made: list[State], wanted: int, rng: random.Random) -> list[int]:
+    """A third of them after the push had said success, when most is asked; the others are any."""
+    promised = [number for number, state in enumerate(made) if state.promised]
+    chosen = set(rng.sample(promised, min(1 + wanted // 3, len(promised))))
+    rest = [number for number in range(len(made)) if number not in chosen]
+    return sorted(chosen | set(rng.sample(rest, min(wanted - len(chosen), len(rest)))))
 
 
 @contextmanager

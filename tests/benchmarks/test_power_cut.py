@@ -8,7 +8,7 @@ import pytest
 
 from edgecompress.push import push
 from edgecompress.transport import LocalTransport
-from tests.pushing import accept, board_on, release
+from pushing import accept, board_on, release
 
 ROOT = Path(__file__).parents[2]
 PATH = list(sys.path)
