@@ -21,7 +21,7 @@ from edgecompress.errors import DeviceError, EdgecompressError
 from edgecompress.push import Board, Manifest, Pushed, push, retried, switch
 from edgecompress.spec.device import Device
 from edgecompress.transport import LocalTransport, Transport
-from edgecompress.transport.faulty import Fault, Faults, FaultyTransport
+from edgecompress.transport.faulty import Fault, Faults, FaultyFiles, FaultyTransport
 from edgecompress.transport.ssh import SshTransport
 
 T = TypeVar("T")
@@ -167,6 +167,8 @@ class Pushing:
 
     symlinks: bool
     release: Release | None
+    syncs: bool = True
+    """Whether folders are brought to the disk; without it, violations must be found."""
 
     def run(
         self,
@@ -192,7 +194,7 @@ class Pushing:
         """Raises what `run` does."""
         inner.files.symlinks = self.symlinks
         transport = FaultyTransport(inner, faults or Faults(seed=0, rate=0.0))
-        board = Board(transport, sleep)
+        board = Board(transport if self.syncs else _Unsynced(transport), sleep)
         if self.release is None:
             return switch(board, None)
 
@@ -202,6 +204,19 @@ class Pushing:
             assert done.returncode == 0, done.stderr
 
         return push(board, self.release.model, self.release.manifest, validate)
+
+
+class _Unsynced(FaultyTransport):
+    """Forgets to sync folders."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner, Faults(seed=0, rate=0.0))
+        self.files = _UnsyncedFiles(inner.files, self.faults)
+
+
+class _UnsyncedFiles(FaultyFiles):
+    def sync(self, remote: str) -> None:
+        pass
 
 
 class CutAt(Faults):

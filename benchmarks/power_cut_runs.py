@@ -64,6 +64,8 @@ class Bench:
     made: dict[str, Release]
     counts: Counts
     rng: random.Random
+    syncs: bool
+    """Whether the disturbed pushes sync folders."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Case:
     def disturbed(self) -> Pushing:
         """The scenario itself."""
         release = None if self.scenario == "rollback" else self.new
-        return Pushing(self.file_system.symlinks, release)
+        return Pushing(self.file_system.symlinks, release, self.bench.syncs)
 
     @property
     def mending(self) -> Pushing:

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from pushing import accept, board_on, release
 
 from edgecompress.push import push
 from edgecompress.transport import LocalTransport
-from pushing import accept, board_on, release
 
 ROOT = Path(__file__).parents[2]
 PATH = list(sys.path)
