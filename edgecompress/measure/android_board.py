@@ -6,7 +6,7 @@ from edgecompress.measure.notes import THERMAL_STATUS
 from edgecompress.spec.measurement import DeviceState, Probe
 from edgecompress.transport import Transport
 from edgecompress.vendor.dumpsys import ThermalService, parse_thermalservice
-from edgecompress.vendor.text import integer
+from edgecompress.vendor.text import integer, left_over
 
 ANSWER_S = 60.0
 BETWEEN = "@@"
@@ -20,6 +20,9 @@ PROPERTIES = (
     "ro.boot.qemu",
     "ro.kernel.qemu",
 )
+FIGURE = re.compile(r"[0-9]")
+KHZ = re.compile(r"[0-9]{1,18}")
+LOAD = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}\b.*")
 CPUFREQ = "/sys/devices/system/cpu/cpu[0-9]*/cpufreq"
 STATE_COMMANDS = (
     "cat /proc/loadavg",
@@ -42,13 +45,18 @@ def read_state(transport: Transport) -> DeviceState:
     service = parse_thermalservice(thermal)
     khz = [clock for clock in map(integer, clocks.split()) if clock is not None]
     first = re.match(r"[0-9]{1,9}\.[0-9]{1,9}\b", load)
+    unread = (
+        *left_over(clocks.split(), FIGURE, (KHZ,)),
+        *left_over(load.splitlines(), FIGURE, (LOAD,)),
+        *service.unread,
+    )
     return DeviceState(
         governor=",".join(sorted(set(governors.split()))) or None,
         clock_mhz=max(khz) / 1000 if khz else None,
         temperature_c=_temperature_c(service),
         throttled=_throttled(service),
         load_1m=float(first.group()) if first else None,
-        unread=service.unread or None,
+        unread=unread or None,
     )
 
 

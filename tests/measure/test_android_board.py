@@ -88,6 +88,14 @@ def test_a_sensor_that_is_not_understood_is_said() -> None:
     )
 
 
+def test_a_clock_or_load_that_is_not_understood_is_said() -> None:
+    clocks, load = f"cat {CPUFREQ}/scaling_cur_freq", "cat /proc/loadavg"
+    said = phone(**{clocks: "1804800\n2.4GHz\n<unknown>\n", load: "10 percent\n"})
+    state = read_state(said)
+    assert (state.clock_mhz, state.load_1m) == (1804.8, None)
+    assert state.unread == ("2.4GHz", "10 percent")
+
+
 def test_a_phone_that_says_nothing_has_no_state() -> None:
     silent = cast("Transport", Phone({}))
     state = read_state(silent)
