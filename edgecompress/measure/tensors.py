@@ -135,17 +135,17 @@ def _check_possible(artifact: Artifact, info: TensorInfo) -> None:
             f"{artifact.path}: input '{info.name}' takes {numbers_in(info)} numbers at once; is the"
             " file damaged? Give it smaller inputs"
         )
-    if not _is_number(info.dtype):
+    if not _is_of(info.dtype, "biuf"):
         raise ArtifactError(
             f"{artifact.path}: input '{info.name}' takes {info.dtype}, of which no values can be"
             " made up; give it inputs of numbers"
         )
 
 
-def _is_number(dtype: str) -> bool:
-    """Of numpy's own; not 'string', 'int4' and the like."""
+def _is_of(dtype: str, kinds: str) -> bool:
+    """Whether it is of numpy's own, which 'string', 'int4' and the like are not, and of a kind."""
     try:
-        return np.dtype(dtype).kind in "biuf"
+        return np.dtype(dtype).kind in kinds
     except TypeError:
         return False
 
@@ -264,7 +264,7 @@ def _is_of_kind(dtype: np.dtype[np.generic], declared: str) -> bool:
 
 
 def _is_quantized(info: TensorInfo) -> bool:
-    return info.scale is not None and np.issubdtype(np.dtype(info.dtype), np.integer)
+    return info.scale is not None and _is_of(info.dtype, "iu")
 
 
 def _qparams(info: TensorInfo) -> tuple[float, int]:

@@ -12,13 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx_models import GraphBuilder, residual_net
 from tflite_files import FileBuilder, int8_edges
 
-from edgecompress.errors import ArtifactError, in_place_of
+from edgecompress.artifact import Artifact, TensorInfo
+from edgecompress.errors import ArtifactError, TaskError, in_place_of
 from edgecompress.export.expose import expose
 from edgecompress.inspect import describe, describe_tflite, inspect_tensorrt
 from edgecompress.inspect.match import Origins
 from edgecompress.inspect.onnx_file import load
 from edgecompress.inspect.tensorrt_graph import int8_convolution
-from edgecompress.measure.tensors import random_inputs
+from edgecompress.measure.tensors import feed, random_inputs
 from edgecompress.pipeline.layers import compare_layers
 
 
@@ -307,6 +308,15 @@ def test_inputs_that_cannot_be_made_up(tmp_path, shape, dtype, words):
     g.output("y", shape, dtype)
     with pytest.raises(ArtifactError, match=words):
         random_inputs(describe(g.save(tmp_path / "m.onnx")), seed=0)
+
+
+def test_a_type_that_the_file_does_not_say_is_not_fed():
+    info = TensorInfo(name="x", shape=(1, 4), dtype="unknown", scale=0.5, zero_point=0)
+    image = Artifact(
+        path=Path("m.onnx"), format="onnx", sha256="", size_bytes=0, inputs=(info,), outputs=()
+    )
+    with pytest.raises(TaskError, match="input 'x' takes unknown, the task gives float32"):
+        feed(image, [np.zeros((1, 4), np.float32)])
 
 
 def square(path: Path, shape: tuple[int, ...]) -> Path:
