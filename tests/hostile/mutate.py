@@ -1,5 +1,6 @@
 """Right answers made wrong, by a seed: bits, lengths, types, depth, size, repetition, no end."""
 
+import copy
 import itertools
 import json
 import random
@@ -87,7 +88,8 @@ def _changed_at(rng: random.Random, document: Any) -> tuple[Any, str]:
     places = list(itertools.islice(_places(document), PLACES))
     holder, key = rng.choice(places)
     raw = ""
-    fresh: Any = rng.choice(VALUES)
+    # A copy, which later changes may be made in.
+    fresh: Any = copy.deepcopy(rng.choice(VALUES))
     if rng.random() < 0.4:
         raw, fresh = rng.choice(RAW_VALUES), _RAW
     if holder is None:
