@@ -15,8 +15,8 @@ states      every write and flush of an undisturbed push is recorded, and what a
 
 Each time `current` must name the old or the new release, whole by sha256; the new one, if the push
 had said success. One more push must end with the new one, soon, and leave nothing behind. The exit
-code is 1 when anything of that did not hold. `--unsynced` shows that it would be seen: the pushes
-then forget to sync folders.
+code is 1 when anything of that did not hold. `--unsynced` tells which file systems need folders to
+be synced: the pushes then forget it.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=SCENARIOS)
     parser.add_argument("--megabytes", type=float, default=3.0, help="of a model")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--unsynced", action="store_true", help="must find violations")
+    parser.add_argument("--unsynced", action="store_true", help="folders are not synced")
     parser.add_argument("--accelerator", default="tcg", help="tcg, or kvm where that works")
     arguments = parser.parse_args()
     try:

@@ -168,7 +168,7 @@ class Pushing:
     symlinks: bool
     release: Release | None
     syncs: bool = True
-    """Whether folders are brought to the disk; without it, violations must be found."""
+    """Whether folders are brought to the disk."""
 
     def run(
         self,
