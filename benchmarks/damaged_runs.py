@@ -12,6 +12,7 @@ commands themselves are run (`--commands`), and the deploy again (`--deploys`).
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -33,7 +34,6 @@ from edgecompress.artifact import sha256_of
 from edgecompress.compress.checkpoint import Resuming
 from edgecompress.errors import EdgecompressError
 from edgecompress.progress import SilentProgress
-from edgecompress.spec.report import to_json
 from edgecompress.store import Store
 
 TINY = Path(__file__).parents[1] / "tests" / "pipeline" / "tiny"
@@ -57,15 +57,18 @@ _BROKEN_OFF_S = 300.0
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=math.inf, help="for the bytes, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--project", type=Path, help="kept; made where it is not there")
     parser.add_argument("--commands", type=int, default=24)
     parser.add_argument("--deploys", type=int, default=6)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
-        project = Path(name) / "project"
-        make_runs(project)
+        project = arguments.project or Path(name) / "project"
+        if not project.exists():
+            make_runs(project)
         damage = Damage(project, random.Random(arguments.seed))  # noqa: S311
-        wrong = _flip(damage, arguments.count)
+        wrong = _flip(damage, arguments.count, arguments.seconds)
         wrong += _run_commands(damage, arguments.commands)
         wrong += _deploy_again(damage, arguments.deploys)
     return 1 if wrong else 0
@@ -118,8 +121,13 @@ class Told:
     notes: list[str] = field(default_factory=list)
 
 
-def tell(runs: Path, asked: list[str]) -> Told:
-    """Ask as a deploy and the commands do. Raises EdgecompressError."""
+def tell(runs: Path, asked: list[str], whole: dict[object, object]) -> Told:
+    """Ask as a deploy and the commands do; `whole` holds checkpoints that were read before.
+
+    Raises:
+        EdgecompressError: the answer is a line.
+
+    """
     told = Told()
     store = Store(runs, told.notes.append)
     for key in asked:
@@ -127,21 +135,28 @@ def tell(runs: Path, asked: list[str]) -> Told:
         told.values[f"stage {key}"] = records[0] if records else None
         for record in records:
             for label, sha256 in record.blobs.items():
-                told.values[f"blob {key} {label}"] = store.path(sha256).read_bytes()
+                # Its place was looked at with its stage.
+                blob = runs / "store" / sha256[:2] / sha256
+                told.values[f"blob {key} {label}"] = blob.read_bytes()
     rows = store.runs()
     told.values["order"] = [row.id for row in rows]
     for row in rows:
         told.values[f"run {row.id}"] = row
         if row.finished:
             report = store.report(row.id)
-            told.values[f"report {row.id}"] = to_json(report)
+            told.values[f"report {row.id}"] = report
             page = store.page(row.id)
             told.values[f"page {row.id}"] = page and page.read_bytes()
             model = store.run_dir(row.id) / Path(report.artifacts[0].path).name
-            whole = sha256_of(model) == report.artifacts[0].sha256
-            told.values[f"model {row.id}"] = whole or None
+            is_whole = sha256_of(model) == report.artifacts[0].sha256
+            told.values[f"model {row.id}"] = is_whole or None
     for path in sorted((runs / "work").iterdir()):
-        told.values[f"checkpoint {path.name}"] = _resumed(path, told.notes.append)
+        content = tuple(file.read_bytes() for file in sorted(path.glob("*.pt")))
+        # What is whole is read once, which takes longer than all the rest.
+        known = whole.get(content)
+        told.values[f"checkpoint {path.name}"] = known or _resumed(path, told.notes.append)
+        if told.values[f"checkpoint {path.name}"] is not None:
+            whole[content] = told.values[f"checkpoint {path.name}"]
     return told
 
 
@@ -181,8 +196,13 @@ class Damage:
         self._stats = {path: self._stat(path) for path in self._pristine}
         self._folders = {path for path in self.runs.rglob("*") if path.is_dir()}
         self.asked = _asked(self.runs)
-        self.before = tell(self.runs, self.asked)
+        self._read: dict[object, object] = {}
+        self.before = self.tell()
         self.restore()
+
+    def tell(self) -> Told:
+        """Raises EdgecompressError as `tell` does."""
+        return tell(self.runs, self.asked, self._read)
 
     def _files(self) -> list[Path]:
         return [path for path in self.runs.rglob("*") if path.is_file()]
@@ -221,7 +241,7 @@ def _asked(runs: Path) -> list[str]:
         return [row[0] for row in db.execute("SELECT DISTINCT asked FROM stages ORDER BY asked")]
 
 
-def _flip(damage: Damage, count: int) -> int:
+def _flip(damage: Damage, count: int, seconds: float) -> int:
     """Returns how many flips went wrong."""
     outcomes: Counter[tuple[str, str]] = Counter()
     start = time.monotonic()
@@ -229,7 +249,7 @@ def _flip(damage: Damage, count: int) -> int:
         kind = damage.random.choice(list(KINDS))
         where = damage.flip(kind)
         try:
-            outcome, why = _compare(damage, tell(damage.runs, damage.asked))
+            outcome, why = _compare(damage, damage.tell())
         except EdgecompressError as error:
             outcome, why = "refused", str(error)
         except Exception as error:
@@ -238,8 +258,11 @@ def _flip(damage: Damage, count: int) -> int:
         if outcome in ("wrong", "traceback"):
             print(f"{outcome}: {where}: {why}", flush=True)
         damage.restore()
+        took_s = time.monotonic() - start
         if (number + 1) % 1000 == 0:
-            print(f"{number + 1} in {time.monotonic() - start:.0f} s", file=sys.stderr)
+            print(f"{number + 1} in {took_s:.0f} s", file=sys.stderr, flush=True)
+        if took_s > seconds:
+            break
     print(f"{'':12}{'right':>8}{'redone':>8}{'refused':>9}{'wrong':>7}{'traceback':>11}")
     for kind in (*KINDS, "all"):
         row = [
