@@ -168,7 +168,7 @@ def _resumed(work: Path, note: Callable[[str], None]) -> object:
             note(text)
 
     def needs(state: dict[str, Any]) -> list[Path]:
-        return [path.with_suffix(".best.pt")] if state["best_epoch"] >= 0 else []
+        return [path.with_suffix(".best.pt")] if state["best"] > -math.inf else []
 
     found = []
     for path in sorted(work.glob("*.pt")):
