@@ -65,18 +65,19 @@ def make_folders(board: Board) -> None:
     files, root = board.files, board.path()
     # With the `/` only folders have a size, and links to them: the user's root may be one.
     places = (root, *map(str, PurePosixPath(root).parents))
-    missing = [place for place in places if files.size(f"{place}/") is None]
-    for folder in reversed(missing):
+    for folder in reversed([place for place in places if files.size(f"{place}/") is None]):
         if not files.make_folder(folder) and files.size(f"{folder}/") is None:
             raise in_the_way(board, folder, "neither a folder nor a link to one")
-    for folder in missing:
-        # Else a power cut could take the whole folder, and what was active in it.
-        with suppress(DeviceError, StorageError):  # Of a folder that we may not open.
-            files.sync(str(PurePosixPath(folder).parent))
     found = _looked_at(board)
     for name in FOLDERS:
         if name not in found:
             files.make_folder(board.path(name))
+    if not found.issuperset(FOLDERS):
+        # The root may be new too, made here or where the device was connected; without this a power
+        # cut could take it as a whole, and what was active in it.
+        for place in places:
+            with suppress(DeviceError, StorageError):  # Of a folder that we may not open.
+                files.sync(place)
 
 
 def _looked_at(board: Board) -> set[str]:

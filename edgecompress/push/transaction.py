@@ -11,7 +11,7 @@ from edgecompress.packages import version_of
 from edgecompress.push.board import Board
 from edgecompress.push.documents import Identity, Journal, Manifest, ValidationRecord
 from edgecompress.push.layout import VALIDATION, make_folders
-from edgecompress.push.lock import Lock, by_whom, held
+from edgecompress.push.lock import Lock, Overtaken, by_whom, held
 from edgecompress.push.pointers import is_whole, manifest_of, pointed, validation_of
 from edgecompress.push.session import Ended, RollbackError, Session, Watch
 from edgecompress.push.upload import Upload
@@ -215,6 +215,9 @@ def _ended(session: Session, journal: Journal, work: Callable[[], None]) -> tupl
         work()
     except RollbackError as error:
         return Ended("inconsistent", None, str(error)), False
+    except Overtaken as error:
+        # Who overtook us settles it, whatever we had come to.
+        return Ended("rolled_back", None, str(error)), False
     except TransientError as error:
         # The device is gone: what it has can neither be looked at nor mended now.
         return Ended("rolled_back", journal.before, str(error)), False

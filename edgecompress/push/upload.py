@@ -189,6 +189,9 @@ class Upload:
             if labels:
                 board.replace(f"releases/{manifest.id}/{LABELS}", labels)
             board.replace(f"releases/{manifest.id}/{MANIFEST}", content)
+        # On a FAT card both names could be left, of one content; whoever removed the old one there
+        # would take the model with it.
+        board.files.sync(board.path("incoming"))
         # Not hashed again: that was done where it arrived, and is done when it is active.
         there = board.files.size(f"{folder}/{manifest.file}")
         if manifest_of(board, manifest.id) is None or there != manifest.size_bytes:

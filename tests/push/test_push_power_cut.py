@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from android_phone.phone import adb, adb_server, make_phone, phone
+from android_phone.phone import adb_server, make_phone, phone
 from killing import Killing, killed
 from power_cut.disk import Cut
 from power_cut.recording import needs_strace, recorded
@@ -22,9 +22,10 @@ from sshd import needs_sshd, ssh_device
 from edgecompress.push import Manifest, push, status, switch
 from edgecompress.push.documents import Journal
 from edgecompress.transport import Transport, connect
+from edgecompress.transport.adb import ROOT, AdbTransport
 from edgecompress.transport.faulty import FaultyTransport
 
-__all__ = ["adb", "adb_server", "make_phone", "phone"]
+__all__ = ["adb_server", "make_phone", "phone"]
 
 pytestmark = needs_strace
 OF_PLACE = 32
@@ -48,9 +49,13 @@ class Way:
                 assert push(board, *old, accept).outcome == "success"
             if story == "rollback":
                 assert push(board, *new, accept).outcome == "success"
-            if story == "settle":
-                self._interrupt(new, transport.files.symlinks)
-            return transport.files.symlinks
+            links = transport.files.symlinks
+        if story == "settle":
+            self._interrupt(new, links)
+        if story == "first":
+            # Connecting has made it already, and it shall be new to the disk.
+            shutil.rmtree(self.root, ignore_errors=True)
+        return links
 
     def _interrupt(self, new: Release, links: bool) -> None:
         """Leave the device as a push does that is killed between its two pointers."""
@@ -75,8 +80,8 @@ def way(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     if request.param == "local":
         return Way(lambda: local(tmp_path), tmp_path / "root")
     if request.param == "adb":
-        android = request.getfixturevalue("adb")
-        return Way(lambda: android, Path(request.getfixturevalue("phone").here(android.root)))
+        android = request.getfixturevalue("phone")
+        return Way(lambda: AdbTransport(android.address), Path(android.here(ROOT)))
     device = ssh_device(tmp_path / "board")
     return Way(lambda: connect(device, tmp_path), tmp_path / "board" / "home" / ".edgecompress")
 

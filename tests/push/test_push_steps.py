@@ -219,6 +219,7 @@ def test_who_is_overtaken_leaves_it_to_the_other_to_put_back(
     pushed = push(board, *release(tmp_path, b"2"), accept)
     assert pushed.outcome == "rolled_back"
     assert "took over the lock" in pushed.reasons[0]
+    assert pushed.active is None  # It is the other's to say.
 
 
 def test_a_file_that_changed_here_is_not_sent(transport: LocalTransport, tmp_path: Path) -> None:
