@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--kills",
         type=int,
-        default=5,
+        default=4,
         help="how often tests/pipeline/test_kill.py kills a deploy; the promise is about 30",
     )
     parser.addoption(
@@ -69,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--states",
         type=int,
-        default=120,
+        default=60,
         help="of a device's folder that tests/push/test_push_any_state.py makes; 5000 were seen",
     )
     parser.addoption(

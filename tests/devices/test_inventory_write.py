@@ -102,7 +102,7 @@ def test_an_unknown_target_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="no/devices"):
+    with pytest.raises(StorageError, match="/no: No such file or directory; check the folder"):
         add(device(), None, tmp_path / "no")
 
 
