@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from killing import Killing, When, killed
+from killing import Killing, When
+from killing import killed as _killed
 from pushing import accept, board_on, local, opened, quick_folder, release
 
 from edgecompress.push import push, status, switch
@@ -53,7 +54,7 @@ def test_killed_at_every_step(
                 folder = base / f"{when}-{at}-{times}"
                 root = begin(folder)
                 for _ in range(times):
-                    was_killed = killed(work, on(folder, Killing(at, when)))
+                    was_killed = _killed(work, on(folder, Killing(at, when)))
                     assert was_killed or times > 1, name
                     assert opened(root) in allowed, name
                 healthy = board_on(on(folder, Faults(seed=0, rate=0)))
