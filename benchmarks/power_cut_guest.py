@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edgecompress.bundled import helper_file
+from edgecompress.bundled import helper_dir
 from edgecompress.devices.sshd import write_sshd
 from edgecompress.devices.tools import run_tool
 from edgecompress.errors import RuntimeMissing
@@ -113,9 +113,11 @@ def _copy_python(root: Path) -> None:
     """The interpreter, the modules that the helper imports, and nothing else of its library."""
     python = Path(sys.executable).resolve()
     _copy_program(root, python)
-    helper = helper_file().read_text()
-    imports = [node for node in ast.walk(ast.parse(helper)) if isinstance(node, ast.Import)]
-    names = sorted({alias.name for node in imports for alias in node.names})
+    parsed = [ast.parse(module.read_text()) for module in helper_dir().glob("*.py")]
+    nodes = [node for module in parsed for node in ast.walk(module)]
+    imports = [node for node in nodes if isinstance(node, ast.Import)]
+    # Its loader imports `types`.
+    names = sorted({alias.name for node in imports for alias in node.names} | {"types"})
     listed = run_tool([str(python), "-I", "-S", "-c", _IMPORTED, "__future__", *names]).split()
     files = {Path(line) for line in listed}
     library = Path(next(path for path in listed if path.endswith("/os.py"))).parent

@@ -26,9 +26,9 @@ def agent_dir() -> Path:
     return devices_dir() / "agent"
 
 
-def helper_file() -> Path:
-    """What a board behind SSH runs for file operations and commands."""
-    return devices_dir() / "helper" / "helper.py"
+def helper_dir() -> Path:
+    """The folder of what a board behind SSH runs for file operations and commands."""
+    return devices_dir() / "helper"
 
 
 def _find(name: str) -> Path:

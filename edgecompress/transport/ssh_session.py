@@ -1,6 +1,6 @@
 """One helper that runs on the device, and the frames we speak with it.
 
-The helper's text (devices/helper/helper.py) goes to the device's Python on stdin, so that the only
+The helper's text (devices/helper/) goes to the device's Python on stdin, so that the only
 line its login shell ever sees is the one made here, whatever a path or an argument holds.
 """
 
@@ -15,12 +15,12 @@ from typing import TypeVar
 import asyncssh
 from pydantic import JsonValue
 
-from edgecompress.bundled import helper_file
 from edgecompress.errors import DeviceError, StorageError, TransientError
 from edgecompress.spec.untrusted import NotJson, read_json
 from edgecompress.transport.motion import Motion, nobody
 from edgecompress.transport.ssh_greeting import Greeting, command_line
 from edgecompress.transport.ssh_process import LOST, SshProcess
+from edgecompress.transport.ssh_program import helper_program
 
 FRAME_BYTES = 2 << 20
 """The helper sends blocks of half of that."""
@@ -61,7 +61,7 @@ class Session:
             raise TransientError(f"{name}: no session could be opened: {error}") from None
         process = SshProcess(started, name)
         try:
-            await Greeting(process, name, python).pass_over(helper_file().read_bytes())
+            await Greeting(process, name, python).pass_over(helper_program())
         except BaseException:
             await process.end()
             raise
