@@ -11,6 +11,7 @@ everything that was in the store is right, and the same again succeeds. Linux, w
 import argparse
 import ctypes
 import errno
+import importlib
 import os
 import shutil
 import subprocess
@@ -21,9 +22,10 @@ from collections import Counter
 from pathlib import Path
 
 from edgecompress.errors import EdgecompressError
-from edgecompress.spec.measurement import Inspection
-from edgecompress.spec.report import MetricValue, ModelReport, Report, VerdictResult
 from edgecompress.store import StageRecord, Store, read_sealed, write_sealed
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+synthetic_report = importlib.import_module("reports").synthetic_report
 
 SOURCE = Path(__file__).with_suffix(".c")
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -106,7 +108,7 @@ def _attempt(root: Path) -> str:
 
 def _fault_after(root: Path) -> str | None:
     """What is wrong in a store after a failure, or after the same was done again."""
-    files = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    files = _open_files()
     try:
         _check(root)
         work(root)
@@ -118,8 +120,12 @@ def _fault_after(root: Path) -> str | None:
     left = list((root / "tmp").iterdir())
     if left:
         return f"{left} left"
-    opened = len(os.listdir("/proc/self/fd")) - files  # noqa: PTH208
+    opened = _open_files() - files
     return f"{opened} files left open" if opened > 0 else None
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _check(root: Path) -> list[str | None]:
@@ -153,7 +159,7 @@ def fill(root: Path) -> None:
     for _ in range(2):
         run = store.start_run("synthetic", "0" * 64)
         store.record_run_stage(run, record.key)
-        store.finish_run(run, small_report(run, 0.25), "<p>old</p>")
+        store.finish_run(run, synthetic_report(run, 0.25), "<p>old</p>")
 
 
 def work(root: Path) -> None:
@@ -172,7 +178,7 @@ def work(root: Path) -> None:
         store.record_run_stage(run, "old")
         store.copy_to(record.blobs["model"], store.run_dir(run) / "model.onnx")
         store.keep_hashes(b"{}")
-        store.finish_run(run, small_report(run, 0.5), "<p>new</p>")
+        store.finish_run(run, synthetic_report(run, 0.5), "<p>new</p>")
     finally:
         store.end_run(run)
     store.prune(keep=2)
@@ -182,43 +188,6 @@ def _stage(store: Store, key: str, metric: float) -> StageRecord:
     blobs = {"model": store.put(CONTENT + key.encode())}
     record = StageRecord(key, "train", 1.0, {"metric": metric}, blobs, f"asked-{key}")
     return store.keep(record)
-
-
-def small_report(run: str, value: float) -> Report:
-    """A synthetic one: the store only carries it."""
-    model = ModelReport(
-        accuracy=value,
-        metric=MetricValue(name="accuracy", value=value, higher_is_better=True, samples=10),
-        latency_ms_p50=None,
-        latency_ms_p90=None,
-        latency_ms_p99=None,
-        first_inference_ms=None,
-        init_time_ms=None,
-        peak_rss_bytes=None,
-        model_size_bytes=100,
-        macs=10,
-        params=5,
-        int8_op_fraction=0.0,
-        inspection=Inspection(runtime="synthetic 1", machine="synthetic", ops=()),
-    )
-    return Report(
-        run=run,
-        created="2026-11-22T12:13:14+00:00",
-        target="synthetic",
-        device=None,
-        task="task.py:Task",
-        recipe_digest="0" * 64,
-        verdict=VerdictResult(decision="unmeasured", reasons=("unmeasured: no device",)),
-        baseline=model,
-        candidate=model,
-        speedup=None,
-        comparison=None,
-        artifacts=(),
-        stages=(),
-        points=(),
-        layers=(),
-        epochs=(),
-    )
 
 
 if __name__ == "__main__":

@@ -10,10 +10,9 @@ from typing import Any
 import onnx
 import pytest
 from onnx_files import constant, linear
+from reports import synthetic_report
 
 from edgecompress.spec.load import load_target
-from edgecompress.spec.measurement import Inspection
-from edgecompress.spec.report import MetricValue, ModelReport, Report, VerdictResult
 from edgecompress.store import Store
 
 TASK = """\
@@ -146,43 +145,6 @@ def test_evaluate_and_a_task_that_prints(tmp_path: Path) -> None:
     assert "a task may print" in done.stderr
 
 
-def synthetic_report(run_id: str) -> Report:
-    """Carried by the store, and shown; its figures mean nothing."""
-    figures = ModelReport(
-        accuracy=0.5,
-        metric=MetricValue(name="accuracy", value=0.5, higher_is_better=True, samples=10),
-        latency_ms_p50=None,
-        latency_ms_p90=None,
-        latency_ms_p99=None,
-        first_inference_ms=None,
-        init_time_ms=None,
-        peak_rss_bytes=None,
-        model_size_bytes=100,
-        macs=10,
-        params=5,
-        int8_op_fraction=0.0,
-        inspection=Inspection(runtime="synthetic 1", machine="synthetic", ops=()),
-    )
-    return Report(
-        run=run_id,
-        created="2026-11-22T12:13:14+00:00",
-        target="local",
-        device=None,
-        task="task.py:Always",
-        recipe_digest="0" * 64,
-        verdict=VerdictResult(decision="unmeasured", reasons=("unmeasured: no device",)),
-        baseline=figures,
-        candidate=figures,
-        speedup=None,
-        comparison=None,
-        artifacts=(),
-        stages=(),
-        points=(),
-        layers=(),
-        epochs=(),
-    )
-
-
 @pytest.fixture
 def run_ids(tmp_path: Path) -> list[str]:
     """Three finished runs, oldest first."""
@@ -190,7 +152,7 @@ def run_ids(tmp_path: Path) -> list[str]:
     ids = []
     for _ in range(3):
         run_id = store.start_run("local", "0" * 64)
-        store.finish_run(run_id, synthetic_report(run_id), "<html></html>")
+        store.finish_run(run_id, synthetic_report(run_id, target="local"), "<html></html>")
         ids.append(run_id)
     return ids
 

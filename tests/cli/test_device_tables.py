@@ -3,12 +3,11 @@
 import io
 
 from rich.console import Console
+from synthetic import pushed
 
 from edgecompress.cli import device_tables
 from edgecompress.push import DeviceStatus, ReleaseState
 from edgecompress.push.documents import Journal, Owner, ValidationRecord
-from edgecompress.spec.measurement import Parity
-from edgecompress.spec.pushed import Validation
 
 SAID = "[/red] [bold]x"
 
@@ -32,7 +31,6 @@ def test_a_device_s_words_are_not_markup() -> None:
 
 
 def test_a_release_is_shown_with_its_run_its_metric_and_who_validated_it() -> None:
-    parity = Parity(reference="here", samples=500, top1_agreement=1.0, max_output_steps=0.0)
     record = ValidationRecord(
         release="0" * 16,
         sha256="",
@@ -41,15 +39,7 @@ def test_a_release_is_shown_with_its_run_its_metric_and_who_validated_it() -> No
         by="ada@host",
         edgecompress="0.1.0",
         run="20261129-abcd",
-        validation=Validation(
-            golden=parity,
-            parity=parity,
-            metric="Accuracy",
-            value=0.912,
-            value_here=0.912,
-            low=0.9,
-            high=0.93,
-        ),
+        validation=pushed().validation,
     )
     seen = ReleaseState(id="0" * 16, manifest=None, whole=True, validated=record)
     planted = ReleaseState(id="1" * 16, manifest=None, whole=True)
@@ -60,12 +50,12 @@ def test_a_release_is_shown_with_its_run_its_metric_and_who_validated_it() -> No
         releases=(seen, planted),
         journal=None,
         holder=None,
-        in_the_way=("kitchen-pi: /root/current is a folder",),
+        in_the_way=("kitchen-pi: /device/current is a folder",),
     )
     stream = io.StringIO()
     device_tables.status(found, Console(file=stream, width=200))
     in_the_way, *_, first, second, _ = stream.getvalue().splitlines()
-    assert in_the_way == "kitchen-pi: /root/current is a folder"
-    shown = ("current", "0" * 16, "whole", record.run, "Accuracy 0.912", record.at, record.by)
+    assert in_the_way == "kitchen-pi: /device/current is a folder"
+    shown = ("current", "0" * 16, "whole", record.run, "accuracy 0.9694", record.at, record.by)
     assert all(word in first for word in shown)
     assert "not on this device" in second

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
+from hostile.calls import DEADLINE_S, FileCalls
 from hostile.channel import Channel
 from hostile.mutate import ENDLESS_CHUNK, changed_bytes
 
@@ -21,7 +22,6 @@ from edgecompress.transport import adb_files, adb_link, adb_shell
 from edgecompress.transport.adb import AdbTransport
 
 SERIAL = "phone"
-DEADLINE_S = 0.2
 SHELL = struct.Struct("<BI")
 STDOUT, STDERR, EXIT = 1, 2, 3
 Bytes = Iterator[bytes | float]
@@ -155,7 +155,7 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return content
 
 
-class AdbChannel(Channel):
+class AdbChannel(FileCalls, Channel):
     name = "adb"
 
     def __init__(self, folder: Path) -> None:
@@ -202,50 +202,10 @@ class AdbChannel(Channel):
                 self.server.host = right_host
         return getattr(self, f"_{name}")()
 
-    def _size(self) -> object:
-        return self.transport.files.size("/root/x")
-
-    def _entries(self) -> object:
-        return dict(self.transport.files.entries("/root/x/"))
-
-    def _read(self) -> object:
-        found = self.transport.files.read("/root/x", 4096)
-        assert found is None or len(found) <= 4096
-        return found
-
-    def _write(self) -> object:
-        return self.transport.files.write("/root/x", b"content")
-
-    def _append(self) -> object:
-        return self.transport.files.append(
-            self._source, "/root/x", 0, timeout_s=DEADLINE_S, sent=lambda _: None
-        )
-
     def _sha256(self) -> object:
-        found = self.transport.files.sha256("/root/x", timeout_s=DEADLINE_S)
-        assert found is None or re.fullmatch("[0-9a-f]{64}", found)
+        found = super()._sha256()
+        assert found is None or re.fullmatch("[0-9a-f]{64}", str(found))
         return found
-
-    def _make_folder(self) -> object:
-        return self.transport.files.make_folder("/root/x")
-
-    def _rename(self) -> object:
-        return self.transport.files.rename("/root/x", "/root/y")
-
-    def _remove(self) -> object:
-        return self.transport.files.remove("/root/x")
-
-    def _free_bytes(self) -> object:
-        return self.transport.files.free_bytes("/root")
-
-    def _run(self) -> object:
-        return self.transport.run(["program"], b"stdin", timeout_s=DEADLINE_S)
-
-    def _get(self) -> object:
-        target = self._folder / "got"
-        self.transport.get("/root/x", target, timeout_s=DEADLINE_S, limit_bytes=1 << 20)
-        assert target.stat().st_size <= 1 << 20
-        return target
 
 
 def _host(rng: random.Random, wrong: int, service: bytes) -> Bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from hostile.calls import DEADLINE_S, FileCalls
 from hostile.channel import Channel
 from hostile.mutate import ENDLESS_CHUNK, changed_bytes, changed_json
 
@@ -25,8 +26,6 @@ GREETING = (
     ssh_greeting.SHELL_WORD.encode() + b"\nedgecompress python 3.11\n\0edgecompress helper 1\n"
 )
 HEADER = struct.Struct(">cI")
-DEADLINE_S = 0.2
-"""Of every call, so that silence costs little."""
 LARGE = b"y" * (2 << 20)
 """As large as a frame may be."""
 Frame = tuple[bytes, Any]
@@ -110,14 +109,14 @@ class Connection:
         pass
 
 
-class HelperChannel(Channel):
+class HelperChannel(FileCalls, Channel):
     name = "helper"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._source = folder / "source"
         self._source.write_bytes(b"model" * 1000)
-        self._playing: tuple[Iterator[bytes | float], bool] = (right([(b"A", "/root")]), False)
+        self._playing: tuple[Iterator[bytes | float], bool] = (right([(b"A", "/device")]), False)
         self._patches = [
             mock.patch.object(Connector, "open", self._open),
             mock.patch.object(ssh_process, "END_S", 0.05),
@@ -163,55 +162,6 @@ class HelperChannel(Channel):
         for patch in self._patches:
             patch.stop()
 
-    def _size(self) -> object:
-        return checked(self.transport.files.size("/root/x"), int)
-
-    def _entries(self) -> object:
-        return dict(self.transport.files.entries("/root/x"))
-
-    def _read(self) -> object:
-        found = checked(self.transport.files.read("/root/x", 4096), bytes)
-        assert found is None or len(found) <= 4096
-        return found
-
-    def _write(self) -> object:
-        return self.transport.files.write("/root/x", b"content")
-
-    def _append(self) -> object:
-        return self.transport.files.append(
-            self._source, "/root/x", 0, timeout_s=DEADLINE_S, sent=lambda _: None
-        )
-
-    def _sha256(self) -> object:
-        return checked(self.transport.files.sha256("/root/x", timeout_s=DEADLINE_S), str)
-
-    def _make_folder(self) -> object:
-        return checked(self.transport.files.make_folder("/root/x"), bool)
-
-    def _rename(self) -> object:
-        return self.transport.files.rename("/root/x", "/root/y")
-
-    def _read_link(self) -> object:
-        return checked(self.transport.files.read_link("/root/x"), str)
-
-    def _free_bytes(self) -> object:
-        return checked(self.transport.files.free_bytes("/root"), int)
-
-    def _stat(self) -> object:
-        return self.transport.stat("/root/x", timeout_s=DEADLINE_S)
-
-    def _run(self) -> object:
-        return self.transport.run(["program"], timeout_s=DEADLINE_S)
-
-    def _put(self) -> object:
-        return self.transport.put(self._source, "/root/work/x", timeout_s=DEADLINE_S)
-
-    def _get(self) -> object:
-        target = self._folder / "got"
-        self.transport.get("/root/x", target, timeout_s=DEADLINE_S, limit_bytes=1 << 20)
-        assert target.stat().st_size <= 1 << 20
-        return target
-
 
 OK: Frame = (b"A", None)
 ASKED: tuple[tuple[str, list[Frame]], ...] = (
@@ -222,7 +172,7 @@ ASKED: tuple[tuple[str, list[Frame]], ...] = (
     ("append", [(b"P", b"4096"), (b"P", b"5000"), OK]),
     ("sha256", [(b"A", "0" * 64)]),
     ("make_folder", [(b"A", True)]),
-    ("rename", [(b"X", {"errno": "ENOSPC", "text": "No space left on device", "path": "/root"})]),
+    ("rename", [(b"X", {"errno": "ENOSPC", "text": "No space left on device", "path": "/device"})]),
     ("read_link", [(b"A", "releases/0123")]),
     ("free_bytes", [(b"A", 1 << 30)]),
     ("stat", [(b"A", 77)]),
@@ -230,11 +180,6 @@ ASKED: tuple[tuple[str, list[Frame]], ...] = (
     ("put", [(b"P", b"5000"), OK]),
     ("get", [(b"D", b"d" * 3000), (b"D", b"e" * 3000), OK]),
 )
-
-
-def checked(found: object, kind: type) -> object:
-    assert found is None or type(found) is kind, found
-    return found
 
 
 def body_of(value: Any) -> bytes:

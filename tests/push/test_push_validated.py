@@ -6,23 +6,15 @@ from pathlib import Path
 
 import pytest
 from pushing import accept, board_on, local, opened, release
+from synthetic import pushed as synthetic_push
 
 from edgecompress.errors import ArtifactError, Refused
 from edgecompress.push import Alive, Origin, history, push, status, switch
 from edgecompress.push.layout import make_folders
-from edgecompress.spec.measurement import Parity
 from edgecompress.spec.pushed import Validation
 
-PARITY = Parity(reference="here", samples=500, top1_agreement=1.0, max_output_steps=0.0)
-FIGURES = Validation(
-    golden=PARITY,
-    parity=PARITY,
-    metric="Accuracy",
-    value=0.91,
-    value_here=0.92,
-    low=0.88,
-    high=0.93,
-)
+FIGURES = synthetic_push().validation
+assert FIGURES is not None
 ASKED = Origin(run="20261129-053000-abcd", asked="f" * 64, reuses=True)
 
 
@@ -59,7 +51,7 @@ def test_a_release_is_written_down_as_validated_with_its_figures(tmp_path: Path)
     assert "@" in record.by
     assert record.signature is None
     (entry,) = history(board).entries
-    assert (entry.run, entry.metric, entry.value) == (ASKED.run, "Accuracy", 0.91)
+    assert (entry.run, entry.metric, entry.value) == (ASKED.run, FIGURES.metric, FIGURES.value)
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["activate", "rollback"])

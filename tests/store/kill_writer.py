@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from conftest import small_report
+sys.path.append(str(Path(__file__).parents[1]))
+from reports import synthetic_report
 
 from edgecompress.store import Store, atomic_write
 
@@ -20,7 +21,7 @@ def main(root: Path, name: str) -> None:
         store.record_stage(key, "write", 0.1, {"count": count}, {"blob": sha256})
         store.record_run_stage(run_id, key)
         store.copy_to(sha256, store.run_dir(run_id) / "model.bin")
-        store.finish_run(run_id, small_report(run_id), "<html></html>")
+        store.finish_run(run_id, synthetic_report(run_id), "<html></html>")
         print(json.dumps({"key": key, "sha256": sha256, "run": run_id}), flush=True)
 
 
