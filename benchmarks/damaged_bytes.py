@@ -309,7 +309,7 @@ OF_FORMAT: dict[str, tuple[Mutation, ...]] = {
 
 def damaged(content: bytes, suffix: str, seed: int) -> tuple[str, bytes]:
     """The name of what was done, and the file after it."""
-    draw = random.Random(seed)  # noqa: S311  # nothing here is a secret
+    draw = random.Random(seed)
     mutation = draw.choice(OF_FORMAT[suffix] if draw.random() < 0.6 else OF_BYTES)
     changed = mutation(content, draw)
     if draw.random() < 0.1 and changed:

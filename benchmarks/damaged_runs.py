@@ -67,7 +67,7 @@ def main() -> int:
         project = arguments.project or Path(name) / "project"
         if not project.exists():
             make_runs(project)
-        damage = Damage(project, random.Random(arguments.seed))  # noqa: S311
+        damage = Damage(project, random.Random(arguments.seed))
         wrong = _flip(damage, arguments.count, arguments.seconds)
         wrong += _run_commands(damage, arguments.commands)
         wrong += _deploy_again(damage, arguments.deploys)

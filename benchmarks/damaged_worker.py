@@ -18,6 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 WORD = "error: "
@@ -28,6 +29,22 @@ CASES = 5000
 """After so many a worker is replaced."""
 START_S = 5.0
 """What starting the command and its agent, and their imports, take of a CPU at most."""
+
+
+IMPORTED = (
+    "ai_edge_litert.interpreter",
+    "devices.agent.infer",
+    "devices.agent.measure",
+    "devices.agent.optimise",
+    "devices.agent.runner_litert",
+    "devices.agent.runner_onnxruntime",
+    "edgecompress.cli.tables",
+    "edgecompress.pipeline.files",
+    "edgecompress.pipeline.layers",
+    "edgecompress.pipeline.single",
+    "onnx.reference",
+)
+"""What commands and the agent import where they need it."""
 
 
 class Ran(NamedTuple):
@@ -44,16 +61,11 @@ class Ran(NamedTuple):
 def prepare() -> None:
     """Import what every command imports, and put a call in the place of the agent's start."""
     sys.path.insert(0, str(ROOT))
-    import ai_edge_litert.interpreter  # noqa: F401
-    import onnx.reference  # noqa: F401
     import onnxruntime
 
     agent: Any = importlib.import_module("devices.agent.__main__")
-    for name in ("infer", "measure", "optimise", "runner_litert", "runner_onnxruntime"):
-        importlib.import_module(f"devices.agent.{name}")
-    from edgecompress import cli, pipeline  # noqa: F401
-    from edgecompress.cli import tables  # noqa: F401
-    from edgecompress.pipeline import files, layers, single  # noqa: F401
+    for name in IMPORTED:
+        importlib.import_module(name)
     from edgecompress.spec.load import load_target
     from edgecompress.transport.base import Completed
     from edgecompress.transport.local import LocalTransport
@@ -68,7 +80,7 @@ def prepare() -> None:
         child = os.fork()
         if not child:
             _redirect("request", "answer", "agent-stderr")
-            sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
             with contextlib.suppress(SystemExit):
                 agent.main()
             os._exit(0)
@@ -87,8 +99,8 @@ def prepare() -> None:
     agent_module: Any = importlib.import_module("edgecompress.measure.agent")
     content = agent_module.build_agent()
     agent_module.build_agent = lambda: content
-    LocalTransport.run = run  # type: ignore[method-assign, assignment]
-    single.load_target = quick  # type: ignore[attr-defined]
+    mock.patch.object(LocalTransport, "run", run).start()
+    mock.patch("edgecompress.pipeline.single.load_target", quick).start()
     gc.freeze()
 
 

@@ -93,7 +93,7 @@ def main() -> None:
             accelerator=arguments.accelerator,
         )
         made = releases(folder, "ABC", int(arguments.megabytes * 1e6))
-        rng = random.Random(arguments.seed)  # noqa: S311 - to be repeated, not to be secret
+        rng = random.Random(arguments.seed)
         bench = Bench(guest, tools, folder, made, counts, rng, not arguments.unsynced)
         for file_system in FILE_SYSTEMS:
             if file_system.name not in arguments.file_systems:

@@ -62,7 +62,7 @@ def releases(folder: Path, names: str, size_bytes: int) -> dict[str, Release]:
     made = {}
     for seed, name in enumerate(names):
         model = folder / f"{name}.onnx"
-        model.write_bytes(random.Random(seed).randbytes(size_bytes))  # noqa: S311 - repeatable
+        model.write_bytes(random.Random(seed).randbytes(size_bytes))
         tensor = TensorInfo(name="x", shape=("N", 3), dtype="float32")
         made[name] = Release(
             model,

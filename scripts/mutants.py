@@ -1,7 +1,7 @@
 """Mutation tests: breaks modules in one place at a time, and says which breaks no test notices.
 
-    pip install --target /tmp/cosmic-ray cosmic-ray
-    PYTHONPATH=/tmp/cosmic-ray .venv/bin/python scripts/mutants.py --sample 20 \
+    pip install --target build/cosmic-ray cosmic-ray
+    PYTHONPATH=build/cosmic-ray .venv/bin/python scripts/mutants.py --sample 20 \
         edgecompress/report/verdict.py --tests tests/report/test_verdict.py
 
 Works in a copy of the tracked files. Each mutant is tried in a fork of this process, which has
@@ -72,12 +72,12 @@ def mutants_of(path: str) -> list[list[Mutant]]:
 def drawn(path: str, seed: int, sample: int | None) -> list[Mutant]:
     """One of each place and kind, or of that many of them."""
     places = mutants_of(path)
-    draw = random.Random(f"{seed} {path}")  # noqa: S311
+    draw = random.Random(f"{seed} {path}")
     found = [draw.choice(several) for several in places]
     print(f"{len(found)} mutants of {path}", flush=True)
     if sample is None or sample >= len(found):
         return found
-    return random.Random(seed).sample(found, sample)  # noqa: S311
+    return random.Random(seed).sample(found, sample)
 
 
 def again(path: str, lines: str) -> list[Mutant]:
@@ -147,7 +147,7 @@ def outcome_of(tree: Path, mutant: Mutant, tests: Sequence[str], timeout_s: floa
     source, times = file.read_text(), (file.stat().st_atime, file.stat().st_mtime)
     file.write_text(mutant.broken(source))
     # Python knows compiled modules by seconds and size.
-    os.utime(file, (times[0], times[1] + random.randrange(1 << 24)))  # noqa: S311
+    os.utime(file, (times[0], times[1] + random.randrange(1 << 24)))
     outcome = {0: "survived", -1: "timeout"}.get(run(tree, tests, timeout_s), "killed")
     file.write_text(source)
     os.utime(file, times)

@@ -1,7 +1,6 @@
 """What the holder of a device's lock may do with its pointers, journal and history."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -168,7 +167,7 @@ class Session:
         """After a push that changed nothing: an application must still find a whole model."""
         if journal.before is None:
             return Ended("rolled_back", None, reason)
-        with suppress(EdgecompressError):
+        try:
             active = self.keep_active(journal.previous)
             if active is None:
                 lost = f"what is active there, {journal.before}, is damaged: push another model"
@@ -176,6 +175,10 @@ class Session:
             if active != journal.before:
                 lost = f"{journal.before} was damaged there, and {active} is active now"
                 return Ended("rolled_back", active, f"{reason}; {lost}")
+        except Overtaken:
+            return Ended("rolled_back", None, reason)  # It is the other's to say.
+        except EdgecompressError:
+            pass  # The device is gone meanwhile.
         return Ended("rolled_back", journal.before, reason)
 
     def _check_active(self, release: str) -> None:
@@ -185,7 +188,7 @@ class Session:
             raise DeviceError(f"{board.name}: current points to {found}, not to {release}, whole")
 
     def _put_back(self, journal: Journal, reason: str) -> None:
-        """`current` and `previous` as the journal found them, if that is whole.
+        """`current` and `previous` as the journal found them; where that is damaged, what is whole.
 
         Raises:
             RollbackError: that was not possible.
@@ -196,7 +199,9 @@ class Session:
         try:
             board.retried(self.lock.check)
             if before is not None and not board.retried(lambda: is_whole(board, before)):
-                raise DeviceError(f"{board.name}: {before} is damaged there")
+                if self.keep_active(journal.previous) is None:
+                    raise DeviceError(f"{board.name}: {before} is damaged there")
+                return
             board.retried(lambda: point(board, "current", before))
             board.retried(lambda: point(board, "previous", journal.previous))
             if before is not None:

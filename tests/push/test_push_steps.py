@@ -175,6 +175,19 @@ def test_where_the_old_one_is_lost_too_nothing_is_promised(
     assert f"`edgecompress rollback {board.device}` or another push" in pushed.reasons[0]
 
 
+def test_where_the_old_one_is_lost_too_its_predecessor_is_active(
+    transport: LocalTransport, tmp_path: Path
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    first, second, third = (release(tmp_path, content) for content in (b"1", b"2", b"3"))
+    push(board, *first, accept)
+    push(board, *second, accept)
+    pushed = push(board, *third, spoils(root / "releases" / second[1].id / "model.onnx"))
+    assert (pushed.outcome, pushed.active) == ("rolled_back", first[1].id)
+    assert f"{second[1].id} was damaged there" in pushed.reasons[0]
+    assert opened(root) == first[1].id
+
+
 @pytest.mark.parametrize("how", ["refused", "ignored"])
 def test_pointers_that_cannot_be_moved_are_what_they_were(
     transport: LocalTransport, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
