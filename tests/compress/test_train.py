@@ -3,67 +3,18 @@
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from noise import SPEC, Noise, changed, training
 from torch import Tensor, nn
-from torchmetrics import MeanSquaredError, Metric
+from torchmetrics import Metric
 
 from edgecompress.compress.score import validate
-from edgecompress.compress.train import Training, learning_rate, train
+from edgecompress.compress.train import learning_rate, train
 from edgecompress.errors import ModelError, TaskError
-from edgecompress.progress import SilentProgress
-from edgecompress.spec.deploy import TrainSpec
-from edgecompress.task import Batch, ClassificationTask, Task
-from edgecompress.task.guard import guard
+from edgecompress.task import Batch
 from edgecompress.task.seed import seed_everything
-
-SPEC = TrainSpec(
-    epochs=4, optimizer="sgd", learning_rate=0.05, weight_decay=1e-3, warmup_epochs=1.0
-)
-
-
-class Noise(ClassificationTask):
-    """Three classes, augmented with noise, so that every epoch draws random numbers."""
-
-    classes = 3
-
-    def __init__(self, scale: float = 1.0) -> None:
-        random = torch.Generator().manual_seed(1)
-        self.labels_ = torch.randint(3, (96,), generator=random)
-        self.images = torch.randn(3, 4, 4, generator=random)[self.labels_][:, None]
-        self.scale = scale
-        self.stop_in: tuple[int, int] | None = None
-        self.served = 0
-        guard(self)
-
-    def model(self) -> nn.Module:
-        torch.manual_seed(7)
-        return nn.Sequential(
-            nn.Conv2d(1, 8, 3, padding=1),
-            nn.BatchNorm2d(8),
-            nn.ReLU(),
-            nn.Dropout(0.2),
-            nn.Flatten(),
-            nn.Linear(128, 3),
-        )
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        return (self.images[:1],)
-
-    def train_data(self) -> Iterable[Batch]:
-        self.served += 1
-        for index, chosen in enumerate(torch.randperm(96).split(32)):
-            if (self.served, index) == self.stop_in:
-                raise KeyboardInterrupt
-            yield self.images[chosen] + torch.randn(len(chosen), 1, 4, 4), self.labels_[chosen]
-
-    def eval_data(self) -> Iterable[Batch]:
-        return [(self.images, self.labels_)]
-
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return super().loss(outputs, target) * self.scale
 
 
 class Scripted(Metric):
@@ -97,14 +48,6 @@ class Graded(Noise):
 
     def metric(self) -> Metric:
         return self.kind(self.values)
-
-
-def training(task: Task, folder: Path, spec: TrainSpec = SPEC) -> Training:
-    return Training("train", task, spec, 3, folder, SilentProgress())
-
-
-def changed(**values: Any) -> TrainSpec:
-    return SPEC.model_copy(update=values)
 
 
 def assert_same(one: nn.Module, other: nn.Module) -> None:
@@ -212,15 +155,6 @@ def test_a_metric_that_is_not_finite_is_told(tmp_path: Path) -> None:
         train(task.model(), training(task, tmp_path))
 
 
-def one_step(folder: Path, task: Task, spec: TrainSpec) -> tuple[nn.Module, nn.Module]:
-    """A linear model before and after one step."""
-    torch.manual_seed(0)
-    before, after = (nn.Sequential(nn.Flatten(), nn.Linear(16, 3)) for _ in range(2))
-    after.load_state_dict(before.state_dict())
-    train(after, training(task, folder, spec))
-    return before, after
-
-
 class GradientsOff(Noise):
     """Its data come out of a no_grad(), as those of a task that labels them with a model do."""
 
@@ -237,85 +171,6 @@ def test_data_that_leave_gradients_off_are_trained_on_as_others(tmp_path: Path) 
         train(model, training(task, tmp_path / name, changed(epochs=1)))
         trained.append(model)
     assert_same(*trained)
-
-
-class OneBatch(Noise):
-    def train_data(self) -> Iterable[Batch]:
-        return [(self.images, self.labels_)]
-
-
-def test_gradient_clip_by_hand(tmp_path: Path) -> None:
-    spec = changed(
-        epochs=1, learning_rate=0.1, weight_decay=0.0, warmup_epochs=0.0, gradient_clip=0.01
-    )
-    before, after = one_step(tmp_path, OneBatch(scale=1000.0), spec)
-    change = torch.cat(
-        [(a - b).flatten() for a, b in zip(after.parameters(), before.parameters(), strict=True)]
-    )
-    # The first step of Nesterov's momentum goes 1 + 0.9 gradients far.
-    assert float(change.detach().norm()) == pytest.approx(0.1 * 1.9 * 0.01, rel=1e-4)
-
-
-def test_biases_are_not_decayed(tmp_path: Path) -> None:
-    spec = changed(epochs=1, learning_rate=0.1, weight_decay=0.5, warmup_epochs=0.0)
-    before, after = one_step(tmp_path, OneBatch(scale=0.0), spec)
-    torch.testing.assert_close(after[1].weight, before[1].weight * (1 - 0.1 * 0.5 * 1.9))
-    assert torch.equal(after[1].bias, before[1].bias)
-
-
-def test_penalty_is_added(tmp_path: Path) -> None:
-    task = OneBatch(scale=0.0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
-    settings = training(task, tmp_path, changed(weight_decay=0.0))
-    settings.penalty = lambda: model[1].weight.square().sum()
-    settings.best_from = SPEC.epochs - 1
-    before = float(model[1].weight.detach().norm())
-    train(model, settings)
-    assert float(model[1].weight.detach().norm()) < 0.7 * before
-
-
-def test_label_smoothing_is_for_the_loop_alone(tmp_path: Path) -> None:
-    seen = []
-
-    class Watching(OneBatch):
-        def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-            seen.append(self.label_smoothing)
-            return super().loss(outputs, target)
-
-    task = Watching()
-    one_step(tmp_path, task, changed(epochs=1, label_smoothing=0.1))
-    assert seen == [0.1]
-    assert task.label_smoothing == 0.0
-    scores, target = torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([0])
-    task.label_smoothing = 0.3
-    log_p = scores.log_softmax(1)[0]
-    expected = -(0.7 + 0.1) * log_p[0] - 0.1 * log_p[1] - 0.1 * log_p[2]
-    torch.testing.assert_close(task.loss(scores, target), expected)
-
-
-class Regression(Task):
-    def model(self) -> nn.Module:
-        return nn.Linear(2, 1)
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        return (torch.zeros(1, 2),)
-
-    def train_data(self) -> Iterable[Batch]:
-        return [(torch.ones(4, 2), torch.ones(4, 1))]
-
-    eval_data = train_data
-
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return (outputs - target).square().mean()
-
-    def metric(self) -> Metric:
-        return MeanSquaredError()
-
-
-def test_label_smoothing_needs_labels(tmp_path: Path) -> None:
-    task = Regression()
-    with pytest.raises(TaskError, match="label_smoothing needs a ClassificationTask; set it to 0"):
-        train(task.model(), training(task, tmp_path, changed(label_smoothing=0.1)))
 
 
 def test_a_view_in_the_model_is_no_obstacle(tmp_path: Path) -> None:
