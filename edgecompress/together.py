@@ -39,14 +39,14 @@ class Stop:
 
 class Gathered(NamedTuple, Generic[T]):
     results: tuple[T, ...]
-    """Of all devices, in their order."""
+    """One of each device, in their order."""
     interrupted: bool
 
 
 def together(
     devices: Sequence[D],
     work: Callable[[D, Stop], T],
-    otherwise: Callable[[D, Exception | None], T],
+    otherwise: Callable[[D, BaseException | None], T],
     turning_back: Callable[[], None] | None = None,
 ) -> Gathered[T]:
     """Work on devices, a few at a time, and wait for all.
@@ -72,7 +72,8 @@ def together(
             return otherwise(device, None)
         try:
             return work(device, stop)
-        except Exception as error:
+        # Not Exception: a library that exits would end the thread, and be waited for for ever.
+        except BaseException as error:
             return otherwise(device, error)
 
     def serve() -> None:

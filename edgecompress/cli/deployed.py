@@ -31,7 +31,7 @@ WORST_FIRST = (
     EXIT_UNMEASURED,
     EXIT_SHIP,
 )
-"""Of several targets the worst decides."""
+"""The worst of several targets decides."""
 
 
 class Deployed(NamedTuple):
@@ -85,8 +85,8 @@ def show(out: Output, results: Sequence[Deployed]) -> None:
 
 
 def show_report(report: "Report", page: Path, console: "Console") -> None:
+    from edgecompress.cli.tables import line
     from edgecompress.report.table import print_report
-    from edgecompress.shown import rich_text
 
     print_report(report, console)
-    console.print(rich_text(f"report: {page}"), soft_wrap=True)
+    line(console, f"report: {page}")

@@ -9,7 +9,6 @@ from edgecompress.cli.failure import after_result
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
 from edgecompress.cli.output import output
 from edgecompress.errors import RuntimeMissing, SpecError
-from edgecompress.shown import rich_text
 
 if TYPE_CHECKING:
     from edgecompress.spec.device import Device
@@ -122,6 +121,7 @@ def devices_add(
     document = {key: value for key, value in given.items() if value not in (None, [])}
     with output(as_json) as out:
         from edgecompress import devices
+        from edgecompress.cli import tables
         from edgecompress.progress import progress_on_stderr
 
         if virtual is None:
@@ -135,15 +135,8 @@ def devices_add(
             device = devices.virtual_device(virtual, name, mirror, progress_on_stderr())
         path = devices.add(device, inventory, config.parent)
         written = {"inventory": str(path), "device": device.model_dump(mode="json")}
-        out.result(
-            written,
-            lambda console: console.print(
-                rich_text(
-                    f"{path}: added {device.id}; next: edgecompress devices check {device.id}"
-                ),
-                soft_wrap=True,
-            ),
-        )
+        text = f"{path}: added {device.id}; next: edgecompress devices check {device.id}"
+        out.result(written, lambda console: tables.line(console, text))
 
 
 def _described(document: dict[str, object], mirror: str | None) -> "Device":

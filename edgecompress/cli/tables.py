@@ -240,8 +240,8 @@ def table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def line(console: Console, text: str) -> None:
-    """Of its own, however long."""
-    console.print(rich_text(text))
+    """One line, however long: a path in it is to be found and copied."""
+    console.print(rich_text(text), soft_wrap=True)
 
 
 def _fields(console: Console, title: str, fields: dict[str, str]) -> None:

@@ -55,7 +55,7 @@ def check_all(wanted: Sequence[tuple[Device, Target]], progress: Progress) -> li
     """
     done = 0
 
-    def one(asked: tuple[Device, Target], _: Stop) -> Checked | Exception:
+    def one(asked: tuple[Device, Target], _: Stop) -> Checked | BaseException:
         nonlocal done
         found = check(*asked)
         done += 1
@@ -73,7 +73,7 @@ def check_all(wanted: Sequence[tuple[Device, Target]], progress: Progress) -> li
     return found
 
 
-def _unknown(device: Device, error: Exception) -> Checked:
+def _unknown(device: Device, error: BaseException) -> Checked:
     """After an exception that nobody meant."""
     return checked(device, [missing("connection", told_as_defect(error))])
 

@@ -31,7 +31,7 @@ def side_by_side(
 
     """
 
-    def otherwise(device: Device, error: Exception | None) -> Pushed:
+    def otherwise(device: Device, error: BaseException | None) -> Pushed:
         return (
             not_begun(device.id, release) if error is None else unknown(device.id, release, error)
         )
@@ -53,7 +53,7 @@ def not_begun(device: str, release: str) -> Pushed:
     )
 
 
-def unknown(device: str, release: str, error: Exception) -> Pushed:
+def unknown(device: str, release: str, error: BaseException) -> Pushed:
     """After an exception that nobody meant, how far the push came is not known."""
     look = f"what is active there: edgecompress status {device}"
     return Pushed(

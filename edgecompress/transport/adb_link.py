@@ -20,9 +20,9 @@ from edgecompress.transport.motion import Motion, Told, nobody
 
 T = TypeVar("T")
 CONNECT_S = 15.0
+"""For what needs the server, or the radio, but no work of the device."""
 OKAY, FAIL = b"OKAY", b"FAIL"
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
-"""For what needs the server, or the radio, but no work of the device."""
 INSTALL_ADB = (
     "install Android's platform tools (`apt install adb`, or"
     " https://developer.android.com/tools/releases/platform-tools)"
@@ -207,7 +207,7 @@ class AdbLink:
         if not is_network(self.serial) or state not in (None, "offline"):
             return state, ""
         if state is not None:
-            # Of a device that it lost, the server would say that it is connected already.
+            # The server would say of a device that it lost that it is connected already.
             with contextlib.suppress(Declined):
                 self._said(f"host:disconnect:{self.serial}")
         said = self._said(f"host:connect:{self.serial}")

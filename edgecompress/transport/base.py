@@ -13,13 +13,11 @@ from edgecompress.transport.files import Files
 from edgecompress.transport.motion import Told
 
 STDOUT_BYTES = 8 << 20
-"""Of a command: what is more ends it. A turn of 200,000 samples has half of that."""
+"""What a command may write: more ends it. A turn of 200,000 samples has half of that."""
 STDERR_BYTES = 1 << 20
-"""Of a command: its last words are kept."""
+"""What is kept of a command's stderr: the last words."""
 COPY_BYTES = 4 << 30
-"""Of a file that is fetched, where its size is not known better."""
-
-
+"""What a file may have that is fetched, where its size is not known better."""
 STALL_S = 120.0
 """A copy of which nothing moves for so long is ended: a memory card that brings a large file to the
 disk is silent for long."""
@@ -32,7 +30,7 @@ def silent(_: str, __: int, ___: int) -> None:
 
 
 def size_of(local: Path) -> int:
-    """Of a file here, in bytes; raises StorageError when it cannot be read."""
+    """The size of a file here, in bytes; raises StorageError when it cannot be read."""
     try:
         return local.stat().st_size
     except OSError as error:
@@ -64,7 +62,7 @@ class Transport(ABC):
     """
 
     name: str
-    """Of the place, for messages: 'this machine', 'pi@10.0.0.7'."""
+    """The place, for messages: 'this machine', 'pi@10.0.0.7'."""
     workdir: str
     """A folder on the device for models and arrays, emptied by whoever pushes or measures next."""
     cachedir: str
@@ -102,7 +100,7 @@ class Transport(ABC):
     def put_once(self, local: Path, remote: str, *, timeout_s: float) -> None:
         """`put`, unless it was: `remote` is named by the content."""
         there = self.stat(remote, timeout_s=timeout_s)
-        if there is None or there.size_bytes != local.stat().st_size:
+        if there is None or there.size_bytes != size_of(local):
             self.put(local, remote, timeout_s=timeout_s)
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 import subprocess
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from edgecompress.transport.base import (
 )
 from edgecompress.transport.local_files import LocalFiles
 from edgecompress.transport.local_process import LocalProcess, TooMuch
-from edgecompress.transport.motion import stalled
+from edgecompress.transport.motion import Motion, stalled
 
 CHUNK_BYTES = 4 << 20
 
@@ -80,7 +79,7 @@ class LocalTransport(Transport):
 
 
 def _copy(source: Path, target: Path, timeout_s: float, limit_bytes: int | None = None) -> None:
-    since = time.monotonic()
+    motion = Motion(timeout_s, stalled(str(target), timeout_s))
     part: Path | None = None
     try:
         if target.exists() and source.samefile(target):
@@ -92,10 +91,10 @@ def _copy(source: Path, target: Path, timeout_s: float, limit_bytes: int | None 
         ):
             part = Path(writer.name)
             while chunk := reader.read(CHUNK_BYTES):
-                if time.monotonic() - since > timeout_s:
-                    raise TimedOut(stalled(str(target), timeout_s))
+                if motion.left_s() <= 0:
+                    raise motion.late()
                 writer.write(chunk)
-                since = time.monotonic()
+                motion.at(writer.tell())
                 if limit_bytes is not None and writer.tell() > limit_bytes:
                     raise DeviceError(too_large(str(source), limit_bytes))
         part.replace(target)

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from edgecompress.errors import DeviceError, StorageError, TimedOut, TransientError
 from edgecompress.transport.files import Files, Kind, Sent
-from edgecompress.transport.motion import stalled
+from edgecompress.transport.motion import Motion, stalled
 
 CHUNK_BYTES = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -65,18 +65,17 @@ class LocalFiles(Files):
     def append(
         self, local: Path, remote: str, offset: int, *, timeout_s: float, sent: Sent
     ) -> None:
-        since = time.monotonic()
+        motion = Motion(timeout_s, stalled(remote, timeout_s), sent, start=offset)
         with explained(remote), local.open("rb") as reader:
             reader.seek(offset)
             with _opened(remote, os.O_RDWR if offset else OVERWRITE, "r+b") as writer:
                 writer.seek(offset)
                 writer.truncate()
                 while chunk := reader.read(CHUNK_BYTES):
-                    if time.monotonic() - since > timeout_s:
-                        raise TimedOut(stalled(remote, timeout_s))
+                    if motion.left_s() <= 0:
+                        raise motion.late()
                     writer.write(chunk)
-                    since = time.monotonic()
-                    sent(writer.tell())
+                    motion.at(writer.tell())
                 writer.flush()
                 os.fsync(writer.fileno())
 

@@ -5,11 +5,18 @@ import io
 from rich.console import Console
 from synthetic import pushed
 
-from edgecompress.cli import device_tables
+from edgecompress.cli import device_tables, tables
 from edgecompress.push import DeviceStatus, ReleaseState
 from edgecompress.push.documents import Journal, Owner, ValidationRecord
 
 SAID = "[/red] [bold]x"
+
+
+def test_a_line_is_one_however_long() -> None:
+    page = "runs of mine/" * 50 + "report.html"
+    stream = io.StringIO()
+    tables.line(Console(file=stream, width=100), page)
+    assert stream.getvalue() == page + "\n"
 
 
 def test_a_device_s_words_are_not_markup() -> None:

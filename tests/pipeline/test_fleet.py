@@ -40,12 +40,15 @@ def test_what_nobody_meant_is_one_device_s_failure(
             deep(0)
         if device.id == "c":
             raise KeyError("no \udc80 text \x1b[31m")
+        if device.id == "d":
+            raise SystemExit("a library gives up")
         return done(device)
 
-    found = side_by_side(devices("a", "b", "c", "d"), RELEASE, push, pytest.fail)
-    assert [one.device for one in found.results] == ["a", "b", "c", "d"]
+    found = side_by_side(devices("a", "b", "c", "d", "e"), RELEASE, push, pytest.fail)
+    assert [one.device for one in found.results] == ["a", "b", "c", "d", "e"]
     assert [one.outcome for one in found.results] == [
         "success",
+        "inconsistent",
         "inconsistent",
         "inconsistent",
         "success",
@@ -55,6 +58,7 @@ def test_what_nobody_meant_is_one_device_s_failure(
     assert "RecursionError" in reason
     assert "edgecompress status b" in reason
     assert r"\udc80 text \x1b[31m" in found.results[2].reasons[0]
+    assert "SystemExit: a library gives up" in found.results[3].reasons[0]
     traceback = Path(reason.partition(" with ")[2].partition(":")[0])
     assert "in deep" in traceback.read_text()
     assert "\x1b" not in "".join(path.read_text() for path in tmp_path.iterdir())

@@ -185,6 +185,20 @@ def test_no_total_counts_but_a_trickle_does(clock):
         moving.wait_s()
 
 
+def test_what_is_counted_beyond_the_end_is_no_motion(clock):
+    moving = Motion(10.0, "late")
+    moving.most = 2 * LEAST_BYTES
+    moving.at(LEAST_BYTES)
+    clock.now += 9.0
+    moving.at(100 * LEAST_BYTES)
+    assert moving.count == 2 * LEAST_BYTES
+    assert moving.left_s() == 10.0
+    clock.now += 10.0
+    moving.at(200 * LEAST_BYTES)
+    with pytest.raises(TimedOut):
+        moving.wait_s()
+
+
 def test_who_listens_hears_about_once_a_second(clock):
     told = []
     moving = Motion(10.0, "late", told.append, start=5)
