@@ -68,6 +68,11 @@ class Cut:
         else:
             path.write_bytes(node.content)
 
+    def twice(self) -> bool:
+        """Whether anything is there under two names, which on a FAT card share its clusters."""
+        numbers = [entry for node in self.nodes.values() for entry in node.entries.values()]
+        return len(numbers) > len(set(numbers))
+
     def shown(self, number: int = PARENT) -> object:
         """What can be found there: equal for equal states."""
         node = self.nodes[number]

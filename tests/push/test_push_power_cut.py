@@ -106,6 +106,7 @@ def test_every_state_that_a_power_cut_may_leave(
     wanted = min(len(during), request.config.getoption("--states") // 6)
     with quick_folder(tmp_path) as base:
         for cut in at_the_end:
+            assert not cut.twice()
             _check(cut, base / "cut", links, {after}, new)
         for cut in Random(story).sample(during, wanted):
             _check(cut, base / "cut", links, before, new)

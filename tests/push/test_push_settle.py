@@ -121,6 +121,34 @@ def test_where_the_old_one_is_damaged_its_predecessor_is_taken(there: Interrupte
     assert there.settle()[:2] == (there.first, there.second)
 
 
+@pytest.mark.parametrize("validated", [True, False])
+def test_the_new_one_is_taken_where_all_before_are_damaged_if_it_was_validated(
+    there: Interrupted, validated: bool
+) -> None:
+    there.died("activating", there.second)
+    for name in (there.first, there.second):
+        (there.root / "releases" / name / "model.onnx").write_bytes(b"4")
+    if not validated:
+        (there.root / "releases" / there.third / "validation.json").unlink()
+    with held(there.board) as lock:
+        Session(there.board, lock, Watch()).settle()
+    state = status(there.board)
+    assert state.current == (there.third if validated else there.second)
+    assert state.journal is not None
+    assert state.journal.state == ("success" if validated else "activating")
+
+
+def test_what_a_killed_push_left_in_a_release_is_removed(there: Interrupted) -> None:
+    there.died("pushing", there.second)
+    release = there.root / "releases" / there.second
+    left, mine = release / f".new-{'0' * 16}", release / "mine.txt"
+    for path in (left, mine):
+        path.write_bytes(b"1")
+    there.settle()
+    assert not left.exists()
+    assert mine.exists()
+
+
 @pytest.mark.parametrize("before", ["0" * 16, None])
 def test_what_is_whole_and_active_is_never_taken_away(
     there: Interrupted, before: str | None

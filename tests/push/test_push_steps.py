@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -325,3 +326,28 @@ def test_a_root_that_is_a_link_to_a_folder_is_the_user_s_choice(
     assert push(board_on(transport), *new, accept).outcome == "success"
     assert opened(root) == new[1].id
     assert root.is_symlink()
+
+
+@pytest.mark.parametrize(
+    "what", ["current", "elsewhere", "releases", "locks/7", "locks/7/owner.json"]
+)
+def test_status_names_what_is_in_the_way(
+    transport: LocalTransport, tmp_path: Path, what: str
+) -> None:
+    board, root = board_on(transport), Path(transport.root)
+    push(board, *release(tmp_path, b"1"), accept)
+    path = root / ("current" if what == "elsewhere" else what)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.parent.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    if what == "current":
+        path.mkdir()
+    elif what == "elsewhere" and transport.files.symlinks:
+        path.symlink_to(tmp_path)
+    elif what == "locks/7/owner.json":
+        os.mkfifo(path)
+    else:
+        path.write_text("the user's")
+    (said,) = status(board).in_the_way
+    assert str(path) in said
