@@ -82,7 +82,7 @@ def deploy_all(
 
 
 def push_run(order: PushOrder, progress: Progress) -> PushedRun:
-    """The model of a finished run onto devices; see `pushing.py`."""
+    """The model of a finished run onto devices; see `pushing.py` and `push_one.py`."""
     # Imports torch, to score what the devices compute.
     from edgecompress.pipeline import pushing
 

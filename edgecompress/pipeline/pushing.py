@@ -1,119 +1,41 @@
-"""From a finished run to devices: push, validate there, activate; and what lies there."""
+"""The model of a run onto devices: of a finished one onto several, of a deploy onto its own."""
 
-import hashlib
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from edgecompress.artifact import Artifact, sha256_of
-from edgecompress.errors import ArtifactError, EdgecompressError, Refused, SpecError
-from edgecompress.measure import DEADLINE_S
-from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.artifact import sha256_of
+from edgecompress.errors import ArtifactError, Refused, SpecError
+from edgecompress.measure.agent import DeviceAgent
 from edgecompress.measure.compare import measure_file
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.tensors import write_npz
-from edgecompress.measure.validate import Rebuild, Sample, draw, validate
+from edgecompress.measure.validate import Rebuild, draw
 from edgecompress.pipeline.asked import PushOrder
 from edgecompress.pipeline.files import Built
-from edgecompress.pipeline.fleet import side_by_side, unknown
-from edgecompress.pipeline.formats import FORMATS, describe_file
+from edgecompress.pipeline.fleet import side_by_side
+from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load_scored
-from edgecompress.pipeline.measuring import (
-    There,
-    Tick,
-    engines_of,
-    look_there,
-    protocol_for,
-    quiet_s,
-)
+from edgecompress.pipeline.measuring import There, Tick, look_there, protocol_for
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
-from edgecompress.pipeline.single import HERE, agent_on, agent_over
-from edgecompress.progress import Lane, Progress, Transfer
-from edgecompress.push import Alive, Board, Manifest, Origin, Watch, push, retried
+from edgecompress.pipeline.push_one import Candidate, Trial, candidate, push_to
+from edgecompress.pipeline.single import HERE, agent_on
+from edgecompress.progress import Progress
 from edgecompress.report.verdict import over_budget
-from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
+from edgecompress.spec.measurement import Measurement
 from edgecompress.spec.pushed import Pushed, Validation
 from edgecompress.spec.report import PushedRun, Report, VerdictResult
 from edgecompress.spec.target import Target
 from edgecompress.store import Store
 from edgecompress.together import Stop
-from edgecompress.transport import connect
-
-CONNECTS = 3
-"""A device that is asleep or busy may not answer at first; one that is off should not be waited
-for as long as one that was there a moment ago."""
-
-Judge = Callable[[DeviceAgent, Validation, Tick], Validation]
-"""Measures on the device and completes the validation; raises Refused."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A file that may go to devices of one target."""
-
-    artifact: Artifact
-    manifest: Manifest
-    sample: Sample
-    target: Target
-    run: str
-    """The run that made it."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What becomes of it on a device."""
-
-    judge: Judge
-    budgets: Budgets
-    activates: bool = True
-    deadline_s: float = DEADLINE_S
-    """For one command, or one copy, of the validation there."""
-    reuses: bool = False
-    """Whether a validation that passed there before, and asked the same, is enough."""
-    stop: Stop = field(default_factory=Stop)
-
-
-def candidate(
-    artifact: Artifact, sample: Sample, target: Target, recipe_digest: str, run: str
-) -> Candidate:
-    manifest = Manifest(
-        file=f"model{FORMATS[artifact.format].suffix}",
-        format=artifact.format,
-        sha256=artifact.sha256,
-        size_bytes=artifact.size_bytes,
-        target=target.name,
-        recipe_digest=recipe_digest,
-        inputs=artifact.inputs,
-        outputs=artifact.outputs,
-        labels=artifact.labels or (),
-    )
-    return Candidate(artifact, manifest, sample, target, run)
-
-
-def asked_of(sent: Candidate, device: Device, budgets: Budgets) -> str:
-    """Hash of all that a validation depends on, but the device and the file."""
-    sample, outputs = sent.sample, hashlib.sha256()
-    for array in (array for batch in sample.outputs for array in batch):
-        outputs.update(array.tobytes())
-    return digest(
-        {
-            "metric": type(sample.task.metric()).__name__,
-            "value": repr(sample.value),
-            "outputs": outputs.hexdigest(),
-            "noise_rms": repr(sample.noise_rms),
-            "budgets": budgets.model_dump(mode="json"),
-            "protocol": protocol_for(sent.target, device).model_dump(mode="json"),
-            "threads": sent.target.runtime.threads,
-        }
-    )
 
 
 def push_run(order: PushOrder, progress: Progress) -> PushedRun:
@@ -152,7 +74,12 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         def push_one(device: Device, stop: Stop) -> Pushed:
             judged = partial(_measure, sent, inputs, device, wanted.budgets)
             trial = Trial(
-                judged, wanted.budgets, order.activates, order.deadline_s, order.activates, stop
+                judged,
+                wanted.budgets,
+                activates=order.activates,
+                deadline_s=order.deadline_s,
+                reuses=order.activates,
+                stop=stop,
             )
             return _push(device, sent, trial, progress)
 
@@ -164,70 +91,6 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         devices=found.results,
         interrupted=found.interrupted,
     )
-
-
-def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed:
-    """One device, from its lock to its journal; see docs/devices.md.
-
-    Nothing but an interrupt is raised: what goes wrong is in what is returned. A defect of ours is
-    told as one, with where its traceback lies.
-    """
-    validation: Validation | None = None
-    twice: list[str] = []
-    size, moved = sent.manifest.size_bytes, Transfer(lane)
-    with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
-        try:
-            lane(0, 0, "connecting")
-            with retried(lambda: connect(device, Path(name)), CONNECTS) as transport:
-                lane(0, 0, "preparing")
-                transport.moved = moved
-                agent = agent_over(transport, device, sent.target, trial.deadline_s)
-                twice = agent.retried
-
-                def check(path: str, alive: Alive) -> Validation:
-                    nonlocal validation
-                    moved.stage = "validating"
-                    lane(0, 0, moved.stage)
-                    agent.place(sent.artifact.sha256, path)
-
-                    def tick() -> None:
-                        trial.stop.check()
-                        alive(quiet_s(sent.target, trial.deadline_s))
-
-                    _build(agent, sent, tick)
-                    validation = validate(agent, sent.sample, trial.budgets, Path(name), tick)
-                    moved.stage = "measuring"
-                    lane(0, 0, moved.stage)
-                    validation = trial.judge(agent, validation, tick)
-                    lane(0, 0, "activating" if trial.activates else "validated")
-                    return validation
-
-                def sent_so_far(there: int) -> None:
-                    trial.stop.check()
-                    moved("uploading", there, size)
-
-                watch = Watch(note=lambda text: lane(0, 0, text), sent=sent_so_far)
-                pushed = push(
-                    Board(transport, device=device.id),
-                    sent.artifact.path,
-                    sent.manifest,
-                    check,
-                    watch,
-                    activates=trial.activates,
-                    origin=Origin(sent.run, asked_of(sent, device, trial.budgets), trial.reuses),
-                )
-        except EdgecompressError as error:
-            pushed = Pushed(
-                device=device.id,
-                outcome="rolled_back",
-                release=sent.manifest.id,
-                active=None,
-                reasons=(str(error),),
-            )
-        except Exception as error:
-            pushed = unknown(device.id, sent.manifest.id, error)
-    update = {"validation": validation or pushed.validation, "notes": (*pushed.notes, *twice)}
-    return pushed.model_copy(update=update)
 
 
 def push_judged(
@@ -260,14 +123,7 @@ def push_judged(
         found = verdict(there)
         if found.decision == "refuse":
             raise Refused(found.reasons[0].removeprefix("fail: "))
-        measured = there.comparison.candidate
-        return validation.model_copy(
-            update={
-                "latency_ms_p50": measured.latency_ms_p50,
-                "peak_rss_bytes": measured.peak_rss_bytes,
-                "emulated": there.comparison.emulated,
-            }
-        )
+        return _completed(validation, there.comparison.candidate, there.comparison.emulated)
 
     started, progress = time.monotonic(), job.stages.progress
     with progress.stage("push"), progress.lane(device.id) as lane:
@@ -314,6 +170,11 @@ def _measure(
     over = () if emulated else over_budget(budgets, measured)
     if over:
         raise Refused(f"{agent.transport.name}: {over[0]}")
+    return _completed(validation, measured, emulated)
+
+
+def _completed(validation: Validation, measured: Measurement, emulated: bool) -> Validation:
+    """The validation with what was measured besides."""
     return validation.model_copy(
         update={
             "latency_ms_p50": measured.latency_ms_p50,
@@ -321,15 +182,6 @@ def _measure(
             "emulated": emulated,
         }
     )
-
-
-def _build(agent: DeviceAgent, sent: Candidate, tick: Tick) -> None:
-    """The engine that is run in the file's place, where the runtime wants one."""
-    engines = engines_of(sent.target)
-    if engines is not None and isinstance(agent, Agent):
-        tick()
-        engine = agent.build(sent.artifact, engines["candidate"])
-        agent.run_as(sent.artifact.sha256, engine)
 
 
 def _file_of(report: Report, folder: Path) -> Path:
