@@ -39,6 +39,7 @@ class Used:
         self, folder: Path, more: Iterable[Path], ignored: Iterable[Path], hashes: Hashes
     ) -> None:
         self._folder = os.path.abspath(folder)
+        self._folder_names = _both_names((folder,))
         self.hashes = hashes
         self._scratch = tempfile.TemporaryDirectory(prefix="edgecompress-")
         self._log = Path(self._scratch.name) / "opened"
@@ -154,7 +155,7 @@ class Used:
                 self._read[path] = opened.stat_of(path)
 
     def _name(self, path: str) -> str:
-        for folder in (self._folder, os.path.realpath(self._folder)):
+        for folder in self._folder_names:
             if path == folder:
                 return "."
             if path.startswith(folder + os.sep):
