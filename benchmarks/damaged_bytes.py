@@ -13,7 +13,7 @@ import onnx
 
 schema: Any = importlib.import_module("ai_edge_litert.schema_py_generated")
 Message = Any
-"""Of protobuf, whose package has no types."""
+"""Protobuf's, whose package has no types."""
 INTEGERS = (0, 1, -1, 2, 7, 127, 255, 1 << 16, (1 << 31) - 1, -(1 << 31), (1 << 63) - 1, -(1 << 63))
 FLOATS = (0.0, -1.0, math.nan, math.inf, -math.inf, 1e-45, 3e38)
 NAMES = ("", "x", "\x1b[2J", "a\nb", "..", "é" * 3, "n" * 5000, "%s{}", "\0")

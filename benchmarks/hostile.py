@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def outcome_of(channel: str, first: int, count: int) -> dict[str, Any]:
-    """Of one channel, in this process."""
+    """What comes of one channel, in this process."""
     # In the place of this file's folder, in which `hostile` would be this file.
     sys.path[0] = str(TESTS)
     kind = getattr(import_module(f"hostile.{channel}"), CHANNELS[channel])

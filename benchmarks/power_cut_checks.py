@@ -18,7 +18,7 @@ FOLDERS = {"releases", "incoming", "locks", "work", "cache"}
 class Entry:
     link: str | None
     sha256: str | None
-    """Of a plain file; read from the disk."""
+    """A plain file's, read from the disk."""
     text: str | None
     """What a small file holds."""
 

@@ -48,7 +48,7 @@ class Guest:
     checkers: Mapping[str, str]
     """Names of file systems to what mends them."""
     picture: Path
-    """Of the memory of a machine that has just booted; made by the first one that does."""
+    """The memory of a machine that has just booted; made by the first one that does."""
     accelerator: str = "tcg"
     memory_mib: int = 512
 

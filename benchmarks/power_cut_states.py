@@ -23,7 +23,7 @@ FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
 
 @dataclass(frozen=True)
 class Write:
-    """Of `length` bytes at `offset`, which are in the log at `data`."""
+    """`length` bytes at `offset`, which are in the log at `data`."""
 
     offset: int
     length: int

@@ -22,7 +22,7 @@ class TensorInfo(Spec):
     scale: float | None = None
     zero_point: int | None = None
     layout: Layout | None = None
-    """Of an image input; None where the file does not say, and takes what the task gives."""
+    """An image input's; None where the file does not say, and takes what the task gives."""
 
 
 class Artifact(Spec):

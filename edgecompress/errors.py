@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MESSAGE_CHARACTERS = 2000
-"""Of a message: what a device or a library says in it may be of any length."""
+"""The most in a message: what a device or a library says in it may be of any length."""
 
 EXIT_SHIP = 0
 EXIT_DEFECT = 1

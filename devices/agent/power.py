@@ -135,7 +135,7 @@ class Tegrastats(PowerMeter):
             self.close()
 
     def read_mw(self) -> float | None:
-        """Of the last whole line; None once it has ended, because that line is of the past."""
+        """What the last whole line says; None once it has ended: that line is of the past."""
         if not self._pull():
             return None
         lines, _, self._text = self._text.rpartition("\n")

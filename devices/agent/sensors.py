@@ -45,7 +45,7 @@ class Sensors:
         self._vcgencmd = which("vcgencmd")
 
     def clock_mhz(self) -> float | None:
-        """Of the fastest core: with big.LITTLE that is the one that matters."""
+        """The fastest core's: with big.LITTLE that is the one that matters."""
         clocks = [number_in(file, self._unread) for file in self._clocks]
         return max((khz / 1000 for khz in clocks if khz is not None), default=None)
 

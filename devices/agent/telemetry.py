@@ -15,7 +15,7 @@ from .unread import Unread
 
 EVERY_S = 1.0
 LEAST_READINGS = 2
-"""Of power, for an energy: one alone may be of any moment."""
+"""Readings of power for an energy: one alone may be of any moment."""
 
 
 class Telemetry:
@@ -91,7 +91,7 @@ class Telemetry:
 
 
 def energy_mj(power_mw: Sequence[float], latency_ms: Sequence[float]) -> float | None:
-    """Of one inference: mean power times mean time (mW * s = mJ).
+    """The energy of one inference: mean power times mean time (mW * s = mJ).
 
     All of what is measured, idle power and other programs included; None of too few readings.
     """

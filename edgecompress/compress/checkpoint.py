@@ -65,9 +65,9 @@ class Resuming:
     """What a broken-off training may go on from."""
 
     path: Path
-    """Of its checkpoint."""
+    """Where its checkpoint lies."""
     needs: Callable[[dict[str, Any]], Iterable[Path]]
-    """Of other checkpoints that have to be right to go on from this one."""
+    """Other checkpoints that have to be right to go on from this one."""
     used: Used | None
     """The task's files; None: they are not looked at."""
     progress: Progress

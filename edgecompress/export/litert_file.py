@@ -48,7 +48,7 @@ class Tensor:
     dtype: str
     """As numpy writes it."""
     data: Array | None = None
-    """Of a constant, in `shape`."""
+    """A constant's, in `shape`."""
     qparams: QParams | None = None
 
 

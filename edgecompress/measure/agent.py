@@ -291,7 +291,7 @@ def _size(model: Path | Engine) -> int:
 
 
 def _fixed_shapes(model: Artifact, batch: int) -> dict[str, JsonValue]:
-    """Of the inputs with a free dimension, which may be the first one only."""
+    """The shapes of inputs with a free dimension, which may be the first one only."""
     shapes: dict[str, JsonValue] = {}
     for tensor in model.inputs:
         sizes = [batch if at == 0 else size for at, size in enumerate(tensor.shape)]

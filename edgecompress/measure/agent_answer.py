@@ -16,7 +16,7 @@ from edgecompress.transport.base import STDOUT_BYTES
 
 _SHELL = 128
 LAST_BYTES = 1000
-"""Of stderr, in which its last line is looked for."""
+"""The end of stderr in which its last line is looked for."""
 
 
 class AgentFault(Spec):

@@ -88,7 +88,7 @@ def read_probe(transport: Transport, versions: dict[str, str]) -> Probe:
 
 
 def _answers(transport: Transport, commands: tuple[str, ...]) -> list[str]:
-    """Of each command what it prints, nothing where it fails."""
+    """What each command prints, nothing where it fails."""
     script = f"; echo; echo {BETWEEN}; ".join(f"{command} 2>/dev/null" for command in commands)
     done = transport.run(["sh", "-c", script], timeout_s=ANSWER_S)
     text = done.stdout.decode(errors="replace").replace("\r\n", "\n")
@@ -102,7 +102,7 @@ def _memory_bytes(meminfo: str, key: str) -> int | None:
 
 
 def _temperature_c(service: ThermalService) -> float | None:
-    """Of the hottest CPU sensor, or of all sensors where none has such a name."""
+    """The hottest CPU sensor's, or that of all sensors where none has such a name."""
     known = [
         (sensor.name.upper(), sensor.temperature_c)
         for sensor in service.temperatures

@@ -56,7 +56,7 @@ def read_run(text: str, returncode: int, where: str) -> BenchmarkModel:
 
 
 def delegation_notes(log: BenchmarkModel, delegate: Delegate | None, where: str) -> tuple[str, ...]:
-    """By the nodes that the delegate took; that one was created says nothing.
+    """What to say, by the nodes that the delegate took; that one was created says nothing.
 
     Raises:
         AgentError: the delegate that was asked for runs nothing, or the log does not tell.
@@ -94,7 +94,7 @@ def unread_notes(log: VendorText, where: str) -> tuple[str, ...]:
 
 
 def summary_of(run: Timings) -> LatencySummary:
-    """Of a run of one inference the tool prints that alone."""
+    """What is known of the samples; the tool prints the only one of a run of one inference."""
     last = run.latency_ms_last
     mean, low, high = (
         last if value is None else value

@@ -14,13 +14,13 @@ from edgecompress.errors import AgentError, ArtifactError, StorageError, TaskErr
 
 Array = NDArray[np.generic]
 MAX_NUMBERS = 1 << 25
-"""Of an input that is made up."""
+"""The most in an input that is made up."""
 INDICES = {"int32", "int64"}
 UNKNOWN_BYTES = 1 << 30
-"""Of outputs whose size is only known when they are there."""
+"""The most of outputs whose size is only known when they are there."""
 HEADERS_BYTES = 64 << 10
 WIDEST_BYTES = 8
-"""Of a number in any type that a runtime puts out."""
+"""A number has no more in any type that a runtime puts out."""
 KINDS = {"float": "f", "bfloat": "f", "int": "i", "uint": "u", "bool": "b"}
 """numpy's, by the names of types without their widths."""
 NPY_HEADERS = {

@@ -31,7 +31,7 @@ FORMATS: dict[Format, FormatRow] = {
     "onnx": FormatRow(".onnx", describe, "onnxruntime"),
     "tflite": FormatRow(".tflite", describe_tflite, "litert"),
 }
-"""Of files that can be read again; an engine is the device's own."""
+"""Files that can be read again; an engine is the device's own."""
 
 
 def describe_file(file: Path, suffix: str | None = None) -> Artifact:
@@ -80,7 +80,7 @@ def inspect_for(
 def _onnxruntime(
     artifact: Artifact, _target: Target | None, agent: Agent, folder: Path
 ) -> Inspection:
-    """By the graph that ONNX Runtime makes on the agent's machine."""
+    """What runs, by the graph that ONNX Runtime makes on the agent's machine."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         optimised = Path(name) / "optimised.onnx"
         runtime, machine = agent.optimise(artifact.path, artifact.format, optimised)
@@ -106,7 +106,7 @@ def _litert(artifact: Artifact, target: Target | None, _agent: Agent, _folder: P
 def _tensorrt(
     artifact: Artifact, target: Target | None, _agent: Agent, _folder: Path
 ) -> Inspection:
-    """By the rules of the target's release: what it will do is known on the board only."""
+    """What runs, by the rules of the target's release; only the board knows what it does."""
     if target is None:
         raise SpecError(f"{artifact.path}: TensorRT's rules differ by release; name a target")
     return inspect_tensorrt(artifact.path, target.runtime.release)

@@ -57,7 +57,7 @@ class Searched(Spec):
     keeps_in_int8: bool
     candidates: tuple[Candidate, ...] = ()
     costs: tuple[KeptOperator, ...] = ()
-    """Of every operator; the reason is the first half of one."""
+    """One of every operator; the reason is the first half of one."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ Steps = NDArray[np.int32]
 
 SAMPLES = 32
 NUMBERS = 1 << 22
-"""Of one input over all samples, where it is random: large inputs are fewer."""
+"""The most of one input over all samples, where it is random: large inputs are fewer."""
 NHWC_TO_NCHW = (0, 3, 1, 2)
 
 

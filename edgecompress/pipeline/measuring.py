@@ -42,7 +42,7 @@ class There(NamedTuple):
 
     comparison: Comparison
     inspection: Inspection
-    """Of the candidate: by the graph that the device's own runtime makes, where it makes one."""
+    """The candidate's: by the graph that the device's own runtime makes, where it makes one."""
     notes: tuple[str, ...] = ()
     """What had to be tried once more there."""
 

@@ -85,7 +85,7 @@ class Stages:
     seed: int
     done: list[ReportStage] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
-    """Of the libraries that the results so far come from."""
+    """Those of the libraries that the results so far come from."""
     used: Used | None = None
     """The files that the task reads; None: they are not looked at."""
 
@@ -138,5 +138,5 @@ class Stages:
 
 
 def stage_key(name: str, depends_on: dict[str, JsonValue], code: Code) -> str:
-    """Of all that a stage's result follows from, but for the files that its task reads."""
+    """Hash of all that a stage's result follows from, but for the files that its task reads."""
     return digest({"stage": name, "depends_on": depends_on, "code": code.describe()})

@@ -26,8 +26,8 @@ class Device(Spec):
     target: str
     transport: Literal["local", "ssh", "adb"]
     address: str | None = None
-    """Of `ssh`: a host name, an IP address, or a Host of the SSH configuration; a user and a port
-    written with it are those of `user` and `port`. Of `adb`: the serial number that `adb devices`
+    """With `ssh` a host name, an IP address, or a Host of the SSH configuration; a user and a port
+    written with it are those of `user` and `port`. With `adb` the serial number that `adb devices`
     prints, or HOST:PORT; None: the only one that is connected."""
     user: str | None = None
     port: int | None = Field(default=None, ge=1, le=LAST_PORT)

@@ -34,7 +34,7 @@ class Probe(Spec):
     cores: int
     memory_bytes: int | None
     versions: dict[str, str]
-    """Of those found: numpy, onnxruntime, ..."""
+    """Those of what was found: numpy, onnxruntime, ..."""
     kernel_machine: str | None = None
     """As the kernel calls it, which no emulator of programs changes; Linux 6.1 and later say so."""
     python_bits: int | None = None
@@ -71,11 +71,11 @@ class TelemetrySample(Spec):
     temperature_c: float | None
     """The hottest zone of the CPU."""
     clock_mhz: float | None
-    """Of the fastest core."""
+    """The fastest core's."""
     throttled: str | None
     """As in DeviceState."""
     power_mw: float | None
-    """Of what the turn's `power_of` names."""
+    """The power of what the turn's `power_of` names."""
 
 
 class Turn(Spec):
@@ -89,13 +89,13 @@ class Turn(Spec):
     summary: LatencySummary | None = None
     """Where the device runs a tool that keeps its samples to itself."""
     latency_ms_without_copies: Many[float] | None = None
-    """Of the same inferences, by the accelerator's own clock; None on a CPU."""
+    """The same inferences, by the accelerator's own clock; None on a CPU."""
     peak_rss_bytes: int
     """Above the same process after it loaded the runtime and before it loaded the model."""
     runtime_rss_bytes: int | None
     """That runtime-only baseline; None where it is not told."""
     model_sha256: str | None = None
-    """Of the file that ran, read by the agent; None where none runs on the device."""
+    """The hash of the file that ran, read by the agent; None where none runs on the device."""
     threads: int
     before: DeviceState
     after: DeviceState
@@ -187,7 +187,7 @@ class Parity(Spec):
     worst_error_to_noise: float | None = None
     """The same of the class, channel or position that is the furthest off."""
     noise_rms: tuple[float, ...] | None = None
-    """Of each output, root mean square of what quantising changed in a value; None: not known."""
+    """Each output's root mean square of what quantising changed in a value; None: not known."""
     sqnr_db: float | None = None
     """Energy of the reference over that of the difference; 150 dB where they are equal."""
 

@@ -217,7 +217,7 @@ class PushedRun(Spec):
 
     run: str
     verdict: VerdictResult
-    """Of the run: a push asks nothing of it."""
+    """The run's: a push asks nothing of it."""
     devices: tuple[Pushed, ...]
     interrupted: bool = False
     """An interrupt came while it went on."""

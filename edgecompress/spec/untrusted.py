@@ -20,11 +20,11 @@ VALUES = 500_000
 STRINGS = 100_000
 """Keys included."""
 KEYS = 1000
-"""Of one object: each that is not known makes an error of its own."""
+"""The most in one object: each that is not known makes an error of its own."""
 TEXT_BYTES = 64 << 10
-"""Of one string."""
+"""The most in one string."""
 INTEGER_DIGITS = 20
-"""Of 64 bits and a sign: what sizes and counts have."""
+"""As 64 bits and a sign have: sizes and counts need no more."""
 
 _OPEN, _CLOSE = b"[{", b"]}"
 _NOT_BRACKETS = bytes(set(range(256)) - set(_OPEN + _CLOSE))

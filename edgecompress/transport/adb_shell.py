@@ -25,7 +25,7 @@ LINE_BYTES = 32 << 10
 PACKET_BYTES = 1 << 20
 """adbd sends no more at once."""
 SESSION_BYTES = 20
-"""Of the line that comes first."""
+"""The line that comes first has no more."""
 KILL_S = 5.0
 SIGNALLED = 128
 """adbd adds it to the number of the signal that ended the program."""
@@ -43,7 +43,7 @@ class Command(NamedTuple):
     stdout_bytes: int = STDOUT_BYTES
     """What is more ends it."""
     told: Told = nobody
-    """Of bytes of stdin that were taken; after the last the deadline begins anew."""
+    """Hears of bytes of stdin that were taken; after the last the deadline begins anew."""
 
 
 def run(link: AdbLink, command: Command) -> Completed:

@@ -31,7 +31,7 @@ ENTRY = struct.Struct("<4sIIII")
 MESSAGE_BYTES = 64 << 10
 NAME_BYTES = 1024
 ENTRIES = 20_000
-"""Of a folder: one of ours has a few."""
+"""The most in a folder: one of ours has a few."""
 
 
 class Refusal(Exception):
@@ -41,7 +41,7 @@ class Refusal(Exception):
 class Stat(NamedTuple):
     mode: int
     size_bytes: int
-    """Of a file below 4 GiB."""
+    """True of a file below 4 GiB."""
 
 
 def stat_of(link: AdbLink, remote: str, timeout_s: float) -> Stat | None:

@@ -20,7 +20,7 @@ EVERYBODYS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 SSH_PORT = 22
 
 Keys = tuple[list[asyncssh.SSHKey], list[asyncssh.SSHKey], list[asyncssh.SSHKey]]
-"""Of hosts, of authorities, revoked: what asyncssh takes as `known_hosts`."""
+"""Those of hosts, of authorities, revoked ones: what asyncssh takes as `known_hosts`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class KnownHosts:
         return hosts, authorities, revoked
 
     def contradicts(self) -> Entry | None:
-        """Of a host whose key is not among `keys`: where another key of it is written."""
+        """Where another key is written of a host whose key is not among `keys`."""
         return next((entry for entry in self.entries if entry.keys[0]), None)
 
     def add(self, key: asyncssh.SSHKey) -> None:

@@ -122,7 +122,7 @@ class SshProcess:
 
 
 def last_line(said: bytes) -> str:
-    """Of what a program wrote, for an error: the last line, or the one that says why."""
+    """What to quote of what a program wrote: the last line, or the one that says why."""
     lines = said.decode(errors="replace").replace("\0", "").strip().splitlines()
     telling = [line for line in lines if line.startswith("Fatal Python error")] or lines
     return telling[-1].strip() if telling else ""

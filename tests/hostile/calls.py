@@ -6,7 +6,7 @@ from edgecompress.transport import Transport
 
 PLACE = "/device/x"
 DEADLINE_S = 0.2
-"""Of every call, so that silence costs little."""
+"""Every call's, so that silence costs little."""
 
 
 class FileCalls:

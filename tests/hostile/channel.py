@@ -37,7 +37,7 @@ class Channel(ABC):
 
 @dataclass
 class Outcome:
-    """Of all the answers of one channel."""
+    """What became of all the answers of one channel."""
 
     name: str
     count: int = 0

@@ -12,7 +12,7 @@ ESCAPES = "\x1b]0;owned\x07\x1b[2J\x9b31m\x00\r\x7f[red]\u202eevil\u2066\u200b\n
 """What a terminal obeys, or a reader cannot see."""
 ENDLESS_CHUNK = 64 << 10
 PLACES = 5_000
-"""Of a document that was made long by an earlier change."""
+"""The most of a document that was made long by an earlier change."""
 INSERTED = (b"9" * 5_000, b"-", b".", b"e999", b"\n", b"\0", b" " * 5_000)
 _RAW = "@@raw@@"
 RAW_VALUES = (

@@ -17,7 +17,7 @@ from pushing import quick_folder
 CHANNELS = (HelperChannel, AgentChannel, DocumentsChannel, AdbChannel)
 MOST_BYTES = 100 << 20
 SLOWEST_S = 20.0
-"""Of deadlines of 0.2 s, and of a machine that does other things."""
+"""What deadlines of 0.2 s come to, on a machine that does other things."""
 
 
 @pytest.mark.parametrize("kind", CHANNELS, ids=lambda kind: kind.name)

@@ -36,7 +36,7 @@ BAD = {
     "garbage": (4, "no answer in JSON"),
     "endless": (4, "more than 8,388,608 bytes come of it"),
 }
-"""By what the board does: the exit code, and words of the reason."""
+"""What the board does to the exit code, and words of the reason."""
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -18,7 +18,7 @@ CASES = [
 
 
 def named(found: Any, expected: Any) -> Any:
-    """Of `found`, what `expected` names."""
+    """What `expected` names of `found`."""
     if isinstance(expected, dict):
         return {key: named(found[key], item) for key, item in expected.items()}
     if isinstance(expected, list) and len(found) == len(expected):
