@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cifar10 import deployed, show
 
-from edgecompress.inspect import between_compute
+from edgecompress.report.layer_types import between_compute
 
 TASK = Path(__file__).with_name("mobilenetv2_task.py").resolve()
 RECIPE: dict[str, object] = {

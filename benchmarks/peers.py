@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from edgecompress.inspect import describe_tflite
+from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.tensors import Array, feed
 from edgecompress.pipeline.formats import describe_file
 

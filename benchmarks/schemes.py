@@ -28,16 +28,17 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.quantize import calibrate, convert, prepare
 from edgecompress.compress.train import Training, train
-from edgecompress.export import Exportable, exporter
-from edgecompress.measure.compare import compare
-from edgecompress.measure.evaluate import infer_all
+from edgecompress.formats.exportable import Exportable
+from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.evaluate import Runs, infer_all
 from edgecompress.measure.tensors import write_npz
-from edgecompress.pipeline.single import HERE, agent_on
+from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import SilentProgress
+from edgecompress.runtimes import runtime
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import Comparison
-from edgecompress.spec.target import QuantizationScheme
+from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.task.seed import seed_everything
 
 SEEDS = (0, 1, 2)
@@ -181,14 +182,14 @@ def exported(
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{kind.bits}-{kind.joins}-{seed}.tflite"
-    return exporter("litert").export(exportable, path)
+    return runtime("litert").export(exportable, path)
 
 
 def accuracy(file: Artifact, task: ClassificationTask, folder: Path) -> float:
-    agent = agent_on(HERE, folder)
+    runs = Runs(agent_on(HERE, folder), loaded_here(file, TARGET), folder)
     right = [
         torch.from_numpy(outputs[0].argmax(1)) == target
-        for outputs, target in infer_all(agent, file, task.eval_data(), folder, 1, "default")
+        for outputs, target in infer_all(runs, task.eval_data())
     ]
     return float(torch.cat(right).float().mean())
 
@@ -200,8 +201,8 @@ def in_turns(
     arrays = [np.asarray(x) for x in task.example_inputs()]
     write_npz(inputs, {f"input_{index}": array for index, array in enumerate(arrays)})
     protocol = TARGET.measurement.model_copy(update={"turns": turns})
-    agent = agent_on(HERE, folder)
-    return compare(agent, HERE.id, before, after, inputs, protocol, 1, lambda *_: None)
+    session = Session(agent_on(HERE, folder), protocol, 1, inputs)
+    return compare(session, loaded_here(before, TARGET), loaded_here(after, TARGET), HERE)
 
 
 if __name__ == "__main__":

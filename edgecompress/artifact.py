@@ -8,7 +8,6 @@ from typing import Literal
 from edgecompress.errors import ArtifactError
 from edgecompress.spec.base import Spec
 
-Format = Literal["onnx", "tflite", "tensorrt-engine"]
 Layout = Literal["nchw", "nhwc"]
 
 
@@ -27,7 +26,8 @@ class TensorInfo(Spec):
 
 class Artifact(Spec):
     path: Path
-    format: Format
+    format: str
+    """The name of a format of `edgecompress.formats`."""
     sha256: str
     size_bytes: int
     inputs: tuple[TensorInfo, ...]

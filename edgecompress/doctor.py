@@ -9,21 +9,15 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from edgecompress.devices.imports import try_imports
-from edgecompress.devices.needs import RUNTIME_PACKAGES, Problem, runtime_problem
 from edgecompress.errors import EdgecompressError
 from edgecompress.measure.agent import Agent
+from edgecompress.runtimes import runtime
 from edgecompress.spec.base import Spec
+from edgecompress.spec.health import Problem
 from edgecompress.spec.load import list_targets, load_inventory, load_target
 from edgecompress.spec.measurement import Probe
-from edgecompress.spec.target import RuntimeName, Target
+from edgecompress.spec.target import Target
 from edgecompress.transport import LocalTransport
-
-EXTRAS: dict[RuntimeName, str | None] = {
-    "onnxruntime": None,
-    "litert": "litert",
-    "tensorrt": None,
-}
-"""The extra that brings what a runtime's targets need on this machine; None: the core."""
 
 INT8_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 """CPU features, as /proc/cpuinfo spells them, that multiply and add int8 in one instruction."""
@@ -93,7 +87,7 @@ def _target_health(
     probe: Probe | None,
 ) -> TargetHealth:
     problems = list(shared)
-    extra = EXTRAS[target.runtime.name]
+    extra = runtime(target.runtime.name).needs.extra
     if extra is not None:
         problems += _missing(requirements, extra)
     problems += _wrong_version(target)
@@ -103,14 +97,13 @@ def _target_health(
 
 
 def _wrong_version(target: Target) -> list[Problem]:
-    if target.runtime.name == "tensorrt":
-        return []  # only the board has it, where the engine is built
-    if target.runtime.name == "litert" and target.cpu != "native":
-        # The board has another package, which may count otherwise: after TFLite 2.14 came LiteRT 1.
-        return []
-    package = RUNTIME_PACKAGES[target.runtime.name][0]
+    """`runtime.version` is what the board needs; this machine only where it is the board."""
+    known = runtime(target.runtime.name)
+    package = known.needs.packages[0].name
     installed = _installed(package)
-    problem = runtime_problem(target, {package: installed}, "pip") if installed else None
+    if target.cpu != "native" or installed is None:
+        return []
+    problem = known.problem(target.runtime, {package: installed}, "pip")
     return [problem] if problem else []
 
 
@@ -177,9 +170,8 @@ def _dist(module: str) -> str:
 
 
 def _native_extras(target: Target) -> list[str]:
-    if EXTRAS[target.runtime.name] is None:
-        return []
-    return [RUNTIME_PACKAGES[target.runtime.name][0].replace("-", "_")]
+    needs = runtime(target.runtime.name).needs
+    return [needs.packages[0].name.replace("-", "_")] if needs.extra is not None else []
 
 
 def _broken(modules: list[str]) -> tuple[list[Problem], str | None]:

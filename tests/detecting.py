@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgecompress.compress.joins import torn
 from edgecompress.compress.quantize import Prepared, calibrate, captured, prepare_captured
-from edgecompress.spec.target import QuantizationScheme
+from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.task.base import tensors_of
 
 IMAGES = (torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(1)),)

@@ -16,12 +16,14 @@ from zoo.catalogue import build
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, prepare
-from edgecompress.export import Exportable, exporter
-from edgecompress.inspect import inspect_onnx
-from edgecompress.inspect.kinds import CONVERSIONS, FLOATS, MOVES
+from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.onnx.kinds import CONVERSIONS, FLOATS, MOVES
+from edgecompress.runtimes import runtime
+from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import Inspection
-from edgecompress.spec.target import Activations, QuantizationScheme, Target, Weights
+from edgecompress.spec.scheme import Activations, QuantizationScheme, Weights
+from edgecompress.spec.target import Target
 from edgecompress.task.base import tensors_of
 
 parse_once()
@@ -166,7 +168,7 @@ def exported(
         layers=quantized.layers,
         keep_float=prepared.keep_float,
     )
-    artifact = exporter("onnxruntime").export(exportable, folder / "model.onnx")
+    artifact = runtime("onnxruntime").export(exportable, folder / "model.onnx")
     return Built(model, inputs, quantized, artifact, folder / "optimised.onnx")
 
 

@@ -202,9 +202,9 @@ def spoil_onnx(path: Path, to: Path, name: str) -> None:
 
 def spoil_tflite(path: Path, to: Path, name: str) -> None:
     """Write `path`, spoiled, to another file."""
-    from edgecompress.export.litert_file import read
-    from edgecompress.export.litert_write import write
-    from edgecompress.inspect import describe_tflite
+    from edgecompress.formats.tflite.file import describe as describe_tflite
+    from edgecompress.formats.tflite.graph import read
+    from edgecompress.formats.tflite.write import write
 
     artifact, graph = describe_tflite(path), read(path.read_bytes())
     opened = Opened([], [], [])

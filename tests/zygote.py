@@ -26,9 +26,10 @@ from torchlib import parse_once
 
 from edgecompress.cli import main
 from edgecompress.compress.quantize import convert, prepare
-from edgecompress.export import Exportable, exporter
+from edgecompress.formats.exportable import Exportable
 from edgecompress.pipeline import whole  # noqa: F401  # for its imports, as the next
 from edgecompress.report import html  # noqa: F401
+from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
 
 
@@ -42,7 +43,7 @@ def warm_up() -> None:
     quantized = convert(prepared)
     exportable = Exportable(quantized.graph, inputs, True, ("x",), ("y",), {}, local)
     with tempfile.TemporaryDirectory() as folder:
-        exporter("onnxruntime").export(exportable, Path(folder) / "warm.onnx")
+        runtime("onnxruntime").export(exportable, Path(folder) / "warm.onnx")
 
 
 def become(job: dict[str, Any]) -> NoReturn:

@@ -8,15 +8,12 @@ from pathlib import Path
 from .builders import Flags, Job, find_builder, has_quantization
 from .cuda import Cuda
 from .engines import Made, Origin, find_current, write_sidecar
-from .failure import Failure
 from .files import sha256_of
 from .request import Request
 
 
 def run(request: Request) -> dict[str, object]:
     """An Engine; its key is made of the ONNX file, TensorRT, the GPU and what was asked."""
-    if request.text("format") != "onnx":
-        raise Failure("input", f"an engine is built from onnx, not from {request.text('format')}")
     model, cache = request.text("model"), request.text("cache")
     timing_cache = request.text("timing_cache")
     shapes, flags = request.shapes("shapes"), _flags(request)

@@ -13,16 +13,10 @@ from pathlib import Path
 
 from .builders import find_trtexec
 from .request import Request
+from .runners import RUNNERS
 from .state import read_state
 
-PACKAGES = (
-    "numpy",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "ai-edge-litert",
-    "tflite-runtime",
-    "tensorrt",
-)
+PACKAGES = ("numpy", *(package for row in RUNNERS.values() for package in row.packages))
 
 
 def run(_request: Request) -> dict[str, object]:

@@ -91,37 +91,41 @@ class Runner(ABC):
 
 
 class Row(NamedTuple):
-    module: str
     name: str
-    packages: str
-    """What pip installs for it."""
+    """The class, in the module `runner_<runtime>`."""
+    packages: tuple[str, ...]
+    """Any one of them runs its files, the best first."""
+    from_pip: bool = True
+    """Whether pip has them."""
 
 
 RUNNERS = {
-    "onnx": Row("runner_onnxruntime", "OnnxRuntimeRunner", "numpy onnxruntime"),
-    "tflite": Row("runner_litert", "LiteRtRunner", "numpy ai-edge-litert"),
-    # JetPack brings TensorRT, and pip has none for it.
-    "tensorrt-engine": Row("runner_tensorrt", "TensorRtRunner", "numpy"),
+    "onnxruntime": Row("OnnxRuntimeRunner", ("onnxruntime", "onnxruntime-gpu")),
+    "litert": Row("LiteRtRunner", ("ai-edge-litert", "tflite-runtime")),
+    # JetPack brings TensorRT.
+    "tensorrt": Row("TensorRtRunner", ("tensorrt",), from_pip=False),
 }
-"""From a file's format to the class that runs it; imported late, because boards lack runtimes."""
+"""From a runtime to the class that runs its files; imported late, because boards lack runtimes."""
 
 
 def runner(request: Request, threads: int) -> Runner:
-    """The runner of the request's `model` and `format`, its runtime imported, not yet active."""
+    """Who runs the request's `model` on its `runtime`, which is imported, and not yet active."""
     row = _row(request)
-    module = importlib.import_module("." + row.module, __package__)
+    module = importlib.import_module(".runner_" + request.text("runtime"), __package__)
     make = cast("type[Runner]", getattr(module, row.name))
     return make(request.text("model"), threads)
 
 
 def packages(request: Request) -> str:
-    return _row(request).packages
+    """What pip installs for the request's runtime."""
+    row = _row(request)
+    return " ".join(("numpy", row.packages[0]) if row.from_pip else ("numpy",))
 
 
 def _row(request: Request) -> Row:
-    name = request.text("format")
+    name = request.text("runtime")
     if name not in RUNNERS:
-        raise Failure("input", f"format '{name}' is unknown; known: {', '.join(sorted(RUNNERS))}")
+        raise Failure("input", f"runtime '{name}' is unknown; known: {', '.join(sorted(RUNNERS))}")
     return RUNNERS[name]
 
 

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from edgecompress.devices import Checked
-from edgecompress.devices.needs import Problem
 from edgecompress.doctor import Health
 from edgecompress.init import Started
 from edgecompress.shown import rich_text
 from edgecompress.spec.device import Device
+from edgecompress.spec.health import Problem
 from edgecompress.spec.measurement import (
     Comparison,
     Evaluation,

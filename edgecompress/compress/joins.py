@@ -21,7 +21,7 @@ from edgecompress.compress.operators import ADDING, CONCATENATING, MULTIPLYING, 
 from edgecompress.compress.quantize import Captured
 from edgecompress.compress.sensitivity import Ratio
 from edgecompress.compress.units import operator_names
-from edgecompress.spec.target import QuantizationScheme
+from edgecompress.spec.scheme import QuantizationScheme
 
 LEAST_DB = 26.0
 """Signal to noise of a member whose root mean square is six steps. With a scale of its own one has

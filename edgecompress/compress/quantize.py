@@ -26,7 +26,7 @@ from edgecompress.compress.requantize import avoid_ties
 from edgecompress.compress.units import operator_names
 from edgecompress.errors import ModelError
 from edgecompress.spec.deploy import SEPARATOR
-from edgecompress.spec.target import QuantizationScheme
+from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.task.base import Batch, inputs_of, one_by_one
 
 

@@ -49,7 +49,7 @@ from edgecompress.compress.operators import (
     SPLITTING,
 )
 from edgecompress.compress.units import operator_names
-from edgecompress.spec.target import QuantizationScheme
+from edgecompress.spec.scheme import QuantizationScheme
 
 
 class TargetQuantizer(Quantizer):

@@ -25,7 +25,7 @@ from edgecompress.compress.folding import WEIGHTED, BatchNorm
 from edgecompress.compress.fx import averaged_window, image_shape, input_of, only_user
 from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import CLIPPING
-from edgecompress.spec.target import QuantizationScheme
+from edgecompress.spec.scheme import QuantizationScheme
 
 MEAN_WEIGHT = 63
 LARGEST_WINDOW = 64

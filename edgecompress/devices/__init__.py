@@ -5,10 +5,11 @@ from pathlib import Path
 
 from edgecompress.devices.check import check_all
 from edgecompress.devices.inventory import add, check_new
-from edgecompress.devices.rows import Checked, Row
+from edgecompress.devices.rows import Checked
 from edgecompress.devices.virtual import virtual_device
 from edgecompress.errors import SpecError
 from edgecompress.progress import Progress
+from edgecompress.spec.health import Row
 from edgecompress.spec.load import load_inventory, load_target
 
 __all__ = ["Checked", "Row", "add", "check_devices", "check_new", "virtual_device"]

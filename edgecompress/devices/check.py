@@ -8,15 +8,11 @@ from pathlib import Path
 
 from edgecompress.defect import told_as_defect
 from edgecompress.devices.android import android_rows
-from edgecompress.devices.imports import MODULES, try_imports
-from edgecompress.devices.needs import installed_runtime
+from edgecompress.devices.imports import try_imports
 from edgecompress.devices.rows import (
     Checked,
-    Row,
     board_rows,
     checked,
-    missing,
-    ok,
     package_rows,
     pip_line,
     python_row,
@@ -30,7 +26,9 @@ from edgecompress.errors import (
 )
 from edgecompress.measure.agent import Agent
 from edgecompress.progress import Progress
+from edgecompress.runtimes import modules, runtime
 from edgecompress.spec.device import Device
+from edgecompress.spec.health import Row, missing, ok
 from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
 from edgecompress.together import Interrupted, Stop, together
@@ -147,8 +145,9 @@ def _python_row(transport: Transport, device: Device) -> Row:
 
 def _import_rows(transport: Transport, device: Device, target: Target, probe: Probe) -> list[Row]:
     """Try numpy and the runtime, where they are installed at all."""
-    names = ("numpy", installed_runtime(target, probe.versions))
-    packages = {MODULES[name]: name for name in names if name in probe.versions}
+    names = ("numpy", runtime(target.runtime.name).installed(probe.versions))
+    known = modules()
+    packages = {known[name]: name for name in names if name in probe.versions}
     errors = try_imports(transport, device.interpreter, list(packages)).errors
     if packages and not errors:
         return [ok("import", f"{' and '.join(packages.values())} load")]

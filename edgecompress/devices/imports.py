@@ -9,15 +9,6 @@ from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.untrusted import NotJson, read_json
 from edgecompress.transport import Transport
 
-MODULES = {
-    "numpy": "numpy",
-    "onnxruntime": "onnxruntime",
-    "onnxruntime-gpu": "onnxruntime",
-    "ai-edge-litert": "ai_edge_litert.interpreter",
-    "tflite-runtime": "tflite_runtime.interpreter",
-    "tensorrt": "tensorrt",
-}
-"""From what pip installs to what the agent imports."""
 TIMEOUT_S = 180.0
 LINE_BYTES = 64 << 10
 ENDED = "the interpreter ended, or hung, while it was imported"

@@ -1,13 +1,13 @@
 """What a board must have for a target, row by row: judged from what is known, asking nobody."""
 
 import re
-from typing import Literal
 
-from edgecompress.devices.needs import Problem, installed_runtime, runtime_problem
 from edgecompress.measure.notes import UNTHROTTLED, is_emulated
 from edgecompress.measure.telemetry import flags
+from edgecompress.runtimes import runtime
 from edgecompress.spec.base import Spec
 from edgecompress.spec.device import Device
+from edgecompress.spec.health import Row, missing, ok, warning
 from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
 
@@ -18,19 +18,6 @@ CLOCK_S = 60.0
 """A clock that is further off is wrong, not late: the answer came within less."""
 SILENT = "the system does not say"
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 8), (3, 13)
-JETPACK = (
-    "sudo apt install nvidia-jetpack on the board; a virtual environment sees it when it was made"
-    " with --system-site-packages"
-)
-
-
-class Row(Spec):
-    name: str
-    state: Literal["ok", "warning", "missing"]
-    """missing: the target cannot be measured there. warning: it can, and something is amiss."""
-    text: str
-    fix: str | None = None
-    """The line that mends it; None where the text says it, or nothing does."""
 
 
 class Checked(Spec):
@@ -45,18 +32,6 @@ class Checked(Spec):
 def checked(device: Device, rows: list[Row]) -> Checked:
     usable = all(row.state != "missing" for row in rows)
     return Checked(device=device.id, target=device.target, usable=usable, rows=tuple(rows))
-
-
-def ok(name: str, text: str) -> Row:
-    return Row(name=name, state="ok", text=text)
-
-
-def missing(name: str, text: str, fix: str | None = None) -> Row:
-    return Row(name=name, state="missing", text=text, fix=fix)
-
-
-def warning(name: str, text: str, fix: str | None = None) -> Row:
-    return Row(name=name, state="warning", text=text, fix=fix)
 
 
 def python_row(version: str, program: str) -> Row:
@@ -106,17 +81,7 @@ def package_rows(target: Target, device: Device, probe: Probe) -> list[Row]:
         rows = [ok("numpy", probe.versions["numpy"])]
     else:
         rows = [missing("numpy", "numpy is missing", f"{pip_line(device)} install numpy")]
-    problem = runtime_problem(target, probe.versions, pip_line(device))
-    if problem is None:
-        package = str(installed_runtime(target, probe.versions))
-        rows.append(ok("runtime", f"{package} {probe.versions[package]}"))
-    elif target.runtime.name == "tensorrt":
-        rows.append(_tensorrt_row(target, probe, problem))
-    else:
-        rows.append(missing("runtime", problem.text, problem.fix))
-    if target.runtime.name == "tensorrt":
-        rows.append(_trtexec_row(probe))
-    return rows
+    return [*rows, *runtime(target.runtime.name).board_rows(target, probe, pip_line(device))]
 
 
 def pip_line(device: Device) -> str:
@@ -191,19 +156,6 @@ def _throttling_rows(word: str | None) -> list[Row]:
     words = [*found.now, *(f"{name} since boot" for name in found.since_boot)]
     fix = "use the board's own power supply and cool it, then start it again"
     return [warning("throttling", ", ".join(words) or word, fix)]
-
-
-def _tensorrt_row(target: Target, probe: Probe, problem: Problem) -> Row:
-    if "tensorrt" in probe.versions:
-        fix = f"install the JetPack that has TensorRT {target.runtime.version.removeprefix('==')}"
-        return missing("runtime", problem.text, fix)
-    return missing("runtime", "this Python has no tensorrt", JETPACK)
-
-
-def _trtexec_row(probe: Probe) -> Row:
-    if probe.trtexec is not None:
-        return ok("trtexec", probe.trtexec)
-    return warning("trtexec", "not there; Python's tensorrt builds engines without it", JETPACK)
 
 
 def _duration(seconds: float) -> str:

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.devices.debian import NETWORK, Debian, unpack
-from edgecompress.devices.imports import MODULES
 from edgecompress.devices.sshd import write_sshd
 from edgecompress.devices.tools import find_tools, run_tool
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError
 from edgecompress.progress import Progress
+from edgecompress.runtimes import modules
 from edgecompress.spec.base import digest
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_virtual_boards
@@ -197,7 +197,8 @@ def _write_wrapper(plan: Plan, root: Path, final: Path) -> None:
 def _try(plan: Plan, root: Path) -> None:
     """Import what was installed; newer releases of some wheels crash in older emulators."""
     names = [wheel.partition("==")[0] for wheel in plan.board.wheels]
-    imports = "; ".join(f"import {MODULES[name]}" for name in names)
+    known = modules()
+    imports = "; ".join(f"import {known[name]}" for name in names)
     try:
         run_tool([str(root / INTERPRETER), "-c", imports])
     except DeviceError as error:

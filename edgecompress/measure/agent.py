@@ -6,13 +6,14 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import JsonValue
 
-from edgecompress.artifact import Artifact, Format, sha256_of
+from edgecompress.artifact import Artifact, sha256_of
 from edgecompress.errors import (
     AgentError,
     ArtifactError,
@@ -23,10 +24,10 @@ from edgecompress.measure.agent_answer import (
     answer_of,
     checked,
     error_of,
-    name_of,
     run_again_if_killed,
 )
 from edgecompress.measure.agent_file import build_agent
+from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
@@ -55,6 +56,23 @@ class Optimised(Spec):
     machine: str
 
 
+@dataclass(frozen=True)
+class Inference:
+    """A stack of samples to be run."""
+
+    inputs: Path
+    """.npz, [N, ...] by name."""
+    outputs: Path
+    """.npz to be written, alike."""
+    threads: int = 1
+    batch: int = 1
+    """So many samples at a time where the file's batch is free, else as many as it is made for."""
+    kernels: Kernels = "default"
+    """Those that the runtime chooses, or its reference ones."""
+    limit_bytes: int = COPY_BYTES
+    """The most that the outputs may take, beyond which none are."""
+
+
 class DeviceAgent(Protocol):
     """What measures and infers on one device: the Agent, or on Android the AndroidAgent.
 
@@ -69,26 +87,13 @@ class DeviceAgent(Protocol):
 
     def probe(self) -> Probe: ...
 
+    def prepare(self, artifact: Artifact, preparation: Preparation) -> Loaded: ...
+
     def measure(
-        self,
-        model: Path | Engine,
-        format: Format,
-        threads: int,
-        inputs: Path,
-        protocol: MeasurementProtocol,
+        self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn: ...
 
-    def infer(
-        self,
-        model: Path | Engine,
-        format: Format,
-        threads: int,
-        inputs: Path,
-        outputs: Path,
-        batch: int = 1,
-        kernels: Kernels = "default",
-        limit_bytes: int = COPY_BYTES,
-    ) -> None: ...
+    def infer(self, loaded: Loaded, inference: Inference) -> None: ...
 
 
 class Agent:
@@ -110,81 +115,64 @@ class Agent:
         self.retried: list[str] = []
         self._pyz: str | None = None
         self._placed: dict[str, str] = {}
-        self._engines: dict[str, Engine] = {}
 
     def place(self, sha256: str, remote: str) -> None:
         """A file of this content lies at `remote`: it is used there, and not sent."""
         self._placed[sha256] = remote
 
-    def run_as(self, sha256: str, engine: Engine) -> None:
-        """From now on a file of this content is run as the engine that was built of it."""
-        self._engines[sha256] = engine
-
     def probe(self) -> Probe:
         """What the board is and has; needs neither numpy nor a runtime there."""
         return self._ask(Probe, "probe", {})
 
+    def prepare(self, artifact: Artifact, preparation: Preparation) -> Loaded:
+        """Get a file ready to be run there: built into an engine where `preparation` says so."""
+        flags = preparation.engine
+        engine = None if flags is None else self.build(artifact, flags)
+        return Loaded(artifact, preparation.runner, engine)
+
     def measure(
-        self,
-        model: Path | Engine,
-        format: Format,
-        threads: int,
-        inputs: Path,
-        protocol: MeasurementProtocol,
+        self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn:
         """One turn; `inputs` is an .npz with the arrays of one inference by input name."""
-        model, format = self._running(model, format)
         request: dict[str, JsonValue] = {
-            "model": self._send(model),
-            "format": format,
+            "model": self._send_model(loaded),
+            "runtime": loaded.runner,
             "threads": threads,
             "inputs": self._send(inputs),
             "warmup_iterations": protocol.warmup_iterations,
             "min_iterations": protocol.min_iterations,
             "min_duration_s": protocol.min_duration_s,
         }
-        turn = self._ask(Turn, "measure", request, model, protocol.min_duration_s)
-        self._check_model(model, turn.model_sha256)
+        turn = self._ask(Turn, "measure", request, loaded.name, protocol.min_duration_s)
+        self._check_model(loaded, turn.model_sha256)
         return turn
 
-    def infer(
-        self,
-        model: Path | Engine,
-        format: Format,
-        threads: int,
-        inputs: Path,
-        outputs: Path,
-        batch: int = 1,
-        kernels: Kernels = "default",
-        limit_bytes: int = COPY_BYTES,
-    ) -> None:
-        """Run the samples of `inputs` (.npz, [N, ...] by name) and write `outputs` alike.
-
-        `batch` samples at a time where the file's batch is free, else as many as it is made for;
-        `kernels`: those that the runtime chooses, or its reference ones; `limit_bytes`: of the
-        outputs, beyond which none are taken.
-        """
-        model, format = self._running(model, format)
+    def infer(self, loaded: Loaded, inference: Inference) -> None:
+        """Run the samples and write their outputs."""
         with self._scratch("npz") as there, self._scratch("npz") as back:
-            self.transport.put(inputs, there, timeout_s=self._stall_s)
+            self.transport.put(inference.inputs, there, timeout_s=self._stall_s)
             request: dict[str, JsonValue] = {
-                "model": self._send(model),
-                "format": format,
-                "threads": threads,
+                "model": self._send_model(loaded),
+                "runtime": loaded.runner,
+                "threads": inference.threads,
                 "inputs": there,
                 "outputs": back,
-                "batch": batch,
-                "kernels": kernels,
+                "batch": inference.batch,
+                "kernels": inference.kernels,
             }
-            inferred = self._ask(Inferred, "infer", request, model)
-            self._check_model(model, inferred.model_sha256)
-            self.transport.get(back, outputs, timeout_s=self._stall_s, limit_bytes=limit_bytes)
+            inferred = self._ask(Inferred, "infer", request, loaded.name)
+            self._check_model(loaded, inferred.model_sha256)
+            self.transport.get(
+                back,
+                inference.outputs,
+                timeout_s=self._stall_s,
+                limit_bytes=inference.limit_bytes,
+            )
 
     def build(self, model: Artifact, flags: EngineFlags, batch: int = 1) -> Engine:
         """Make the TensorRT engine of an ONNX file on the device, or find the one it has.
 
-        Every free first dimension becomes `batch`. Give the Engine to `measure` and `infer` as
-        their model, with the format 'tensorrt-engine'.
+        Every free first dimension becomes `batch`.
 
         Raises:
             ArtifactError: another dimension is free too, or TensorRT cannot read the file.
@@ -193,29 +181,29 @@ class Agent:
         """
         request: dict[str, JsonValue] = {
             "model": self._send(model.path),
-            "format": model.format,
             "cache": self.transport.cached(ENGINES),
             "timing_cache": self.transport.cached(f"{ENGINES}/timing.cache"),
             "shapes": _fixed_shapes(model, batch),
             **flags.model_dump(),
         }
-        return self._ask(Engine, "build", request, model.path, BUILD_S)
+        return self._ask(Engine, "build", request, str(model.path), BUILD_S)
 
-    def optimise(self, model: Path | Engine, format: Format, output: Path) -> tuple[str, str]:
+    def optimise(self, artifact: Artifact, runner: str, output: Path) -> tuple[str, str]:
         """Write the graph that the device's runtime really executes to `output`.
 
         Returns:
             The runtime ('onnxruntime 1.31.1') and the machine ('x86_64') that optimised it.
 
         """
-        with self._scratch("onnx") as there:
+        suffix = output.suffix.removeprefix(".") or "txt"
+        with self._scratch(suffix) as there:
             request: dict[str, JsonValue] = {
-                "model": self._send(model),
-                "format": format,
+                "model": self._send(artifact.path),
+                "runtime": runner,
                 "output": there,
             }
-            answer = self._ask(Optimised, "optimise", request, model)
-            limit_bytes = OPTIMISED * _size(model) + OPTIMISED_BYTES
+            answer = self._ask(Optimised, "optimise", request, str(artifact.path))
+            limit_bytes = OPTIMISED * artifact.path.stat().st_size + OPTIMISED_BYTES
             self.transport.get(there, output, timeout_s=self._stall_s, limit_bytes=limit_bytes)
         return answer.runtime, answer.machine
 
@@ -224,11 +212,11 @@ class Agent:
         spec: type[S],
         command: str,
         fields: dict[str, JsonValue],
-        model: Path | Engine | None = None,
+        model: str | None = None,
         extra_s: float = 0.0,
     ) -> S:
         """`model` is named in errors; `extra_s` is added to the deadline."""
-        where = f"{self.transport.name}: agent {command}" + (f" {name_of(model)}" if model else "")
+        where = f"{self.transport.name}: agent {command}" + (f" {model}" if model else "")
         request = {"schema_version": AGENT_SCHEMA_VERSION, "command": command, **fields}
         try:
             argv, asked = [self.python, self._agent()], json.dumps(request).encode()
@@ -253,10 +241,12 @@ class Agent:
                 self.transport.put_once(file, self._pyz, timeout_s=self._stall_s)
         return self._pyz
 
-    def _send(self, file: Path | Engine) -> str:
-        """Path on the device, named by content, so that a file travels once; engines are there."""
-        if isinstance(file, Engine):
-            return file.engine
+    def _send_model(self, loaded: Loaded) -> str:
+        """Path on the device; engines are there."""
+        return self._send(loaded.file) if loaded.engine is None else loaded.engine.engine
+
+    def _send(self, file: Path) -> str:
+        """Path on the device, named by content, so that a file travels once."""
         digest = sha256_of(file)
         if digest in self._placed:
             return self._placed[digest]
@@ -264,16 +254,13 @@ class Agent:
         self.transport.put_once(file, remote, timeout_s=self._stall_s)
         return remote
 
-    def _running(self, model: Path | Engine, format: Format) -> tuple[Path | Engine, Format]:
-        engine = self._engines.get(sha256_of(model)) if isinstance(model, Path) else None
-        return (model, format) if engine is None else (engine, "tensorrt-engine")
-
-    def _check_model(self, model: Path | Engine, ran: str | None) -> None:
+    def _check_model(self, loaded: Loaded, ran: str | None) -> None:
         """A figure is worth nothing when it is another file's."""
-        if isinstance(model, Path) and ran != sha256_of(model):
+        if loaded.engine is None and ran != sha256_of(loaded.file):
             raise AgentError(
                 f"{self.transport.name}: the agent ran a file of sha256 {str(ran)[:12]}.., not"
-                f" {model}; something there changes files or answers: push again, check its card"
+                f" {loaded.file}; something there changes files or answers: push again, check its"
+                " card"
             )
 
     @contextmanager
@@ -284,10 +271,6 @@ class Agent:
             yield remote
         finally:
             self.transport.remove(remote, timeout_s=self.deadline_s)
-
-
-def _size(model: Path | Engine) -> int:
-    return model.stat().st_size if isinstance(model, Path) else 0
 
 
 def _fixed_shapes(model: Artifact, batch: int) -> dict[str, JsonValue]:

@@ -2,14 +2,12 @@
 
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 from pydantic import JsonValue
 
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeMissing, SpecError
 from edgecompress.spec.base import S, Spec, parse
-from edgecompress.spec.engine import Engine
 from edgecompress.spec.untrusted import NotJson, read_json
 from edgecompress.transport import Completed
 from edgecompress.transport.base import STDOUT_BYTES
@@ -80,17 +78,11 @@ def answer_of(completed: Completed, where: str) -> Answer:
     return answer
 
 
-def name_of(model: Path | Engine) -> str:
-    return model.engine if isinstance(model, Engine) else str(model)
-
-
-def error_of(
-    fault: AgentFault, where: str, model: Path | Engine | None
-) -> DeviceError | ArtifactError:
+def error_of(fault: AgentFault, where: str, model: str | None) -> DeviceError | ArtifactError:
     if fault.kind == "missing":
         return RuntimeMissing(f"{where}: {fault.message}")
     if fault.kind == "input" and model is not None:
-        return ArtifactError(f"{name_of(model)}: {fault.message}")
+        return ArtifactError(f"{model}: {fault.message}")
     return AgentError(f"{where}: {fault.message}")
 
 

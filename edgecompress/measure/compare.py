@@ -1,20 +1,21 @@
 """Latency and memory of one file, or of two in turns."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.artifact import Artifact
 from edgecompress.errors import AgentError
-from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.agent import DeviceAgent
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated, notes
 from edgecompress.measure.telemetry import energy_mj_per_inference
 from edgecompress.measure.tensors import feed, read_npz, write_npz
-from edgecompress.spec.engine import Engine, EngineFlags
+from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Measurement, Turn
 from edgecompress.spec.target import MeasurementProtocol
 
@@ -29,32 +30,29 @@ SAMPLES_PER_TURN = 500
 """At most so many enter the bootstrap; thinning widens the interval, never narrows it."""
 
 
-def compare(
-    agent: DeviceAgent,
-    device_id: str,
-    baseline: Artifact,
-    candidate: Artifact,
-    inputs: Path,
-    protocol: MeasurementProtocol,
-    threads: int,
-    on_turn: OnTurn,
-    engines: Mapping[str, EngineFlags] | None = None,
-    emulated: bool = False,
-) -> Comparison:
+@dataclass(frozen=True)
+class Session:
+    """How files are measured on one device."""
+
+    agent: DeviceAgent
+    protocol: MeasurementProtocol
+    """How long, and how many turns."""
+    threads: int
+    """The runtime's."""
+    inputs: Path
+    """.npz with the arrays of one inference, in the order of the task's inputs."""
+    on_turn: OnTurn = lambda *_: None
+    """Told of each finished turn."""
+
+
+def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Device) -> Comparison:
     """Measure two files in turns, each turn a fresh process; who goes first alternates.
 
     Args:
-        agent: on the device.
-        device_id: for the record.
+        session: where and how.
         baseline: the original.
         candidate: what shall replace it.
-        inputs: .npz with the arrays of one inference, in the order of the task's inputs.
-        protocol: how long, and how many turns.
-        threads: of the runtime.
-        on_turn: told of each finished turn.
-        engines: flags for 'baseline' and 'candidate' where the device makes TensorRT engines of
-            them first, and those are measured.
-        emulated: the inventory says so; what the probe tells is heeded as well.
+        device: for the record; whether it is emulated is what it or its probe says.
 
     Raises:
         ArtifactError: a file is not the one described, or the runtime cannot read it.
@@ -63,24 +61,21 @@ def compare(
 
     """
     files = {"baseline": baseline, "candidate": candidate}
-    probe = agent.probe()
-    built = _built(agent, files, engines or {})
+    probe = session.agent.probe()
     turns: dict[str, list[Turn]] = {name: [] for name in files}
-    with _inputs_of(files, inputs) as inputs_of:
-        for number in range(1, protocol.turns + 1):
+    with _inputs_of(files, session.inputs) as inputs_of:
+        for number in range(1, session.protocol.turns + 1):
             order = list(files) if number % 2 else list(reversed(files))
             for name in order:
-                turn = _turn(
-                    agent, files[name], inputs_of[name], protocol, threads, built.get(name)
-                )
+                turn = _turn(session, files[name], inputs_of[name])
                 turns[name].append(turn)
-                on_turn(name, number, turn)
+                session.on_turn(name, number, turn)
     before, after = (summarise(turns[name], probe.cores) for name in files)
     low, high = speedup_interval(before, after)
     return Comparison(
-        device=device_id,
+        device=device.id,
         probe=probe,
-        emulated=emulated or is_emulated(probe),
+        emulated=device.emulated or is_emulated(probe),
         baseline=before,
         candidate=after,
         speedup=before.latency_ms_p50 / after.latency_ms_p50,
@@ -89,32 +84,15 @@ def compare(
     )
 
 
-def _built(
-    agent: DeviceAgent, files: Mapping[str, Artifact], engines: Mapping[str, EngineFlags]
-) -> dict[str, Engine]:
-    if not engines:
-        return {}
-    if not isinstance(agent, Agent):
-        raise AgentError("TensorRT's engines are built by the agent, which this device has not")
-    return {name: agent.build(files[name], flags) for name, flags in engines.items()}
-
-
-def measure_file(
-    agent: DeviceAgent,
-    artifact: Artifact,
-    inputs: Path,
-    protocol: MeasurementProtocol,
-    threads: int,
-    on_turn: OnTurn,
-) -> Measurement:
-    """Measure one file by itself; arguments and errors as in `compare`."""
+def measure_file(session: Session, file: Loaded) -> Measurement:
+    """Measure one file by itself; errors as of `compare`."""
     turns = []
-    with _inputs_of({"file": artifact}, inputs) as inputs_of:
-        for number in range(1, protocol.turns + 1):
-            turn = _turn(agent, artifact, inputs_of["file"], protocol, threads)
+    with _inputs_of({"file": file}, session.inputs) as inputs_of:
+        for number in range(1, session.protocol.turns + 1):
+            turn = _turn(session, file, inputs_of["file"])
             turns.append(turn)
-            on_turn("file", number, turn)
-    return summarise(turns, agent.probe().cores)
+            session.on_turn("file", number, turn)
+    return summarise(turns, session.agent.probe().cores)
 
 
 def summarise(turns: list[Turn], cores: int) -> Measurement:
@@ -182,33 +160,24 @@ def _thin(samples: tuple[float, ...]) -> NDArray[np.float64]:
     return np.asarray(samples[::step])
 
 
-def _turn(
-    agent: DeviceAgent,
-    artifact: Artifact,
-    inputs: Path,
-    protocol: MeasurementProtocol,
-    threads: int,
-    engine: Engine | None = None,
-) -> Turn:
-    if engine is not None:
-        turn = agent.measure(engine, "tensorrt-engine", threads, inputs, protocol)
-    else:
-        turn = agent.measure(artifact.path, artifact.format, threads, inputs, protocol)
+def _turn(session: Session, file: Loaded, inputs: Path) -> Turn:
+    agent = session.agent
+    turn = agent.measure(file, session.threads, inputs, session.protocol)
     if not turn.central_ms or not all(0 < ms < LONGEST_MS for ms in turn.central_ms):
         raise AgentError(
-            f"{agent.transport.name}: a turn of {artifact.path.name} has no latencies, or some that"
+            f"{agent.transport.name}: a turn of {file.file.name} has no latencies, or some that"
             " cannot be; the device's clock or its answer is wrong"
         )
     return turn
 
 
 @contextmanager
-def _inputs_of(files: dict[str, Artifact], inputs: Path) -> Iterator[dict[str, Path]]:
+def _inputs_of(files: dict[str, Loaded], inputs: Path) -> Iterator[dict[str, Path]]:
     """Per file, its own .npz: its names, and quantised where it takes integers."""
     arrays = list(read_npz(inputs).values())
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         paths = {name: Path(folder) / f"{name}.npz" for name in files}
-        for name, artifact in files.items():
-            artifact.verify()
-            write_npz(paths[name], feed(artifact, arrays))
+        for name, file in files.items():
+            file.artifact.verify()
+            write_npz(paths[name], feed(file.artifact, arrays))
         yield paths

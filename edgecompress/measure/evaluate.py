@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
-from edgecompress.measure.agent import DeviceAgent, Kernels
+from edgecompress.measure.agent import DeviceAgent, Inference, Kernels
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.parity import Executions, Way
 from edgecompress.measure.tensors import Array, feed, most_bytes, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
@@ -23,31 +25,40 @@ SHARD_SAMPLES = 2000
 """What one process on the device is given at most, so that a small board's memory is enough."""
 
 
+Rebuild = Callable[[list[Tensor]], Any]
+"""Makes what the model returns of a file's outputs, for `task.update`."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A file that a device runs on a data set."""
+
+    agent: DeviceAgent
+    file: Loaded
+    workdir: Path
+    """A folder here for arrays on their way."""
+    threads: int = 1
+    """The runtime's."""
+    kernels: Kernels = "default"
+    """The runtime's; "reference" for a file that another runtime will run."""
+
+
 def evaluate(
-    agent: DeviceAgent,
-    artifact: Artifact,
+    runs: Runs,
     task: Task,
-    workdir: Path,
-    threads: int,
     on_progress: Callable[[int], None],
-    rebuild: Callable[[list[Tensor]], Any] | None = None,
+    rebuild: Rebuild | None = None,
     against: Executions | None = None,
-    kernels: Kernels = "default",
 ) -> Evaluation:
     """Score the file, as its runtime executes it, on the whole evaluation set.
 
     Args:
-        agent: on the device.
-        artifact: the file.
+        runs: the file, and where and how it is run.
         task: gives data and metric; guarded (`task.guard`), which checks its batches.
-        workdir: a folder here for arrays on their way.
-        threads: of the runtime.
         on_progress: told the number of samples scored so far.
-        rebuild: makes what the model returns of the file's outputs, for `task.update`; None: the
-            tensor, or a tuple of tensors where there are several.
+        rebuild: None: the tensor, or a tuple of tensors where there are several.
         against: the same model in other executions, from the one that was trained on, to report
             the parity of each with the next, the file being the last.
-        kernels: of the runtime; "reference" for a file that another runtime will run.
 
     Raises:
         TaskError: the evaluation set is empty or wrong, or the metric fails or gives no number.
@@ -58,9 +69,10 @@ def evaluate(
     """
     metric = task.metric()
     higher_is_better = direction(metric)
+    artifact = runs.file.artifact
     way = Way(artifact, Executions() if against is None else against)
     samples = 0
-    inferred = infer_all(agent, artifact, task.eval_data(), workdir, threads, kernels)
+    inferred = infer_all(runs, task.eval_data())
     for outputs in scored(inferred, artifact, task, metric, rebuild):
         way.add(outputs)
         samples += len(outputs[0])
@@ -82,7 +94,7 @@ def scored(
     artifact: Artifact,
     task: Task,
     metric: Metric,
-    rebuild: Callable[[list[Tensor]], Any] | None,
+    rebuild: Rebuild | None,
 ) -> Iterator[list[Array]]:
     """Feed `metric` with what `infer_all` gives; the outputs of each batch, after that.
 
@@ -100,14 +112,7 @@ def scored(
         yield outputs
 
 
-def infer_all(
-    agent: DeviceAgent,
-    artifact: Artifact,
-    batches: Iterable[Batch],
-    workdir: Path,
-    threads: int,
-    kernels: Kernels = "default",
-) -> Iterator[tuple[list[Array], Any]]:
+def infer_all(runs: Runs, batches: Iterable[Batch]) -> Iterator[tuple[list[Array], Any]]:
     """Outputs (dequantised, in the file's order, each [N, ...]) and target, batch by batch.
 
     The device infers sample by sample, or as many at once as the file is made for, whatever the
@@ -119,10 +124,11 @@ def infer_all(
         DeviceError: the device, its runtime, or the way to it.
 
     """
+    artifact = runs.file.artifact
     artifact.verify()
     fed = ((feed(artifact, _arrays(batch, index)), batch[1]) for index, batch in enumerate(batches))
     for shard in _shards(fed):
-        yield from _infer_shard(agent, artifact, shard, workdir, threads, kernels)
+        yield from _infer_shard(runs, shard)
 
 
 Fed = tuple[dict[str, Array], Any]
@@ -154,31 +160,24 @@ def _sample_shapes(fed: dict[str, Array]) -> list[tuple[int, ...]]:
     return [array.shape[1:] for array in fed.values()]
 
 
-def _infer_shard(
-    agent: DeviceAgent,
-    artifact: Artifact,
-    shard: list[Fed],
-    workdir: Path,
-    threads: int,
-    kernels: Kernels,
-) -> Iterator[tuple[list[Array], Any]]:
+def _infer_shard(runs: Runs, shard: list[Fed]) -> Iterator[tuple[list[Array], Any]]:
+    artifact = runs.file.artifact
     stacks = {
         info.name: np.concatenate([inputs[info.name] for inputs, _ in shard])
         for info in artifact.inputs
     }
-    with tempfile.TemporaryDirectory(dir=workdir, prefix="shard-") as folder:
+    with tempfile.TemporaryDirectory(dir=runs.workdir, prefix="shard-") as folder:
         inputs, outputs = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
         write_npz(inputs, stacks)
         samples = sum(_rows(fed) for fed, _ in shard)
-        agent.infer(
-            artifact.path,
-            artifact.format,
-            threads,
+        inference = Inference(
             inputs,
             outputs,
-            kernels=kernels,
+            runs.threads,
+            kernels=runs.kernels,
             limit_bytes=most_bytes(artifact, samples),
         )
+        runs.agent.infer(runs.file, inference)
         stacked = outputs_of(artifact, outputs, samples)
     start = 0
     for fed, target in shard:

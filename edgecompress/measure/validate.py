@@ -3,17 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, Refused
-from edgecompress.measure.agent import DeviceAgent, Kernels
-from edgecompress.measure.evaluate import direction, infer_all
+from edgecompress.measure.evaluate import Rebuild, Runs, direction, infer_all
 from edgecompress.measure.meter import Meter
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.deploy import Budgets
@@ -34,8 +30,6 @@ then neither steps nor answers count that noise can flip."""
 MIN_SURE = 0.99
 Z_95 = 1.959964
 
-Rebuild = Callable[[list[Tensor]], Any]
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -52,22 +46,13 @@ class Sample:
     """Of the file's outputs, as its parity has it."""
 
 
-def draw(
-    here: DeviceAgent,
-    artifact: Artifact,
-    task: Task,
-    rebuild: Rebuild,
-    workdir: Path,
-    seed: int,
-) -> Sample:
-    """Whole batches at random, until there are enough samples, run under reference kernels here.
+def draw(here: Runs, task: Task, rebuild: Rebuild, seed: int) -> Sample:
+    """Whole batches at random, until there are enough samples, run on this machine.
 
     Args:
-        here: on this machine.
-        artifact: the file.
+        here: the file on this machine, under reference kernels.
         task: guarded; its evaluation data is drawn from.
         rebuild: as of `evaluate`.
-        workdir: a folder here.
         seed: of the choice.
 
     Raises:
@@ -79,26 +64,20 @@ def draw(
     enough = int(np.searchsorted(np.cumsum([sizes[i] for i in order]), SAMPLES)) + 1
     chosen = set(order[:enough].tolist())
     batches = [batch for index, batch in enumerate(task.eval_data()) if index in chosen]
-    outputs = _infer(here, artifact, batches, workdir, reference=True)
-    return Sample(
-        task, artifact, rebuild, batches, outputs, _value(task, rebuild, batches, outputs)
-    )
+    outputs = _infer(here, batches)
+    value = _value(task, rebuild, batches, outputs)
+    return Sample(task, here.file.artifact, rebuild, batches, outputs, value)
 
 
 def validate(
-    agent: DeviceAgent,
-    sample: Sample,
-    budgets: Budgets,
-    workdir: Path,
-    alive: Callable[[], None],
+    there: Runs, sample: Sample, budgets: Budgets, alive: Callable[[], None]
 ) -> Validation:
     """Run the sample on the device: the first few of it, and then all.
 
     Args:
-        agent: on the device.
+        there: the file on the device.
         sample: what is expected.
         budgets: what the metric may lose between here and there.
-        workdir: a folder here.
         alive: called before each command of the agent.
 
     Raises:
@@ -107,26 +86,26 @@ def validate(
         DeviceError: it dies, hangs, or answers nonsense.
 
     """
-    name = agent.transport.name
+    name = there.agent.transport.name
     first = [_head(sample.batches[0], GOLDEN)]
     alive()
-    few = _infer(agent, sample.artifact, first, workdir)
+    few = _infer(there, first)
     golden = _parity(name, sample, [[array[:GOLDEN] for array in sample.outputs[0]]], few)
     _check_steps(name, golden, "golden outputs")
     alive()
-    outputs = _infer(agent, sample.artifact, sample.batches, workdir)
+    outputs = _infer(there, sample.batches)
     parity = _parity(name, sample, sample.outputs, outputs)
     value = _value(sample.task, sample.rebuild, sample.batches, outputs)
     metric = sample.task.metric()
     low, high = _interval(type(metric).__name__, value, parity.samples)
     around = "" if low is None else f" ({low:.4f} to {high:.4f})"
-    there = (
+    told = (
         f"{name}: {type(metric).__name__} is {value:.4f}{around} on {parity.samples} samples"
         f" there, {sample.value:.4f} here"
     )
     if not budgets.allow(sample.value, value, higher_is_better=direction(metric)):
-        raise Refused(f"{there}; at most {budgets.max_metric_drop:g} worse allowed")
-    _check_agreement(name, parity, there)
+        raise Refused(f"{told}; at most {budgets.max_metric_drop:g} worse allowed")
+    _check_agreement(name, parity, told)
     return Validation(
         golden=golden,
         parity=parity,
@@ -168,16 +147,8 @@ def _is_rounding(parity: Parity) -> bool:
     return is_small and (sure is None or sure >= MIN_SURE)
 
 
-def _infer(
-    agent: DeviceAgent,
-    artifact: Artifact,
-    batches: list[Batch],
-    workdir: Path,
-    *,
-    reference: bool = False,
-) -> list[list[Array]]:
-    kernels: Kernels = "reference" if reference else "default"
-    return [outputs for outputs, _ in infer_all(agent, artifact, batches, workdir, 1, kernels)]
+def _infer(runs: Runs, batches: list[Batch]) -> list[list[Array]]:
+    return [outputs for outputs, _ in infer_all(runs, batches)]
 
 
 def _head(batch: Batch, count: int) -> Batch:

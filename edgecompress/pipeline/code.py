@@ -33,17 +33,9 @@ _CUT = frozenset(f"{_OURS}.{name}" for name in (*_ROOMS, *_MODULES))
 """Not followed: what keeps, carries or tells results and does not make them; and specs, because
 what they say is in a key by value.
 """
-_TABLES = frozenset(
-    {
-        (f"{_OURS}.pipeline.formats", "FORMATS"),
-        (f"{_OURS}.pipeline.formats", "INSPECTORS"),
-        (f"{_OURS}.export.readback", "READERS"),
-    }
-)
+_TABLES = frozenset({(f"{_OURS}.runtimes", "RUNTIMES"), (f"{_OURS}.runtimes", "runtime")})
 """Not followed either: from names to implementations, of which a stage names the one it takes."""
 _NO_MATTER = ("pydantic", "typing_extensions")
-_BEHIND = {"torch.onnx": ("onnxscript",), "litert_torch": ("litert-converter", "ai-edge-litert")}
-"""What a library works with that we do not import."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +69,10 @@ def code_of(work: Callable[..., object], also: Iterable[str] = ()) -> Code:
 
 
 def entry(work: Callable[..., object]) -> str:
-    """'module:name' of a function or class; of one inside of a function, that of the outermost."""
-    return f"{work.__module__}:{work.__qualname__.partition('.')[0]}"
+    """'module:name' of a function, class or method; of what is made inside of a function, that of
+    the outermost.
+    """
+    return f"{work.__module__}:{work.__qualname__.partition('.<locals>')[0]}"
 
 
 @cache
@@ -96,7 +90,6 @@ def _reached(entries: tuple[str, ...]) -> Code:
             todo += _parsed(module).named_by(name)
         elif module.partition(".")[0] not in (*sys.stdlib_module_names, *_NO_MATTER):
             libraries.add(module.partition(".")[0])
-            libraries.update(_BEHIND.get(module, ()), _BEHIND.get(f"{module}.{name}", ()))
     modules = {module for module, _ in seen if module.partition(".")[0] == _OURS}
     return Code(
         tuple(sorted(modules)), tuple(sorted({name.replace("_", "-") for name in libraries}))
@@ -132,8 +125,8 @@ class _Module:
         if not name:
             for other in self._defined:
                 yield self.name, other
-        elif name in self._defined:
-            for node in self._defined[name]:
+        elif name in self._defined or name in self._methods:
+            for node in self._defined.get(name) or self._methods[name]:
                 yield from self._named_in(node)
         elif name in self._imported:
             yield self._imported[name]
@@ -163,6 +156,18 @@ class _Module:
         for node in self._statements:
             for name in _names_of(node):
                 found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def _methods(self) -> dict[str, list[ast.stmt]]:
+        """By 'Class.name', the statements that define it."""
+        found: dict[str, list[ast.stmt]] = {}
+        for node in self._statements:
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for member in node.body:
+                for name in _names_of(member):
+                    found.setdefault(f"{node.name}.{name}", []).append(member)
         return found
 
     @cached_property

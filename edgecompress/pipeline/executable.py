@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from edgecompress.compress.capture import capture
-from edgecompress.export import exporter
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.code import entry
@@ -78,7 +77,7 @@ def int8_model(job: Job, point: QuantizedPoint, original: Point | None = None) -
 
     @cache
     def converted() -> "Quantized":
-        if exporter(job.recipe.target.runtime.name).takes_integers:
+        if job.runtime.capabilities.takes_integers:
             return point.quantized
         # Imports torchao, which takes seconds.
         from edgecompress.compress.quantize import convert

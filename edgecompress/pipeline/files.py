@@ -3,7 +3,7 @@
 import hashlib
 import platform
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,20 +15,21 @@ from torch.fx import GraphModule, Node
 from edgecompress.artifact import Artifact
 from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
-from edgecompress.devices.needs import RUNTIME_PACKAGES
-from edgecompress.export import Exportable, exporter
-from edgecompress.export.readback import READERS, read_back
+from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.readback import read_back
 from edgecompress.measure.agent import Agent, Kernels
 from edgecompress.measure.agent_file import build_agent
-from edgecompress.measure.evaluate import evaluate, infer_all, scored, value_of
+from edgecompress.measure.evaluate import Runs, evaluate, infer_all, scored, value_of
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import Array
 from edgecompress.packages import version_of
 from edgecompress.pipeline.code import entry
 from edgecompress.pipeline.executable import Executable, executions
-from edgecompress.pipeline.formats import FORMATS, INSPECTORS, describe_file, inspect_for
+from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
 from edgecompress.pipeline.stages import Output
+from edgecompress.runtimes import runtime
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Evaluation, Inspection
 from edgecompress.task.base import Batch
@@ -76,13 +77,13 @@ def exported_file(job: Job, model: Executable) -> tuple[str, Artifact]:
 
 def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
     target = job.recipe.target
-    writer = exporter(target.runtime.name)
+    format = job.runtime.format
 
     def work(work_dir: Path) -> Output:
         module = model.module()
         cost = count(module, job.example_inputs)
-        path = work_dir / f"model{writer.suffix}"
-        artifact = writer.export(_exportable(job, model, module), path)
+        path = work_dir / f"model{format.suffix}"
+        artifact = job.runtime.export(_exportable(job, model, module), path)
         params = _parameters(module) if isinstance(module, GraphModule) else cost.params
         exported = Exported(macs=cost.macs, params=params, keep_float=model.keep_float)
         return Output(exported.model_dump(mode="json"), {"file": artifact.path})
@@ -97,9 +98,9 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
         parent=model.key,
         model=model.name,
     )
-    also = (entry(type(writer)), model.maker)
+    also = (entry(job.runtime.export), *job.runtime.needs.exports_with, model.maker)
     record = job.stages.run(f"export {model.name}", depends_on, work, also)
-    artifact = describe_file(job.stages.store.path(record.blobs["file"]), writer.suffix)
+    artifact = describe_file(job.stages.store.path(record.blobs["file"]), format.suffix)
     return record.key, artifact, parse(Exported, record.result, f"stage {record.name}")
 
 
@@ -160,7 +161,7 @@ def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection
         "target": target.model_dump(mode="json", include={"cpu", "runtime"}),
         "agent": agent_digest(),
     }
-    also = (entry(INSPECTORS[artifact.format, target.runtime.name]), *_runtime_of(artifact))
+    also = (entry(job.runtime.inspect), *_packages_here(job))
     record = job.stages.run("inspect", depends_on, work, also)
     return parse(Inspection, record.result, "stage inspect")
 
@@ -170,28 +171,25 @@ def _evaluate(
 ) -> Evaluation:
     def work(work_dir: Path) -> Output:
         def reference(batches: Iterable[Batch]) -> Iterator[list[Array]]:
-            threads = job.recipe.target.runtime.threads
-            for outputs, _ in infer_all(agent, artifact, batches, work_dir, threads, "reference"):
+            for outputs, _ in infer_all(replace(runs, kernels="reference"), batches):
                 yield outputs
 
+        runs = runs_here(job, agent, artifact, work_dir)
         evaluation = evaluate(
-            agent,
-            artifact,
+            runs,
             job.task,
-            work_dir,
-            job.recipe.target.runtime.threads,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
             rebuilder(model.module(), job.example_inputs, artifact.path),
             executions(job, model, None if elsewhere else reference),
-            "reference" if elsewhere else "default",
         )
         module = model.module()
         if model.trained is not None and isinstance(module, GraphModule):
-            found = read_back(artifact, module, model.layers())
+            held = format.numbers_of(artifact)
+            found = read_back(held, module, model.layers())
             evaluation = evaluation.model_copy(update={"readback": found})
         return Output(evaluation.model_dump(mode="json"))
 
-    elsewhere = _runs_elsewhere(job)
+    elsewhere, format = _runs_elsewhere(job), job.runtime.format
     depends_on = job.depends_on(
         parent=key,
         original=model.original_key,
@@ -201,7 +199,7 @@ def _evaluate(
         elsewhere=elsewhere,
         threads=job.recipe.target.runtime.threads,
     )
-    also = (model.maker, entry(READERS[artifact.format]), *_runtime_of(artifact))
+    also = (model.maker, entry(format.numbers_of), *_packages_here(job))
     record = job.stages.run("evaluate", depends_on, work, also)
     return parse(Evaluation, record.result, "stage evaluate")
 
@@ -214,9 +212,8 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
     def work(work_dir: Path) -> Output:
         metric = job.task.metric()
         rebuild = rebuilder(model.module(), job.example_inputs, artifact.path)
-        kernels: Kernels = "reference" if elsewhere else "default"
         data = job.task.validation_data()
-        inferred = infer_all(agent, artifact, data, work_dir, threads, kernels)
+        inferred = infer_all(runs_here(job, agent, artifact, work_dir), data)
         samples = 0
         for outputs in scored(inferred, artifact, job.task, metric, rebuild):
             samples += len(outputs[0])
@@ -230,21 +227,28 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
         elsewhere=elsewhere,
         threads=threads,
     )
-    record = job.stages.run("validate file", depends_on, work, _runtime_of(artifact))
+    record = job.stages.run("validate file", depends_on, work, _packages_here(job))
     return float(str(record.result["metric"]))
 
 
-def _runtime_of(artifact: Artifact) -> tuple[str, ...]:
-    """Packages that run the file here, in the agent's process, as far as they are installed."""
-    packages = RUNTIME_PACKAGES[FORMATS[artifact.format].runtime]
-    return tuple(name for name in packages if version_of(name) is not None)
+def runs_here(job: Job, agent: Agent, artifact: Artifact, folder: Path) -> Runs:
+    """The file on this machine, by what stands in for the board where that is another."""
+    kernels: Kernels = "reference" if _runs_elsewhere(job) else "default"
+    loaded = Loaded(artifact, job.runtime.runner_here)
+    return Runs(agent, loaded, folder, job.recipe.target.runtime.threads, kernels)
+
+
+def _packages_here(job: Job) -> tuple[str, ...]:
+    """Those that run the file here, in the agent's process, as far as they are installed."""
+    packages = runtime(job.runtime.runner_here).needs.packages
+    return tuple(each.name for each in packages if version_of(each.name) is not None)
 
 
 def _runs_elsewhere(job: Job) -> bool:
-    """Here the definition of the operators stands in for kernels that this machine lacks: TensorRT
-    has rules of its own, and what another architecture computes exactly may overflow in int8
+    """Here the definition of the operators stands in for kernels that this machine lacks: a runtime
+    may not run here at all, and what another architecture computes exactly may overflow in int8
     kernels of x86.
     """
     target = job.recipe.target
     foreign = target.cpu != "native" and target.cpu.architecture != platform.machine()
-    return foreign or target.runtime.name == "tensorrt"
+    return foreign or not job.runtime.capabilities.runs_here

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from edgecompress.compress.plan import PrunePlan
 from edgecompress.compress.sparsify import Masks
 from edgecompress.pipeline.stages import Stages
+from edgecompress.runtimes import runtime
+from edgecompress.runtimes.base import Runtime
 from edgecompress.spec.base import Spec
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import EpochRow, LayerRow
@@ -57,6 +59,11 @@ class Job:
     stages: Stages
     agent_dir: Path
     """Of this run alone, for what the agent is sent: two deploys may go on at the same time."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """What is known of the target's."""
+        return runtime(self.recipe.target.runtime.name)
 
     @cached_property
     def example_inputs(self) -> tuple[Tensor, ...]:

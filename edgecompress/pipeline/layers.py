@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import ArtifactError, in_place_of
-from edgecompress.export.expose import Activation, expose
-from edgecompress.measure.agent import Agent
+from edgecompress.formats.base import Activation
+from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.tensors import (
     Array,
     feed,
@@ -22,7 +22,8 @@ from edgecompress.measure.tensors import (
     write_npz,
 )
 from edgecompress.pipeline.formats import describe_file
-from edgecompress.pipeline.single import HERE, agent_on
+from edgecompress.pipeline.single import HERE, agent_on, loaded_here
+from edgecompress.runtimes import formats
 from edgecompress.spec.load import load_deploy
 from edgecompress.spec.measurement import LayerComparison, LayerDifference
 
@@ -108,10 +109,14 @@ class _Side:
         folder.mkdir()
         copy, outputs = folder / f"exposed{artifact.path.suffix}", folder / "outputs.npz"
         with in_place_of(artifact.path, copy):
-            exposed = expose(artifact, copy)
+            exposed = formats()[artifact.format][0].expose(artifact, copy)
+            if not exposed.activations:
+                raise ArtifactError(
+                    f"{artifact.path}: nothing in it is quantised; compare int8 files"
+                )
             write_npz(folder / "inputs.npz", feed(exposed.artifact, inputs))
             file = exposed.artifact
-            agent.infer(file.path, file.format, 1, folder / "inputs.npz", outputs)
+            agent.infer(loaded_here(file), Inference(folder / "inputs.npz", outputs))
             self._arrays = read_npz(outputs)
         self.activations = exposed.activations
         self.by_scale: dict[np.float32, list[Activation]] = defaultdict(list)

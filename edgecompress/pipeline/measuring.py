@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,8 @@ from typing import NamedTuple
 from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S, Agent, DeviceAgent
-from edgecompress.measure.compare import compare, measure_file
+from edgecompress.measure.compare import Session, compare, measure_file
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.formats import inspect_for
@@ -20,16 +22,13 @@ from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
 from edgecompress.progress import Transfer
 from edgecompress.push import Board, held, make_folders
+from edgecompress.runtimes import runtime
 from edgecompress.spec.device import Device
-from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.measurement import Comparison, Inspection
 from edgecompress.spec.target import MeasurementProtocol, Target
 from edgecompress.transport import connect
 
 REHEARSAL = MeasurementProtocol(turns=1, warmup_iterations=1, min_iterations=5, min_duration_s=0.01)
-STRONGLY_TYPED_FROM = (10, 0)
-WORKSPACE_BYTES = 1 << 30
-"""What TensorRT may use while it builds; the smallest Jetson shares 4 GB with everything else."""
 MARGIN_S = 60.0
 """How much longer than a command's deadline a device may seem silent to others."""
 
@@ -37,7 +36,7 @@ Tick = Callable[[], None]
 """Called before each command of the agent, so that others know that the device is in use."""
 
 
-class There(NamedTuple):
+class DeviceFindings(NamedTuple):
     """What only the device can tell."""
 
     comparison: Comparison
@@ -47,63 +46,57 @@ class There(NamedTuple):
     """What had to be tried once more there."""
 
 
-def look_there(
-    job: Job,
-    device: Device,
-    agent: DeviceAgent,
-    baseline: Built,
-    candidate: Built,
-    tick: Tick,
-) -> There:
+@dataclass(frozen=True)
+class Connected:
+    """A device that is at hand, and that nobody else pushes to or measures on meanwhile."""
+
+    device: Device
+    agent: DeviceAgent
+    tick: Tick
+
+    def prepare(self, target: Target, artifact: Artifact, *, original: bool = False) -> Loaded:
+        """Get a file ready there; errors as of `DeviceAgent.prepare`."""
+        self.tick()
+        preparation = runtime(target.runtime.name).preparation(target, original=original)
+        return self.agent.prepare(artifact, preparation)
+
+
+def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built) -> DeviceFindings:
     """Which kernels the candidate gets on the device, and how fast it is; nothing is cached."""
-    tick()
-    inspection = candidate.inspection
-    if device.transport != "local" and isinstance(agent, Agent):
+    connected.tick()
+    agent, inspection = connected.agent, candidate.inspection
+    if connected.device.transport != "local" and isinstance(agent, Agent):
         inspection = inspect_for(candidate.artifact, job.recipe.target, agent, job.agent_dir)
-    comparison = _in_turns(job, device, agent, baseline, candidate, tick)
-    return There(comparison, inspection, tuple(agent.retried))
+    comparison = _in_turns(job, connected, baseline, candidate)
+    return DeviceFindings(comparison, inspection, tuple(agent.retried))
 
 
-def _in_turns(
-    job: Job,
-    device: Device,
-    agent: DeviceAgent,
-    baseline: Built,
-    candidate: Built,
-    tick: Tick,
-) -> Comparison:
+def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Built) -> Comparison:
     """Now: a latency belongs to its run and is never cached."""
     started = time.monotonic()
     target, progress = job.recipe.target, job.stages.progress
     with progress.stage("measure"):
-        protocol = protocol_for(target, device)
+        protocol = protocol_for(target, connected.device)
         total, done = 2 * protocol.turns, 0
 
         def on_turn(name: str, number: int, _: object) -> None:
             nonlocal done
             done += 1
             progress.step(done, total, f"{name}, turn {number}")
-            tick()
+            connected.tick()
 
-        comparison = compare(
-            agent,
-            device.id,
-            baseline.artifact,
-            candidate.artifact,
-            _inputs(job),
-            protocol,
-            target.runtime.threads,
-            on_turn,
-            engines_of(target),
-            device.emulated,
-        )
+        threads = target.runtime.threads
+        session = Session(connected.agent, protocol, threads, _inputs(job), on_turn)
+        original = connected.prepare(target, baseline.artifact, original=True)
+        made = connected.prepare(target, candidate.artifact)
+        comparison = compare(session, original, made, connected.device)
     job.stages.note("measure", time.monotonic() - started, cached=False)
     return comparison
 
 
 def quiet_s(target: Target, deadline_s: float = DEADLINE_S) -> float:
     """How long others may hear nothing, at most, while one command is at work on the device."""
-    builds_s = 0.0 if engines_of(target) is None else BUILD_S
+    builds_s = BUILD_S if target.runtime.capabilities.builds_engine else 0.0
     return deadline_s + builds_s + MARGIN_S
 
 
@@ -112,38 +105,21 @@ def protocol_for(target: Target, device: Device) -> MeasurementProtocol:
     return REHEARSAL if device.emulated else target.measurement
 
 
-def engines_of(target: Target) -> dict[str, EngineFlags] | None:
-    """How the device builds what is measured: the original in float32, as it was trained."""
-    if target.runtime.name != "tensorrt":
-        return None
-    baseline = EngineFlags(
-        fp16=False,
-        sparse_weights=False,
-        strongly_typed=target.runtime.release >= STRONGLY_TYPED_FROM,
-        workspace_bytes=WORKSPACE_BYTES,
-    )
-    wanted = {
-        # What stays in float is float16 in the graph; TensorRT 8 must be allowed it as well.
-        "fp16": target.float_dtype == "float16" and not baseline.strongly_typed,
-        "sparse_weights": "2:4" in target.sparsity,
-    }
-    return {"baseline": baseline, "candidate": baseline.model_copy(update=wanted)}
-
-
 def measure_halfway(job: Job, device: Device, built: Built) -> float:
     """p50 of the float model between, for the chart alone, so that an earlier one will do."""
     target, progress = job.recipe.target, job.stages.progress
     protocol = protocol_for(target, device)
 
     def work(_: Path) -> Output:
-        with on_device(job, device) as (agent, tick):
+        with on_device(job, device) as connected:
 
             def on_turn(name: str, number: int, _: object) -> None:
                 progress.step(number, protocol.turns, f"{name}, turn {number}")
-                tick()
+                connected.tick()
 
             threads = target.runtime.threads
-            measured = measure_file(agent, built.artifact, _inputs(job), protocol, threads, on_turn)
+            session = Session(connected.agent, protocol, threads, _inputs(job), on_turn)
+            measured = measure_file(session, connected.prepare(target, built.artifact))
         return Output({"latency_ms_p50": measured.latency_ms_p50})
 
     depends_on = job.depends_on(
@@ -162,13 +138,14 @@ def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[
     protocol = protocol_for(target, device)
     once = protocol.model_copy(update={"turns": 1})
     found: dict[str, list[float]] = {name: [] for name in files}
-    with on_device(job, device) as (agent, tick):
-        inputs, total, done = _inputs(job), protocol.turns * len(files), 0
+    with on_device(job, device) as connected:
+        session = Session(connected.agent, once, target.runtime.threads, _inputs(job))
+        loaded = {name: connected.prepare(target, file) for name, file in files.items()}
+        total, done = protocol.turns * len(files), 0
         for _ in range(protocol.turns):
-            for name, file in files.items():
-                tick()
-                threads = target.runtime.threads
-                measured = measure_file(agent, file, inputs, once, threads, lambda *_: None)
+            for name, file in loaded.items():
+                connected.tick()
+                measured = measure_file(session, file)
                 found[name].append(measured.latency_ms_p50)
                 done += 1
                 progress.step(done, total, f"set {name}")
@@ -176,14 +153,14 @@ def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[
 
 
 @contextmanager
-def on_device(job: Job, device: Device) -> Iterator[tuple[DeviceAgent, Tick]]:
+def on_device(job: Job, device: Device) -> Iterator[Connected]:
     """While open, the device is connected, and nobody else pushes to it or measures there."""
     target, progress = job.recipe.target, job.stages.progress
     with connect(device, job.agent_dir) as transport:
         agent = agent_over(transport, device, target)
         if device.transport == "local":
             # It works in a folder of this run, and nothing of it is left anywhere else.
-            yield agent, lambda: None
+            yield Connected(device, agent, lambda: None)
             return
         transport.moved = Transfer(lambda _, __, text: progress.step(0, 0, text))
         board = Board(transport, device=device.id)
@@ -191,7 +168,7 @@ def on_device(job: Job, device: Device) -> Iterator[tuple[DeviceAgent, Tick]]:
         with held(board, progress.note) as lock:
             tick = partial(lock.renew, quiet_s(target))
             tick()
-            yield agent, tick
+            yield Connected(device, agent, tick)
 
 
 def _inputs(job: Job) -> Path:

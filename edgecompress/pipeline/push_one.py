@@ -9,14 +9,15 @@ from pathlib import Path
 from edgecompress.artifact import Artifact
 from edgecompress.errors import EdgecompressError
 from edgecompress.measure import DEADLINE_S
-from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.evaluate import Runs
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.validate import Sample, validate
 from edgecompress.pipeline.fleet import unknown
-from edgecompress.pipeline.formats import FORMATS
-from edgecompress.pipeline.measuring import Tick, engines_of, protocol_for, quiet_s
+from edgecompress.pipeline.measuring import Connected, protocol_for, quiet_s
 from edgecompress.pipeline.single import agent_over
 from edgecompress.progress import Lane, Transfer
 from edgecompress.push import Alive, Board, Manifest, Origin, Watch, push, retried
+from edgecompress.runtimes import formats
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
@@ -29,7 +30,7 @@ CONNECTS = 3
 """A device that is asleep or busy may not answer at first; one that is off should not be waited
 for as long as one that was there a moment ago."""
 
-Judge = Callable[[DeviceAgent, Validation, Tick], Validation]
+Judge = Callable[[Connected, Loaded, Validation], Validation]
 """Measures on the device and completes the validation; raises Refused."""
 
 
@@ -63,7 +64,7 @@ def candidate(
     artifact: Artifact, sample: Sample, target: Target, recipe_digest: str, run: str
 ) -> Candidate:
     manifest = Manifest(
-        file=f"model{FORMATS[artifact.format].suffix}",
+        file=f"model{formats()[artifact.format][0].suffix}",
         format=artifact.format,
         sha256=artifact.sha256,
         size_bytes=artifact.size_bytes,
@@ -122,11 +123,13 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                         trial.stop.check()
                         alive(quiet_s(sent.target, trial.deadline_s))
 
-                    _build(agent, sent, tick)
-                    validation = validate(agent, sent.sample, trial.budgets, Path(name), tick)
+                    connected = Connected(device, agent, tick)
+                    loaded = connected.prepare(sent.target, sent.artifact)
+                    there = Runs(agent, loaded, Path(name))
+                    validation = validate(there, sent.sample, trial.budgets, tick)
                     moved.stage = "measuring"
                     lane(0, 0, moved.stage)
-                    validation = trial.judge(agent, validation, tick)
+                    validation = trial.judge(connected, loaded, validation)
                     lane(0, 0, "activating" if trial.activates else "validated")
                     return validation
 
@@ -156,12 +159,3 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
             pushed = unknown(device.id, sent.manifest.id, error)
     update = {"validation": validation or pushed.validation, "notes": (*pushed.notes, *twice)}
     return pushed.model_copy(update=update)
-
-
-def _build(agent: DeviceAgent, sent: Candidate, tick: Tick) -> None:
-    """The engine that is run in the file's place, where the runtime wants one."""
-    engines = engines_of(sent.target)
-    if engines is not None and isinstance(agent, Agent):
-        tick()
-        engine = agent.build(sent.artifact, engines["candidate"])
-        agent.run_as(sent.artifact.sha256, engine)

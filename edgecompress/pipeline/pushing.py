@@ -9,22 +9,23 @@ from pathlib import Path
 
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import ArtifactError, Refused, SpecError
-from edgecompress.measure.agent import DeviceAgent
-from edgecompress.measure.compare import measure_file
+from edgecompress.measure.compare import Session, measure_file
+from edgecompress.measure.evaluate import Rebuild, Runs
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.tensors import write_npz
-from edgecompress.measure.validate import Rebuild, draw
+from edgecompress.measure.validate import draw
 from edgecompress.pipeline.asked import PushOrder
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.fleet import side_by_side
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load_scored
-from edgecompress.pipeline.measuring import There, Tick, look_there, protocol_for
+from edgecompress.pipeline.measuring import Connected, DeviceFindings, measure_on, protocol_for
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.push_one import Candidate, Trial, candidate, push_to
-from edgecompress.pipeline.single import HERE, agent_on
+from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import Progress
 from edgecompress.report.verdict import over_budget
 from edgecompress.spec.deploy import Budgets
@@ -64,7 +65,9 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         artifact = describe_file(file)
         progress.note("run the validation sample here")
         rebuild = rebuilder(model, examples, artifact.path)
-        sample = draw(agent_on(HERE, Path(name)), artifact, task, rebuild, Path(name), wanted.seed)
+        here = agent_on(HERE, Path(name))
+        runs = Runs(here, loaded_here(artifact, target), Path(name), kernels="reference")
+        sample = draw(runs, task, rebuild, wanted.seed)
         parity = report.candidate.parity
         sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
         sent = candidate(artifact, sample, target, report.recipe_digest, report.run)
@@ -72,7 +75,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         write_npz(inputs, {f"input_{i}": x.numpy() for i, x in enumerate(examples)})
 
         def push_one(device: Device, stop: Stop) -> Pushed:
-            judged = partial(_measure, sent, inputs, device, wanted.budgets)
+            judged = partial(_measure, sent, inputs, wanted.budgets)
             trial = Trial(
                 judged,
                 wanted.budgets,
@@ -99,27 +102,27 @@ def push_judged(
     baseline: Built,
     built: Built,
     rebuild: Rebuild,
-    verdict: Callable[[There], VerdictResult],
-) -> tuple[Pushed, There | None]:
+    verdict: Callable[[DeviceFindings], VerdictResult],
+) -> tuple[Pushed, DeviceFindings | None]:
     """The device's part of a deploy: push, validate, measure in turns with the original, activate.
 
     Returns:
         How the push ended, and what the device told; None when it did not come so far.
 
     """
-    there: There | None = None
+    there: DeviceFindings | None = None
     target, folder = job.recipe.target, job.agent_dir
-    sample = draw(
-        agent_on(HERE, folder), built.artifact, job.task, rebuild, folder, job.recipe.config.seed
-    )
+    loaded = loaded_here(built.artifact, target)
+    runs = Runs(agent_on(HERE, folder), loaded, folder, kernels="reference")
+    sample = draw(runs, job.task, rebuild, job.recipe.config.seed)
     parity = built.evaluation.parity
     sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
     run = job.stages.run_id
     sent = candidate(built.artifact, sample, target, job.recipe.digest(), run)
 
-    def judge(agent: DeviceAgent, validation: Validation, tick: Tick) -> Validation:
+    def judge(connected: Connected, _: Loaded, validation: Validation) -> Validation:
         nonlocal there
-        there = look_there(job, device, agent, baseline, built, tick)
+        there = measure_on(job, connected, baseline, built)
         found = verdict(there)
         if found.decision == "refuse":
             raise Refused(found.reasons[0].removeprefix("fail: "))
@@ -153,19 +156,18 @@ def _push(device: Device, sent: Candidate, trial: Trial, progress: Progress) -> 
 def _measure(
     sent: Candidate,
     inputs: Path,
-    device: Device,
     budgets: Budgets,
-    agent: DeviceAgent,
+    connected: Connected,
+    loaded: Loaded,
     validation: Validation,
-    tick: Tick,
 ) -> Validation:
     """One turn on the device, and the budgets that only it can check; none on an emulated one."""
-    tick()
+    device, agent = connected.device, connected.agent
+    connected.tick()
     protocol = protocol_for(sent.target, device).model_copy(update={"turns": 1})
     threads = sent.target.runtime.threads
-    measured = measure_file(
-        agent, sent.artifact, inputs, protocol, threads, lambda _, __, ___: tick()
-    )
+    session = Session(agent, protocol, threads, inputs, lambda *_: connected.tick())
+    measured = measure_file(session, loaded)
     emulated = device.emulated or is_emulated(agent.probe())
     over = () if emulated else over_budget(budgets, measured)
     if over:

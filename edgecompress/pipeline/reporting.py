@@ -4,11 +4,10 @@ import platform
 from pathlib import Path
 
 from edgecompress.compress.layers import rows
-from edgecompress.inspect import layer_dtypes
 from edgecompress.pipeline.files import Built
-from edgecompress.pipeline.formats import FORMATS
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
-from edgecompress.pipeline.measuring import engines_of, measure_halfway
+from edgecompress.pipeline.measuring import measure_halfway
+from edgecompress.report.layer_types import layer_dtypes
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Inspection, Measurement
 from edgecompress.spec.recipe import Recipe
@@ -37,7 +36,7 @@ def chart_points(
     ]
     if halfway is not None:
         # An engine for a point of the chart alone would take minutes.
-        engine = engines_of(job.recipe.target) is not None
+        engine = job.runtime.capabilities.builds_engine
         latency = None if device is None or engine else measure_halfway(job, device, halfway)
         if recovered is not smaller and smaller.name == "pruned" and smaller.metric is not None:
             # The same layers as the fine-tuned model, so its latency and cost too.
@@ -122,7 +121,7 @@ def keep_files(
 ) -> tuple[ReportArtifact, ...]:
     kept = []
     for name, built in (("model", candidate), ("baseline", baseline)):
-        path = folder / f"{name}{FORMATS[built.artifact.format].suffix}"
+        path = folder / f"{name}{job.runtime.format.suffix}"
         job.stages.store.copy_to(built.artifact.sha256, path)
         kept.append(
             ReportArtifact(

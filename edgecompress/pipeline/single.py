@@ -3,14 +3,16 @@
 import tempfile
 from pathlib import Path
 
+from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Agent, DeviceAgent
-from edgecompress.measure.android import AndroidAgent
-from edgecompress.measure.compare import compare
+from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.compare import measure_file as measure_alone
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import random_inputs, write_npz
-from edgecompress.pipeline.formats import describe_file, inspect_for
+from edgecompress.pipeline.formats import describe_file, inspect_for, runtime_for
 from edgecompress.progress import Progress
+from edgecompress.runtimes import runtime
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
@@ -30,9 +32,18 @@ def agent_over(
 ) -> DeviceAgent:
     """What measures and infers on a device for a target; `deadline_s`: for one command there."""
     if device.transport == "adb":
-        delegate = target.runtime.delegate
-        return AndroidAgent(transport, device.benchmark_model, delegate, describe_file, deadline_s)
+        return runtime(target.runtime.name).phone_agent(transport, device, target, deadline_s)
     return Agent(transport, device.interpreter, deadline_s)
+
+
+def loaded_here(artifact: Artifact, target: Target | None = None) -> Loaded:
+    """A file as this machine runs it.
+
+    Raises:
+        SpecError: the target's runtime does not run files of this format.
+
+    """
+    return Loaded(artifact, runtime_for(artifact, target).runner_here)
 
 
 def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:
@@ -89,9 +100,11 @@ def measure_file(
             done += 1
             progress.step(done, total, f"{name}, turn {number}")
 
+        session = Session(agent, protocol, threads, inputs, on_turn)
         if baseline is None:
-            return measure_alone(agent, candidate, inputs, protocol, threads, on_turn)
-        return compare(agent, HERE.id, baseline, candidate, inputs, protocol, threads, on_turn)
+            return measure_alone(session, loaded_here(candidate, wanted))
+        original = loaded_here(baseline, wanted)
+        return compare(session, original, loaded_here(candidate, wanted), HERE)
 
 
 def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
@@ -103,7 +116,7 @@ def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
 
     """
     # These import torch, which inspect and measure do without.
-    from edgecompress.measure.evaluate import evaluate
+    from edgecompress.measure.evaluate import Runs, evaluate
     from edgecompress.pipeline.loading import load_scored
     from edgecompress.pipeline.outputs import rebuilder
 
@@ -117,11 +130,8 @@ def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
     ):
         agent = agent_on(HERE, Path(folder))
         return evaluate(
-            agent,
-            artifact,
+            Runs(agent, loaded_here(artifact), Path(folder)),
             task,
-            Path(folder),
-            1,
             lambda done: progress.step(done, 0, f"{done} samples"),
             rebuild,
         )

@@ -14,7 +14,7 @@ from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means, keep_metric
 from edgecompress.pipeline.loading import Loaded, load, watched
-from edgecompress.pipeline.measuring import There, engines_of, look_there, on_device
+from edgecompress.pipeline.measuring import DeviceFindings, measure_on, on_device
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.pushing import push_judged
@@ -140,7 +140,7 @@ def _run(
 
     costs = None if integer is None else noise(job, integer)
 
-    def reports(there: There | None) -> tuple[ModelReport, ModelReport]:
+    def reports(there: DeviceFindings | None) -> tuple[ModelReport, ModelReport]:
         if there is None:
             return model_report(baseline, None), model_report(candidate, None)
         chosen = replace(candidate, inspection=there.inspection)
@@ -150,7 +150,7 @@ def _run(
             model_report(chosen, comparison.candidate),
         )
 
-    def verdict(there: There | None, pushed: Pushed | None = None) -> VerdictResult:
+    def verdict(there: DeviceFindings | None, pushed: Pushed | None = None) -> VerdictResult:
         return judge(
             job.recipe.config.budgets,
             *reports(there),
@@ -158,7 +158,7 @@ def _run(
             Seen(
                 noise=costs,
                 search=search,
-                builds_engine=engines_of(job.recipe.target) is not None,
+                builds_engine=job.runtime.capabilities.builds_engine,
                 pushed=pushed,
             ),
         )
@@ -170,8 +170,8 @@ def _run(
         rebuild = rebuilder(model.module(), job.example_inputs, candidate.artifact.path)
         pushed, there = push_judged(job, device, baseline, candidate, rebuild, verdict)
     elif device is not None:
-        with on_device(job, device) as (agent, tick):
-            there = look_there(job, device, agent, baseline, candidate, tick)
+        with on_device(job, device) as connected:
+            there = measure_on(job, connected, baseline, candidate)
     comparison = there and there.comparison
     before, after = reports(there)
     points = chart_points(

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgecompress.artifact import Format, TensorInfo
+from edgecompress.artifact import TensorInfo
 from edgecompress.spec.base import Spec, digest
 from edgecompress.spec.pushed import Outcome, Validation
 
@@ -31,7 +31,7 @@ class Manifest(Spec):
     schema_version: Literal[1] = 1
     file: Annotated[str, Field(pattern=r"^model\.[a-z0-9]+$")]
     """'model.onnx', beside this manifest."""
-    format: Format
+    format: str
     sha256: str
     size_bytes: int
     target: str

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from edgecompress.spec.base import Spec
-from edgecompress.spec.target import Positive
+from edgecompress.spec.runtime import Positive
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]

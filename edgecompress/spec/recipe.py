@@ -13,14 +13,9 @@ from edgecompress.spec.deploy import (
     StructuredPruneSpec,
 )
 from edgecompress.spec.native import native_cpu
-from edgecompress.spec.target import (
-    Activations,
-    Cpu,
-    Positive,
-    QuantizationScheme,
-    Target,
-    Weights,
-)
+from edgecompress.spec.runtime import Positive
+from edgecompress.spec.scheme import Activations, QuantizationScheme, Weights
+from edgecompress.spec.target import Cpu, Target
 
 _VNNI = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
@@ -144,7 +139,7 @@ def _with_bits(target: Target, cpu: Cpu) -> QuantizationScheme:
     if scheme.weights.bits is not None:
         return scheme
     saturates = (
-        target.runtime.name == "onnxruntime"
+        target.runtime.capabilities.saturates_without_vnni
         and cpu.architecture == "x86_64"
         and scheme.activations.dtype == "uint8"
         and not _VNNI & set(cpu.features)

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.compress.quantize import calibrate, convert, prepare
-from edgecompress.export import Exportable, exporter
-from edgecompress.export.litert_file import Graph, read
+from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.tflite.graph import Graph, read
+from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
-from edgecompress.spec.target import Activations, Edges, QuantizationScheme, Weights
+from edgecompress.spec.runtime import Edges
+from edgecompress.spec.scheme import Activations, QuantizationScheme, Weights
 from edgecompress.task.base import tensors_of
 
 LITERT = load_target("local-litert")
@@ -127,7 +129,7 @@ def export(
         "target": LITERT.model_copy(update={"edges": edges}),
     }
     exportable = Exportable(**{**options, **more})  # type: ignore[arg-type]
-    artifact = exporter("litert").export(exportable, folder / "model.tflite")
+    artifact = runtime("litert").export(exportable, folder / "model.tflite")
     return TfliteFile(module, example_inputs, artifact)
 
 

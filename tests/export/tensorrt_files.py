@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, prepare
-from edgecompress.export import Exportable, exporter
-from edgecompress.inspect import inspect_tensorrt
+from edgecompress.formats.exportable import Exportable
+from edgecompress.runtimes import runtime
+from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
 from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import Inspection
-from edgecompress.spec.target import QuantizationScheme, Target
+from edgecompress.spec.scheme import QuantizationScheme
+from edgecompress.spec.target import Target
 from edgecompress.task.base import tensors_of
 
 Release = tuple[int, int]
@@ -106,5 +108,5 @@ def exported(
         layers=quantized.layers,
         keep_float=prepared.keep_float,
     )
-    artifact = exporter("tensorrt").export(exportable, path / "model.onnx")
+    artifact = runtime("tensorrt").export(exportable, path / "model.onnx")
     return File(quantized, artifact, release)

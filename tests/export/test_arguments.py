@@ -17,7 +17,7 @@ from edgecompress.compress.canonical import _REWRITES, _SCALAR
 from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.operators import CONCATENATING, ELEMENTWISE, SHARING, SPLITTING
 from edgecompress.errors import ModelError
-from edgecompress.spec.target import Edges
+from edgecompress.spec.runtime import Edges
 
 ATEN = torch.ops.aten
 Use = Callable[[Tensor], Tensor]

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from edgecompress.errors import ModelError
-from edgecompress.export.isolated import Died, Limits, isolated
+from edgecompress.runtimes.isolated import Died, Limits, isolated
 
 
 def test_it_gives_back_what_the_work_returns_and_swallows_what_it_prints(

@@ -10,7 +10,7 @@ import torch
 from detecting import IMAGES, Heads, Kept, kept, of_members
 
 from edgecompress.compress.quantize import convert
-from edgecompress.spec.target import QuantizationScheme
+from edgecompress.spec.scheme import QuantizationScheme
 
 X = (IMAGES[0][:1],)
 PORTABLE = quantizing.scheme("portable")

@@ -16,8 +16,8 @@ from zoo.catalogue import build
 from zoo.parts import Call, conv, image
 
 from edgecompress.errors import ModelError
-from edgecompress.export import exporter
-from edgecompress.spec.target import Edges
+from edgecompress.runtimes import runtime
+from edgecompress.spec.runtime import Edges
 
 FLOAT_NHWC = Edges(dtype="float32", layout="nhwc")
 
@@ -234,4 +234,4 @@ def test_more_than_two_gigabytes_are_refused_before_any_work(tmp_path: Path) -> 
     x = torch.empty(1, 1 << 15, device="meta")
     message = _refused(model, x, tmp_path)
     assert "2.1 GB" in message
-    assert exporter("litert").suffix == ".tflite"
+    assert runtime("litert").format.suffix == ".tflite"

@@ -14,8 +14,8 @@ from litert_files import export
 from zoo.parts import conv
 
 from edgecompress.errors import ModelError
-from edgecompress.export import litert_convert
-from edgecompress.export.litert_culprit import first_failing, keep_first, steps_of
+from edgecompress.runtimes.culprit import first_failing, keep_first, steps_of
+from edgecompress.runtimes.litert import convert as litert_convert
 
 
 class Net(nn.Module):

@@ -10,9 +10,9 @@ pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from edgecompress.export.litert_file import Graph, Operator, Tensor, options, per_tensor
-from edgecompress.export.litert_scales import round_once
-from edgecompress.export.litert_write import write
+from edgecompress.formats.tflite.graph import Graph, Operator, Tensor, options, per_tensor
+from edgecompress.formats.tflite.write import write
+from edgecompress.runtimes.litert.passes.scales import round_once
 
 SHAPE, SCALE = (1, 8, 16), 0.05
 SYMMETRIC = per_tensor(1 / 128, 0)

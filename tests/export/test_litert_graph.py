@@ -17,7 +17,7 @@ from zoo.catalogue import build
 from zoo.parts import Call, conv, image
 
 from edgecompress.compress.quantize import calibrate, convert, prepare
-from edgecompress.spec.target import Edges
+from edgecompress.spec.runtime import Edges
 
 FLOAT = Edges(dtype="float32", layout="nchw")
 

@@ -12,7 +12,7 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 from ai_edge_litert import schema_py_generated
 from ai_edge_litert.interpreter import Interpreter
 
-from edgecompress.export.litert_file import (
+from edgecompress.formats.tflite.graph import (
     Graph,
     Operator,
     QParams,
@@ -22,10 +22,10 @@ from edgecompress.export.litert_file import (
     per_tensor,
     read,
 )
-from edgecompress.export.litert_kernels import Weight
-from edgecompress.export.litert_passes import run_passes
-from edgecompress.export.litert_transposes import reshape
-from edgecompress.export.litert_write import write
+from edgecompress.formats.tflite.write import write
+from edgecompress.runtimes.litert.passes import run_passes
+from edgecompress.runtimes.litert.passes.kernels import Weight
+from edgecompress.runtimes.litert.passes.transposes import reshape
 
 STEPS = per_tensor(0.05, -3)
 

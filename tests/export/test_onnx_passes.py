@@ -12,7 +12,8 @@ from zoo.parts import Call, conv, head, image
 
 from edgecompress.compress.quantize import calibrate, prepare
 from edgecompress.errors import ModelError, SpecError
-from edgecompress.export import Exportable, exporter
+from edgecompress.formats.exportable import Exportable
+from edgecompress.runtimes import runtime
 
 
 def nodes(file: Built, op_type: str) -> list[onnx.NodeProto]:
@@ -186,7 +187,7 @@ def test_float_model_is_exported_as_it_is(tmp_path: Path) -> None:
     exportable = Exportable(
         model, inputs, True, ("image",), ("scores",), {"stage": "baseline"}, LOCAL
     )
-    artifact = exporter("onnxruntime").export(exportable, tmp_path / "float.onnx")
+    artifact = runtime("onnxruntime").export(exportable, tmp_path / "float.onnx")
     kinds = {node.op_type for node in onnx.load(artifact.path).graph.node}
     assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
     assert artifact.inputs[0].shape[0] == "batch"
@@ -198,7 +199,7 @@ def test_labels_and_kept_layers_are_in_the_file(tmp_path: Path) -> None:
     exportable = Exportable(
         model, (torch.randn(1, 4),), True, ("x",), ("y",), {}, LOCAL, labels=("cat", "dog")
     )
-    artifact = exporter("onnxruntime").export(exportable, tmp_path / "m.onnx")
+    artifact = runtime("onnxruntime").export(exportable, tmp_path / "m.onnx")
     assert artifact.labels == ("cat", "dog")
 
 
@@ -209,7 +210,7 @@ def test_what_onnx_lacks_is_refused_in_one_line(tmp_path: Path) -> None:
 
     exportable = Exportable(Spectral(), (torch.randn(1, 4, 4),), True, ("x",), ("y",), {}, LOCAL)
     with pytest.raises(ModelError) as caught:
-        exporter("onnxruntime").export(exportable, tmp_path / "m.onnx")
+        runtime("onnxruntime").export(exportable, tmp_path / "m.onnx")
     message = str(caught.value)
     assert message.startswith("onnx: ")
     assert "svd" in message
@@ -220,4 +221,4 @@ def test_what_onnx_lacks_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_unknown_runtime_is_refused() -> None:
     with pytest.raises(SpecError, match="known: onnxruntime"):
-        exporter("tflite")
+        runtime("tflite")

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from quantizing import Built, ZooFiles, batch, built
 from zoo.catalogue import build
 
-from edgecompress.export.onnx_edit import Array
+from edgecompress.formats.onnx.edit import Array
 from edgecompress.spec.native import native_cpu
 
 SCHEMES = (

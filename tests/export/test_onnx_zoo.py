@@ -8,7 +8,7 @@ import pytest
 from quantizing import Built, ZooFiles, batch
 from zoo.catalogue import EVERYTHING
 
-from edgecompress.inspect import between_compute
+from edgecompress.report.layer_types import between_compute
 from edgecompress.spec.measurement import Op
 
 NORMS = {"LayerNormalization"}

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from edgecompress.compress.capture import capture
 from edgecompress.compress.quantize import run_batch
-from edgecompress.export import Exportable, exporter
+from edgecompress.formats.exportable import Exportable
 from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
+from edgecompress.runtimes import runtime
 from edgecompress.task.structures import learn_structures
 
 X = torch.randn(1, 6, generator=torch.Generator().manual_seed(0))
@@ -70,7 +71,7 @@ def test_a_file_gives_what_the_model_returns(name: str, captured: bool, tmp_path
     inputs = input_names(model, (X,))
     assert output_names(expected, inputs) == names
     exportable = Exportable(module, (X,), True, inputs, names, {}, LOCAL)
-    artifact = exporter("onnxruntime").export(exportable, tmp_path / "model.onnx")
+    artifact = runtime("onnxruntime").export(exportable, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(artifact.path, providers=["CPUExecutionProvider"])
     assert [value.name for value in session.get_inputs()] == ["x"]
     assert tuple(value.name for value in session.get_outputs()) == names

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgecompress.export.readback import Layer, Reals, _compare
+from edgecompress.formats.readback import Layer, Reals, _compare
 
 RNG = np.random.default_rng(0)
 LINEAR = RNG.integers(-63, 64, (16, 48)).astype(np.float64) * 0.01

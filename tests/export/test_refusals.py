@@ -23,8 +23,11 @@ from torch._higher_order_ops.while_loop import while_loop
 from zoo.parts import Call
 
 from edgecompress.errors import EXIT_BAD_INPUT, ArtifactError, EdgecompressError
-from edgecompress.export import Exportable, exporter, onnx_document
-from edgecompress.inspect import describe, tensorrt_violations
+from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.onnx import document as onnx_document
+from edgecompress.formats.onnx.file import describe
+from edgecompress.runtimes import runtime as known
+from edgecompress.runtimes.tensorrt.rules import tensorrt_violations
 from edgecompress.spec.load import load_target
 
 TARGETS = {"onnxruntime": "local", "litert": "local-litert", "tensorrt": "jetson-orin-nano"}
@@ -46,7 +49,7 @@ def export(model: nn.Module, x: Tensor, folder: Path, runtime: str = "onnxruntim
         pytest.importorskip("litert_torch", reason="litert-torch is not installed")
     target = load_target(TARGETS[runtime])
     exportable = Exportable(model.eval(), (x,), True, ("x",), ("y",), {}, target)
-    return exporter(runtime).export(exportable, folder / "model")
+    return known(runtime).export(exportable, folder / "model")
 
 
 @pytest.mark.parametrize("runtime", TARGETS)

@@ -19,7 +19,8 @@ from zoo.catalogue import build
 
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.quantize import Prepared, convert
-from edgecompress.export import Exportable, exporter
+from edgecompress.formats.exportable import Exportable
+from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
 from edgecompress.spec.recipe import weight_bits
 
@@ -71,7 +72,7 @@ def run_for_tensorrt(prepared: Prepared, inputs: Inputs, folder: Path) -> NDArra
         target=load_target("jetson-orin-nano").model_copy(update={"float_dtype": "float32"}),
         layers=quantized.layers,
     )
-    path = exporter("tensorrt").export(exportable, folder / "tensorrt.onnx").path
+    path = runtime("tensorrt").export(exportable, folder / "tensorrt.onnx").path
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

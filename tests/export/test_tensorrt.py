@@ -22,7 +22,8 @@ from zoo.parts import Call, conv, head, image
 
 from edgecompress.compress.quantize import Quantized
 from edgecompress.errors import ModelError
-from edgecompress.export import Exportable, exporter
+from edgecompress.formats.exportable import Exportable
+from edgecompress.runtimes import runtime
 
 
 @cache
@@ -159,7 +160,7 @@ def test_numbers_beyond_float16_keep_their_operator_in_float32(tmp_path: Path) -
 def test_a_float_model_stays_float32(tmp_path: Path) -> None:
     model, inputs = build("residual_relu6")
     exportable = Exportable(model, inputs, True, ("x",), ("y",), {}, target((8, 6)))
-    artifact = exporter("tensorrt").export(exportable, tmp_path / "float.onnx")
+    artifact = runtime("tensorrt").export(exportable, tmp_path / "float.onnx")
     graph = onnx.load(artifact.path).graph
     kinds = {node.op_type for node in graph.node}
     assert not kinds & {"QuantizeLinear", "DequantizeLinear", "Cast"}

@@ -9,7 +9,8 @@ from torch import nn
 from edgecompress.compress.sparsify import apply_masks
 from edgecompress.compress.two_four import masks_for
 from edgecompress.errors import ModelError
-from edgecompress.export import Exportable, exporter
+from edgecompress.formats.exportable import Exportable
+from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
 
 
@@ -28,7 +29,7 @@ def exported(path: Path, dense: tuple[str, ...] | None) -> Path:
         target=load_target("jetson-orin-nano"),
         dense=dense,
     )
-    return exporter("tensorrt").export(exportable, path).path
+    return runtime("tensorrt").export(exportable, path).path
 
 
 @pytest.mark.parametrize("dense", [None, ("", "1", "2", "3")])

@@ -21,9 +21,9 @@ from edgecompress.devices.check import rows_of
 from edgecompress.devices.rows import checked
 from edgecompress.measure import compare as compare_of
 from edgecompress.measure.agent import Agent
-from edgecompress.measure.android import AndroidAgent
 from edgecompress.measure.compare import compare
 from edgecompress.measure.tensors import most_bytes, outputs_of, write_npz
+from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.load import load_target

@@ -15,7 +15,7 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 
-from edgecompress.inspect import inspect_onnx
+from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 from edgecompress.spec.measurement import Inspection, Op
 
 RUNTIME = f"onnxruntime {onnxruntime.__version__}"

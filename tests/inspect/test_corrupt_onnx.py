@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from onnx_models import MACHINE, RUNTIME, optimised, quantized, residual_net
 
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect import describe, inspect_onnx
+from edgecompress.formats.onnx.file import describe
+from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 
 FUZZ = settings(max_examples=120, deadline=None, derandomize=True)
 

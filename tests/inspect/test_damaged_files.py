@@ -6,14 +6,15 @@ Some of what `python benchmarks/damaged_files.py` tries by the hundred thousand.
 import sys
 from pathlib import Path
 
+from edgecompress.formats.expose import expose
 from onnx_models import MACHINE, RUNTIME, residual_net
 
 from edgecompress.errors import EdgecompressError
-from edgecompress.export.expose import expose
-from edgecompress.inspect import inspect_onnx, inspect_tensorrt
-from edgecompress.inspect.tflite import inspect_tflite
 from edgecompress.measure.tensors import random_inputs
 from edgecompress.pipeline.formats import describe_file
+from edgecompress.runtimes.litert.inspect import inspect_tflite
+from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
+from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
 
 PATH = list(sys.path)
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))

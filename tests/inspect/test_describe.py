@@ -9,7 +9,7 @@ from onnx_models import GraphBuilder, quantized, residual_net
 
 from edgecompress.artifact import TensorInfo
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect import describe
+from edgecompress.formats.onnx.file import describe
 
 
 def two_in_two_out() -> GraphBuilder:

@@ -8,19 +8,20 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from edgecompress.formats.expose import expose
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import GraphBuilder, residual_net
 from tflite_files import FileBuilder, int8_edges
 
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import ArtifactError, TaskError, in_place_of
-from edgecompress.export.expose import expose
-from edgecompress.inspect import describe, describe_tflite, inspect_tensorrt
-from edgecompress.inspect.match import Origins
-from edgecompress.inspect.onnx_file import load
-from edgecompress.inspect.tensorrt_graph import int8_convolution
+from edgecompress.formats.onnx.file import describe, load
+from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.tensors import feed, random_inputs
 from edgecompress.pipeline.layers import compare_layers
+from edgecompress.runtimes.onnxruntime.match import Origins
+from edgecompress.runtimes.tensorrt.graph import int8_convolution
+from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
 
 
 def too_few_numbers(proto: onnx.ModelProto) -> None:

@@ -18,7 +18,8 @@ from onnx_models import (
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_dynamic
 
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect import between_compute, inspect_onnx
+from edgecompress.report.layer_types import between_compute
+from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 from edgecompress.spec.measurement import Inspection
 
 BLOCK_CONV = 64 * 8 * 8 * 9

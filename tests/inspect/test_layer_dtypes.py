@@ -9,7 +9,7 @@ from onnx_models import inspected, quantized
 from onnxruntime.quantization import QuantType
 from torch import Tensor, nn
 
-from edgecompress.inspect import LayerType, layer_dtypes
+from edgecompress.report.layer_types import LayerType, layer_dtypes
 
 
 class Block(nn.Module):

@@ -8,7 +8,7 @@ pytest.importorskip("ai_edge_litert", reason="TFLite needs ai-edge-litert")
 from ai_edge_litert import schema_py_generated as schema
 from tflite_files import FileBuilder, float_edges, int8_edges
 
-from edgecompress.inspect import inspect_tflite
+from edgecompress.runtimes.litert.inspect import inspect_tflite
 from edgecompress.spec.measurement import Op
 
 RELU = schema.ActivationFunctionType.RELU

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx_models import MACHINE, RUNTIME, GraphBuilder, inspected, only, quantized
 
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect import inspect_onnx
+from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 
 
 def conv_net(shape, weight, op="Conv", **attributes) -> GraphBuilder:

@@ -17,7 +17,8 @@ from onnxruntime import InferenceSession
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail as RuntimeException
 from onnxruntime.quantization import QuantType
 
-from edgecompress.inspect import between_compute, inspect_onnx
+from edgecompress.report.layer_types import between_compute
+from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 from edgecompress.spec.measurement import Inspection, Op
 
 x86_only = pytest.mark.skipif(not ON_X86, reason="a rule of ONNX Runtime on x86")

@@ -9,8 +9,7 @@ from onnx import TensorProto, helper
 from onnx_models import GraphBuilder
 
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect import Violation, tensorrt_violations
-from edgecompress.inspect.tensorrt_rules import RULES, opsets_of
+from edgecompress.runtimes.tensorrt.rules import RULES, Violation, opsets_of, tensorrt_violations
 
 Release = tuple[int, int]
 RELEASES: tuple[Release, ...] = ((8, 5), (8, 6), (10, 3), (10, 9), (11, 0))

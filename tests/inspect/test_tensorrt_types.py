@@ -7,7 +7,8 @@ import numpy as np
 from onnx import TensorProto
 from onnx_models import GraphBuilder, only
 
-from edgecompress.inspect import inspect_tensorrt, layer_dtypes
+from edgecompress.report.layer_types import layer_dtypes
+from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
 from edgecompress.spec.measurement import Inspection
 
 

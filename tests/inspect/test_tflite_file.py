@@ -14,7 +14,9 @@ from tflite_files import FileBuilder, float_edges, int8_edges
 
 from edgecompress.artifact import TensorInfo
 from edgecompress.errors import ArtifactError, RuntimeMissing
-from edgecompress.inspect import describe_tflite, inspect_tflite, tflite_reader
+from edgecompress.formats.tflite import reader as tflite_reader
+from edgecompress.formats.tflite.file import describe as describe_tflite
+from edgecompress.runtimes.litert.inspect import inspect_tflite
 
 MUTATIONS = 300
 

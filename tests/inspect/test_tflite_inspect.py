@@ -11,7 +11,8 @@ from ai_edge_litert import schema_py_generated as schema
 from tflite_files import FLOAT_EDGES_MACS, FileBuilder, float_edges, int8_edges
 
 from edgecompress.errors import ArtifactError
-from edgecompress.inspect import between_compute, inspect_tflite, layer_dtypes
+from edgecompress.report.layer_types import between_compute, layer_dtypes
+from edgecompress.runtimes.litert.inspect import inspect_tflite
 from edgecompress.spec.measurement import Inspection, Op
 
 

@@ -20,11 +20,11 @@ from tflite_files import FileBuilder, float_edges
 
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import AgentError, ArtifactError, RuntimeMissing
-from edgecompress.inspect import describe_tflite
+from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.agent import Agent
-from edgecompress.measure.android import AndroidAgent
 from edgecompress.measure.compare import compare
 from edgecompress.measure.evaluate import evaluate
+from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.task import ClassificationTask
 from edgecompress.task.guard import guard
@@ -109,7 +109,7 @@ def test_outputs_keep_their_names_whatever_their_order(make_agent, tmp_path):
 
 
 def test_several_calls_of_adb_make_one_stack(make_agent, tmp_path, images, monkeypatch):
-    monkeypatch.setattr("edgecompress.measure.android.RUNS_AT_ONCE", 2)
+    monkeypatch.setattr("edgecompress.runtimes.litert.android.RUNS_AT_ONCE", 2)
     model = float_edges(tmp_path / "m.tflite")
     inputs = npz(tmp_path / "in.npz", image=images)
     make_agent().infer(model, "tflite", 1, inputs, tmp_path / "out.npz")

@@ -3,7 +3,12 @@
 import pytest
 
 from edgecompress.errors import AgentError
-from edgecompress.measure.android_log import delegation_notes, read_run, run_flags, summary_of
+from edgecompress.runtimes.litert.android_log import (
+    delegation_notes,
+    read_run,
+    run_flags,
+    summary_of,
+)
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.vendor.benchmark_model import Timings
 

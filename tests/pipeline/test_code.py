@@ -118,14 +118,14 @@ def test_libraries(codes: dict[str, Code]) -> None:
 
 def test_a_tflite_file_is_made_by_litert() -> None:
     export = "edgecompress.pipeline.files:_export"
-    made = code._reached((export, "edgecompress.export.litert:LitertExporter"))
+    made = code._reached((export, "edgecompress.runtimes.litert.export:LitertExporter"))
     assert set(made.libraries) >= LITERT
-    assert "edgecompress.export.onnx" not in made.modules
-    assert "edgecompress.export.litert_passes" in made.modules
+    assert "edgecompress.runtimes.onnxruntime.export" not in made.modules
+    assert "edgecompress.runtimes.litert.passes" in made.modules
     inspect = "edgecompress.pipeline.files:_inspect"
     seen = code._reached((inspect, "edgecompress.pipeline.formats:_litert", "ai-edge-litert"))
-    assert "edgecompress.inspect.tflite" in seen.modules
-    assert "edgecompress.inspect.inspection" not in seen.modules
+    assert "edgecompress.runtimes.litert.inspect" in seen.modules
+    assert "edgecompress.runtimes.onnxruntime.inspect" not in seen.modules
 
 
 def test_each_version_and_each_module_is_in_the_keys_that_depend_on_it(

@@ -18,7 +18,8 @@ from edgecompress.spec.deploy import (
 )
 from edgecompress.spec.load import load_target
 from edgecompress.spec.recipe import resolve, resolve_all, trains_again
-from edgecompress.spec.target import Activations, Cpu, Target
+from edgecompress.spec.scheme import Activations
+from edgecompress.spec.target import Cpu, Target
 
 QUANTIZE = QuantizeSpec(mode="ptq", ranges="mse", calibration_batches=1)
 CONFIG = DeployConfig(

@@ -23,11 +23,13 @@ from zoo.catalogue import build  # noqa: E402
 from edgecompress.compress.prune import prune  # noqa: E402
 from edgecompress.compress.quantize import Prepared, convert  # noqa: E402
 from edgecompress.errors import EdgecompressError  # noqa: E402
-from edgecompress.export import Exportable, exporter  # noqa: E402
+from edgecompress.formats.exportable import Exportable  # noqa: E402
+from edgecompress.measure.agent import Inference  # noqa: E402
 from edgecompress.measure.meter import Meter  # noqa: E402
 from edgecompress.measure.tensors import feed, outputs_of, write_npz  # noqa: E402
 from edgecompress.pipeline.formats import inspect_for  # noqa: E402
-from edgecompress.pipeline.single import HERE, agent_on  # noqa: E402
+from edgecompress.pipeline.single import HERE, agent_on, loaded_here  # noqa: E402
+from edgecompress.runtimes import runtime  # noqa: E402
 from edgecompress.spec.load import load_target  # noqa: E402
 from edgecompress.spec.measurement import Inspection  # noqa: E402
 from edgecompress.task.base import tensors_of  # noqa: E402
@@ -118,8 +120,8 @@ def _pruned(name: str) -> str:
 
 def _file(prepared: Prepared, name: str) -> str:
     target = load_target(name)
-    writer = exporter(target.runtime.name)
-    quantized = convert(prepared, integers=writer.takes_integers)
+    writer = runtime(target.runtime.name)
+    quantized = convert(prepared, integers=writer.capabilities.takes_integers)
     inputs = prepared.example_inputs
     with torch.no_grad():
         count = len(tensors_of(quantized.graph(*inputs)))
@@ -137,7 +139,7 @@ def _file(prepared: Prepared, name: str) -> str:
         path = Path(folder)
         agent = agent_on(HERE, path / "agent")
         try:
-            artifact = writer.export(exportable, path / f"model{writer.suffix}")
+            artifact = writer.export(exportable, path / f"model{writer.format.suffix}")
             found = inspect_for(artifact, target, agent, path)
         except EdgecompressError as error:
             return f"refused: {error}"
@@ -146,9 +148,9 @@ def _file(prepared: Prepared, name: str) -> str:
         together = [torch.cat(parts).numpy() for parts in zip(*samples, strict=True)]
         write_npz(path / "in.npz", feed(artifact, together))
         kernels = "reference" if name == "jetson-orin-nano" else "default"
-        places = (path / "in.npz", path / "out.npz")
         # One process, which runs sample by sample.
-        agent.infer(artifact.path, artifact.format, 1, *places, kernels=kernels)
+        inference = Inference(path / "in.npz", path / "out.npz", kernels=kernels)
+        agent.infer(loaded_here(artifact, target), inference)
         outputs = outputs_of(artifact, path / "out.npz")
         for index, sample in enumerate(samples):
             with torch.no_grad():

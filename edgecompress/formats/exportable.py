@@ -1,0 +1,44 @@
+"""A model on its way into a file, of whichever format."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from edgecompress.spec.scheme import QuantizationScheme
+from edgecompress.spec.target import Target
+
+
+@dataclass(frozen=True)
+class Exportable:
+    """A model on its way into a file: a float module, or a converted Q/DQ graph.
+
+    Args:
+        module: what to export, in eval mode.
+        example_inputs: of batch size 1, as on the device.
+        free_batch: whether the file may leave the batch dimension open.
+        input_names, output_names: in the order of the model's arguments and results.
+        layers: weight tensor in `module`'s state -> path of the user's layer that it belongs to.
+        keep_float: modules and operators that the recipe keeps in float.
+        kept_because: of those among them that a search chose, what each costs in int8.
+        lineage: what made it; stored in the file.
+        target: whom the file is for.
+        scheme: how a converted graph is quantised, its bits resolved; None for a float module.
+        labels: class names; stored in the file.
+        dense: where the recipe makes weights 2:4, the modules whose weights it leaves as they are;
+            None where it makes none.
+
+    """
+
+    module: nn.Module
+    example_inputs: tuple[Tensor, ...]
+    free_batch: bool
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    lineage: dict[str, str]
+    target: Target
+    labels: tuple[str, ...] | None = None
+    layers: dict[str, str] = field(default_factory=dict)
+    keep_float: tuple[str, ...] = ()
+    kept_because: dict[str, str] = field(default_factory=dict)
+    dense: tuple[str, ...] | None = None
+    scheme: QuantizationScheme | None = None

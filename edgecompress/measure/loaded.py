@@ -1,0 +1,37 @@
+"""A model as one device runs it: the file that was exported, or what the device built of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgecompress.artifact import Artifact
+from edgecompress.spec.engine import Engine, EngineFlags
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a device gets a file ready."""
+
+    runner: str
+    """Who runs it: a row of the agent's table."""
+    engine: EngineFlags | None = None
+    """How the device is to build an engine of it first; None: the file itself is run."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What `prepare` of a device's agent gives; its other methods run that."""
+
+    artifact: Artifact
+    """As it was exported."""
+    runner: str
+    engine: Engine | None = None
+    """Built of it on that device, and run in its place."""
+
+    @property
+    def file(self) -> Path:
+        return self.artifact.path
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        return str(self.file) if self.engine is None else self.engine.engine

@@ -1,0 +1,126 @@
+"""TFLite for LiteRT: int8 throughout, with the edges and the layout that the target wants."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+from torch.fx import GraphModule
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.fx import stored
+from edgecompress.errors import ModelError
+from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.metadata import (
+    KEEP_FLOAT_KEY,
+    KEPT_BECAUSE_KEY,
+    LABELS_KEY,
+    LAYOUT_KEY,
+    LINEAGE_KEY,
+    MAX_BYTES,
+)
+from edgecompress.formats.tflite.file import describe
+from edgecompress.formats.tflite.graph import Graph, Operator, Tensor, options
+from edgecompress.formats.tflite.write import write
+from edgecompress.runtimes.litert.convert import Source, to_tflite
+from edgecompress.runtimes.litert.layers import (
+    is_quantizer,
+    name_tensors,
+    quantizer_of,
+    weight_nodes,
+    weights_of,
+)
+from edgecompress.runtimes.litert.passes import run_passes
+from edgecompress.runtimes.litert.passes.kernels import double_weights
+from edgecompress.runtimes.litert.passes.nnapi import run_nnapi_passes
+from edgecompress.runtimes.litert.target import LitertSection
+from edgecompress.store import atomic_write
+
+
+def export(model: Exportable, path: Path) -> Artifact:
+    """litert-torch in its static Q/DQ mode -> the passes of `passes` -> file.
+
+    The batch is always 1: what runs TFLite on boards (NNAPI, GPU) wants fixed shapes, so
+    `free_batch` is ignored. 64-bit integers at the inputs and outputs become 32-bit ones.
+
+    Raises:
+        ModelError: an operator has no counterpart in TFLite, control flow, or larger than the
+            format's 2 GB.
+        RuntimeMissing: litert-torch is not installed.
+
+    """
+    _check_size(model)
+    edges = model.target.edges
+    quantized = _is_quantized(model.module)
+    graph = to_tflite(Source(model.module, model.example_inputs, edges.layout, quantized))
+    weights = weights_of(model)
+    run_passes(graph, weights)
+    if LitertSection.of(model.target).delegate == "nnapi":
+        run_nnapi_passes(graph)
+    if model.scheme is not None and model.scheme.same_integers:
+        double_weights(graph)
+    name_tensors(graph, weights, model.input_names)
+    if edges.dtype == "float32":
+        _float_edges(graph)
+    graph.metadata |= _notes(model, graph)
+    content = write(graph, model.input_names, model.output_names)
+    atomic_write(path, content)
+    return describe(path)
+
+
+def _is_quantized(module: nn.Module) -> bool:
+    return isinstance(module, GraphModule) and any(map(is_quantizer, module.graph.nodes))
+
+
+def _check_size(model: Exportable) -> None:
+    """Before minutes of work that cannot end well."""
+    module = model.module
+    sizes = {id(t): t.numel() * t.element_size() for t in (*module.parameters(), *module.buffers())}
+    if isinstance(module, GraphModule):
+        for node in weight_nodes(model):
+            if quantizer_of(node) is not None:
+                weight = stored(module, node)
+                sizes[id(weight)] = weight.numel()
+    total = sum(sizes.values())
+    if total > MAX_BYTES:
+        raise ModelError(
+            f"litert: the weights take {total / 1e9:.1f} GB and a TFLite file ends at"
+            f" {MAX_BYTES / 1e9:.1f} GB; prune or quantise the model, or choose a target with"
+            " another runtime"
+        )
+
+
+def _float_edges(graph: Graph) -> None:
+    """Quantise what comes in and dequantise what goes out, inside of the file."""
+    for index, tensor in enumerate(graph.inputs):
+        if tensor.dtype == "int8":
+            outside = _as_float(tensor)
+            quantize = Operator("QUANTIZE", [outside], [tensor], 1, options("QuantizeOptions"))
+            graph.operators.insert(0, quantize)
+            graph.inputs[index] = outside
+    for index, tensor in enumerate(graph.outputs):
+        if tensor.dtype == "int8":
+            outside = _as_float(tensor)
+            chosen = options("DequantizeOptions")
+            graph.operators.append(Operator("DEQUANTIZE", [tensor], [outside], 2, chosen))
+            graph.outputs[index] = outside
+
+
+def _as_float(tensor: Tensor) -> Tensor:
+    return replace(tensor, name=f"{tensor.name}/float", dtype="float32", qparams=None)
+
+
+def _notes(model: Exportable, graph: Graph) -> dict[str, bytes]:
+    """What is kept in the file's metadata."""
+    named = zip(model.input_names, graph.inputs, strict=True)
+    layout = {name: model.target.edges.layout for name, x in named if len(x.shape) == 4}
+    notes: dict[str, object] = {LINEAGE_KEY: model.lineage}
+    if layout:
+        notes[LAYOUT_KEY] = layout
+    if model.labels is not None:
+        notes[LABELS_KEY] = model.labels
+    if model.keep_float:
+        notes[KEEP_FLOAT_KEY] = model.keep_float
+    if model.kept_because:
+        notes[KEPT_BECAUSE_KEY] = model.kept_because
+    return {key: json.dumps(value, sort_keys=True).encode() for key, value in notes.items()}

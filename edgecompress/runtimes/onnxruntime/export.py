@@ -1,0 +1,26 @@
+"""ONNX for ONNX Runtime: one self-contained file, Q/DQ round every int8 operator."""
+
+from pathlib import Path
+
+from edgecompress.artifact import Artifact
+from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.onnx.document import is_quantised, read_torch, write
+from edgecompress.runtimes.onnxruntime.passes import run_passes
+
+# What onnxruntime 1.17 reads, the oldest that the targets admit.
+OPSET = 20
+IR_VERSION = 9
+
+
+def export(model: Exportable, path: Path) -> Artifact:
+    """torch.export -> torch.onnx -> the passes of `passes` -> checker -> file.
+
+    Raises:
+        ModelError: as of `read_torch` and `write`.
+
+    """
+    document = read_torch(model, OPSET)
+    if is_quantised(document):
+        unsigned = model.target.quantization.activations.dtype == "uint8"
+        run_passes(document, model.layers, unsigned)
+    return write(document, model, IR_VERSION, path)

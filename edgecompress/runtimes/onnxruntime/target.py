@@ -1,0 +1,19 @@
+"""`runtime: {name: onnxruntime}` of a target."""
+
+from typing import Literal
+
+from edgecompress.spec.runtime import Capabilities, RuntimeSection
+from edgecompress.spec.scheme import Activations
+
+
+class OnnxRuntimeSection(RuntimeSection):
+    name: Literal["onnxruntime"]
+
+    capabilities = Capabilities(
+        activations=(
+            Activations(dtype="uint8", scheme="affine"),
+            Activations(dtype="int8", scheme="affine"),
+            Activations(dtype="int8", scheme="symmetric"),
+        ),
+        saturates_without_vnni=True,
+    )

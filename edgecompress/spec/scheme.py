@@ -1,0 +1,47 @@
+"""How numbers are quantised."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from edgecompress.spec.base import Spec
+
+
+class Activations(Spec):
+    dtype: Literal["uint8", "int8"]
+    scheme: Literal["affine", "symmetric"]
+
+    @model_validator(mode="after")
+    def _check(self) -> "Activations":
+        if self.dtype == "uint8" and self.scheme == "symmetric":
+            raise ValueError("uint8 activations cannot be symmetric; use int8, or scheme: affine")
+        return self
+
+
+class Weights(Spec):
+    dtype: Literal["int8"]
+    granularity: Literal["per_channel", "per_tensor"]
+    bits: Literal[7, 8] | None = None
+    """7 where int8 kernels add pairs of products in 16 bits, which overflows with 8 (x86 without
+    VNNI, uint8 activations); None: as the CPU's features say."""
+
+
+class QuantizationScheme(Spec):
+    """How numbers are stored; targets with equal schemes share one training."""
+
+    activations: Activations
+    weights: Weights
+    scales: Literal["free", "power_of_two"]
+    joins: Literal["free", "shared", "fused"] = "free"
+    """Of tensors that meet in a residual addition or a concatenation. free: they and the result
+    have a scale each, where kernels gain by it. shared: one for all, so that int8 values are just
+    added or put side by side, and every runtime gets the same. fused: a term that comes from a
+    convolution is not rounded before it is added; TensorRT's kernels add it so.
+    """
+
+    @property
+    def same_integers(self) -> bool:
+        """Whether files of this scheme are to compute the same integers in every kernel, those that
+        round twice included: that takes one bit of the weights, and one scale for what is joined.
+        """
+        return self.weights.bits == 7 and self.joins == "shared"
