@@ -251,4 +251,4 @@ def _runs_elsewhere(job: Job) -> bool:
     """
     target = job.recipe.target
     foreign = target.cpu != "native" and target.cpu.architecture != platform.machine()
-    return foreign or not job.runtime.capabilities.runs_here
+    return foreign or not target.runtime.capabilities.runs_here

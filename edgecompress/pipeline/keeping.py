@@ -255,7 +255,7 @@ def _latencies(
     An earlier figure will do for a choice, and a choice that changed with every run would redo all
     that follows it.
     """
-    engine = job.runtime.capabilities.builds_engine  # each takes minutes to build
+    engine = job.recipe.target.runtime.capabilities.builds_engine  # each takes minutes
     if len(points) < 2 or device is None or device.emulated or engine:
         return {}
     order = sorted(range(len(points)), key=lambda i: searched.candidates[i].float_work)[:_MEASURED]

@@ -8,6 +8,7 @@ from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import measure_halfway
 from edgecompress.report.layer_types import layer_dtypes
+from edgecompress.runtimes import formats
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Inspection, Measurement
 from edgecompress.spec.recipe import Recipe
@@ -36,7 +37,7 @@ def chart_points(
     ]
     if halfway is not None:
         # An engine for a point of the chart alone would take minutes.
-        engine = job.runtime.capabilities.builds_engine
+        engine = job.recipe.target.runtime.capabilities.builds_engine
         latency = None if device is None or engine else measure_halfway(job, device, halfway)
         if recovered is not smaller and smaller.name == "pruned" and smaller.metric is not None:
             # The same layers as the fine-tuned model, so its latency and cost too.
@@ -121,7 +122,7 @@ def keep_files(
 ) -> tuple[ReportArtifact, ...]:
     kept = []
     for name, built in (("model", candidate), ("baseline", baseline)):
-        path = folder / f"{name}{job.runtime.format.suffix}"
+        path = folder / f"{name}{formats()[built.artifact.format][0].suffix}"
         job.stages.store.copy_to(built.artifact.sha256, path)
         kept.append(
             ReportArtifact(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from edgecompress.devices.needs import Problem
 from hostile.printed import assert_plain, printed
 from hostile.texts import HOSTILE, SEEN, hostile
 from rich.console import Console
@@ -21,7 +22,6 @@ from edgecompress.cli import device_tables, tables
 from edgecompress.cli.deployed import Deployed, show_report
 from edgecompress.cli.failure import Failure, failure_of, tell
 from edgecompress.cli.output import Output
-from edgecompress.devices.needs import Problem
 from edgecompress.devices.rows import Checked, missing, ok
 from edgecompress.doctor import Health, TargetHealth
 from edgecompress.errors import DeviceError

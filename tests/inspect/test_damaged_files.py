@@ -6,12 +6,12 @@ Some of what `python benchmarks/damaged_files.py` tries by the hundred thousand.
 import sys
 from pathlib import Path
 
-from edgecompress.formats.expose import expose
 from onnx_models import MACHINE, RUNTIME, residual_net
 
 from edgecompress.errors import EdgecompressError
 from edgecompress.measure.tensors import random_inputs
 from edgecompress.pipeline.formats import describe_file
+from edgecompress.runtimes import formats
 from edgecompress.runtimes.litert.inspect import inspect_tflite
 from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
@@ -38,7 +38,7 @@ def look(path: Path, running: Path | None, draw: int) -> None:
     else:
         inspect_onnx(path, path if running is None else running, RUNTIME, MACHINE)
     random_inputs(artifact, seed=0)
-    expose(artifact, path.with_name(f"exposed{path.suffix}"))
+    formats()[artifact.format][0].expose(artifact, path.with_name(f"exposed{path.suffix}"))
 
 
 def test_damaged_files_are_read_or_refused(tmp_path):

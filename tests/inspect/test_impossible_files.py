@@ -8,7 +8,6 @@ import numpy as np
 import onnx
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from edgecompress.formats.expose import expose
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import GraphBuilder, residual_net
 from tflite_files import FileBuilder, int8_edges
@@ -16,6 +15,7 @@ from tflite_files import FileBuilder, int8_edges
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import ArtifactError, TaskError, in_place_of
 from edgecompress.formats.onnx.file import describe, load
+from edgecompress.formats.tflite import Tflite
 from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.tensors import feed, random_inputs
 from edgecompress.pipeline.layers import compare_layers
@@ -292,7 +292,7 @@ def test_numbers_that_do_not_fill_their_tensor(tmp_path):
 
     path = changed(int8_edges(tmp_path / "m.tflite"), cut)
     with pytest.raises(ArtifactError, match=r"m\.tflite: its stored numbers cannot be read"):
-        expose(describe_tflite(path), tmp_path / "exposed.tflite")
+        Tflite().expose(describe_tflite(path), tmp_path / "exposed.tflite")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import edgecompress
 from edgecompress.pipeline import code, deploy_all, stages
 from edgecompress.pipeline.code import Code
 from edgecompress.progress import SilentProgress
+from edgecompress.runtimes import runtime
 from edgecompress.spec.report import Report
 
 PACKAGE = Path(edgecompress.__file__).parent
@@ -22,11 +23,16 @@ RUNS: dict[str, tuple[set[str], set[str]]] = {
     # stage: modules it runs, and modules it does not
     "train": (
         {"compress.train", "task.base", "pipeline.models"},
-        {"compress.prune", "compress.observers", "compress.two_four", "export.onnx"},
+        {
+            "compress.prune",
+            "compress.observers",
+            "compress.two_four",
+            "runtimes.onnxruntime.export",
+        },
     ),
     "prune": (
         {"compress.prune", "compress.surgery", "compress.importance", "compress.train"},
-        {"compress.observers", "compress.quantize", "export.onnx"},
+        {"compress.observers", "compress.quantize", "runtimes.onnxruntime.export"},
     ),
     "finetune": (
         {"compress.train", "compress.distill"},
@@ -34,23 +40,48 @@ RUNS: dict[str, tuple[set[str], set[str]]] = {
     ),
     "quantize": (
         {"compress.observers", "compress.quantizer", "compress.canonical", "compress.train"},
-        {"compress.prune", "export.onnx", "inspect.inspection", "measure.evaluate"},
+        {
+            "compress.prune",
+            "runtimes.onnxruntime.export",
+            "runtimes.onnxruntime.inspect",
+            "measure.evaluate",
+        },
     ),
     "export original": (
-        {"export.onnx", "export.onnx_document", "compress.capture"},
-        {"export.litert", "export.tensorrt", "compress.quantize", "compress.prune"},
+        {"runtimes.onnxruntime.export", "formats.onnx.document", "compress.capture"},
+        {
+            "runtimes.litert.export",
+            "runtimes.tensorrt.export",
+            "compress.quantize",
+            "compress.prune",
+        },
     ),
     "export quantised": (
-        {"export.onnx", "export.onnx_passes", "compress.quantize"},
-        {"export.litert", "export.litert_passes", "export.tensorrt", "compress.prune"},
+        {"runtimes.onnxruntime.export", "runtimes.onnxruntime.passes", "compress.quantize"},
+        {
+            "runtimes.litert.export",
+            "runtimes.litert.passes",
+            "runtimes.tensorrt.export",
+            "compress.prune",
+        },
     ),
     "inspect": (
-        {"inspect.inspection", "inspect.reasons", "measure.agent"},
-        {"inspect.tflite", "inspect.tensorrt", "export.onnx", "compress.train"},
+        {"runtimes.onnxruntime.inspect", "runtimes.onnxruntime.reasons", "measure.agent"},
+        {
+            "runtimes.litert.inspect",
+            "runtimes.tensorrt.inspect",
+            "runtimes.onnxruntime.export",
+            "compress.train",
+        },
     ),
     "evaluate": (
-        {"measure.evaluate", "measure.parity", "export.readback", "pipeline.outputs"},
-        {"inspect.inspection", "export.onnx", "export.litert_file", "measure.android"},
+        {"measure.evaluate", "measure.parity", "formats.readback", "pipeline.outputs"},
+        {
+            "runtimes.onnxruntime.inspect",
+            "runtimes.onnxruntime.export",
+            "formats.tflite.graph",
+            "runtimes.litert.android",
+        },
     ),
 }
 LIBRARIES: dict[str, set[str]] = {
@@ -118,12 +149,13 @@ def test_libraries(codes: dict[str, Code]) -> None:
 
 def test_a_tflite_file_is_made_by_litert() -> None:
     export = "edgecompress.pipeline.files:_export"
-    made = code._reached((export, "edgecompress.runtimes.litert.export:LitertExporter"))
+    litert = runtime("litert")
+    made = code._reached((export, code.entry(litert.export), *litert.needs.exports_with))
     assert set(made.libraries) >= LITERT
     assert "edgecompress.runtimes.onnxruntime.export" not in made.modules
     assert "edgecompress.runtimes.litert.passes" in made.modules
     inspect = "edgecompress.pipeline.files:_inspect"
-    seen = code._reached((inspect, "edgecompress.pipeline.formats:_litert", "ai-edge-litert"))
+    seen = code._reached((inspect, code.entry(litert.inspect), "ai-edge-litert"))
     assert "edgecompress.runtimes.litert.inspect" in seen.modules
     assert "edgecompress.runtimes.onnxruntime.inspect" not in seen.modules
 

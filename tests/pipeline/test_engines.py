@@ -6,17 +6,31 @@ from typing import Any
 import pytest
 
 from edgecompress.pipeline import files, reporting
-from edgecompress.pipeline.measuring import WORKSPACE_BYTES, engines_of
+from edgecompress.runtimes import runtime
+from edgecompress.runtimes.tensorrt import WORKSPACE_BYTES
 from edgecompress.spec.device import Device
+from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.load import list_targets, load_target
+from edgecompress.spec.target import Target
 
 TARGETS = {target.name: target for target in list_targets()}
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
-def test_only_tensorrt_builds(name: str) -> None:
+def test_an_engine_is_asked_for_where_the_runtime_builds_one(name: str) -> None:
     target = TARGETS[name]
-    assert (engines_of(target) is None) == (target.runtime.name != "tensorrt")
+    known = runtime(target.runtime.name)
+    for original in (True, False):
+        preparation = known.preparation(target, original=original)
+        assert (preparation.engine is not None) == known.capabilities.builds_engine
+        assert preparation.runner == known.name
+    assert known.capabilities.builds_engine == (target.gpu is not None)
+
+
+def flags(target: Target, *, original: bool) -> EngineFlags:
+    asked = runtime("tensorrt").preparation(target, original=original).engine
+    assert asked is not None
+    return asked
 
 
 @pytest.mark.parametrize(("sparsity", "sparse"), [(("2:4",), True), (("structured",), False)])
@@ -24,10 +38,8 @@ def test_sparse_kernels_are_allowed_where_they_help(
     sparsity: tuple[str, ...], sparse: bool
 ) -> None:
     target = load_target("jetson-orin-nano").model_copy(update={"sparsity": sparsity})
-    engines = engines_of(target)
-    assert engines is not None
+    baseline, candidate = flags(target, original=True), flags(target, original=False)
     # The original is built as it was trained.
-    baseline, candidate = engines["baseline"], engines["candidate"]
     assert (baseline.sparse_weights, baseline.fp16) == (False, False)
     assert candidate.sparse_weights == sparse
     assert baseline.workspace_bytes == candidate.workspace_bytes == WORKSPACE_BYTES
@@ -37,12 +49,11 @@ def test_sparse_kernels_are_allowed_where_they_help(
 def test_float16_is_allowed_by_flags_or_by_types(release: tuple[int, int], fp16: bool) -> None:
     target = load_target("jetson-orin-nano")
     version = ".".join(map(str, release))
-    runtime = target.runtime.model_copy(update={"version": version})
-    engines = engines_of(target.model_copy(update={"runtime": runtime, "float_dtype": "float16"}))
-    assert engines is not None
-    assert engines["candidate"].fp16 == fp16
-    assert engines["candidate"].strongly_typed == (not fp16)
-    assert not engines["baseline"].fp16
+    section = target.runtime.model_copy(update={"version": version})
+    target = target.model_copy(update={"runtime": section, "float_dtype": "float16"})
+    assert flags(target, original=False).fp16 == fp16
+    assert flags(target, original=False).strongly_typed == (not fp16)
+    assert not flags(target, original=True).fp16
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from edgecompress.formats.expose import Activation
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from quantizing import calibrated, exported
 from torch import nn
 
 from edgecompress.errors import ArtifactError
+from edgecompress.formats.base import Activation
 from edgecompress.pipeline.layers import SAMPLES, _arranged, _differences, compare_layers
 from edgecompress.spec.measurement import LayerDifference
 

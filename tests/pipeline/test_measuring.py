@@ -42,7 +42,7 @@ class Stage:
         monkeypatch.setattr(measuring, "inspect_for", lambda *_: "as it is there")
 
     def compare(self, *arguments: Any) -> str:
-        on_turn = arguments[7]
+        on_turn = arguments[0].on_turn
         for name, number in (("baseline", 1), ("candidate", 1), ("candidate", 2), ("baseline", 2)):
             on_turn(name, number, None)
         return "compared"
@@ -50,9 +50,10 @@ class Stage:
     def tick(self) -> None:
         self.ticks += 1
 
-    def look(self, transport: str) -> measuring.There:
+    def look(self, transport: str) -> measuring.DeviceFindings:
         device = Device.model_construct(id="board", transport=transport, emulated=False)
-        return measuring.look_there(self.job, device, self.agent, self.built, self.built, self.tick)
+        connected = measuring.Connected(device, self.agent, self.tick)
+        return measuring.measure_on(self.job, connected, self.built, self.built)
 
 
 def test_every_turn_is_told_and_the_lock_renewed(
@@ -67,7 +68,8 @@ def test_every_turn_is_told_and_the_lock_renewed(
         (3, 4, "candidate, turn 2"),
         (4, 4, "baseline, turn 2"),
     ]
-    assert stage.ticks == 1 + 4
+    # Before the look, before each file is made ready, and in each turn.
+    assert stage.ticks == 1 + 2 + 4
     assert stage.notes == [("measure", False)]
 
 

@@ -111,14 +111,14 @@ def breaks(folder: Path, failures: dict[str, tuple[str, int]]) -> None:
     rows = "".join(f"    {name!r}: lambda: {error},\n" for name, (error, _) in failures.items())
     task.write_text(
         "from edgecompress.errors import *\n"
-        "from edgecompress.export import onnx\n"
+        "from edgecompress.runtimes.onnxruntime import OnnxRuntime\n"
         f"FAILURES = {{\n{rows}}}\n"
-        "whole = onnx.OnnxExporter.export\n"
+        "whole = OnnxRuntime.export\n"
         "def export(self, model, path):\n"
         "    if model.target.name in FAILURES:\n"
         "        raise FAILURES[model.target.name]()\n"
         "    return whole(self, model, path)\n"
-        "onnx.OnnxExporter.export = export\n" + task.read_text()
+        "OnnxRuntime.export = export\n" + task.read_text()
     )
     mine = (targets / "tiny.yaml").read_text()
     for name in failures:
