@@ -10,9 +10,9 @@ from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.compare import measure_file as measure_alone
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import random_inputs, write_npz
-from edgecompress.pipeline.formats import describe_file, inspect_for, runtime_for
+from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.progress import Progress
-from edgecompress.runtimes import runtime
+from edgecompress.runtimes import formats, runtime
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
@@ -37,13 +37,11 @@ def agent_over(
 
 
 def loaded_here(artifact: Artifact, target: Target | None = None) -> Loaded:
-    """A file as this machine runs it.
-
-    Raises:
-        SpecError: the target's runtime does not run files of this format.
-
-    """
-    return Loaded(artifact, runtime_for(artifact, target).runner_here)
+    """A file as this machine runs it: on the target's runtime, where that reads such files."""
+    wanted = None if target is None else runtime(target.runtime.name)
+    if wanted is None or wanted.format.name != artifact.format:
+        wanted = formats()[artifact.format][1]
+    return Loaded(artifact, wanted.runner_here)
 
 
 def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:

@@ -31,7 +31,12 @@ RUNS: dict[str, tuple[set[str], set[str]]] = {
         },
     ),
     "prune": (
-        {"compress.prune", "compress.surgery", "compress.importance", "compress.train"},
+        {
+            "compress.prune",
+            "compress.surgery",
+            "compress.importance",
+            "compress.train",
+        },
         {"compress.observers", "compress.quantize", "runtimes.onnxruntime.export"},
     ),
     "finetune": (
@@ -39,7 +44,12 @@ RUNS: dict[str, tuple[set[str], set[str]]] = {
         {"compress.prune", "compress.surgery", "compress.observers"},
     ),
     "quantize": (
-        {"compress.observers", "compress.quantizer", "compress.canonical", "compress.train"},
+        {
+            "compress.observers",
+            "compress.quantizer",
+            "compress.canonical",
+            "compress.train",
+        },
         {
             "compress.prune",
             "runtimes.onnxruntime.export",
@@ -75,7 +85,12 @@ RUNS: dict[str, tuple[set[str], set[str]]] = {
         },
     ),
     "evaluate": (
-        {"measure.evaluate", "measure.parity", "formats.readback", "pipeline.outputs"},
+        {
+            "measure.evaluate",
+            "measure.parity",
+            "formats.readback",
+            "pipeline.outputs",
+        },
         {
             "runtimes.onnxruntime.inspect",
             "runtimes.onnxruntime.export",

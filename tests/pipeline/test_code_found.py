@@ -170,7 +170,6 @@ def test_what_only_keeps_or_tells_results_is_not_followed(module: str, reached: 
     ("module", "table"),
     [
         ("runtimes", "RUNTIMES"),
-        ("runtimes", "runtime"),
     ],
 )
 def test_of_a_table_a_stage_takes_what_it_names(module: str, table: str, reached: Reached) -> None:
