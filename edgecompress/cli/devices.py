@@ -89,8 +89,8 @@ def devices_add(
         typer.Option(help="ssh: strict [default]; accept-new adds an unknown host's key."),
     ] = None,
     python: Annotated[str | None, typer.Option(help="Path of Python there; else python3.")] = None,
-    benchmark_model: Annotated[
-        str | None, typer.Option(help="adb: path of TFLite's tool, here or there.")
+    tool: Annotated[
+        str | None, typer.Option(help="adb: path of what runs files, here or there.")
     ] = None,
     root: Annotated[str | None, typer.Option(help="Folder there for what is pushed.")] = None,
     tags: Annotated[
@@ -114,7 +114,7 @@ def devices_add(
         "ssh_config": None if ssh_config is None else str(ssh_config.absolute()),
         "host_keys": host_keys,
         "python": python,
-        "benchmark_model": benchmark_model,
+        "tool": tool,
         "root": root,
         "tags": tags,
     }

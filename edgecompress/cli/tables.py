@@ -1,6 +1,6 @@
 """What commands other than deploy and report print for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -10,6 +10,7 @@ from rich.table import Table
 from edgecompress.devices import Checked
 from edgecompress.doctor import Health
 from edgecompress.init import Started
+from edgecompress.runtimes import modules
 from edgecompress.shown import rich_text
 from edgecompress.spec.device import Device
 from edgecompress.spec.health import Problem
@@ -215,7 +216,7 @@ def health(found: Health, console: Console) -> None:
             "int8 instructions": features,
             "governor": found.governor or "unknown",
             "torch": f"{found.packages.get('torch')}, trains on the CPU",
-            "onnxruntime": found.packages.get("onnxruntime") or "missing",
+            "runtimes": ", ".join(_installed(found.packages, modules())) or "none",
         },
     )
     rows = [(t.name, "no" if t.problems else "yes", "; ".join(t.notes)) for t in found.targets]
@@ -227,6 +228,11 @@ def health(found: Health, console: Console) -> None:
     for problem, names in affected.items():
         line(console, f"{problem.text} (for {', '.join(names)})")
         line(console, f"  fix: {problem.fix}")
+
+
+def _installed(packages: Mapping[str, str | None], names: Iterable[str]) -> list[str]:
+    found = ((name, packages.get(name)) for name in names if name != "numpy")
+    return [f"{name} {version}" for name, version in found if version is not None]
 
 
 def table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -28,6 +28,7 @@ from edgecompress.pipeline.executable import Executable, executions
 from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
+from edgecompress.pipeline.single import reference_kernels
 from edgecompress.pipeline.stages import Output
 from edgecompress.runtimes import runtime
 from edgecompress.spec.base import Spec, parse
@@ -175,12 +176,14 @@ def _evaluate(
                 yield outputs
 
         runs = runs_here(job, agent, artifact, work_dir)
+        # Where the file already runs by them, or there are none, they explain nothing.
+        explains = not elsewhere and reference_kernels(job.recipe.target) == "reference"
         evaluation = evaluate(
             runs,
             job.task,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
             rebuilder(model.module(), job.example_inputs, artifact.path),
-            executions(job, model, None if elsewhere else reference),
+            executions(job, model, reference if explains else None),
         )
         module = model.module()
         if model.trained is not None and isinstance(module, GraphModule):
@@ -233,9 +236,10 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
 
 def runs_here(job: Job, agent: Agent, artifact: Artifact, folder: Path) -> Runs:
     """The file on this machine, by what stands in for the board where that is another."""
-    kernels: Kernels = "reference" if _runs_elsewhere(job) else "default"
+    target = job.recipe.target
+    kernels: Kernels = reference_kernels(target) if _runs_elsewhere(job) else "default"
     loaded = Loaded(artifact, job.runtime.runner_here)
-    return Runs(agent, loaded, folder, job.recipe.target.runtime.threads, kernels)
+    return Runs(agent, loaded, folder, target.runtime.threads, kernels)
 
 
 def _packages_here(job: Job) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from edgecompress.compress.plan import PrunePlan
 from edgecompress.compress.sparsify import Masks
 from edgecompress.pipeline.stages import Stages
 from edgecompress.runtimes import runtime
-from edgecompress.runtimes.base import Runtime
 from edgecompress.spec.base import Spec
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import EpochRow, LayerRow
@@ -25,6 +24,7 @@ from edgecompress.task.seed import seed_everything
 
 if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
+    from edgecompress.runtimes.base import Runtime
 
 _CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
 _LOSS_BATCHES = 8
@@ -61,7 +61,7 @@ class Job:
     """Of this run alone, for what the agent is sent: two deploys may go on at the same time."""
 
     @property
-    def runtime(self) -> Runtime:
+    def runtime(self) -> "Runtime":
         """What is known of the target's."""
         return runtime(self.recipe.target.runtime.name)
 

@@ -25,7 +25,7 @@ from edgecompress.pipeline.measuring import Connected, DeviceFindings, measure_o
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.push_one import Candidate, Trial, candidate, push_to
-from edgecompress.pipeline.single import HERE, agent_on, loaded_here
+from edgecompress.pipeline.single import HERE, agent_on, loaded_here, reference_kernels
 from edgecompress.progress import Progress
 from edgecompress.report.verdict import over_budget
 from edgecompress.spec.deploy import Budgets
@@ -66,7 +66,9 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         progress.note("run the validation sample here")
         rebuild = rebuilder(model, examples, artifact.path)
         here = agent_on(HERE, Path(name))
-        runs = Runs(here, loaded_here(artifact, target), Path(name), kernels="reference")
+        runs = Runs(
+            here, loaded_here(artifact, target), Path(name), kernels=reference_kernels(target)
+        )
         sample = draw(runs, task, rebuild, wanted.seed)
         parity = report.candidate.parity
         sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
@@ -113,7 +115,7 @@ def push_judged(
     there: DeviceFindings | None = None
     target, folder = job.recipe.target, job.agent_dir
     loaded = loaded_here(built.artifact, target)
-    runs = Runs(agent_on(HERE, folder), loaded, folder, kernels="reference")
+    runs = Runs(agent_on(HERE, folder), loaded, folder, kernels=reference_kernels(target))
     sample = draw(runs, job.task, rebuild, job.recipe.config.seed)
     parity = built.evaluation.parity
     sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)

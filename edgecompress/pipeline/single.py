@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
-from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.agent import Agent, DeviceAgent, Kernels
 from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.compare import measure_file as measure_alone
 from edgecompress.measure.loaded import Loaded
@@ -42,6 +42,12 @@ def loaded_here(artifact: Artifact, target: Target | None = None) -> Loaded:
     if wanted is None or wanted.format.name != artifact.format:
         wanted = formats()[artifact.format][1]
     return Loaded(artifact, wanted.runner_here)
+
+
+def reference_kernels(target: Target) -> Kernels:
+    """Those that say what a target's file means: plain ones, where its runner here has any."""
+    runner = runtime(runtime(target.runtime.name).runner_here)
+    return "reference" if runner.capabilities.reference_kernels else "default"
 
 
 def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:

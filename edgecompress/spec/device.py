@@ -38,8 +38,9 @@ class Device(Spec):
     python: str | None = None
     """Interpreter on the device that runs the agent; None: python3, or, of `local`, the one
     running now."""
-    benchmark_model: str | None = None
-    """Path of TFLite's tool on an Android device, or of a copy here, which is sent."""
+    tool: str | None = None
+    """Path of what runs files on an Android device, such as TFLite's benchmark_model; or of a copy
+    here, which is sent. Older inventories call it `benchmark_model`."""
     root: str | None = None
     """Folder on the device for what is pushed; None: ~/.edgecompress, or on Android
     /data/local/tmp/edgecompress."""
@@ -66,6 +67,8 @@ class Device(Spec):
             return data
         # Behind a validator it is JSON no longer, whose lists are taken for tuples.
         plain = {key: tuple(one) if isinstance(one, list) else one for key, one in data.items()}
+        if "benchmark_model" in plain:
+            plain.setdefault("tool", plain.pop("benchmark_model"))
         transport = plain.get("transport")
         split = _SPLIT.get(transport) if isinstance(transport, str) else None
         return plain if split is None else {**plain, **split(plain)}
@@ -79,7 +82,7 @@ class Device(Spec):
             )
         return value
 
-    @field_validator("address", "user", "python", "benchmark_model", "root")
+    @field_validator("address", "user", "python", "tool", "root")
     @classmethod
     def _is_no_option(cls, value: str | None) -> str | None:
         """Some of these become arguments of programs, others lines of what they read."""

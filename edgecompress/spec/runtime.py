@@ -51,6 +51,8 @@ class Capabilities:
     """Whether this machine can run its files as a board does; else the definition of the operators
     stands in, run by another runtime's reference kernels.
     """
+    reference_kernels: bool = True
+    """Whether it can run a file by plain kernels, which its operators are defined by."""
     saturates_without_vnni: bool = False
     """Whether its x86 kernels for uint8 add two products in 16 bits where the CPU has no VNNI."""
 

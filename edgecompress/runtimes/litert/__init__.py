@@ -66,7 +66,7 @@ class Litert(Runtime):
         from edgecompress.runtimes.litert.android import AndroidAgent
 
         delegate = LitertSection.of(target).delegate
-        return AndroidAgent(transport, device.benchmark_model, delegate, deadline_s)
+        return AndroidAgent(transport, device.tool, delegate, deadline_s)
 
     def phone_rows(
         self, transport: "Transport", device: "Device", target: "Target", api_level: int | None
@@ -81,7 +81,7 @@ class Litert(Runtime):
             fix = "use target android-xnnpack, or a newer phone"
             rows.append(missing("nnapi", text, fix))
         try:
-            tool = find_tool(transport, device.benchmark_model, ANSWER_S)
+            tool = find_tool(transport, device.tool, ANSWER_S)
         except RuntimeMissing as error:
             return [*rows, missing("benchmark_model", str(error))]
         return [*rows, ok("benchmark_model", tool.path)]

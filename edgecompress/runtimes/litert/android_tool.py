@@ -30,7 +30,7 @@ def find_tool(transport: Transport, given: str | None, timeout_s: float) -> Tool
     if given is None:
         raise RuntimeMissing(
             f"{transport.name}: Android needs TFLite's benchmark_model: download {DOWNLOAD} and"
-            " name it as the device's benchmark_model in the inventory"
+            " name it as the device's tool in the inventory"
         )
     if Path(given).is_file():
         digest = sha256_of(Path(given))
