@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -47,10 +47,10 @@ class Sample:
 
 
 def draw(here: Runs, task: Task, rebuild: Rebuild, seed: int) -> Sample:
-    """Whole batches at random, until there are enough samples, run on this machine.
+    """Whole batches at random, until there are enough samples, run under reference kernels here.
 
     Args:
-        here: the file on this machine, under reference kernels.
+        here: the file on this machine.
         task: guarded; its evaluation data is drawn from.
         rebuild: as of `evaluate`.
         seed: of the choice.
@@ -64,7 +64,7 @@ def draw(here: Runs, task: Task, rebuild: Rebuild, seed: int) -> Sample:
     enough = int(np.searchsorted(np.cumsum([sizes[i] for i in order]), SAMPLES)) + 1
     chosen = set(order[:enough].tolist())
     batches = [batch for index, batch in enumerate(task.eval_data()) if index in chosen]
-    outputs = _infer(here, batches)
+    outputs = _infer(replace(here, kernels="reference"), batches)
     value = _value(task, rebuild, batches, outputs)
     return Sample(task, here.file.artifact, rebuild, batches, outputs, value)
 

@@ -66,7 +66,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         progress.note("run the validation sample here")
         rebuild = rebuilder(model, examples, artifact.path)
         here = agent_on(HERE, Path(name))
-        runs = Runs(here, loaded_here(artifact, target), Path(name), kernels="reference")
+        runs = Runs(here, loaded_here(artifact, target), Path(name))
         sample = draw(runs, task, rebuild, wanted.seed)
         parity = report.candidate.parity
         sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
@@ -113,7 +113,7 @@ def push_judged(
     there: DeviceFindings | None = None
     target, folder = job.recipe.target, job.agent_dir
     loaded = loaded_here(built.artifact, target)
-    runs = Runs(agent_on(HERE, folder), loaded, folder, kernels="reference")
+    runs = Runs(agent_on(HERE, folder), loaded, folder)
     sample = draw(runs, job.task, rebuild, job.recipe.config.seed)
     parity = built.evaluation.parity
     sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
