@@ -7,6 +7,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgecompress.artifact import Artifact, TensorInfo, sha256_of
+from edgecompress.measure.loaded import Loaded
 
 FLOAT = TensorProto.FLOAT
 Shape = list[int | str]
@@ -106,6 +107,11 @@ def artifact(path: Path, quantization: dict[str, tuple[float, int]] | None = Non
         inputs=tuple(_info(tensor, quantization or {}) for tensor in graph.input),
         outputs=tuple(_info(tensor, quantization or {}) for tensor in graph.output),
     )
+
+
+def loaded(path: Path, quantization: dict[str, tuple[float, int]] | None = None) -> Loaded:
+    """As ONNX Runtime runs it."""
+    return Loaded(artifact(path, quantization), "onnxruntime")
 
 
 def _info(tensor: onnx.ValueInfoProto, quantization: dict[str, tuple[float, int]]) -> TensorInfo:

@@ -66,9 +66,8 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         progress.note("run the validation sample here")
         rebuild = rebuilder(model, examples, artifact.path)
         here = agent_on(HERE, Path(name))
-        runs = Runs(
-            here, loaded_here(artifact, target), Path(name), kernels=reference_kernels(target)
-        )
+        loaded, kernels = loaded_here(artifact, target), reference_kernels(target)
+        runs = Runs(here, loaded, Path(name), kernels=kernels)
         sample = draw(runs, task, rebuild, wanted.seed)
         parity = report.candidate.parity
         sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)

@@ -14,9 +14,9 @@ from tflite_files import FileBuilder, float_edges, int8_edges
 
 OLD_PYTHON = "EDGECOMPRESS_TFLITE_RUNTIME_PYTHON"
 """Names an interpreter, Python 3.8 to 3.11, with tflite-runtime 2.14 and numpy<2."""
-INFER = {"format": "tflite", "threads": 1, "batch": 1, "kernels": "default"}
+INFER = {"runtime": "litert", "threads": 1, "batch": 1, "kernels": "default"}
 MEASURE = {
-    "format": "tflite",
+    "runtime": "litert",
     "threads": 1,
     "warmup_iterations": 2,
     "min_iterations": 5,
@@ -152,7 +152,7 @@ def test_arrays_that_do_not_fit(ask, tmp_path, array, message):
 def test_optimise_says_that_there_is_nothing_to_optimise(ask, tmp_path):
     model = int8_edges(tmp_path / "m.tflite")
 
-    kind, message = ask("optimise", format="tflite", model=str(model), output="x").error
+    kind, message = ask("optimise", runtime="litert", model=str(model), output="x").error
 
     assert kind == "input"
     assert message == "LiteRT runs a TFLite file as it is: inspect the file itself"

@@ -17,13 +17,13 @@ from edgecompress.bundled import agent_dir
 SOURCES = sorted(agent_dir().glob("*.py"))
 NO_SITE_PACKAGES = ("-S",)
 MEASURE = {
-    "format": "onnx",
+    "runtime": "onnxruntime",
     "threads": 1,
     "warmup_iterations": 3,
     "min_iterations": 5,
     "min_duration_s": 0.0,
 }
-INFER = {"format": "onnx", "threads": 1, "batch": 1}
+INFER = {"runtime": "onnxruntime", "threads": 1, "batch": 1}
 
 
 @pytest.fixture
@@ -236,7 +236,7 @@ def test_unreadable_inputs_are_one_line(ask, model, tmp_path, content):
 def test_optimise_writes_the_fused_graph(ask, tmp_path):
     model, output = tmp_path / "model.onnx", tmp_path / "optimised.onnx"
     onnx_files.constant(model, 1.0, features=8, classes=3)
-    result = ask("optimise", model=str(model), format="onnx", output=str(output)).result
+    result = ask("optimise", model=str(model), runtime="onnxruntime", output=str(output)).result
     assert result["runtime"].startswith("onnxruntime ")
     ops = [node.op_type for node in onnx.load(output).graph.node]
     assert len(ops) == 1, ops
@@ -258,8 +258,8 @@ def test_optimise_writes_the_fused_graph(ask, tmp_path):
             "threads must be an integer of at least 1, got 0",
         ),
         (
-            b'{"schema_version": 1, "command": "optimise", "format": "gguf", "model": "m"}',
-            "format 'gguf' is unknown; known: onnx, tensorrt-engine, tflite",
+            b'{"schema_version": 1, "command": "optimise", "runtime": "gguf", "model": "m"}',
+            "runtime 'gguf' is unknown; known: litert, onnxruntime, tensorrt",
         ),
     ],
 )

@@ -293,7 +293,7 @@ def request_fields(tmp_path) -> dict[str, object]:
     write_npz(tmp_path / "inputs.npz", {"x": np.zeros((1, 8), np.float32)})
     return {
         "model": str(model),
-        "format": "onnx",
+        "runtime": "onnxruntime",
         "threads": 1,
         "inputs": str(tmp_path / "inputs.npz"),
         "warmup_iterations": 1,

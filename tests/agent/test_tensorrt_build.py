@@ -19,7 +19,7 @@ FLAGS = {
     "strongly_typed": True,
     "workspace_bytes": 64 << 20,
 }
-RUN = {"format": "tensorrt-engine", "threads": 1}
+RUN = {"runtime": "tensorrt", "threads": 1}
 MEASURE = {**RUN, "warmup_iterations": 1, "min_iterations": 3, "min_duration_s": 0.0}
 BATCH, FEATURES, CLASSES = 2, 8, 3
 INFERENCE = [
@@ -50,7 +50,6 @@ class Board:
     def build(self, settings: dict[str, str] | None = None, **changes: object):
         fields = {
             "model": str(self.model),
-            "format": "onnx",
             "cache": str(self.folder / "cache"),
             "timing_cache": str(self.folder / "cache" / "timing.cache"),
             "shapes": {"x": [BATCH, FEATURES]},
@@ -322,7 +321,6 @@ def test_free_dimensions_must_be_fixed(board, shapes):
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"format": "tflite"}, "an engine is built from onnx, not from tflite"),
         ({"fp16": 1}, "fp16 must be true or false, got 1"),
         ({"shapes": {"x": [0]}}, "shapes must be lists of integers of at least 1"),
         ({"workspace_bytes": 0}, "workspace_bytes must be an integer of at least 1"),

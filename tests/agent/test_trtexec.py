@@ -166,7 +166,6 @@ sys.exit({code})
         env["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
         fields = {
             "model": str(model),
-            "format": "onnx",
             "cache": str(tmp_path / "cache"),
             "timing_cache": str(tmp_path / "timing.cache"),
             "shapes": {"x": [1, 8]},
@@ -227,7 +226,7 @@ def test_a_program_that_is_not_trtexec(build):
 def test_without_tensorrt_one_line_says_what_is_missing(ask, tmp_path):
     model = tmp_path / "model.onnx"
     onnx_files.linear(model, features=8, classes=3)
-    fields = {"model": str(model), "format": "onnx", "cache": str(tmp_path), "shapes": {}, **FLAGS}
+    fields = {"model": str(model), "cache": str(tmp_path), "shapes": {}, **FLAGS}
     env = {"PATH": "/nowhere"}
     timing_cache = str(tmp_path / "timing.cache")
     kind, message = ask("build", NO_SITE_PACKAGES, env, timing_cache=timing_cache, **fields).error
@@ -242,7 +241,7 @@ def test_without_python_tensorrt_an_engine_does_not_run(ask, tmp_path):
     kind, message = ask(
         "infer",
         env={"PYTHONPATH": str(tmp_path)},
-        **{"format": "tensorrt-engine", "threads": 1, "batch": 1},
+        **{"runtime": "tensorrt", "threads": 1, "batch": 1},
         model="m.engine",
         inputs="x.npz",
         outputs="y.npz",

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import synthetic
-from edgecompress.devices.needs import Problem
 from hostile.printed import assert_plain, printed
 from hostile.texts import HOSTILE, SEEN, hostile
 from rich.console import Console
@@ -22,7 +21,7 @@ from edgecompress.cli import device_tables, tables
 from edgecompress.cli.deployed import Deployed, show_report
 from edgecompress.cli.failure import Failure, failure_of, tell
 from edgecompress.cli.output import Output
-from edgecompress.devices.rows import Checked, missing, ok
+from edgecompress.devices.rows import Checked
 from edgecompress.doctor import Health, TargetHealth
 from edgecompress.errors import DeviceError
 from edgecompress.init import Started
@@ -39,6 +38,7 @@ from edgecompress.push.documents import (
 )
 from edgecompress.report.html import render_html
 from edgecompress.spec.device import Device
+from edgecompress.spec.health import Problem, missing, ok
 from edgecompress.spec.load import list_targets
 from edgecompress.spec.measurement import LayerComparison, LayerDifference
 from edgecompress.spec.report import to_json

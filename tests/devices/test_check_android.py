@@ -63,7 +63,9 @@ def test_a_phone_that_is_too_old_for_the_target(adb_server: int, phone: Adbd) ->
     device = Device(id="phone", target=target.name, transport="adb", address=phone.address)
     found = check(device, wanted)
     assert not found.usable
-    assert rows(found)["api level"].text == "33, where android-nnapi counts on NNAPI of 35"
+    assert rows(found)["api level"].text == "33"
+    assert rows(found)["nnapi"].text == "33, where android-nnapi counts on NNAPI of 35"
+    assert rows(found)["nnapi"].fix == "use target android-xnnpack, or a newer phone"
 
 
 def test_a_phone_that_is_gone(adb_server: int, phone: Adbd) -> None:

@@ -16,7 +16,7 @@ from edgecompress.devices.check import check
 from edgecompress.devices.debian import KEYRING
 from edgecompress.devices.virtual import TOOLS
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.notes import is_emulated
 from edgecompress.progress import SilentProgress
 from edgecompress.spec.device import Device
@@ -130,7 +130,7 @@ def test_int8_on_arm_agrees_with_this_machine(
     outputs = tmp_path / "outputs.npz"
 
     def infer(agent: Agent) -> np.ndarray:
-        agent.infer(model, "onnx", 1, inputs, outputs)
+        agent.infer(onnx_files.loaded(model), Inference(inputs, outputs))
         with np.load(outputs) as arrays:
             return arrays["y"].astype(int)
 

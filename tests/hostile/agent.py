@@ -20,8 +20,9 @@ from edgecompress.cli import tables
 from edgecompress.devices.check import rows_of
 from edgecompress.devices.rows import checked
 from edgecompress.measure import compare as compare_of
-from edgecompress.measure.agent import Agent
-from edgecompress.measure.compare import compare
+from edgecompress.measure.agent import Agent, Inference
+from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.tensors import most_bytes, outputs_of, write_npz
 from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
@@ -29,18 +30,18 @@ from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.load import load_target
 from edgecompress.spec.target import MeasurementProtocol
 
+BOARD = Device(id="board", target="raspberry-pi-5", transport="ssh", address="board")
+ONCE = MeasurementProtocol(turns=1, warmup_iterations=1, min_iterations=1, min_duration_s=0.01)
+
 
 class AgentChannel(Channel):
     name = "agent"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._model = folder / "model.onnx"
-        self._model.write_bytes(b"model" * 100)
-        self._tflite = folder / "model.tflite"
-        self._tflite.write_bytes(b"model" * 100)
-        self._artifact = artifact(self._model, "onnx")
-        self._transport = Said(folder / "device", self._model)
+        self._onnx = model(folder / "model.onnx", "onnxruntime")
+        self._tflite = model(folder / "model.tflite", "litert")
+        self._transport = Said(folder / "device", self._onnx.file)
         self._inputs, self._outputs = folder / "in.npz", folder / "out.npz"
         write_npz(self._inputs, {"x": np.ones((SAMPLES, 2), np.float32)})
         self._one = folder / "one.npz"
@@ -74,33 +75,21 @@ class AgentChannel(Channel):
         return Agent(self._transport, "python3")
 
     def _android(self) -> AndroidAgent:
-        return AndroidAgent(
-            self._transport, self._tool, "xnnpack", lambda path: artifact(path, "tflite")
-        )
+        return AndroidAgent(self._transport, self._tool, "xnnpack")
 
     def _probe(self) -> object:
         return self._agent().probe()
 
     def _compare(self) -> object:
-        found = compare(
-            self._agent(),
-            "board",
-            self._artifact,
-            self._artifact,
-            self._one,
-            MeasurementProtocol(
-                turns=1, warmup_iterations=1, min_iterations=1, min_duration_s=0.01
-            ),
-            1,
-            lambda *_: None,
-        )
+        session = Session(self._agent(), ONCE, 1, self._one)
+        found = compare(session, self._onnx, self._onnx, BOARD)
         return printed(lambda console: tables.measured(found, console))
 
     def _infer(self) -> object:
-        limit = most_bytes(self._artifact, SAMPLES)
-        agent = self._agent()
-        agent.infer(self._model, "onnx", 1, self._inputs, self._outputs, limit_bytes=limit)
-        (array,) = outputs_of(self._artifact, self._outputs, SAMPLES)
+        limit = most_bytes(self._onnx.artifact, SAMPLES)
+        inference = Inference(self._inputs, self._outputs, limit_bytes=limit)
+        self._agent().infer(self._onnx, inference)
+        (array,) = outputs_of(self._onnx.artifact, self._outputs, SAMPLES)
         assert len(array) == SAMPLES
         return array
 
@@ -108,15 +97,14 @@ class AgentChannel(Channel):
         flags = EngineFlags(
             fp16=False, sparse_weights=False, strongly_typed=True, workspace_bytes=1 << 20
         )
-        return self._agent().build(self._artifact, flags)
+        return self._agent().prepare(self._onnx.artifact, Preparation("tensorrt", flags))
 
     def _optimise(self) -> object:
-        return self._agent().optimise(self._model, "onnx", self._folder / "optimised.onnx")
+        output = self._folder / "optimised.onnx"
+        return self._agent().optimise(self._onnx.artifact, self._onnx.runner, output)
 
     def _check(self) -> object:
-        device = Device(id="board", target="raspberry-pi-5", transport="ssh", address="board")
-        rows = rows_of(self._transport, device, self._target)
-        found = checked(device, rows)
+        found = checked(BOARD, rows_of(self._transport, BOARD, self._target))
         return printed(lambda console: tables.devices_checked([found], console))
 
     def _check_phone(self) -> object:
@@ -131,13 +119,10 @@ class AgentChannel(Channel):
         return self._android().probe()
 
     def _phone_measure(self) -> object:
-        protocol = MeasurementProtocol(
-            turns=1, warmup_iterations=1, min_iterations=1, min_duration_s=0.01
-        )
-        return self._android().measure(self._tflite, "tflite", 1, self._one, protocol)
+        return self._android().measure(self._tflite, 1, self._one, ONCE)
 
     def _phone_infer(self) -> object:
-        return self._android().infer(self._tflite, "tflite", 1, self._inputs, self._outputs)
+        return self._android().infer(self._tflite, Inference(self._inputs, self._outputs))
 
 
 ASKED = (
@@ -165,12 +150,15 @@ ASKED = (
 """What is asked, and which of the answers to it is changed."""
 
 
-def artifact(path: Path, format: str) -> Artifact:
-    return Artifact(
+def model(path: Path, runner: str) -> Loaded:
+    """A file that stands for a model; nothing looks inside."""
+    path.write_bytes(b"model" * 100)
+    artifact = Artifact(
         path=path,
-        format=format,
+        format=path.suffix.removeprefix("."),
         sha256=sha256_of(path),
         size_bytes=path.stat().st_size,
         inputs=(TensorInfo(name="x", shape=("N", 2), dtype="float32"),),
         outputs=(TensorInfo(name="y", shape=("N", 3), dtype="float32"),),
     )
+    return Loaded(artifact, runner)

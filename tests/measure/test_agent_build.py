@@ -6,6 +6,8 @@ import pytest
 from tensorrt_recording import environment
 
 from edgecompress.errors import ArtifactError, RuntimeMissing
+from edgecompress.measure.agent import Inference
+from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.spec.engine import EngineFlags
 
 FLAGS = EngineFlags(fp16=False, sparse_weights=True, strongly_typed=True, workspace_bytes=1 << 28)
@@ -27,22 +29,30 @@ def recording(tmp_path, monkeypatch):
 def test_an_engine_is_built_measured_and_evaluated_where_it_lies(
     recording, agent, transport, model, protocol, tmp_path
 ):
-    engine = agent.build(model, FLAGS)
+    loaded = agent.prepare(model, Preparation("tensorrt", FLAGS))
+    engine = loaded.engine
+    assert loaded == Loaded(model, "tensorrt", engine)
+    assert loaded.name == engine.engine
     assert engine.engine.startswith(transport.cachedir)
     assert (engine.gpu, engine.tensorrt, engine.reused) == ("recording", "10.3.0", False)
     assert agent.build(model, FLAGS).reused is True
 
     np.savez(tmp_path / "x.npz", x=np.ones((1, 8), "float32"))
-    turn = agent.measure(engine, "tensorrt-engine", 1, tmp_path / "x.npz", protocol)
+    turn = agent.measure(loaded, 1, tmp_path / "x.npz", protocol)
     assert turn.latency_ms_without_copies is not None
     assert len(turn.latency_ms_without_copies) == len(turn.latency_ms)
     assert turn.versions["tensorrt"] == "10.3.0"
 
     # Four samples through an engine made for one.
     np.savez(tmp_path / "x.npz", x=np.ones((4, 8), "float32"))
-    agent.infer(engine, "tensorrt-engine", 1, tmp_path / "x.npz", tmp_path / "y.npz")
+    agent.infer(loaded, Inference(tmp_path / "x.npz", tmp_path / "y.npz"))
     with np.load(tmp_path / "y.npz") as outputs:
         assert outputs["scores"].shape == (4, 3)
+
+
+def test_what_has_no_flags_is_run_as_it_is(agent, transport, model):
+    assert agent.prepare(model, Preparation("tensorrt")) == Loaded(model, "tensorrt")
+    assert transport.sent == []
 
 
 def test_only_the_batch_may_be_free(agent, tmp_path):
@@ -56,7 +66,7 @@ def test_only_the_batch_may_be_free(agent, tmp_path):
 
 def test_a_cpu_has_no_copies_to_leave_out(agent, model, protocol, tmp_path):
     np.savez(tmp_path / "x.npz", x=np.ones((1, 8), "float32"))
-    turn = agent.measure(model.path, "onnx", 1, tmp_path / "x.npz", protocol)
+    turn = agent.measure(Loaded(model, "onnxruntime"), 1, tmp_path / "x.npz", protocol)
     assert turn.latency_ms_without_copies is None
 
 

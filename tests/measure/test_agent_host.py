@@ -15,7 +15,7 @@ import pytest
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, RuntimeMissing
 from edgecompress.measure import agent_file
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.spec.engine import EngineFlags
 from edgecompress.transport import Completed
@@ -23,9 +23,8 @@ from edgecompress.transport import Completed
 
 @pytest.fixture
 def model(tmp_path):
-    path = tmp_path / "model.onnx"
-    onnx_files.linear(path, features=8, classes=3)
-    return path
+    onnx_files.linear(tmp_path / "model.onnx", features=8, classes=3)
+    return onnx_files.loaded(tmp_path / "model.onnx")
 
 
 @pytest.fixture
@@ -75,23 +74,23 @@ def test_probe(agent):
 
 def test_each_file_travels_once(agent, transport, model, inputs, protocol):
     for _ in range(2):
-        agent.measure(model, "onnx", 1, inputs, protocol)
+        agent.measure(model, 1, inputs, protocol)
     assert len(transport.sent) == 3
     assert len(set(transport.sent)) == 3
     again = Agent(transport, sys.executable)
-    again.measure(model, "onnx", 1, inputs, protocol)
+    again.measure(model, 1, inputs, protocol)
     assert len(transport.sent) == 3
 
 
 def test_changed_model_travels_again(agent, transport, model, inputs, protocol):
-    agent.measure(model, "onnx", 1, inputs, protocol)
-    onnx_files.linear(model, features=8, classes=4)
-    agent.measure(model, "onnx", 1, inputs, protocol)
+    agent.measure(model, 1, inputs, protocol)
+    onnx_files.linear(model.file, features=8, classes=4)
+    agent.measure(model, 1, inputs, protocol)
     assert len(transport.sent) == 4
 
 
 def test_infer_leaves_no_arrays_on_the_device(agent, transport, model, inputs, tmp_path):
-    agent.infer(model, "onnx", 1, inputs, tmp_path / "outputs.npz")
+    agent.infer(model, Inference(inputs, tmp_path / "outputs.npz"))
     with np.load(tmp_path / "outputs.npz") as outputs:
         assert outputs["scores"].shape == (1, 3)
     suffixes = sorted(file.suffix for file in Path(transport.workdir).iterdir())
@@ -99,7 +98,7 @@ def test_infer_leaves_no_arrays_on_the_device(agent, transport, model, inputs, t
 
 
 def test_optimise(agent, model, tmp_path):
-    runtime, machine = agent.optimise(model, "onnx", tmp_path / "optimised.onnx")
+    runtime, machine = agent.optimise(model.artifact, model.runner, tmp_path / "optimised.onnx")
     assert runtime.startswith("onnxruntime ")
     assert machine == os.uname().machine
     assert (tmp_path / "optimised.onnx").stat().st_size > 0
@@ -108,13 +107,13 @@ def test_optimise(agent, model, tmp_path):
 def test_missing_runtime(transport, model, inputs, protocol, program):
     bare = Agent(transport, program(f'exec "{sys.executable}" -S "$@"'))
     with pytest.raises(RuntimeMissing, match=r"No module named '.*'; run: .* -m pip install numpy"):
-        bare.measure(model, "onnx", 1, inputs, protocol)
+        bare.measure(model, 1, inputs, protocol)
 
 
 def test_unreadable_model(agent, model, inputs, protocol):
-    model.write_bytes(b"not a model")
+    model.file.write_bytes(b"not a model")
     with pytest.raises(ArtifactError, match=r"model\.onnx: onnxruntime"):
-        agent.measure(model, "onnx", 1, inputs, protocol)
+        agent.measure(model, 1, inputs, protocol)
 
 
 def test_missing_python(transport):
@@ -179,7 +178,9 @@ def test_what_passes_its_deadline_is_not_tried_again(transport, program, tmp_pat
     assert (len(log.read_text().splitlines()), agent.retried) == (1, [])
 
 
-def test_each_command_has_its_own_deadline(agent, transport, model, inputs, protocol, monkeypatch):
+def test_each_command_has_its_own_deadline(
+    agent, transport, model, inputs, protocol, tmp_path, monkeypatch
+):
     asked = {}
 
     def refuse(_, stdin=b"", *, timeout_s):
@@ -192,13 +193,13 @@ def test_each_command_has_its_own_deadline(agent, transport, model, inputs, prot
         fp16=False, sparse_weights=False, strongly_typed=False, workspace_bytes=1 << 28
     )
     half_a_minute = protocol.model_copy(update={"min_duration_s": 30.0})
-    made = onnx_files.artifact(model)
+    made = model.artifact
     (free,) = made.inputs
     inputs_of = {"inputs": (free, free.model_copy(update={"name": "fixed", "shape": (2, 8)}))}
     for ask in (
         agent.probe,
-        lambda: agent.measure(model, "onnx", 1, inputs, half_a_minute),
-        lambda: agent.infer(model, "onnx", 1, inputs, model.parent / "outputs.npz"),
+        lambda: agent.measure(model, 1, inputs, half_a_minute),
+        lambda: agent.infer(model, Inference(inputs, tmp_path / "outputs.npz")),
         lambda: agent.build(made.model_copy(update=inputs_of), flags, batch=4),
     ):
         with pytest.raises(AgentError, match="exit code 7"):
@@ -209,16 +210,16 @@ def test_each_command_has_its_own_deadline(agent, transport, model, inputs, prot
     assert asked["build"][1]["shapes"] == {"x": [4, 8]}
 
 
-def test_figures_of_another_file_are_refused(agent, transport, model, inputs, protocol):
+def test_figures_of_another_file_are_refused(agent, transport, model, inputs, protocol, tmp_path):
     other = Path(transport.path("other.onnx"))
     onnx_files.linear(other, features=8, classes=4)
-    agent.place(sha256_of(model), str(other))
+    agent.place(sha256_of(model.file), str(other))
     ran = rf"the agent ran a file of sha256 {sha256_of(other)[:12]}\.\., not .*model\.onnx"
     with pytest.raises(AgentError, match=ran):
-        agent.measure(model, "onnx", 1, inputs, protocol)
+        agent.measure(model, 1, inputs, protocol)
     with pytest.raises(AgentError, match=ran):
-        agent.infer(model, "onnx", 1, inputs, model.parent / "outputs.npz")
-    assert not (model.parent / "outputs.npz").exists()
+        agent.infer(model, Inference(inputs, tmp_path / "outputs.npz"))
+    assert not (tmp_path / "outputs.npz").exists()
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_what_the_agent_reports_itself(
     agent = Agent(transport, program(f"echo '{json.dumps(fault)}'"))
     for ask, error in (
         (agent.probe, alone),
-        (lambda: agent.measure(model, "onnx", 1, inputs, protocol), with_a_model),
+        (lambda: agent.measure(model, 1, inputs, protocol), with_a_model),
     ):
         with pytest.raises(error, match="no luck") as caught:
             ask()

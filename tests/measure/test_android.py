@@ -5,6 +5,7 @@ Accuracy must be that of LiteRT for the same file: what is under test is all tha
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,13 @@ from tflite_files import FileBuilder, float_edges
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import AgentError, ArtifactError, RuntimeMissing
 from edgecompress.formats.tflite.file import describe as describe_tflite
-from edgecompress.measure.agent import Agent
-from edgecompress.measure.compare import compare
-from edgecompress.measure.evaluate import evaluate
+from edgecompress.measure.agent import Agent, Inference
+from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.evaluate import Runs, evaluate
+from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.runtimes.litert.android import AndroidAgent
+from edgecompress.spec.device import Device
+from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.task import ClassificationTask
 from edgecompress.task.guard import guard
@@ -48,7 +52,7 @@ def tool(tmp_path):
 
 @pytest.fixture
 def make_agent(adb, tool):
-    return lambda delegate="xnnpack": AndroidAgent(adb, str(tool), delegate, describe_tflite)
+    return lambda delegate="xnnpack": AndroidAgent(adb, str(tool), delegate)
 
 
 @pytest.fixture
@@ -61,6 +65,14 @@ def npz(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
+def small(folder: Path, metadata: dict[str, bytes] | None = None) -> Loaded:
+    return loaded(float_edges(folder / "m.tflite", metadata))
+
+
+def loaded(path: Path) -> Loaded:
+    return Loaded(describe_tflite(path), "litert")
+
+
 def two_outputs(path: Path) -> Path:
     """int8 'x' [1, 8] to 'second' [1, 4] and 'first' [1, 2], told in one order, named in another"""
     b = FileBuilder()
@@ -70,19 +82,19 @@ def two_outputs(path: Path) -> Path:
     return b.save(path, {"x": "x"}, {"a": "second", "b": "first"})
 
 
-def here(tmp_path, model: Path, inputs: Path) -> dict[str, np.ndarray]:
+def here(tmp_path, model: Loaded, inputs: Path) -> dict[str, np.ndarray]:
     """What LiteRT gives on this machine, by the other agent."""
     agent = Agent(LocalTransport(tmp_path / "here"), sys.executable)
-    agent.infer(model, "tflite", 1, inputs, tmp_path / "here.npz")
+    agent.infer(model, Inference(inputs, tmp_path / "here.npz"))
     with np.load(tmp_path / "here.npz") as found:
         return dict(found)
 
 
 def test_outputs_are_those_of_litert_on_the_host(make_agent, adb, tmp_path, images):
-    model = float_edges(tmp_path / "m.tflite")
+    model = small(tmp_path)
     inputs = npz(tmp_path / "in.npz", image=images)
 
-    make_agent().infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+    make_agent().infer(model, Inference(inputs, tmp_path / "out.npz"))
 
     expected = here(tmp_path, model, inputs)
     with np.load(tmp_path / "out.npz") as found:
@@ -97,10 +109,10 @@ def test_outputs_are_those_of_litert_on_the_host(make_agent, adb, tmp_path, imag
 
 
 def test_outputs_keep_their_names_whatever_their_order(make_agent, tmp_path):
-    model = two_outputs(tmp_path / "m.tflite")
+    model = loaded(two_outputs(tmp_path / "m.tflite"))
     x = np.random.default_rng(1).integers(-128, 128, (3, 8)).astype(np.int8)
     inputs = npz(tmp_path / "in.npz", x=x)
-    make_agent().infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+    make_agent().infer(model, Inference(inputs, tmp_path / "out.npz"))
     expected = here(tmp_path, model, inputs)
     with np.load(tmp_path / "out.npz") as found:
         assert set(found.files) == {"first", "second"}
@@ -110,22 +122,22 @@ def test_outputs_keep_their_names_whatever_their_order(make_agent, tmp_path):
 
 def test_several_calls_of_adb_make_one_stack(make_agent, tmp_path, images, monkeypatch):
     monkeypatch.setattr("edgecompress.runtimes.litert.android.RUNS_AT_ONCE", 2)
-    model = float_edges(tmp_path / "m.tflite")
+    model = small(tmp_path)
     inputs = npz(tmp_path / "in.npz", image=images)
-    make_agent().infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+    make_agent().infer(model, Inference(inputs, tmp_path / "out.npz"))
     with np.load(tmp_path / "out.npz") as found:
         expected = here(tmp_path, model, inputs)
         np.testing.assert_array_equal(found["scores"], expected["scores"])
 
 
 def test_two_files_in_turns(make_agent, tmp_path, images):
-    model = describe_tflite(float_edges(tmp_path / "m.tflite"))
+    model = small(tmp_path)
     nchw = npz(tmp_path / "in.npz", input_0=images[:1])
     told = []
 
-    found = compare(
-        make_agent(), "phone", model, model, nchw, PROTOCOL, 1, lambda n, i, t: told.append((n, i))
-    )
+    session = Session(make_agent(), PROTOCOL, 1, nchw, lambda n, i, t: told.append((n, i)))
+    device = Device(id="phone", target="android-xnnpack", transport="adb")
+    found = compare(session, model, model, device)
 
     assert told == [("baseline", 1), ("candidate", 1), ("candidate", 2), ("baseline", 2)]
     assert found.emulated, "the test-suite's adbd says that it is an emulator"
@@ -149,9 +161,7 @@ def test_two_files_in_turns(make_agent, tmp_path, images):
 
 def test_without_a_delegate_the_runtime_s_own_kernels_run(make_agent, tmp_path, images):
     inputs = npz(tmp_path / "in.npz", image=images[:1])
-    turn = make_agent(None).measure(
-        float_edges(tmp_path / "m.tflite"), "tflite", 1, inputs, PROTOCOL
-    )
+    turn = make_agent(None).measure(small(tmp_path), 1, inputs, PROTOCOL)
     assert turn.notes == ()
     assert turn.threads == 1
 
@@ -164,37 +174,35 @@ def test_without_a_delegate_the_runtime_s_own_kernels_run(make_agent, tmp_path, 
     ],
 )
 def test_a_delegate_that_is_not_got_is_no_success(make_agent, tmp_path, images, delegate, expected):
-    model = float_edges(tmp_path / "m.tflite")
+    model = small(tmp_path)
     inputs = npz(tmp_path / "in.npz", image=images[:1])
     with pytest.raises(AgentError, match=expected):
-        make_agent(delegate).measure(model, "tflite", 1, inputs, PROTOCOL)
+        make_agent(delegate).measure(model, 1, inputs, PROTOCOL)
     with pytest.raises(AgentError, match=f"sample 0: {expected}"):
-        make_agent(delegate).infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+        make_agent(delegate).infer(model, Inference(inputs, tmp_path / "out.npz"))
     assert not (tmp_path / "out.npz").exists()
 
 
 def test_a_failed_run_is_no_success(adb, tool, tmp_path, images):
-    model = float_edges(tmp_path / "m.tflite")
-    described = describe_tflite(model)
-    model.write_bytes(b"TFL3 and no more")
-    described = described.model_copy(update={"sha256": sha256_of(model)})
+    model = small(tmp_path)
+    model.file.write_bytes(b"TFL3 and no more")
+    changed = {"sha256": sha256_of(model.file)}
+    model = replace(model, artifact=model.artifact.model_copy(update=changed))
     inputs = npz(tmp_path / "in.npz", image=images[:1])
-    agent = AndroidAgent(adb, str(tool), "xnnpack", lambda _: described)
+    agent = AndroidAgent(adb, str(tool), "xnnpack")
     with pytest.raises(AgentError, match=r"benchmark_model .*m\.tflite: .*Benchmarking failed"):
-        agent.measure(model, "tflite", 1, inputs, PROTOCOL)
+        agent.measure(model, 1, inputs, PROTOCOL)
 
 
 def test_a_tool_that_kills_itself_or_hangs_is_no_success(adb, tool, tmp_path, images):
-    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    model, inputs = small(tmp_path), npz(tmp_path / "in.npz", image=images[:1])
     tool.write_text("#!/bin/sh\necho INFO: STARTING!\nkill -SEGV $$\n")
     with pytest.raises(AgentError, match="log is not complete"):
-        AndroidAgent(adb, str(tool), None, describe_tflite).measure(
-            model, "tflite", 1, inputs, PROTOCOL
-        )
+        AndroidAgent(adb, str(tool), None).measure(model, 1, inputs, PROTOCOL)
     tool.write_text("#!/bin/sh\nexec sleep 600\n")
     with pytest.raises(AgentError, match="ran longer than 2 s"):
-        AndroidAgent(adb, str(tool), None, describe_tflite, deadline_s=2).infer(
-            model, "tflite", 1, inputs, tmp_path / "out.npz"
+        AndroidAgent(adb, str(tool), None, deadline_s=2).infer(
+            model, Inference(inputs, tmp_path / "out.npz")
         )
 
 
@@ -202,13 +210,13 @@ def test_an_old_tool_has_no_percentiles_and_no_outputs(adb, phone, tool, tmp_pat
     there = f"{adb.workdir}/benchmark_model_old"
     shutil.copy(tool, phone.here(there))
     Path(phone.here(there)).chmod(0o755)
-    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
-    agent = AndroidAgent(adb, there, "xnnpack", describe_tflite)
-    turn = agent.measure(model, "tflite", 1, inputs, PROTOCOL)
+    model, inputs = small(tmp_path), npz(tmp_path / "in.npz", image=images[:1])
+    agent = AndroidAgent(adb, there, "xnnpack")
+    turn = agent.measure(model, 1, inputs, PROTOCOL)
     assert turn.summary.latency_ms_p50 is None
     assert turn.central_ms == (turn.summary.latency_ms_mean,)
     with pytest.raises(AgentError, match=r"wrote no outputs .* know --output_filepath"):
-        agent.infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+        agent.infer(model, Inference(inputs, tmp_path / "out.npz"))
 
 
 def test_the_tool_is_sent_once(make_agent, adb, tmp_path, images, monkeypatch):
@@ -217,41 +225,39 @@ def test_the_tool_is_sent_once(make_agent, adb, tmp_path, images, monkeypatch):
     monkeypatch.setattr(
         adb, "put", lambda local, *a, **k: (sent.append(local.name), put(local, *a, **k))
     )
-    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    model, inputs = small(tmp_path), npz(tmp_path / "in.npz", image=images[:1])
     for _ in range(2):
-        make_agent().measure(model, "tflite", 1, inputs, PROTOCOL)
+        make_agent().measure(model, 1, inputs, PROTOCOL)
     assert sent == ["android_benchmark_model", "m.tflite", "in0", "in0"]
 
 
 def test_a_file_that_lies_there_is_not_sent_and_must_be_the_one(make_agent, adb, tmp_path, images):
-    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    model, inputs = small(tmp_path), npz(tmp_path / "in.npz", image=images[:1])
     released = f"{adb.root}/releases/one/model.tflite"
-    adb.put(model, released, timeout_s=60)
+    adb.put(model.file, released, timeout_s=60)
     agent = make_agent()
-    agent.place(describe_tflite(model).sha256, released)
-    turn = agent.measure(model, "tflite", 1, inputs, PROTOCOL)
-    assert turn.model_sha256 == describe_tflite(model).sha256
+    agent.place(model.artifact.sha256, released)
+    turn = agent.measure(model, 1, inputs, PROTOCOL)
+    assert turn.model_sha256 == model.artifact.sha256
     assert not [name for name in adb.files.names(adb.workdir) if name.endswith(".tflite")]
     adb.files.write(released, b"another")
     with pytest.raises(AgentError, match=r"releases/one/model\.tflite is not .*m\.tflite"):
-        agent.infer(model, "tflite", 1, inputs, tmp_path / "out.npz")
+        agent.infer(model, Inference(inputs, tmp_path / "out.npz"))
 
 
 @pytest.mark.parametrize("given", [None, "/data/local/tmp/none", "none"])
 def test_no_tool(adb, tmp_path, images, given):
-    model, inputs = float_edges(tmp_path / "m.tflite"), npz(tmp_path / "in.npz", image=images[:1])
+    model, inputs = small(tmp_path), npz(tmp_path / "in.npz", image=images[:1])
     with pytest.raises(RuntimeMissing, match=r"benchmark_model.*download https://storage\.google"):
-        AndroidAgent(adb, given, None, describe_tflite).measure(
-            model, "tflite", 1, inputs, PROTOCOL
-        )
+        AndroidAgent(adb, given, None).measure(model, 1, inputs, PROTOCOL)
 
 
 def test_what_does_not_fit(make_agent, tmp_path, images):
-    model = float_edges(tmp_path / "m.tflite")
+    model = small(tmp_path)
     agent = make_agent()
 
     def infer(**arrays: np.ndarray) -> None:
-        agent.infer(model, "tflite", 1, npz(tmp_path / "in.npz", **arrays), tmp_path / "out.npz")
+        agent.infer(model, Inference(npz(tmp_path / "in.npz", **arrays), tmp_path / "out.npz"))
 
     with pytest.raises(ArtifactError, match=r"input 'image' is missing in \['x'\]"):
         infer(x=images)
@@ -260,10 +266,20 @@ def test_what_does_not_fit(make_agent, tmp_path, images):
     with pytest.raises(ArtifactError, match=r"not float32 \[1, 6, 6, 2\]"):
         infer(image=images[..., :2])
     with pytest.raises(AgentError, match="has no reference kernels"):
-        agent.infer(model, "tflite", 1, tmp_path / "in.npz", tmp_path / "o", kernels="reference")
+        agent.infer(model, Inference(tmp_path / "in.npz", tmp_path / "o", kernels="reference"))
     onnx_files.linear(tmp_path / "m.onnx", features=8, classes=3)
     with pytest.raises(ArtifactError, match="runs tflite, not onnx"):
-        agent.measure(tmp_path / "m.onnx", "onnx", 1, tmp_path / "in.npz", PROTOCOL)
+        agent.measure(onnx_files.loaded(tmp_path / "m.onnx"), 1, tmp_path / "in.npz", PROTOCOL)
+
+
+def test_a_phone_runs_files_and_builds_no_engines(make_agent, adb, tmp_path):
+    model, agent = small(tmp_path), make_agent()
+    assert agent.prepare(model.artifact, Preparation("litert")) == model
+    flags = EngineFlags(
+        fp16=False, sparse_weights=False, strongly_typed=True, workspace_bytes=1 << 28
+    )
+    with pytest.raises(AgentError, match=f"{adb.name}: this device has no agent to build engines"):
+        agent.prepare(model.artifact, Preparation("tensorrt", flags))
 
 
 class Classes(ClassificationTask):
@@ -285,12 +301,13 @@ class Classes(ClassificationTask):
 
 def test_accuracy_is_that_of_the_host(make_agent, tmp_path):
     layout = {"edgecompress.layout": b'{"image": "nhwc"}'}
-    model = describe_tflite(float_edges(tmp_path / "m.tflite", layout))
+    model = small(tmp_path, layout)
     task = Classes()
     guard(task)
     local = Agent(LocalTransport(tmp_path / "local"), sys.executable)
     found, expected = (
-        evaluate(agent, model, task, tmp_path, 1, lambda _: None) for agent in (make_agent(), local)
+        evaluate(Runs(agent, model, tmp_path), task, lambda _: None)
+        for agent in (make_agent(), local)
     )
     assert found == expected
     assert found.samples == 8

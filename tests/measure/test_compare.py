@@ -5,15 +5,18 @@ import onnx_files
 import pytest
 from turns import make_turn
 
-from edgecompress.errors import AgentError, ArtifactError, TaskError
+from edgecompress.errors import ArtifactError, TaskError
 from edgecompress.measure.compare import (
-    _built,
+    Session,
     _thin,
     compare,
     measure_file,
     speedup_interval,
     summarise,
 )
+from edgecompress.spec.device import Device
+
+HERE = Device(id="here", target="local", transport="local")
 
 
 @pytest.fixture
@@ -26,30 +29,25 @@ def inputs(tmp_path):
 @pytest.fixture
 def small(tmp_path):
     onnx_files.linear(tmp_path / "small.onnx", features=512, classes=2)
-    return onnx_files.artifact(tmp_path / "small.onnx")
+    return onnx_files.loaded(tmp_path / "small.onnx")
 
 
 @pytest.fixture
 def big(tmp_path):
     onnx_files.linear(tmp_path / "big.onnx", features=512, classes=20_000)
-    return onnx_files.artifact(tmp_path / "big.onnx")
-
-
-def ignore(name, number, turn):
-    pass
+    return onnx_files.loaded(tmp_path / "big.onnx")
 
 
 def test_what_the_inventory_calls_emulated_is(agent, protocol, inputs, small):
     once = protocol.model_copy(update={"turns": 1})
-    found = compare(agent, "here", small, small, inputs, once, 1, ignore, emulated=True)
-    assert found.emulated
+    emulated = HERE.model_copy(update={"emulated": True})
+    assert compare(Session(agent, once, 1, inputs), small, small, emulated).emulated
 
 
 def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
     told = []
-    found = compare(
-        agent, "here", big, small, inputs, protocol, 1, lambda name, n, turn: told.append((name, n))
-    )
+    session = Session(agent, protocol, 1, inputs, lambda name, n, turn: told.append((name, n)))
+    found = compare(session, big, small, HERE)
     assert told == [("baseline", 1), ("candidate", 1), ("candidate", 2), ("baseline", 2)]
     assert found.device == "here"
     assert not found.emulated
@@ -64,35 +62,28 @@ def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
     assert found.baseline.peak_rss_bytes - found.candidate.peak_rss_bytes > 30_000_000
 
 
-def test_engines_are_built_of_what_has_flags_by_the_agent_alone(agent, small, monkeypatch):
-    monkeypatch.setattr(agent, "build", lambda artifact, flags: (artifact.path, flags))
-    files = {"baseline": small, "candidate": small}
-    assert _built(agent, files, {"candidate": "flags"}) == {"candidate": (small.path, "flags")}
-    assert _built(agent, files, {}) == _built("a phone", files, {}) == {}
-    with pytest.raises(AgentError, match="which this device has not"):
-        _built("a phone", files, {"candidate": "flags"})
-
-
 def test_integer_inputs_are_quantised_for_the_file(agent, protocol, tmp_path):
     onnx_files.doubler_int8(tmp_path / "int8.onnx")
-    artifact = onnx_files.artifact(tmp_path / "int8.onnx", {"x": (0.5, 10), "y": (0.25, -3)})
+    file = onnx_files.loaded(tmp_path / "int8.onnx", {"x": (0.5, 10), "y": (0.25, -3)})
     np.savez(tmp_path / "inputs.npz", np.ones((1, 4), "float32"))
-    found = measure_file(agent, artifact, tmp_path / "inputs.npz", protocol, 1, ignore)
+    found = measure_file(Session(agent, protocol, 1, tmp_path / "inputs.npz"), file)
     assert len(found.turns) == 2
 
 
 def test_changed_artifact_is_not_measured(agent, protocol, inputs, small, big):
-    small.path.write_bytes(big.path.read_bytes())
+    small.file.write_bytes(big.file.read_bytes())
     told = []
     with pytest.raises(ArtifactError, match=r"small\.onnx: content has changed"):
-        compare(agent, "here", big, small, inputs, protocol, 1, lambda *turn: told.append(turn))
+        compare(
+            Session(agent, protocol, 1, inputs, lambda *turn: told.append(turn)), big, small, HERE
+        )
     assert told == []
 
 
 def test_inputs_that_do_not_fit(agent, protocol, tmp_path, small):
     np.savez(tmp_path / "inputs.npz", np.ones((1, 9), "float32"))
     with pytest.raises(TaskError, match=r"small\.onnx: input 'x' takes shape"):
-        measure_file(agent, small, tmp_path / "inputs.npz", protocol, 1, ignore)
+        measure_file(Session(agent, protocol, 1, tmp_path / "inputs.npz"), small)
 
 
 def test_summary_is_of_the_pooled_samples():

@@ -13,7 +13,7 @@ from torchmetrics.regression import MeanAbsoluteError
 
 from edgecompress.errors import ArtifactError, ModelError, TaskError
 from edgecompress.measure import evaluate as module
-from edgecompress.measure.evaluate import _is_share, evaluate, infer_all
+from edgecompress.measure.evaluate import Runs, _is_share, evaluate, infer_all
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.task import Batch, ClassificationTask, MulticlassAccuracy, Task
 from edgecompress.task.guard import guard
@@ -76,17 +76,17 @@ class Regression(Task):
 def linear(tmp_path):
     path = tmp_path / "linear.onnx"
     weight = onnx_files.linear(path, FEATURES, CLASSES)
-    return onnx_files.artifact(path), torch.from_numpy(weight)
+    return onnx_files.loaded(path), torch.from_numpy(weight)
 
 
 @pytest.fixture
 def score(agent, tmp_path):
-    """score(artifact, task): its Evaluation and what progress was told."""
+    """score(file, task): its Evaluation and what progress was told."""
 
-    def run(artifact, task):
+    def run(file, task):
         told: list[int] = []
         guard(task)
-        return evaluate(agent, artifact, task, tmp_path, 1, told.append), told
+        return evaluate(Runs(agent, file, tmp_path), task, told.append), told
 
     return run
 
@@ -105,7 +105,7 @@ def test_accuracy_of_any_batch_size(score, tmp_path, batch):
     path = tmp_path / "model.onnx"
     weight = torch.from_numpy(onnx_files.linear(path, FEATURES, CLASSES, batch))
     task = Scores(labelled(weight, [7, 1, 12], wrong=5))
-    found, told = score(onnx_files.artifact(path), task)
+    found, told = score(onnx_files.loaded(path), task)
     assert found.value == pytest.approx(15 / 20)
     assert (found.metric, found.higher_is_better) == ("MulticlassAccuracy", True)
     assert found.samples == 20
@@ -119,10 +119,10 @@ def test_accuracy_of_any_batch_size(score, tmp_path, batch):
 def test_shards_keep_order_and_limits(
     agent, transport, tmp_path, linear, monkeypatch, limit, value, shards
 ):
-    artifact, weight = linear
+    file, weight = linear
     monkeypatch.setattr(module, limit, value)
     batches = labelled(weight, [6, 6, 13, 4, 4], wrong=0)
-    found = list(infer_all(agent, artifact, batches, tmp_path, 1))
+    found = list(infer_all(Runs(agent, file, tmp_path), batches))
     assert len(found) == 5
     for (outputs, target), (images, labels) in zip(found, batches, strict=True):
         np.testing.assert_allclose(outputs[0], (images @ weight).numpy(), rtol=1e-4, atol=1e-5)
@@ -139,7 +139,7 @@ def test_several_inputs_and_outputs(score, tmp_path, batch):
     a, b = torch.randn(5, 3), torch.randn(5, 3, 2)
     exact = (a[:, :, None] + b, 2 * a + 0.5)
     task = Regression([((a, b), exact)], MeanAbsoluteError())
-    found, _ = score(onnx_files.artifact(path), task)
+    found, _ = score(onnx_files.loaded(path), task)
     # 30 values are exact, 15 are 0.5 off.
     assert found.value == pytest.approx(0.5 * 15 / 45)
     assert not found.higher_is_better
@@ -154,25 +154,25 @@ def test_the_task_is_given_what_the_model_returns(agent, tmp_path, linear, rebui
             seen.append(outputs)
             super().update(metric, outputs["scores"] if rebuilds else outputs, target)
 
-    artifact, weight = linear
+    file, weight = linear
     (batch,) = labelled(weight, [4], wrong=1)
     task = Noting([batch])
     guard(task)
     rebuild = (lambda tensors: {"scores": tensors[0]}) if rebuilds else None
-    found = evaluate(agent, artifact, task, tmp_path, 1, lambda _: None, rebuild)
+    found = evaluate(Runs(agent, file, tmp_path), task, lambda _: None, rebuild)
     assert found.value == 0.75
     assert isinstance(seen[0], dict if rebuilds else Tensor)
     assert (found.parity, found.hops, found.original) == (None, (), None)
 
 
 def test_the_file_is_compared_with_what_it_was_made_of(agent, tmp_path, linear):
-    artifact, weight = linear
+    file, weight = linear
     batches = labelled(weight, [4, 3], wrong=0)
     scores = [[(images @ weight).numpy()] for images, _ in batches]
     task = Scores(batches)
     guard(task)
     against = Executions([Execution("torch", iter(scores))])
-    found = evaluate(agent, artifact, task, tmp_path, 1, lambda _: None, against=against)
+    found = evaluate(Runs(agent, file, tmp_path), task, lambda _: None, against=against)
     assert found.parity is not None
     assert (found.parity.reference, found.parity.samples) == ("torch", 7)
     assert found.parity.top1_agreement == 1.0
@@ -197,9 +197,9 @@ def test_a_share_is_told_by_the_limits_of_its_plot():
 def test_integer_inputs_and_outputs_are_quantised_on_the_host(agent, tmp_path):
     path = tmp_path / "int8.onnx"
     onnx_files.doubler_int8(path)
-    artifact = onnx_files.artifact(path, {"x": (0.5, 10), "y": (0.25, -3)})
+    file = onnx_files.loaded(path, {"x": (0.5, 10), "y": (0.25, -3)})
     real = torch.tensor([[1.0, -2.0, 0.5, 3.0], [0.0, 4.0, 0.7, 500.0]])
-    ((outputs, _),) = infer_all(agent, artifact, [(real, None)], tmp_path, 1)
+    ((outputs, _),) = infer_all(Runs(agent, file, tmp_path), [(real, None)])
     assert outputs[0].dtype == np.float32
     # 0.7 is rounded to 0.5 on the way in; 500 saturates at both ends.
     assert outputs[0].tolist() == [[2, -4, 1, 6], [0, 8, 1, 130 * 0.25]]
@@ -215,7 +215,7 @@ def test_batches_of_different_shapes(agent, tmp_path):
         {},
     )
     batches = [(torch.ones(2, length), length) for length in (3, 3, 5)]
-    found = list(infer_all(agent, onnx_files.artifact(path), batches, tmp_path, 1))
+    found = list(infer_all(Runs(agent, onnx_files.loaded(path), tmp_path), batches))
     assert [outputs[0].shape for outputs, _ in found] == [(2, 3), (2, 3), (2, 5)]
 
 
@@ -257,21 +257,21 @@ def test_outputs_with_nan(score, tmp_path):
     path = tmp_path / "nan.onnx"
     onnx_files.constant(path, float("nan"), FEATURES, CLASSES)
     with pytest.raises(ModelError, match=r"nan\.onnx: output 'scores' holds NaN"):
-        score(onnx_files.artifact(path), Scores([(IMAGES, LABELS)]))
+        score(onnx_files.loaded(path), Scores([(IMAGES, LABELS)]))
 
 
 def test_outputs_of_another_number_of_classes(score, tmp_path):
     path = tmp_path / "five.onnx"
     onnx_files.linear(path, FEATURES, classes=5)
     with pytest.raises(ModelError, match=r"shapes \[\[2, 5\]\]; the task needs one of \[N, 3\]"):
-        score(onnx_files.artifact(path), Scores([(IMAGES, LABELS)]))
+        score(onnx_files.loaded(path), Scores([(IMAGES, LABELS)]))
 
 
 def test_changed_artifact_is_not_evaluated(score, linear):
-    artifact, _ = linear
-    artifact.path.write_bytes(artifact.path.read_bytes() + b"\0")
+    file, _ = linear
+    file.file.write_bytes(file.file.read_bytes() + b"\0")
     with pytest.raises(ArtifactError, match="content has changed"):
-        score(artifact, Scores([(IMAGES, LABELS)]))
+        score(file, Scores([(IMAGES, LABELS)]))
 
 
 class Silent(Metric):
@@ -306,4 +306,4 @@ def test_metrics_that_are_no_measure(score, tmp_path, metric, message):
     onnx_files.two_by_two(path, "batch")
     batch = ((torch.ones(2, 3), torch.ones(2, 3, 2)), (torch.ones(2, 3, 2), torch.ones(2, 3)))
     with pytest.raises(TaskError, match=message):
-        score(onnx_files.artifact(path), Regression([batch], metric))
+        score(onnx_files.loaded(path), Regression([batch], metric))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import onnx_files
@@ -15,7 +15,9 @@ from torchmetrics import Metric
 from torchmetrics.regression import MeanAbsoluteError
 
 from edgecompress.errors import Refused
-from edgecompress.measure.agent import DeviceAgent
+from edgecompress.measure.agent import DeviceAgent, Inference
+from edgecompress.measure.evaluate import Runs
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import GOLDEN, draw, validate
 from edgecompress.spec.deploy import Budgets
@@ -35,14 +37,13 @@ class Board:
         self.transport = type("Way", (), {"name": "board"})
         self._weight, self._change, self._axes = weight, change, axes
 
-    def infer(self, *arguments: Any, **_: Any) -> None:
-        inputs, outputs = cast("tuple[Path, Path]", arguments[3:5])
-        with np.load(inputs) as file:
+    def infer(self, loaded: Loaded, inference: Inference) -> None:
+        with np.load(inference.inputs) as file:
             (x,) = (file[name] for name in file.files)
         scores = x @ self._weight
         scores = scores if len(x) <= GOLDEN else self._change(scores)
         shape = (len(x), *(1,) * (self._axes - 2), CLASSES)
-        write_npz(outputs, {"scores": scores.reshape(shape)})
+        write_npz(inference.outputs, {"scores": scores.reshape(shape)})
 
 
 class Scores(ClassificationTask):
@@ -93,7 +94,7 @@ class Try:
         path = folder / "linear.onnx"
         self.folder = folder
         self.weight = onnx_files.linear(path, FEATURES, CLASSES)
-        self.artifact = onnx_files.artifact(path, {"scores": (STEP, 0)})
+        self.file = onnx_files.loaded(path, {"scores": (STEP, 0)})
 
     def there(
         self,
@@ -104,14 +105,15 @@ class Try:
     ) -> Validation:
         axes = 3 if isinstance(task, Regression) else 2
 
-        def board(change: Change) -> DeviceAgent:
-            return cast("DeviceAgent", Board(self.weight, change, axes))
+        def board(change: Change) -> Runs:
+            agent = cast("DeviceAgent", Board(self.weight, change, axes))
+            return Runs(agent, self.file, self.folder)
 
         here = board(lambda scores: scores)
-        sample = draw(here, self.artifact, task, lambda outputs: outputs[0], self.folder, seed=0)
+        sample = draw(here, task, lambda outputs: outputs[0], seed=0)
         sample = replace(sample, noise_rms=noise_rms)
         budgets = Budgets(max_metric_drop=max_metric_drop)
-        return validate(board(change), sample, budgets, self.folder, lambda: None)
+        return validate(board(change), sample, budgets, lambda: None)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgecompress.errors import Refused
-from edgecompress.measure.agent import DeviceAgent
+from edgecompress.measure.agent import DeviceAgent, Inference
+from edgecompress.measure.evaluate import Runs
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import (
     GOLDEN,
@@ -42,12 +45,12 @@ class Board:
         self.asked: list[tuple[int, str]] = []
         self._weight, self._off, self._classes = weight, np.float32(off), classes
 
-    def infer(self, *arguments: Any, kernels: str, **_: Any) -> None:
-        inputs, outputs = cast("tuple[Path, Path]", arguments[3:5])
-        with np.load(inputs) as file:
+    def infer(self, loaded: Loaded, inference: Inference) -> None:
+        with np.load(inference.inputs) as file:
             (x,) = (file[name] for name in file.files)
-        self.asked.append((len(x), kernels))
-        write_npz(outputs, {"scores": (x @ self._weight + self._off)[:, : self._classes]})
+        self.asked.append((len(x), inference.kernels))
+        scores = (x @ self._weight + self._off)[:, : self._classes]
+        write_npz(inference.outputs, {"scores": scores})
 
 
 class Many(ClassificationTask):
@@ -75,10 +78,14 @@ def weight(tmp_path: Path) -> NDArray[np.float32]:
     return onnx_files.linear(tmp_path / "linear.onnx", FEATURES, CLASSES)
 
 
+def runs(folder: Path, board: Board) -> Runs:
+    file = onnx_files.loaded(folder / "linear.onnx", {"scores": (STEP, 0)})
+    return Runs(cast("DeviceAgent", board), file, folder)
+
+
 def drawn(folder: Path, board: Board, seed: int = 0) -> Sample:
-    artifact = onnx_files.artifact(folder / "linear.onnx", {"scores": (STEP, 0)})
-    agent = cast("DeviceAgent", board)
-    return draw(agent, artifact, Many(), lambda outputs: outputs[0], folder, seed)
+    here = replace(runs(folder, board), kernels="reference")
+    return draw(here, Many(), lambda outputs: outputs[0], seed)
 
 
 def tried(folder: Path, sample: Sample, board: Board) -> list[int]:
@@ -89,7 +96,7 @@ def tried(folder: Path, sample: Sample, board: Board) -> list[int]:
         seen.append(sum(count for count, _ in board.asked))
 
     budgets = Budgets(max_metric_drop=1.0)
-    validate(cast("DeviceAgent", board), sample, budgets, folder, alive)
+    validate(runs(folder, board), sample, budgets, alive)
     return seen
 
 

@@ -11,7 +11,7 @@ import pytest
 from pushing import accept, board_on, local, opened, release
 
 from edgecompress.errors import EdgecompressError, Refused
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import Agent, Inference
 from edgecompress.push import Alive, Manifest, Validate, push, switch
 from edgecompress.transport import LocalTransport
 
@@ -23,8 +23,8 @@ class Place:
         self.folder = folder
         self.transport: LocalTransport = local(folder / "device")
         self.work = Path(self.transport.workdir)
-        self.baseline = folder / "baseline.onnx"
-        onnx_files.linear(self.baseline, features=4, classes=3)
+        onnx_files.linear(folder / "baseline.onnx", features=4, classes=3)
+        self.baseline = onnx_files.loaded(folder / "baseline.onnx")
         self.inputs = folder / "inputs.npz"
         np.savez(self.inputs, x=np.ones((1, 4), np.float32))
 
@@ -35,7 +35,7 @@ class Place:
         """What a validation does with the agent."""
         alive(60.0)
         agent = Agent(self.transport, sys.executable)
-        agent.infer(self.baseline, "onnx", 1, self.inputs, self.folder / "outputs.npz")
+        agent.infer(self.baseline, Inference(self.inputs, self.folder / "outputs.npz"))
         assert self.suffixes() == {".onnx", ".pyz"}
 
     def suffixes(self) -> set[str]:
