@@ -1,14 +1,17 @@
 """A file, and the runtime that it is looked at for."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ArtifactError, SpecError
 from edgecompress.measure.agent import Agent
 from edgecompress.runtimes import formats, runtime
-from edgecompress.runtimes.base import Runtime
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.target import Target
+
+if TYPE_CHECKING:
+    from edgecompress.runtimes.base import Runtime
 
 
 def describe_file(file: Path, suffix: str | None = None) -> Artifact:
@@ -28,7 +31,7 @@ def describe_file(file: Path, suffix: str | None = None) -> Artifact:
     raise ArtifactError(f"{file}: format '{file.suffix}' is unknown; known: {', '.join(known)}")
 
 
-def runtime_for(artifact: Artifact, target: Target | None) -> Runtime:
+def runtime_for(artifact: Artifact, target: Target | None) -> "Runtime":
     """The target's; without one, the first that reads files of this format.
 
     Raises:
