@@ -12,17 +12,19 @@ PYTEST_ARGS ?= -n auto --dist loadgroup --no-loadscope-reorder
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_INDEX_ARGS) -c constraints.txt
-STAMP := $(VENV)/.installed
+# What was installed last: the core alone, or the core with every runtime and what tests need.
+CORE := $(VENV)/.installed-core
+ALL := $(VENV)/.installed
 
 .PHONY: demo test lint install clean help
 
 help:
-	@echo "make demo   install into $(VENV), train, compress and measure the example, show the verdict"
-	@echo "make test   install into $(VENV), lint, and run every test"
+	@echo "make demo   install the core into $(VENV), train, compress and measure the example"
+	@echo "make test   install every runtime too, lint, and run every test"
 	@echo "make lint   ruff, mypy and import-linter only"
 	@echo "make clean  remove what these made, $(VENV) and runs/ included"
 
-demo: install
+demo: $(CORE)
 	$(BIN)/edgecompress deploy local
 
 test: lint
@@ -34,16 +36,20 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-install: $(STAMP)
+install: $(ALL)
 
 # Installed again only when what is wanted has changed. The build backend comes first, so that it
 # is pinned too and the build needs no environment of its own.
-$(STAMP): pyproject.toml constraints.txt
+$(CORE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 10) <= sys.version_info < (3, 14); \
 	  sys.exit(0 if ok else "edgecompress needs Python 3.10 to 3.13, and $(PYTHON) is " \
 	  + sys.version.split()[0] + "; name another: make PYTHON=python3.12")'
 	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(PIP) hatchling editables
+	$(PIP) --no-build-isolation -e .
+	touch $@
+
+$(ALL): $(CORE)
 	$(PIP) --no-build-isolation -e '.[dev]'
 	touch $@
 

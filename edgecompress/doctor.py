@@ -12,8 +12,7 @@ from edgecompress.devices.imports import try_imports
 from edgecompress.errors import EdgecompressError
 from edgecompress.measure.agent import Agent
 from edgecompress.runtimes import runtime
-from edgecompress.spec.base import Spec
-from edgecompress.spec.health import Problem
+from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
 from edgecompress.spec.load import list_targets, load_inventory, load_target
 from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
@@ -26,32 +25,14 @@ INT8_FEATURES = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 NATIVE_MODULES = ("onnx", "onnxruntime", "torch", "torchao")
 
 
-class TargetHealth(Spec):
-    name: str
-    problems: tuple[Problem, ...]
-    """What keeps it from being deployed here."""
-    notes: tuple[str, ...]
-
-
-class Health(Spec):
-    python: str
-    machine: str | None
-    cpu_model: str | None
-    int8_features: tuple[str, ...]
-    """Of INT8_FEATURES, those that this CPU has."""
-    governor: str | None
-    """cpufreq's; None where the system does not say."""
-    cuda: str | None
-    """A GPU that torch sees; edgecompress trains on the CPU all the same."""
-    packages: dict[str, str | None]
-    """Name to version of everything that edgecompress and its extras may need."""
-    problems: tuple[Problem, ...]
-    """Those that concern every target."""
-    targets: tuple[TargetHealth, ...]
-
-
-def examine(folder: Path, target: str | None) -> Health:
+def examine(folder: Path, target: str | None, *, imports: bool = False) -> Health:
     """Look at this machine, for one target or for all that `folder` (deploy.yaml's) knows.
+
+    Args:
+        folder: that of deploy.yaml.
+        target: None: all.
+        imports: whether to load what is installed, too: a package's version says nothing about its
+            libraries. It takes seconds, torch most of them.
 
     Raises:
         SpecError: the target is unknown, or its file is not valid.
@@ -59,11 +40,13 @@ def examine(folder: Path, target: str | None) -> Health:
     """
     targets = list_targets(folder) if target is None else [load_target(target, folder)]
     requirements = _requirements()
-    modules = [*NATIVE_MODULES, *(m for t in targets for m in _native_extras(t))]
-    broken, cuda = _broken([m for m in dict.fromkeys(modules) if _installed(_dist(m))])
+    broken: list[Problem] = []
+    cuda = None
+    if imports:
+        modules = [*NATIVE_MODULES, *(m for t in targets for m in _native_extras(t))]
+        broken, cuda = _broken([m for m in dict.fromkeys(modules) if _installed(_dist(m))])
     probe, agent_problem = _probe()
-    shared = (*broken, *agent_problem, *_runs_folder(folder))
-    core = _missing(requirements, None)
+    shared = (*_missing(requirements, None), *broken, *agent_problem, *_runs_folder(folder))
     return Health(
         python=".".join(map(str, sys.version_info[:3])),
         machine=probe.machine if probe else None,
@@ -72,10 +55,8 @@ def examine(folder: Path, target: str | None) -> Health:
         governor=probe.state.governor if probe and probe.state else None,
         cuda=cuda,
         packages={r.name: _installed(r.name) for r in requirements},
-        problems=(*core, *shared),
-        targets=tuple(
-            _target_health(t, folder, requirements, (*core, *shared), probe) for t in targets
-        ),
+        problems=shared,
+        targets=tuple(_target_health(t, folder, requirements, shared, probe) for t in targets),
     )
 
 
@@ -92,7 +73,10 @@ def _target_health(
         problems += _missing(requirements, extra)
     problems += _wrong_version(target)
     return TargetHealth(
-        name=target.name, problems=tuple(problems), notes=tuple(_notes(target, folder, probe))
+        name=target.name,
+        board=target.board or target.name,
+        problems=tuple(problems),
+        notes=tuple(_notes(target, folder, probe)),
     )
 
 
@@ -110,7 +94,7 @@ def _wrong_version(target: Target) -> list[Problem]:
 def _notes(target: Target, folder: Path, probe: Probe | None) -> list[str]:
     device = load_inventory(None, folder).for_target(target.name)
     if device is None:
-        return ["no device in the inventory: it is built and evaluated here, but not measured"]
+        return [UNMEASURED]
     if probe is None or device.transport != "local":
         return []
     notes = []
@@ -130,13 +114,14 @@ def _requirements() -> list[Requirement]:
 
 
 def _missing(requirements: list[Requirement], extra: str | None) -> list[Problem]:
-    """What the core (None), or one extra, wants and this environment lacks."""
+    """What the core (None), or one extra, wants and this environment lacks: one line brings it."""
     if not requirements:
         return [Problem(text="edgecompress is not installed here", fix="pip install -e .")]
-    wanted = [r for r in requirements if _is_of(r, extra)]
-    lacking = [r for r in wanted if not _satisfied(r)]
+    lacking = [r for r in requirements if _is_of(r, extra) and not _satisfied(r)]
+    if not lacking:
+        return []
     fix = f"pip install 'edgecompress[{extra}]'" if extra else "pip install edgecompress"
-    return [Problem(text=_shortage(r), fix=fix) for r in lacking]
+    return [Problem(text=", ".join(map(_shortage, lacking)), fix=fix)]
 
 
 def _is_of(requirement: Requirement, extra: str | None) -> bool:

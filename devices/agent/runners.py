@@ -97,6 +97,8 @@ class Row(NamedTuple):
     """Any one of them runs its files, the best first."""
     from_pip: bool = True
     """Whether pip has them."""
+    also: tuple[str, ...] = ()
+    """What must be installed beside them, and does not come with them."""
 
 
 RUNNERS = {
@@ -119,7 +121,7 @@ def runner(request: Request, threads: int) -> Runner:
 def packages(request: Request) -> str:
     """What pip installs for the request's runtime."""
     row = _row(request)
-    return " ".join(("numpy", row.packages[0]) if row.from_pip else ("numpy",))
+    return " ".join(("numpy", row.packages[0], *row.also) if row.from_pip else ("numpy",))
 
 
 def _row(request: Request) -> Row:

@@ -237,6 +237,9 @@ def doctor(
     target: Annotated[
         str | None, typer.Argument(help="Only this one; exit 4 when it cannot be used here.")
     ] = None,
+    imports: Annotated[
+        bool, typer.Option("--imports", help="Load what is installed, too; takes seconds.")
+    ] = False,
     config: Config = DEPLOY_YAML,
     as_json: Json = False,
 ) -> None:
@@ -245,7 +248,7 @@ def doctor(
         from edgecompress.cli import tables
         from edgecompress.doctor import examine
 
-        health = examine(config.parent, target)
+        health = examine(config.parent, target, imports=imports)
         out.result(health.model_dump(mode="json"), lambda console: tables.health(health, console))
         problems = health.targets[0].problems if target else ()
         if problems:

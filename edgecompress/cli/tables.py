@@ -7,13 +7,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from edgecompress.devices import Checked
-from edgecompress.doctor import Health
-from edgecompress.init import Started
 from edgecompress.runtimes import modules
 from edgecompress.shown import rich_text
 from edgecompress.spec.device import Device
-from edgecompress.spec.health import Problem
+from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
 from edgecompress.spec.measurement import (
     Comparison,
     Evaluation,
@@ -25,10 +22,12 @@ from edgecompress.spec.measurement import (
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import weight_bits
 from edgecompress.spec.target import Cpu, Target
-from edgecompress.store import PruneResult, RunRow
 
 if TYPE_CHECKING:
     from edgecompress.cli.deployed import Deployed
+    from edgecompress.devices import Checked
+    from edgecompress.init import Started
+    from edgecompress.store import PruneResult, RunRow
 
 MIB = 2**20
 
@@ -86,7 +85,7 @@ def devices(found: Sequence[Device], console: Console) -> None:
     table(console, ("device", "target", "transport", "address", "tags"), rows)
 
 
-def devices_checked(found: Sequence[Checked], console: Console) -> None:
+def devices_checked(found: "Sequence[Checked]", console: Console) -> None:
     for one in found:
         verdict = "usable" if one.usable else "not usable"
         rows = [(row.name, row.state, row.text) for row in one.rows]
@@ -174,7 +173,7 @@ def layers(found: LayerComparison, each: bool, console: Console) -> None:
     line(console, f"{where}, on {found.samples} samples")
 
 
-def runs(rows: Sequence[RunRow], console: Console) -> None:
+def runs(rows: "Sequence[RunRow]", console: Console) -> None:
     cells = [
         (
             row.id,
@@ -189,7 +188,7 @@ def runs(rows: Sequence[RunRow], console: Console) -> None:
     table(console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells)
 
 
-def pruned(result: PruneResult, console: Console) -> None:
+def pruned(result: "PruneResult", console: Console) -> None:
     text = (
         f"removed {result.runs} runs, {result.stages} stages and {result.blobs} files;"
         f" {result.freed_bytes / MIB:.1f} MiB are free again, what was left unfinished included"
@@ -199,7 +198,7 @@ def pruned(result: PruneResult, console: Console) -> None:
     line(console, text)
 
 
-def started(result: Started, console: Console) -> None:
+def started(result: "Started", console: Console) -> None:
     for path in result.written:
         line(console, f"wrote {path}")
     line(console, f"next: {result.next}")
@@ -219,15 +218,31 @@ def health(found: Health, console: Console) -> None:
             "runtimes": ", ".join(_installed(found.packages, modules())) or "none",
         },
     )
-    rows = [(t.name, "no" if t.problems else "yes", "; ".join(t.notes)) for t in found.targets]
-    table(console, ("target", "usable here", "notes"), rows)
-    affected: dict[Problem, list[str]] = {}
+    boards: dict[str, list[TargetHealth]] = {}
+    for item in found.targets:
+        boards.setdefault(item.board, []).append(item)
+    table(console, ("board", "targets", "notes"), [_board(*each) for each in boards.items()])
+    if any(UNMEASURED in item.notes for item in found.targets):
+        line(
+            console,
+            f"{UNMEASURED}: files are made and evaluated here, and not measured; add one:"
+            " edgecompress devices add",
+        )
+    missing: dict[Problem, list[str]] = {}
     for item in found.targets:
         for problem in item.problems:
-            affected.setdefault(problem, []).append(item.name)
-    for problem, names in affected.items():
-        line(console, f"{problem.text} (for {', '.join(names)})")
+            missing.setdefault(problem, []).append(item.name)
+    for problem, names in missing.items():
+        whom = "every target" if len(names) == len(found.targets) else ", ".join(names)
+        line(console, f"{problem.text} (for {whom})")
         line(console, f"  fix: {problem.fix}")
+
+
+def _board(name: str, targets: list[TargetHealth]) -> tuple[str, str, str]:
+    """What can be deployed for a board from here, and what there is to say of it."""
+    lines = [f"{each.name} (not usable here)" if each.problems else each.name for each in targets]
+    notes = dict.fromkeys(note for each in targets for note in each.notes)
+    return name, ", ".join(lines), "; ".join(notes)
 
 
 def _installed(packages: Mapping[str, str | None], names: Iterable[str]) -> list[str]:

@@ -4,6 +4,9 @@ from typing import Literal
 
 from edgecompress.spec.base import Spec
 
+UNMEASURED = "no device"
+"""The note of a target that nothing in the inventory is for."""
+
 
 class Problem(Spec):
     text: str
@@ -30,3 +33,28 @@ def missing(name: str, text: str, fix: str | None = None) -> Row:
 
 def warning(name: str, text: str, fix: str | None = None) -> Row:
     return Row(name=name, state="warning", text=text, fix=fix)
+
+
+class TargetHealth(Spec):
+    name: str
+    board: str
+    problems: tuple[Problem, ...]
+    """What keeps it from being deployed here."""
+    notes: tuple[str, ...]
+
+
+class Health(Spec):
+    python: str
+    machine: str | None
+    cpu_model: str | None
+    int8_features: tuple[str, ...]
+    """Those of the CPU's that multiply and add int8 in one instruction."""
+    governor: str | None
+    """cpufreq's; None where the system does not say."""
+    cuda: str | None
+    """A GPU that torch sees, where it was loaded; edgecompress trains on the CPU all the same."""
+    packages: dict[str, str | None]
+    """Name to version of everything that edgecompress and its extras may need."""
+    problems: tuple[Problem, ...]
+    """Those that concern every target."""
+    targets: tuple[TargetHealth, ...]

@@ -49,6 +49,8 @@ class MeasurementProtocol(Spec):
 class Target(Spec):
     name: str
     description: str
+    board: str | None = None
+    """What it stands on, where several targets do: 'raspberry-pi-5'. None: `name` is the board."""
     cpu: Cpu | Literal["native"]
     """native: that of the machine edgecompress runs on; `resolve` looks."""
     gpu: Gpu | None = None

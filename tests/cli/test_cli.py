@@ -5,11 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from edgecompress.cli import tables
+from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
 from edgecompress.spec.load import list_targets, load_target
 
 COMMANDS = (
@@ -171,6 +175,57 @@ def test_doctor_knows_this_machine(tmp_path: Path) -> None:
     assert health["problems"] == []
     assert health["packages"]["torch"].startswith("2.")
     assert [t["name"] for t in health["targets"]] == [t.name for t in list_targets()]
+
+
+def test_doctor_says_what_is_missing_once_and_by_board() -> None:
+    gone = Problem(text="litert-torch is missing", fix="pip install 'edgecompress[litert]'")
+    health = Health(
+        python="3.11.2",
+        machine="x86_64",
+        cpu_model=None,
+        int8_features=(),
+        governor=None,
+        cuda=None,
+        packages={},
+        problems=(),
+        targets=(
+            TargetHealth(name="pi", board="pi", problems=(), notes=(UNMEASURED,)),
+            TargetHealth(name="pi-litert", board="pi", problems=(gone,), notes=(UNMEASURED,)),
+            TargetHealth(name="phone", board="phone", problems=(gone,), notes=(UNMEASURED,)),
+        ),
+    )
+    console = Console(file=StringIO(), width=100)
+    tables.health(health, console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("litert-torch is missing (for pi-litert, phone)") == 1
+    assert text.count("edgecompress[litert]") == 1
+    row = next(line for line in text.splitlines() if line.strip().startswith("pi "))
+    assert "pi, pi-litert (not usable here)" in row
+
+
+def test_doctor_loads_nothing_heavy_unless_asked(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['edgecompress', 'doctor', '--json']\n"
+        "from edgecompress.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = ('torch', 'onnx', 'onnxruntime', 'matplotlib')\n"
+        "print('loaded:', [m for m in heavy if m in sys.modules], file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "loaded: []" in done.stderr
+
+
+def test_doctor_tries_what_is_installed_when_asked(tmp_path: Path) -> None:
+    broken = tmp_path / "torchao"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('no symbol _ZN3c10')")
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    assert document(run("doctor", "--json", folder=tmp_path, env=env))["problems"] == []
+    found = document(run("doctor", "--imports", "--json", folder=tmp_path, env=env))
+    (problem,) = found["problems"]
+    assert "torchao cannot be imported: ImportError: no symbol _ZN3c10" in problem["text"]
 
 
 def test_doctor_of_a_target_that_is_unusable_here(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ HEALTH = Health(
     cuda="c",
     packages={"torch": "2", "onnxruntime": "1"},
     problems=(PROBLEM,),
-    targets=(TargetHealth(name="t", problems=(PROBLEM,), notes=("n",)),),
+    targets=(TargetHealth(name="t", board="b", problems=(PROBLEM,), notes=("n",)),),
 )
 LAYERS = LayerComparison(
     samples=1, layers=(LayerDifference(layer="l", max_steps=1.0, differing=0.5),), first_apart="l"
