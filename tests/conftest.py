@@ -4,6 +4,7 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import deploying
@@ -58,7 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--networks",
         type=int,
         default=2,
-        help="how many random networks tests/export/test_same_integers.py runs; 100 were seen",
+        help="how many random networks tests/runtimes/test_same_integers.py runs; 100 were seen",
     )
     parser.addoption(
         "--kill-stride",
@@ -100,7 +101,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         import sharing
 
-        items.sort(key=lambda item: sharing.place(item.path.parent.name))
+        here = Path(__file__).parent
+        items.sort(key=lambda item: sharing.place(item.path.relative_to(here).parts[0]))
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

@@ -26,7 +26,7 @@ _SHARE = {
     ),
 }
 """Files whose tests share a fixture that is dear to make; all others keep to themselves."""
-_LONG = ("pipeline", "export", "packaging", "push", "transport", "compress", "zoo")
+_LONG = ("pipeline", "runtimes", "packaging", "push", "transport", "compress", "zoo")
 """Folders to begin with, so that no worker is left with a long one at the end."""
 
 

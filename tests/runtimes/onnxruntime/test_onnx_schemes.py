@@ -99,7 +99,7 @@ def test_same_bytes_from_another_process(tmp_path: Path, zoo_files: ZooFiles) ->
     )
     # Sets of strings are in another order there.
     seed = "2" if os.environ.get("PYTHONHASHSEED") == "1" else "1"
-    path = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(path)}
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], env=environment, check=True, timeout=300
