@@ -167,6 +167,7 @@ def exported(
         target=target,
         layers=quantized.layers,
         keep_float=prepared.keep_float,
+        scheme=prepared.scheme,
     )
     artifact = runtime("onnxruntime").export(exportable, folder / "model.onnx")
     return Built(model, inputs, quantized, artifact, folder / "optimised.onnx")

@@ -107,6 +107,7 @@ def exported(
         target=target(release, float_dtype),
         layers=quantized.layers,
         keep_float=prepared.keep_float,
+        scheme=prepared.scheme,
     )
     artifact = runtime("tensorrt").export(exportable, path / "model.onnx")
     return File(quantized, artifact, release)

@@ -41,7 +41,8 @@ def warm_up() -> None:
     inputs = (torch.zeros(1, 1, 8, 8),)
     prepared = prepare(net, inputs, local.quantization, "minmax")
     quantized = convert(prepared)
-    exportable = Exportable(quantized.graph, inputs, True, ("x",), ("y",), {}, local)
+    scheme = local.quantization
+    exportable = Exportable(quantized.graph, inputs, True, ("x",), ("y",), {}, local, scheme=scheme)
     with tempfile.TemporaryDirectory() as folder:
         runtime("onnxruntime").export(exportable, Path(folder) / "warm.onnx")
 

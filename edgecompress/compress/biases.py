@@ -4,8 +4,9 @@ import torch
 from torch.fx import Node
 from torchao.quantization.pt2e import FakeQuantize
 
-from edgecompress.compress.folding import WEIGHTED, BatchNorm, groups_of
+from edgecompress.compress.folding import BatchNorm, groups_of
 from edgecompress.compress.fx import input_of, only_user, optional_input, stored
+from edgecompress.compress.operators import WEIGHTED
 from edgecompress.compress.quantize import Prepared
 
 

@@ -22,7 +22,6 @@ from operator import getitem
 
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import ATEN, is_float, optional_input, stored
 from edgecompress.compress.operators import (
     ADDING,
@@ -32,6 +31,7 @@ from edgecompress.compress.operators import (
     MULTIPLYING,
     SHARING,
     SPLITTING,
+    WEIGHTED,
 )
 
 

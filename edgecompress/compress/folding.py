@@ -29,19 +29,8 @@ from edgecompress.compress.fx import (
     stored,
 )
 from edgecompress.compress.observers import AdjustedFakeQuantize
+from edgecompress.compress.operators import WEIGHTED
 
-WEIGHTED: dict[object, int] = {  # operator -> axis of the output channels in its weight
-    ATEN.conv1d.default: 0,
-    ATEN.conv1d.padding: 0,
-    ATEN.conv2d.default: 0,
-    ATEN.conv2d.padding: 0,
-    ATEN.conv3d.default: 0,
-    ATEN.conv3d.padding: 0,
-    ATEN.conv_transpose1d.default: 1,
-    ATEN.conv_transpose2d.input: 1,
-    ATEN.conv_transpose3d.input: 1,
-    ATEN.linear.default: 0,
-}
 _TRANSPOSED = {op for op, axis in WEIGHTED.items() if axis == 1}
 CONVOLUTIONS = WEIGHTED.keys() - _TRANSPOSED - {ATEN.linear.default}
 _CONV_OF_RANK = {3: ATEN.conv1d.default, 4: ATEN.conv2d.default, 5: ATEN.conv3d.default}

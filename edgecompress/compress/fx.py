@@ -1,6 +1,5 @@
 """Typed access to the nodes of a captured graph: FX types their arguments as almost anything."""
 
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -80,6 +79,16 @@ def stored(gm: GraphModule, node: Node) -> Tensor:
     return value
 
 
+def is_quantizer(node: Node) -> bool:
+    """Whether it is a Q of a converted graph, for a whole tensor or per channel."""
+    return "quantized_decomposed.quantize_per" in str(node.target)
+
+
+def is_dequantizer(node: Node) -> bool:
+    """Whether it is a DQ of a converted graph, for a whole tensor or per channel."""
+    return "quantized_decomposed.dequantize_per" in str(node.target)
+
+
 def free_name(gm: GraphModule, wanted: str) -> str:
     """`wanted`, or with a number behind it where the user's model, or an earlier pass over what was
     traced again since, has that already.
@@ -108,57 +117,6 @@ def integers_in(argument: object) -> list[int]:
     """The integers in a list argument; one alone counts as such a list."""
     items = argument if isinstance(argument, (list, tuple)) else [argument]
     return [item for item in items if isinstance(item, int)]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Of a pool over an image: [height, width] each."""
-
-    size: list[int]
-    stride: list[int]
-    padding: list[int]
-    uniform: bool = True
-    """Whether every sum is divided by the size, and not by what a window covers of the image."""
-
-    @property
-    def positions(self) -> int:
-        return self.size[0] * self.size[1]
-
-
-def image_shape(node: Node) -> list[int]:
-    """Shape of what `node` reads; [] unless it is known to have four dimensions. The batch counts
-    as 1.
-    """
-    # Only what torch.export saw has a shape; a fake-quantize before it was put in later.
-    x = input_of(node)
-    source = x if "val" in x.meta else optional_input(x, 0)
-    value = None if source is None else source.meta.get("val")
-    if not isinstance(value, Tensor) or value.dim() != 4:
-        return []
-    return [1, *map(int, value.shape[1:])]
-
-
-def averaged_window(node: Node) -> Window | None:
-    """Of avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-    divisor_override), or of mean(x, dim) over an image; None for all else.
-    """
-    if node.target not in (ATEN.avg_pool2d.default, ATEN.mean.dim):
-        return None
-    image = image_shape(node)
-    if not image:
-        return None
-    if node.target is ATEN.mean.dim:
-        whole = {dim % 4 for dim in integers_in(node.args[1])} == {2, 3}
-        return Window(image[2:], [1, 1], [0, 0]) if whole else None
-    defaults: tuple[object, ...] = ([], 0, False, True, None)
-    given = [*node.args[1:], *defaults[len(node.args) - 2 :]]
-    size, stride, padding = (integers_in(argument) for argument in given[:3])
-    size, stride, padding = (
-        values * 2 if len(values) == 1 else values for values in (size, stride or size, padding)
-    )
-    ceiling, counts_padding, divisor = given[3:]
-    partial = bool(ceiling) or (any(padding) and not counts_padding)
-    return Window(size, stride, padding, uniform=not partial and divisor is None)
 
 
 def module_path(node: Node) -> str:

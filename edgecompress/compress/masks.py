@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import ATEN, is_float, nodes_in, optional_input, stored
 from edgecompress.compress.operators import (
     ADDING,
@@ -23,6 +22,7 @@ from edgecompress.compress.operators import (
     MATMULS,
     MULTIPLYING,
     SHARING,
+    WEIGHTED,
 )
 
 _WIDEST = 32.0

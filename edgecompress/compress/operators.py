@@ -2,6 +2,18 @@
 
 from edgecompress.compress.fx import ATEN
 
+WEIGHTED: dict[object, int] = {  # operator -> axis of the output channels in its weight
+    ATEN.conv1d.default: 0,
+    ATEN.conv1d.padding: 0,
+    ATEN.conv2d.default: 0,
+    ATEN.conv2d.padding: 0,
+    ATEN.conv3d.default: 0,
+    ATEN.conv3d.padding: 0,
+    ATEN.conv_transpose1d.default: 1,
+    ATEN.conv_transpose2d.input: 1,
+    ATEN.conv_transpose3d.input: 1,
+    ATEN.linear.default: 0,
+}
 # Activations that vanish into the range of the tensor before them.
 CLIPPING = {
     ATEN.relu.default,

@@ -20,6 +20,7 @@ from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.fx import LOOPS, module_path
 from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
+from edgecompress.compress.operators import WEIGHTED
 from edgecompress.compress.products import make_linear
 from edgecompress.compress.quantizer import TargetQuantizer
 from edgecompress.compress.requantize import avoid_ties
@@ -38,6 +39,7 @@ class Prepared:
     example_inputs: tuple[Tensor, ...]
     free_batch: bool
     keep_float: tuple[str, ...]
+    scheme: QuantizationScheme
     ranges: str = ""
     """Which kind of ranges was chosen and why, where that was asked for."""
 
@@ -123,7 +125,7 @@ def prepare_captured(
             f"{type(model).__name__}: nothing in it can be quantised; remove quantize, or"
             " fewer names from keep_float"
         )
-    prepared = Prepared(graph, example_inputs, free_batch, keep_float)
+    prepared = Prepared(graph, example_inputs, free_batch, keep_float, scheme)
     # One pass gives every observer the shape that a checkpoint of it has.
     calibrate(prepared, [(example_inputs, None)])
     for fake_quantize in observers_of(graph):
@@ -205,7 +207,7 @@ def _snap_weights(graph: GraphModule) -> None:
 def _layers(graph: GraphModule) -> dict[str, str]:
     layers = {}
     for node in graph.graph.nodes:
-        if node.target not in folding.WEIGHTED:
+        if node.target not in WEIGHTED:
             continue
         weight = node.args[1]
         while isinstance(weight, Node) and weight.op == "call_function":

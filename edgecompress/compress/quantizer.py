@@ -22,7 +22,6 @@ from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 from edgecompress.compress.delicate import delicate
 from edgecompress.compress.folding import (
     CONVOLUTIONS,
-    WEIGHTED,
     BatchNorm,
     FoldingFakeQuantize,
 )
@@ -47,6 +46,7 @@ from edgecompress.compress.operators import (
     PADDING,
     SHARING,
     SPLITTING,
+    WEIGHTED,
 )
 from edgecompress.compress.units import operator_names
 from edgecompress.spec.scheme import QuantizationScheme

@@ -8,10 +8,10 @@ once agree. Weights have a scale per channel, which grows by at most 2 / _FINE f
 
 Fixed point rounds 2^e / q to a whole number of 2^-s first, and so takes a sum next to what would be
 a tie for one. With p = 1 that is a sum S with 2 * S = q * (2 * k + 1) +- 1, and no even one: a file
-for such a kernel has p = 1 (or q = 1), and all weights and biases twice as large at half the scale
-(`export.litert_kernels`), which leaves room in int8 for 7-bit weights. For that the scale may have
-to grow by more: below twofold where q is 3 or more, threefold at most. But there a step of the
-output is so few sums that the layer reads few steps of its input, whose rounding costs more.
+for such a kernel has p = 1 (or q = 1), and all weights and biases twice as large at half the scale,
+which leaves room in int8 for 7-bit weights. For that the scale may have to grow by more: below
+twofold where q is 3 or more, threefold at most. But there a step of the output is so few sums that
+the layer reads few steps of its input, whose rounding costs more.
 """
 
 from dataclasses import dataclass
@@ -21,13 +21,18 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import FakeQuantize
 
-from edgecompress.compress.folding import WEIGHTED, BatchNorm
-from edgecompress.compress.fx import averaged_window, image_shape, input_of, only_user
+from edgecompress.compress.folding import BatchNorm
+from edgecompress.compress.fx import input_of, only_user
+from edgecompress.compress.means import (
+    MEAN_WEIGHT,
+    averaged_window,
+    image_shape,
+    note_without_ties,
+)
 from edgecompress.compress.observers import AdjustedFakeQuantize
-from edgecompress.compress.operators import CLIPPING
+from edgecompress.compress.operators import CLIPPING, WEIGHTED
 from edgecompress.spec.scheme import QuantizationScheme
 
-MEAN_WEIGHT = 63
 LARGEST_WINDOW = 64
 """Positions of a mean that is rounded so; q is too large for float32 beyond."""
 LARGEST_MEAN = 8192
@@ -109,7 +114,7 @@ def _safe(number: Tensor) -> Tensor:
 
 def avoid_ties(graph: GraphModule, scheme: QuantizationScheme) -> None:
     """After prepare: let the weights of every quantised layer have such scales, and means too where
-    fixed point is to round like float.
+    fixed point is to round like float. Such means carry a note of it.
     """
     twice = scheme.same_integers
     # One fake-quantize serves all tensors that share a scale, under a name for each.
@@ -124,6 +129,7 @@ def avoid_ties(graph: GraphModule, scheme: QuantizationScheme) -> None:
         if positions:
             if before is not after:
                 after.adjust = MeanWithoutTies(before, positions)
+                note_without_ties(node)
             continue
         weight = modules.get(str(input_of(node, 1).target))
         # A weight that two layers share would have to suit both.

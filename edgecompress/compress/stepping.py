@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import ATEN, fake, input_of
-from edgecompress.compress.operators import MOVING
+from edgecompress.compress.operators import MOVING, WEIGHTED
 from edgecompress.compress.quantize import Prepared
 from edgecompress.compress.units import Unit, is_quantizer, units_of
 

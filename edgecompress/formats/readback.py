@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import stored
+from edgecompress.compress.graphs import WEIGHTED, is_dequantizer, is_quantizer, stored
 from edgecompress.formats.constants import Layer, Numbers, Reals, along
 from edgecompress.spec.measurement import Readback
 
@@ -133,16 +133,13 @@ def _arranged(want: Layer, have: Layer) -> Iterator[Reals]:
 
 
 def _of_torch(graph: GraphModule, layers: Mapping[str, str]) -> Numbers:
-    # Imports torchao, which takes seconds.
-    from edgecompress.compress.folding import WEIGHTED
-
     found, points = [], set()
     for node in graph.graph.nodes:
-        if "quantize_per_tensor" in str(node.target) and not isinstance(node.args[1], Node):
+        if is_quantizer(node) and not isinstance(node.args[1], Node):
             scale, zero_point, lowest = node.args[1:4]
             points.add((np.float32(scale), int(zero_point) - int(lowest)))
         dequantizer = node.args[1] if node.target in WEIGHTED else None
-        if not isinstance(dequantizer, Node) or "dequantize_per" not in str(dequantizer.target):
+        if not isinstance(dequantizer, Node) or not is_dequantizer(dequantizer):
             continue
         quantizer, holder = dequantizer.args[0], dequantizer.args[0]
         if isinstance(quantizer, Node) and quantizer.op == "call_function":

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import ATEN, call_beside, fake, hold, input_of, module_path
+from edgecompress.compress.graphs import ATEN, call_beside, fake, hold, input_of, module_path
 from edgecompress.errors import ModelError
 
 _NEAREST = (ATEN.upsample_nearest2d.vec, ATEN.upsample_nearest2d.default)

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 
-from edgecompress.compress.fx import module_path
+from edgecompress.compress.graphs import module_path
 
 # Steps end behind these, because an operator is converted together with its scales.
 _ATTACHED = ("quantize_per", "getitem")

@@ -17,8 +17,8 @@ from zoo.parts import Call
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.capture import capture
 from edgecompress.compress.constants import fold_constants
-from edgecompress.compress.folding import WEIGHTED
 from edgecompress.compress.fx import module_path
+from edgecompress.compress.operators import WEIGHTED
 from edgecompress.compress.quantize import convert
 from edgecompress.errors import ModelError
 

@@ -14,8 +14,7 @@ from torch._ops import OpOverload
 from torch.nn import functional
 
 from edgecompress.compress.canonical import _REWRITES, _SCALAR
-from edgecompress.compress.folding import WEIGHTED
-from edgecompress.compress.operators import CONCATENATING, ELEMENTWISE, SHARING, SPLITTING
+from edgecompress.compress.operators import CONCATENATING, ELEMENTWISE, SHARING, SPLITTING, WEIGHTED
 from edgecompress.errors import ModelError
 from edgecompress.spec.runtime import Edges
 

@@ -71,6 +71,7 @@ def run_for_tensorrt(prepared: Prepared, inputs: Inputs, folder: Path) -> NDArra
         lineage={},
         target=load_target("jetson-orin-nano").model_copy(update={"float_dtype": "float32"}),
         layers=quantized.layers,
+        scheme=prepared.scheme,
     )
     path = runtime("tensorrt").export(exportable, folder / "tensorrt.onnx").path
     options = onnxruntime.SessionOptions()

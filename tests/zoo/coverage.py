@@ -134,6 +134,7 @@ def _file(prepared: Prepared, name: str) -> str:
         lineage={},
         target=target,
         layers=quantized.layers,
+        scheme=prepared.scheme,
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)

@@ -20,7 +20,7 @@ from torch.fx.graph import _PyTreeCodeGen
 from torch.utils._pytree import tree_leaves, tree_structure
 
 from edgecompress.artifact import Artifact
-from edgecompress.compress.capture import dynamic_batch, program_of
+from edgecompress.compress.graphs import dynamic_batch, program_of
 from edgecompress.errors import ModelError
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.metadata import (
@@ -98,11 +98,6 @@ def _graph_of_tensors(module: GraphModule) -> GraphModule:
     codegen.pytree_info = codegen.pytree_info._replace(out_spec=tree_structure(tensors))
     twin.recompile()
     return twin
-
-
-def is_quantised(document: ir.Model) -> bool:
-    """Whether there is any Q/DQ in it."""
-    return any(node.op_type == "QuantizeLinear" for node in document.graph)
 
 
 def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) -> Artifact:

@@ -9,25 +9,29 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.capture import graph_of, program_of
-from edgecompress.compress.constants import fold_constants
-from edgecompress.compress.folding import WEIGHTED
-from edgecompress.compress.fx import (
+from edgecompress.compress.graphs import (
     ATEN,
+    CLIPPING,
+    CONCATENATING,
     CONTROL_FLOW,
+    WEIGHTED,
     call_beside,
     fake,
+    fold_constants,
+    graph_of,
     hold,
     input_of,
     integers_in,
+    is_dequantizer,
+    is_quantizer,
     module_path,
     nodes_in,
+    program_of,
     stored,
 )
-from edgecompress.compress.operators import CLIPPING, CONCATENATING
 from edgecompress.errors import ModelError
 from edgecompress.formats.resizing import RESIZING, resize_for_tflite
-from edgecompress.runtimes.litert.means import MEANS, average, is_dequantizer, is_quantizer
+from edgecompress.runtimes.litert.means import MEANS, average
 from edgecompress.runtimes.litert.passes.kernels import NEARLY_ONE
 from edgecompress.runtimes.litert.places import SPREADING, pad, pool_and_scale, spread
 from edgecompress.runtimes.litert.reshapes import JOINED, clip_before, reshape_after

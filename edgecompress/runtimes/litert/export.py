@@ -4,11 +4,10 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from torch import nn
 from torch.fx import GraphModule
 
 from edgecompress.artifact import Artifact
-from edgecompress.compress.fx import stored
+from edgecompress.compress.graphs import stored
 from edgecompress.errors import ModelError
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.metadata import (
@@ -24,7 +23,6 @@ from edgecompress.formats.tflite.graph import Graph, Operator, Tensor, options
 from edgecompress.formats.tflite.write import write
 from edgecompress.runtimes.litert.convert import Source, to_tflite
 from edgecompress.runtimes.litert.layers import (
-    is_quantizer,
     name_tensors,
     quantizer_of,
     weight_nodes,
@@ -51,8 +49,9 @@ def export(model: Exportable, path: Path) -> Artifact:
     """
     _check_size(model)
     edges = model.target.edges
-    quantized = _is_quantized(model.module)
-    graph = to_tflite(Source(model.module, model.example_inputs, edges.layout, quantized))
+    graph = to_tflite(
+        Source(model.module, model.example_inputs, edges.layout, model.scheme is not None)
+    )
     weights = weights_of(model)
     run_passes(graph, weights)
     if LitertSection.of(model.target).delegate == "nnapi":
@@ -66,10 +65,6 @@ def export(model: Exportable, path: Path) -> Artifact:
     content = write(graph, model.input_names, model.output_names)
     atomic_write(path, content)
     return describe(path)
-
-
-def _is_quantized(module: nn.Module) -> bool:
-    return isinstance(module, GraphModule) and any(map(is_quantizer, module.graph.nodes))
 
 
 def _check_size(model: Exportable) -> None:

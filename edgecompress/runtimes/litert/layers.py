@@ -8,15 +8,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import stored
+from edgecompress.compress.graphs import is_quantizer, stored
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.tflite.graph import Graph, Operator
 from edgecompress.formats.tflite.ops import WEIGHTED
 from edgecompress.runtimes.litert.passes.kernels import Weight, match
-
-
-def is_quantizer(node: Node) -> bool:
-    return "quantized_decomposed.quantize_per" in str(node.target)
 
 
 def weight_nodes(model: Exportable) -> list[Node]:

@@ -6,32 +6,32 @@ two, as the graph was trained.
 import torch
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import (
+from edgecompress.compress.graphs import (
     ATEN,
+    MEAN_WEIGHT,
     Window,
     averaged_window,
     fake,
     hold,
     input_of,
-    only_user,
+    is_dequantizer,
+    is_without_ties,
 )
-from edgecompress.compress.requantize import MEAN_WEIGHT, fits
 
 MEANS = (ATEN.avg_pool2d.default, ATEN.mean.dim)
 _DECOMPOSED = torch.ops.quantized_decomposed
-_FLOAT32 = 2.0**-22
 
 
 def average(graph: GraphModule, node: Node) -> None:
     """Rewrite `node`, one of `MEANS` between DQ and Q. A mean over the whole image is a convolution
-    only where its scale was chosen to be rounded so (`compress.requantize`).
+    only where its scale was chosen for one.
     """
     x, window = input_of(node), averaged_window(node)
     if window is None or not window.uniform or not is_dequantizer(x):
         return
     whole = window.size == list(fake(x).shape[2:]) and not any(window.padding)
     with graph.graph.inserting_before(node):
-        if not whole or _rounds_alike(x, node, window.positions):
+        if not whole or is_without_ties(node):
             new = _as_convolution(graph, node, window)
             if fake(node).dim() < 4:
                 shape = [int(size) for size in fake(node).shape]
@@ -41,28 +41,6 @@ def average(graph: GraphModule, node: Node) -> None:
         else:
             new = graph.graph.call_function(ATEN.mean.dim, (x, [2, 3], True))
     node.replace_all_uses_with(new)
-
-
-def is_dequantizer(node: Node) -> bool:
-    return "dequantize_per" in str(node.target)
-
-
-def is_quantizer(node: Node) -> bool:
-    return "quantize_per" in str(node.target) and not is_dequantizer(node)
-
-
-def _rounds_alike(dequantizer: Node, node: Node, positions: int) -> bool:
-    quantizer = only_user(node)
-    if quantizer is None or "quantize_per_tensor" not in str(quantizer.target):
-        return False
-    before, after = dequantizer.args[1], quantizer.args[1]
-    if not isinstance(before, float) or not isinstance(after, float):
-        return False
-    if not fits(positions, int(fake(dequantizer).shape[1])):
-        return False
-    per_step = after / before * MEAN_WEIGHT * positions
-    odd = round(per_step)
-    return odd % 2 == 1 and abs(per_step / odd - 1) < _FLOAT32
 
 
 def _as_convolution(graph: GraphModule, node: Node, window: Window) -> Node:

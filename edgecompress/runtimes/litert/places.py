@@ -8,8 +8,17 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.nn import functional
 
-from edgecompress.compress.fx import ATEN, call_beside, fake, hold, input_of, integers_in, only_user
-from edgecompress.runtimes.litert.means import is_dequantizer, is_quantizer
+from edgecompress.compress.graphs import (
+    ATEN,
+    call_beside,
+    fake,
+    hold,
+    input_of,
+    integers_in,
+    is_dequantizer,
+    is_quantizer,
+    only_user,
+)
 from edgecompress.runtimes.litert.reshapes import quantised
 
 _DECOMPOSED = torch.ops.quantized_decomposed

@@ -7,9 +7,16 @@ Where one of the operands was clipped after it was reshaped, the converter resha
 
 from torch.fx import GraphModule, Node
 
-from edgecompress.compress.fx import ATEN, call_beside, fake, input_of, only_user
-from edgecompress.compress.operators import CLIPPING
-from edgecompress.runtimes.litert.means import is_dequantizer
+from edgecompress.compress.graphs import (
+    ATEN,
+    CLIPPING,
+    call_beside,
+    fake,
+    input_of,
+    is_dequantizer,
+    is_quantizer,
+    only_user,
+)
 
 JOINED = (ATEN.add.Tensor, ATEN.sub.Tensor, ATEN.mul.Tensor)
 _RESHAPES = {
@@ -33,7 +40,7 @@ def reshape_after(_: GraphModule, node: Node) -> None:
     last, quantizer = node, only_user(node)
     while quantizer is not None and quantizer.target in _BEHIND:
         last, quantizer = quantizer, only_user(quantizer)
-    if quantizer is None or not _is_quantizer(quantizer):
+    if quantizer is None or not is_quantizer(quantizer):
         return
     operands = node.all_input_nodes
     if not operands or not all(_is_reshaped(x) for x in operands):
@@ -57,20 +64,16 @@ def reshape_after(_: GraphModule, node: Node) -> None:
 def clip_before(graph: GraphModule, node: Node) -> None:
     """Rewrite `node`, which clips a reshaped operand of a sum or product, to clip it before."""
     quantizer = only_user(node)
-    if quantizer is None or not _is_quantizer(quantizer):
+    if quantizer is None or not is_quantizer(quantizer):
         return
     readers = [reader for dequantizer in quantizer.users for reader in dequantizer.users]
     if any(reader.target in JOINED for reader in readers):
         reshape_after(graph, node)
 
 
-def _is_quantizer(node: Node) -> bool:
-    return "quantize_per_tensor" in str(node.target) and not is_dequantizer(node)
-
-
 def _is_reshaped(node: Node) -> bool:
     """Whether it is the DQ of what a DQ was reshaped to."""
-    if not is_dequantizer(node) or not _is_quantizer(input_of(node)):
+    if not is_dequantizer(node) or not is_quantizer(input_of(node)):
         return False
     reshape = _reshape(node)
     return reshape.target in _RESHAPES and is_dequantizer(input_of(reshape))

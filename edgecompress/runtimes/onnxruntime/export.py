@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact
 from edgecompress.formats.exportable import Exportable
-from edgecompress.formats.onnx.document import is_quantised, read_torch, write
+from edgecompress.formats.onnx.document import read_torch, write
 from edgecompress.runtimes.onnxruntime.passes import run_passes
 
 # What onnxruntime 1.17 reads, the oldest that the targets admit.
@@ -20,7 +20,7 @@ def export(model: Exportable, path: Path) -> Artifact:
 
     """
     document = read_torch(model, OPSET)
-    if is_quantised(document):
-        unsigned = model.target.quantization.activations.dtype == "uint8"
-        run_passes(document, model.layers, unsigned)
+    if model.scheme is not None:
+        kernels, trained = model.target.quantization.activations, model.scheme.activations
+        run_passes(document, model.layers, shift=kernels.dtype != trained.dtype)
     return write(document, model, IR_VERSION, path)

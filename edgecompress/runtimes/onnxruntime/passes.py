@@ -43,16 +43,16 @@ _MOVING = {
 _CONSTANT = "constant"
 
 
-def run_passes(model: ir.Model, layers: dict[str, str], unsigned: bool) -> None:
+def run_passes(model: ir.Model, layers: dict[str, str], shift: bool) -> None:
     """All of them, in place, in the order that they build on each other.
 
     Args:
         model: Q/DQ graph with int8 weights inside.
         layers: name of a weight initializer -> path of the user's layer.
-        unsigned: the target's kernels take uint8 activations.
+        shift: activations are int8, and the target's kernels take uint8 ones.
 
     """
-    if unsigned:
+    if shift:
         _shift(model, set(layers))
     name_layers(model, layers)
     rewrites = (
@@ -88,7 +88,7 @@ def _shift(model: ir.Model, weights: set[str]) -> None:
         qparams = (
             qparams_of(node) if node.op_type in ("QuantizeLinear", "DequantizeLinear") else None
         )
-        if qparams is None or qparams.zero_point.dtype != np.int8 or qparams.axis is not None:
+        if qparams is None or qparams.axis is not None:
             continue
         integers = array_of(node.inputs[0]) if node.op_type == "DequantizeLinear" else None
         if integers is not None:

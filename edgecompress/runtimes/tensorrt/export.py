@@ -7,7 +7,7 @@ from pathlib import Path
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError
 from edgecompress.formats.exportable import Exportable
-from edgecompress.formats.onnx.document import is_quantised, read_torch, write
+from edgecompress.formats.onnx.document import read_torch, write
 from edgecompress.runtimes.tensorrt.float16 import to_float16
 from edgecompress.runtimes.tensorrt.opset17 import OPSET_17, lower_to_17
 from edgecompress.runtimes.tensorrt.passes import run_passes
@@ -40,7 +40,7 @@ def export(model: Exportable, path: Path) -> Artifact:
     release = TensorRtSection.of(model.target).release
     opset, ir_version = _format(release)
     document = read_torch(model, max(opset, _TORCH_OPSET))
-    if is_quantised(document):
+    if model.scheme is not None:
         run_passes(document, model.layers)
         if model.target.float_dtype == "float16":
             to_float16(document)
