@@ -188,7 +188,7 @@ class Agent:
         }
         return self._ask(Engine, "build", request, str(model.path), BUILD_S)
 
-    def optimise(self, artifact: Artifact, runner: str, output: Path) -> tuple[str, str]:
+    def optimise(self, loaded: Loaded, output: Path) -> tuple[str, str]:
         """Write the graph that the device's runtime really executes to `output`.
 
         Returns:
@@ -198,12 +198,12 @@ class Agent:
         suffix = output.suffix.removeprefix(".") or "txt"
         with self._scratch(suffix) as there:
             request: dict[str, JsonValue] = {
-                "model": self._send(artifact.path),
-                "runtime": runner,
+                "model": self._send_model(loaded),
+                "runtime": loaded.runner,
                 "output": there,
             }
-            answer = self._ask(Optimised, "optimise", request, str(artifact.path))
-            limit_bytes = OPTIMISED * artifact.path.stat().st_size + OPTIMISED_BYTES
+            answer = self._ask(Optimised, "optimise", request, loaded.name)
+            limit_bytes = OPTIMISED * loaded.file.stat().st_size + OPTIMISED_BYTES
             self.transport.get(there, output, timeout_s=self._stall_s, limit_bytes=limit_bytes)
         return answer.runtime, answer.machine
 

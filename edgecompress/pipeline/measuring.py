@@ -16,7 +16,6 @@ from edgecompress.measure.compare import Session, compare, measure_file
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import Built
-from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
@@ -64,14 +63,16 @@ class Connected:
 def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built) -> DeviceFindings:
     """Which kernels the candidate gets on the device, and how fast it is; nothing is cached."""
     connected.tick()
-    agent, inspection = connected.agent, candidate.inspection
+    agent, target, inspection = connected.agent, job.recipe.target, candidate.inspection
+    loaded = connected.prepare(target, candidate.artifact)
     if connected.device.transport != "local" and isinstance(agent, Agent):
-        inspection = inspect_for(candidate.artifact, job.recipe.target, agent, job.agent_dir)
-    comparison = _in_turns(job, connected, baseline, candidate)
+        known = runtime(target.runtime.name)
+        inspection = known.inspect_there(loaded, target, agent, job.agent_dir)
+    comparison = _in_turns(job, connected, baseline, loaded)
     return DeviceFindings(comparison, inspection, tuple(agent.retried))
 
 
-def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Built) -> Comparison:
+def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Loaded) -> Comparison:
     """Now: a latency belongs to its run and is never cached."""
     started = time.monotonic()
     target, progress = job.recipe.target, job.stages.progress
@@ -88,8 +89,7 @@ def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Built)
         threads = target.runtime.threads
         session = Session(connected.agent, protocol, threads, _inputs(job), on_turn)
         original = connected.prepare(target, baseline.artifact, original=True)
-        made = connected.prepare(target, candidate.artifact)
-        comparison = compare(session, original, made, connected.device)
+        comparison = compare(session, original, candidate, connected.device)
     job.stages.note("measure", time.monotonic() - started, cached=False)
     return comparison
 

@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from edgecompress.artifact import Artifact
 from edgecompress.errors import SpecError
 from edgecompress.formats.base import Format
-from edgecompress.measure.loaded import Preparation
+from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.spec.health import Problem, Row, missing, ok
 from edgecompress.spec.runtime import Capabilities, RuntimeSection
 
@@ -92,6 +92,12 @@ class Runtime(ABC):
             DeviceError: the runtime is not installed where the agent runs.
 
         """
+
+    def inspect_there(
+        self, loaded: Loaded, target: "Target", agent: "Agent", folder: Path
+    ) -> "Inspection":
+        """What the runtime of a device makes of a file that it got ready; as `inspect` here."""
+        return self.inspect(loaded.artifact, target, agent, folder)
 
     def phone_agent(
         self, transport: "Transport", device: "Device", target: "Target", deadline_s: float

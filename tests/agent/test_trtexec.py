@@ -130,6 +130,7 @@ def test_options_are_those_of_the_release(agent_module, version, quantized, chan
         "--onnx=m.onnx",
         "--saveEngine=e.part",
         "--timingCacheFile=t.part",
+        "--profilingVerbosity=detailed",
         *expected.split(),
         "--shapes=x:1x3x32x32,y:1x2",
     ]

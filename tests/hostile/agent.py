@@ -101,7 +101,7 @@ class AgentChannel(Channel):
 
     def _optimise(self) -> object:
         output = self._folder / "optimised.onnx"
-        return self._agent().optimise(self._onnx.artifact, self._onnx.runner, output)
+        return self._agent().optimise(self._onnx, output)
 
     def _check(self) -> object:
         found = checked(BOARD, rows_of(self._transport, BOARD, self._target))

@@ -98,7 +98,7 @@ def test_infer_leaves_no_arrays_on_the_device(agent, transport, model, inputs, t
 
 
 def test_optimise(agent, model, tmp_path):
-    runtime, machine = agent.optimise(model.artifact, model.runner, tmp_path / "optimised.onnx")
+    runtime, machine = agent.optimise(model, tmp_path / "optimised.onnx")
     assert runtime.startswith("onnxruntime ")
     assert machine == os.uname().machine
     assert (tmp_path / "optimised.onnx").stat().st_size > 0

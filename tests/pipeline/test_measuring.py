@@ -10,6 +10,7 @@ import torch
 from edgecompress.measure.agent import Agent
 from edgecompress.pipeline import measuring
 from edgecompress.progress import SilentProgress
+from edgecompress.runtimes.base import Runtime
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_target
 from edgecompress.transport import LocalTransport
@@ -39,7 +40,7 @@ class Stage:
         self.agent.retried.append("tried twice")
         self.built: Any = SimpleNamespace(artifact="file", inspection="as it was here")
         monkeypatch.setattr(measuring, "compare", self.compare)
-        monkeypatch.setattr(measuring, "inspect_for", lambda *_: "as it is there")
+        monkeypatch.setattr(Runtime, "inspect_there", lambda *_: "as it is there")
 
     def compare(self, *arguments: Any) -> str:
         on_turn = arguments[0].on_turn

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from edgecompress.artifact import Artifact
 from edgecompress.errors import in_place_of
 from edgecompress.formats.onnx import Onnx
+from edgecompress.measure.loaded import Loaded
 from edgecompress.runtimes.base import Needs, Package, Runtime
 from edgecompress.runtimes.onnxruntime.target import OnnxRuntimeSection
 
@@ -39,6 +40,6 @@ class OnnxRuntime(Runtime):
 
         with tempfile.TemporaryDirectory(dir=folder) as name:
             optimised = Path(name) / "optimised.onnx"
-            runtime, machine = agent.optimise(artifact, self.runner_here, optimised)
+            runtime, machine = agent.optimise(Loaded(artifact, self.name), optimised)
             with in_place_of(artifact.path, optimised):
                 return inspect_onnx(artifact.path, optimised, runtime, machine)

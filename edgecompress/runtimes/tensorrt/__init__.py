@@ -1,12 +1,19 @@
 """TensorRT on a Jetson, which builds an engine of an ONNX file; it does not run on this machine."""
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecompress.artifact import Artifact
-from edgecompress.errors import SpecError
+from edgecompress.errors import (
+    AgentError,
+    ArtifactError,
+    RuntimeMissing,
+    SpecError,
+    in_place_of,
+)
 from edgecompress.formats.onnx import Onnx
-from edgecompress.measure.loaded import Preparation
+from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.runtimes.base import Needs, Package, Runtime
 from edgecompress.runtimes.tensorrt.target import STRONGLY_TYPED_FROM, TensorRtSection
 from edgecompress.spec.engine import EngineFlags
@@ -47,6 +54,24 @@ class TensorRt(Runtime):
         if target is None:
             raise SpecError(f"{artifact.path}: TensorRT's rules differ by release; name a target")
         return inspect_tensorrt(artifact.path, TensorRtSection.of(target).release)
+
+    def inspect_there(
+        self, loaded: Loaded, target: "Target", agent: "Agent", folder: Path
+    ) -> "Inspection":
+        """By the layers of the engine; by the release's rules where it does not tell them."""
+        from edgecompress.runtimes.tensorrt.layers import inspect_engine, read_layers
+
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            told = Path(name) / "layers.json"
+            try:
+                agent.optimise(loaded, told)
+                with in_place_of(loaded.file, told):
+                    layers = read_layers(told)
+            except (AgentError, ArtifactError, RuntimeMissing) as error:
+                ruled = self.inspect(loaded.artifact, target, agent, folder)
+                runtime = f"{ruled.runtime}; the engine does not tell its layers: {error}"
+                return ruled.model_copy(update={"runtime": runtime})
+        return inspect_engine(loaded.file, TensorRtSection.of(target).release, layers)
 
     def preparation(self, target: "Target", *, original: bool) -> Preparation:
         """An engine: of the original in float32, as it was trained."""
