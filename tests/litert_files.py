@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.compress.quantize import calibrate, convert, prepare
 from edgecompress.formats.exportable import Exportable
-from edgecompress.formats.tflite.graph import Graph, read
+from edgecompress.formats.tflite.graph import Graph
+from edgecompress.formats.tflite.reader import load
 from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
 from edgecompress.spec.runtime import Edges
@@ -52,7 +53,7 @@ class TfliteFile:
 
     @cached_property
     def graph(self) -> Graph:
-        return read(self.artifact.path.read_bytes())
+        return load(self.artifact.path).graph
 
     @property
     def kinds(self) -> Counter[str]:

@@ -202,11 +202,11 @@ def spoil_onnx(path: Path, to: Path, name: str) -> None:
 
 def spoil_tflite(path: Path, to: Path, name: str) -> None:
     """Write `path`, spoiled, to another file."""
-    from edgecompress.formats.tflite.file import describe as describe_tflite
-    from edgecompress.formats.tflite.graph import read
+    from edgecompress.formats.tflite.reader import load
     from edgecompress.formats.tflite.write import write
 
-    artifact, graph = describe_tflite(path), read(path.read_bytes())
+    model = load(path)
+    graph = model.graph
     opened = Opened([], [], [])
     done: set[int] = set()
     constants = {id(x): x for op in graph.operators for x in op.inputs if x is not None}
@@ -232,8 +232,7 @@ def spoil_tflite(path: Path, to: Path, name: str) -> None:
                 Numbers(data, weight.qparams.scale, None if bias is None else bias.data)
             )
     _apply(opened, name)
-    names = [[info.name for info in side] for side in (artifact.inputs, artifact.outputs)]
-    to.write_bytes(write(graph, *map(tuple, names)))
+    to.write_bytes(write(model))
 
 
 def _apply(opened: Opened, name: str) -> None:

@@ -15,7 +15,6 @@ from tflite_files import FileBuilder, int8_edges
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import ArtifactError, TaskError, in_place_of
 from edgecompress.formats.onnx.file import describe, load
-from edgecompress.formats.tflite import Tflite
 from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.tensors import feed, random_inputs
 from edgecompress.pipeline.layers import compare_layers
@@ -291,8 +290,19 @@ def test_numbers_that_do_not_fill_their_tensor(tmp_path):
         stored[0].data = stored[0].data[:7]
 
     path = changed(int8_edges(tmp_path / "m.tflite"), cut)
-    with pytest.raises(ArtifactError, match=r"m\.tflite: its stored numbers cannot be read"):
-        Tflite().expose(describe_tflite(path), tmp_path / "exposed.tflite")
+    with pytest.raises(ArtifactError, match="has 7 bytes for "):
+        describe_tflite(path)
+
+
+def test_scales_that_are_not_those_of_an_axis(tmp_path):
+    def fewer(model: schema.ModelT) -> None:
+        steps = next(t for t in model.subgraphs[0].tensors if t.name == b"stem.weight").quantization
+        steps.scale, steps.zeroPoint = steps.scale[:3], steps.zeroPoint[:3]
+
+    path = changed(int8_edges(tmp_path / "m.tflite"), fewer)
+    # As LiteRT says it of such a file: num_scales must be 1, or that of the axis.
+    with pytest.raises(ArtifactError, match="has 3 scales along axis 0"):
+        describe_tflite(path)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from tflite_files import FileBuilder, float_edges, int8_edges
 
 from edgecompress.artifact import TensorInfo
 from edgecompress.errors import ArtifactError, RuntimeMissing
-from edgecompress.formats.tflite import reader as tflite_reader
 from edgecompress.formats.tflite.file import describe as describe_tflite
+from edgecompress.formats.tflite.graph import schema
 from edgecompress.runtimes.litert.inspect import inspect_tflite
 
 MUTATIONS = 300
@@ -208,8 +208,7 @@ def test_damaged_bytes_are_read_or_refused(tmp_path):
 def test_a_file_that_names_more_than_it_holds_ends_soon(tmp_path, monkeypatch):
     path = float_edges(tmp_path / "m.tflite")
     # Every vector a million items long, as a damaged length or a circle of offsets makes it.
-    schema = tflite_reader._schema(path)
-    monkeypatch.setattr(schema.SubGraph, "TensorsLength", lambda self: 1_000_000)
+    monkeypatch.setattr(schema().SubGraph, "TensorsLength", lambda self: 1_000_000)
 
     with pytest.raises(ArtifactError, match="names more items than it can hold"):
         describe_tflite(path)

@@ -4,13 +4,14 @@ import numpy as np
 
 from edgecompress.artifact import Artifact
 from edgecompress.formats.constants import Constant, Numbers, along, layer_of, path_of
-from edgecompress.formats.tflite.graph import Tensor, read
-from edgecompress.formats.tflite.ops import WEIGHTED
+from edgecompress.formats.tflite.graph import Tensor
+from edgecompress.formats.tflite.ops import EIGHT_BIT, WEIGHTED
+from edgecompress.formats.tflite.reader import load
 
 
 def numbers_of(artifact: Artifact) -> Numbers:
     found, points = [], set()
-    for op in read(artifact.path.read_bytes()).operators:
+    for op in load(artifact.path).graph.operators:
         if op.op_type not in WEIGHTED:
             continue
         data_at, weight_at, bias_at, _ = WEIGHTED[op.op_type]
@@ -22,7 +23,7 @@ def numbers_of(artifact: Artifact) -> Numbers:
         found.append(layer_of(path, weight, bias))
         for tensor in (op.inputs[data_at], op.outputs[0]):
             qparams = None if tensor is None else tensor.qparams
-            if tensor is not None and qparams is not None:
+            if tensor is not None and qparams is not None and tensor.dtype in EIGHT_BIT:
                 lowest = int(np.iinfo(tensor.dtype).min)
                 points.add((np.float32(qparams.scale[0]), int(qparams.zero_point[0]) - lowest))
     return Numbers(tuple(found), frozenset(points))

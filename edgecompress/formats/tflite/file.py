@@ -11,7 +11,7 @@ from edgecompress.formats.metadata import (
     read_labels,
     read_object,
 )
-from edgecompress.formats.tflite.model import Model, Quantization, Subgraph, Tensor
+from edgecompress.formats.tflite.graph import Graph, Model, QParams, Tensor
 from edgecompress.formats.tflite.reader import load
 
 LAYOUTS: dict[str, Layout] = {"nchw": "nchw", "nhwc": "nhwc"}
@@ -30,7 +30,7 @@ def describe(path: Path) -> Artifact:
 
     """
     model = load(path)
-    graph = model.subgraphs[0]
+    graph = model.graph
     inputs, outputs = _names(path, model)
     layouts = _layouts(path, model)
     return Artifact(
@@ -58,9 +58,9 @@ def _names(path: Path, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise ArtifactError(
             f"{path}: has {len(model.signatures)} signatures ({keys}); export a file with one"
         )
-    graph = model.subgraphs[0]
+    graph = model.graph
     for signature in model.signatures:
-        if signature.subgraph == 0:
+        if signature.graph == 0:
             return signature.inputs, signature.outputs
     return tuple(t.name for t in graph.inputs), tuple(t.name for t in graph.outputs)
 
@@ -69,12 +69,13 @@ def _tensor_info(
     path: Path,
     name: str,
     tensor: Tensor,
-    steps: Quantization | None,
+    steps: QParams | None,
     layout: Layout | None = None,
 ) -> TensorInfo:
-    single = steps is not None and len(steps.scales) == 1
-    if steps is not None and single:
-        check_scale(path, name, steps.scales[0])
+    scale = zero_point = None
+    if steps is not None and steps.scale.size == 1:
+        scale, zero_point = float(steps.scale[0]), int(steps.zero_point[0])
+        check_scale(path, name, scale)
     return TensorInfo(
         name=name,
         shape=tuple(
@@ -82,28 +83,28 @@ def _tensor_info(
             for index, size in enumerate(tensor.shape)
         ),
         dtype=tensor.dtype,
-        scale=steps.scales[0] if steps is not None and single else None,
-        zero_point=steps.zero_points[0] if steps is not None and single else None,
+        scale=scale,
+        zero_point=zero_point,
         layout=layout,
     )
 
 
-def _steps_in(graph: Subgraph, tensor: Tensor) -> Quantization | None:
+def _steps_in(graph: Graph, tensor: Tensor) -> QParams | None:
     """The steps that an input is quantised in, by the caller or by the file."""
-    if tensor.quantization is not None:
-        return tensor.quantization
+    if tensor.qparams is not None:
+        return tensor.qparams
     readers = [op for op in graph.operators if tensor in op.inputs]
     if len(readers) == 1 and readers[0].op_type == "QUANTIZE" and tensor not in graph.outputs:
-        return readers[0].outputs[0].quantization
+        return readers[0].outputs[0].qparams
     return None
 
 
-def _steps_out(graph: Subgraph, tensor: Tensor) -> Quantization | None:
-    if tensor.quantization is not None:
-        return tensor.quantization
+def _steps_out(graph: Graph, tensor: Tensor) -> QParams | None:
+    if tensor.qparams is not None:
+        return tensor.qparams
     for op in graph.operators:
         if tensor in op.outputs and op.op_type == "DEQUANTIZE" and op.inputs[0] is not None:
-            return op.inputs[0].quantization
+            return op.inputs[0].qparams
     return None
 
 

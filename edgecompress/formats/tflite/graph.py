@@ -1,6 +1,5 @@
-"""A TFLite flatbuffer as a graph of objects that can be edited; `litert_write` writes it."""
+"""A TFLite file as objects that can be edited: `reader` makes them of one, `write` one of them."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import ModuleType
@@ -9,14 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.errors import ModelError
+from edgecompress.errors import RuntimeMissing
 
 Array = NDArray[np.generic]
-
-_TYPES = {
-    "float16": "float16", "float32": "float32", "float64": "float64", "bool": "bool",
-    "int8": "int8", "int16": "int16", "int32": "int32", "int64": "int64", "uint8": "uint8",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,23 +39,38 @@ class Tensor:
 
     name: str
     shape: tuple[int, ...]
+    """Dimensions that are free at run time are 1 here."""
     dtype: str
-    """As numpy writes it."""
+    """As numpy writes it: float32, int8; 'string', 'int4' and the like where numpy has none."""
     data: Array | None = None
-    """A constant's, in `shape`."""
+    """A constant's, in `shape`; the bytes alone of what is sparse, or of no type of numpy's."""
     qparams: QParams | None = None
+    free: frozenset[int] = frozenset()
+    """Dimensions that are free at run time."""
+    variable: bool = False
+    """Whether it keeps its value from one inference to the next."""
+
+    @property
+    def constant(self) -> bool:
+        """Whether the file holds its values."""
+        return self.data is not None
+
+    @property
+    def per_channel(self) -> bool:
+        return self.qparams is not None and self.qparams.scale.size > 1
 
 
 @dataclass(eq=False)
 class Operator:
     op_type: str
-    """As the schema calls it: CONV_2D."""
+    """As the schema calls it: CONV_2D; the name of a custom operator."""
     inputs: list[Tensor | None]
+    """None: an optional input that is left out."""
     outputs: list[Tensor]
     version: int = 1
     options: Any = None
     """What the schema generates for this operator (`Conv2DOptionsT`); it has no types."""
-    custom_code: str | None = None
+    custom: bool = False
     raw: Any = None
     """The generated operator that it was read from, with fields that nothing here touches."""
 
@@ -72,15 +81,23 @@ class Operator:
         assert first is not None
         return first
 
+    def option(self, name: str, default: int = 0) -> int:
+        """An integer, enum or flag by the schema's name, such as strideW."""
+        return int(getattr(self.options, name, default))
+
+    @property
+    def runs(self) -> set[int]:
+        """The graphs that it runs, as WHILE does."""
+        given = {} if self.options is None else vars(self.options)
+        return {index for name, index in given.items() if name.endswith("SubgraphIndex")}
+
 
 @dataclass
 class Graph:
-    """One signature's worth: inputs and outputs are in the order of the signature."""
-
     inputs: list[Tensor]
     outputs: list[Tensor]
     operators: list[Operator]
-    metadata: dict[str, bytes] = field(default_factory=dict)
+    """In the order in which they run."""
 
     def producer(self, tensor: Tensor | None) -> Operator | None:
         return next((op for op in self.operators if tensor in op.outputs), None)
@@ -109,33 +126,27 @@ class Graph:
         self.operators = kept[::-1]
 
 
-def read(content: bytes) -> Graph:
-    """The only graph of a file that the converter wrote.
+@dataclass(frozen=True)
+class Signature:
+    """Names of one graph's inputs and outputs, in its order."""
 
-    Raises:
-        ModelError: it has several (control flow), or an operator without a kernel.
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    key: str = "serving_default"
+    graph: int = 0
 
-    """
-    generated = schema()
-    model = generated.ModelT.InitFromPackedBuf(content, 0)
-    if len(model.subgraphs) != 1:
-        raise ModelError(
-            "the file would have control flow (several graphs), which targets do not run"
-        )
-    (graph,) = model.subgraphs
-    types = {value: name.lower() for name, value in enum_of(generated.TensorType)}
-    names = {value: name for name, value in enum_of(generated.BuiltinOperator)}
-    tensors = [_tensor(tensor, model.buffers, types) for tensor in graph.tensors]
-    signature = model.signatureDefs[0]
-    return Graph(
-        inputs=[tensors[entry.tensorIndex] for entry in _in_order(signature.inputs)],
-        outputs=[tensors[entry.tensorIndex] for entry in _in_order(signature.outputs)],
-        operators=[_operator(op, model.operatorCodes, names, tensors) for op in graph.operators],
-        metadata={
-            entry.name.decode(): model.buffers[entry.buffer].data.tobytes()
-            for entry in model.metadata or []
-        },
-    )
+
+@dataclass
+class Model:
+    graphs: list[Graph]
+    """The first is the one that runs; operators such as WHILE run the others."""
+    signatures: list[Signature]
+    metadata: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        """The one that runs."""
+        return self.graphs[0]
 
 
 def like(tensor: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -161,61 +172,22 @@ def options(kind: str, **values: object) -> Any:
     return made
 
 
-def _in_order(entries: list[Any]) -> list[Any]:
-    """The converter sorts by name, and calls them args_0 to args_10, output_0 to output_10; those
-    of an exported file are in order.
-    """
-    numbers = [re.fullmatch(rb"(?:args|output)_(\d+)", entry.name) for entry in entries]
-    if None in numbers:
-        return entries
-    return sorted(entries, key=lambda entry: int(entry.name.rpartition(b"_")[2]))
-
-
 def schema() -> ModuleType:
-    # 20,000 generated lines, of a package that only LiteRT's targets need.
-    from ai_edge_litert import schema_py_generated
+    """What ai-edge-litert generates of the format's schema: 20,000 lines.
 
+    Raises:
+        RuntimeMissing: it is not installed.
+
+    """
+    try:
+        from ai_edge_litert import schema_py_generated
+    except ImportError:
+        raise RuntimeMissing(
+            "TFLite files need ai-edge-litert; run: pip install 'edgecompress[litert]'"
+        ) from None
     module: ModuleType = schema_py_generated
     return module
 
 
 def enum_of(enum: type) -> Iterator[tuple[str, int]]:
     return ((name, value) for name, value in vars(enum).items() if isinstance(value, int))
-
-
-def _tensor(tensor: Any, buffers: list[Any], types: dict[int, str]) -> Tensor:
-    dtype = types[tensor.type]
-    shape = tuple(int(size) for size in ([] if tensor.shape is None else tensor.shape))
-    found, data = tensor.quantization, buffers[tensor.buffer].data
-    name = tensor.name.decode()
-    if data is not None:
-        if dtype not in _TYPES:
-            raise ModelError(f"'{name}' has type {dtype}, which no target takes")
-        data = np.frombuffer(data.tobytes(), _TYPES[dtype]).reshape(shape)
-    qparams = None
-    if found is not None and found.scale is not None:
-        scale = np.array(found.scale, np.float32)
-        zeros = [] if found.zeroPoint is None else found.zeroPoint
-        # Converters may leave them out where all are 0.
-        zero_point = np.array(zeros if len(zeros) else [0] * scale.size, np.int64)
-        qparams = QParams(scale, zero_point, found.quantizedDimension)
-    return Tensor(name, shape, dtype, data, qparams)
-
-
-def _operator(op: Any, codes: list[Any], names: dict[int, str], tensors: list[Tensor]) -> Operator:
-    code = codes[op.opcodeIndex]
-    # Files of before 2020 know one byte of it only.
-    op_type = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
-    if op_type in ("CUSTOM", "DELEGATE") or op_type.startswith("STABLEHLO_"):
-        raise ModelError(
-            f"an operator of the model became {op_type}, which no target has a kernel for"
-        )
-    return Operator(
-        op_type=op_type,
-        inputs=[None if index < 0 else tensors[index] for index in op.inputs],
-        outputs=[tensors[index] for index in op.outputs],
-        version=code.version,
-        options=op.builtinOptions,
-        custom_code=None if code.customCode is None else code.customCode.decode(),
-        raw=op,
-    )

@@ -7,7 +7,7 @@ running one-operator int8 files in ai-edge-litert 2.3 without delegates.
 from collections.abc import Callable
 from math import prod
 
-from edgecompress.formats.tflite.model import Operator, Tensor
+from edgecompress.formats.tflite.graph import Operator, Tensor
 
 QUANTIZE = "QUANTIZE"
 DEQUANTIZE = "DEQUANTIZE"
@@ -58,16 +58,6 @@ _DATA = {
 }
 """Which inputs hold data, where not all do; weights and numbers that describe are the others."""
 
-WEIGHTS = {
-    "CONV_2D": 1,
-    "CONV_3D": 1,
-    "CONV_3D_TRANSPOSE": 1,
-    "DEPTHWISE_CONV_2D": 1,
-    "FULLY_CONNECTED": 1,
-    "TRANSPOSE_CONV": 1,
-}
-"""The input that holds a layer's weight."""
-
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 """The schema's numbers of fused activation functions."""
 WEIGHTED = {
@@ -79,6 +69,8 @@ WEIGHTED = {
 """Kernels with weights -> places of data, weights and bias among the inputs, and the dimension of
 the weights that runs over output channels.
 """
+_FLOAT_WEIGHTED = ("CONV_3D", "CONV_3D_TRANSPOSE")
+"""Those without int8 kernels; their weights are the second input, as the others' are."""
 
 
 class Uncountable(Exception):
@@ -94,8 +86,8 @@ def data_inputs(op: Operator) -> list[Tensor]:
 
 
 def weights(op: Operator) -> Tensor | None:
-    index = WEIGHTS.get(op.op_type)
-    return op.inputs[index] if index is not None and index < len(op.inputs) else None
+    has = op.op_type in WEIGHTED or op.op_type in _FLOAT_WEIGHTED
+    return op.inputs[1] if has and len(op.inputs) > 1 else None
 
 
 def compute_dtype(op: Operator) -> str:

@@ -1,27 +1,36 @@
 """Reads a TFLite file once, within bounds, from bytes that may be anything."""
 
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from edgecompress.errors import ArtifactError, RuntimeMissing
+import numpy as np
+
+from edgecompress.errors import ArtifactError
 from edgecompress.formats.metadata import MAX_BYTES
-from edgecompress.formats.tflite.model import (
+from edgecompress.formats.tflite.graph import (
+    Array,
+    Graph,
     Model,
     Operator,
-    Quantization,
+    QParams,
     Signature,
-    Subgraph,
     Tensor,
+    enum_of,
+    schema,
 )
-from edgecompress.formats.tflite.ops import ACTIVATIONS, CONVERSIONS
+from edgecompress.formats.tflite.ops import ACTIVATIONS, CONVERSIONS, WEIGHTED
 
 NO_OUTPUTS = frozenset({"ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "WHILE"})
 """Operators whose outputs may be none."""
 IDENTIFIER = b"TFL3"
 """Bytes 4 to 8 of every TFLite file, which is a flatbuffer."""
 VERSION = 3
+_OF_NUMPY = frozenset({
+    "bool", "complex128", "complex64", "float16", "float32", "float64", "int16", "int32", "int64",
+    "int8", "uint16", "uint32", "uint64", "uint8",
+})  # fmt: skip
 
 
 class _Damaged(Exception):
@@ -36,17 +45,26 @@ def load(path: Path) -> Model:
         RuntimeMissing: ai-edge-litert, which has the format's schema, is not installed.
 
     """
-    content = _read(path)
-    schema = _schema(path)
+    return parse(_read(path), f"{path}: not a valid TFLite file, or cut short")
+
+
+def parse(content: bytes, problem: str) -> Model:
+    """Read the content of a file; the constants are views of it.
+
+    Raises:
+        ArtifactError: it is damaged, which `problem` says in the beginning.
+        RuntimeMissing: as of `load`.
+
+    """
+    generated = schema()
     # On damaged bytes flatbuffers, struct and numpy raise a dozen unrelated types; all of them
     # mean the same to a user.
     try:
-        return _Reader(content, schema).model()
+        return _Reader(content, generated).model()
     except Exception as error:
         detail = str(error) if isinstance(error, _Damaged) else type(error).__name__
         raise ArtifactError(
-            f"{path}: not a valid TFLite file, or cut short ({len(content)} bytes): {detail};"
-            " export or copy it again"
+            f"{problem} ({len(content)} bytes): {detail}; export or copy it again"
         ) from None
 
 
@@ -72,18 +90,6 @@ def _read(path: Path) -> bytes:
     return content
 
 
-def _schema(path: Path) -> ModuleType:
-    # 20,000 generated lines, of a package that only LiteRT's targets need.
-    try:
-        from ai_edge_litert import schema_py_generated
-    except ImportError:
-        raise RuntimeMissing(
-            f"{path}: reading TFLite needs ai-edge-litert; run: pip install 'edgecompress[litert]'"
-        ) from None
-    module: ModuleType = schema_py_generated
-    return module
-
-
 class _Reader:
     """Walks the flatbuffer through its generated accessors.
 
@@ -92,37 +98,29 @@ class _Reader:
     The accessors have no types, hence Any: they stay inside this class.
     """
 
-    def __init__(self, content: bytes, schema: ModuleType) -> None:
+    def __init__(self, content: bytes, schema: Any) -> None:
         self._schema = schema
+        self._content = content
         self._left = len(content)
         self._root: Any = schema.Model.GetRootAs(content, 0)
-        self._types = _names(schema.TensorType)
-        self._builtins = _names(schema.BuiltinOperator)
-        self._constants: list[bool] = []
+        self._types = {value: name.lower() for name, value in enum_of(schema.TensorType)}
+        self._builtins = {value: name for name, value in enum_of(schema.BuiltinOperator)}
+        self._buffers: list[Array | None] = []
         self._codes: list[tuple[str, bool, int]] = []
 
     def model(self) -> Model:
         root = self._root
         if root.Version() != VERSION:
             raise _Damaged(f"its schema has version {root.Version()}, not {VERSION}")
-        self._constants = [
-            bool(buffer.DataLength() or buffer.Offset() > 1)
-            for buffer in self._tables(root.BuffersLength(), root.Buffers)
-        ]
+        self._buffers = list(map(self._buffer, self._tables(root.BuffersLength(), root.Buffers)))
         codes = self._tables(root.OperatorCodesLength(), root.OperatorCodes)
         self._codes = [self._code(code) for code in codes]
         tables = list(self._tables(root.SubgraphsLength(), root.Subgraphs))
         if not tables or not tables[0].OutputsLength():
             raise _Damaged("it has no graph with outputs")
-        tensors = [self._tensors(table) for table in tables]
-        return Model(
-            subgraphs=tuple(map(self._subgraph, tables, tensors)),
-            signatures=tuple(
-                self._signature(table, tables)
-                for table in self._tables(root.SignatureDefsLength(), root.SignatureDefs)
-            ),
-            metadata=self._metadata(),
-        )
+        graphs = list(map(self._graph, tables))
+        named = self._tables(root.SignatureDefsLength(), root.SignatureDefs)
+        return Model(graphs, [self._signature(table, tables) for table in named], self._metadata())
 
     def _tables(self, count: int, get: Callable[[int], Any]) -> Iterator[Any]:
         self._spend(count)
@@ -137,6 +135,15 @@ class _Reader:
         self._spend(count)
         return tuple(get().tolist()) if count else ()
 
+    def _buffer(self, buffer: Any) -> Array | None:
+        if not buffer.DataIsNone():
+            data: Array = buffer.DataAsNumpy()
+            return data
+        first, size = buffer.Offset(), buffer.Size()
+        if first <= 1:
+            return None
+        return np.frombuffer(self._content, np.uint8, size, first)
+
     def _code(self, code: Any) -> tuple[str, bool, int]:
         """Type, whether it is custom, version."""
         # Files of before 2020 know one byte of it only.
@@ -147,90 +154,80 @@ class _Reader:
         custom = name == "CUSTOM"
         return self._text(code.CustomCode()) if custom else name, custom, code.Version()
 
-    def _tensors(self, graph: Any) -> list[Tensor]:
-        return [self._tensor(t) for t in self._tables(graph.TensorsLength(), graph.Tensors)]
-
     def _tensor(self, tensor: Any) -> Tensor:
+        name, dtype = self._text(tensor.Name()), self._types.get(tensor.Type())
         shape = self._integers(tensor.ShapeLength(), tensor.ShapeAsNumpy)
         signature = self._integers(tensor.ShapeSignatureLength(), tensor.ShapeSignatureAsNumpy)
         if any(size < 0 for size in shape) or len(signature) not in (0, len(shape)):
             raise _Damaged("a tensor has sizes that cannot be")
-        free = frozenset(index for index, size in enumerate(signature) if size < 0)
-        dtype = self._types.get(tensor.Type())
         if dtype is None:
             raise _Damaged(f"a tensor has type {tensor.Type()}")
-        return Tensor(
-            name=self._text(tensor.Name()),
-            shape=tuple(1 if index in free else size for index, size in enumerate(shape)),
-            free=free,
-            dtype=dtype.lower(),
-            quantization=self._quantization(tensor.Quantization()),
-            constant=_at(self._constants, tensor.Buffer()),
-        )
+        data = _at(self._buffers, tensor.Buffer())
+        if data is not None and (data.size or not prod(shape)):
+            if dtype in _OF_NUMPY and tensor.Sparsity() is None:
+                if data.size != prod(shape) * np.dtype(dtype).itemsize:
+                    raise _Damaged(f"'{name}' has {data.size} bytes for {list(shape)} of {dtype}")
+                data = data.view(dtype).reshape(shape)
+            return Tensor(name, shape, dtype, data, self._qparams(tensor.Quantization(), shape))
+        free = frozenset(index for index, size in enumerate(signature) if size < 0)
+        shape = tuple(1 if index in free else size for index, size in enumerate(shape))
+        qparams = self._qparams(tensor.Quantization(), shape)
+        return Tensor(name, shape, dtype, None, qparams, free, tensor.IsVariable())
 
-    def _quantization(self, found: Any) -> Quantization | None:
+    def _qparams(self, found: Any, shape: tuple[int, ...]) -> QParams | None:
         if found is None or not found.ScaleLength():
             return None
         self._spend(found.ScaleLength())
-        scales = tuple(map(float, found.ScaleAsNumpy().tolist()))
+        scale = np.array(found.ScaleAsNumpy(), np.float32)
         zeros = self._integers(found.ZeroPointLength(), found.ZeroPointAsNumpy)
-        if len(zeros) not in (0, len(scales)):
-            raise _Damaged(f"a tensor has {len(scales)} scales and {len(zeros)} zero points")
-        return Quantization(scales, zeros or (0,) * len(scales), found.QuantizedDimension())
+        # Converters may leave them out where all are 0.
+        if len(zeros) not in (0, scale.size):
+            raise _Damaged(f"a tensor has {scale.size} scales and {len(zeros)} zero points")
+        axis = found.QuantizedDimension()
+        if scale.size > 1 and scale.size != dict(enumerate(shape)).get(axis):
+            raise _Damaged(f"a tensor of {list(shape)} has {scale.size} scales along axis {axis}")
+        return QParams(scale, np.array(zeros or (0,) * scale.size, np.int64), axis)
 
-    def _subgraph(self, graph: Any, tensors: list[Tensor]) -> Subgraph:
+    def _graph(self, graph: Any) -> Graph:
+        tensors = [self._tensor(t) for t in self._tables(graph.TensorsLength(), graph.Tensors)]
         inputs = self._integers(graph.InputsLength(), graph.InputsAsNumpy)
         outputs = self._integers(graph.OutputsLength(), graph.OutputsAsNumpy)
-        return Subgraph(
-            inputs=tuple(_at(tensors, index) for index in inputs),
-            outputs=tuple(_at(tensors, index) for index in outputs),
-            operators=tuple(
-                self._operator(table, tensors)
-                for table in self._tables(graph.OperatorsLength(), graph.Operators)
-            ),
+        operators = self._tables(graph.OperatorsLength(), graph.Operators)
+        return Graph(
+            inputs=[_at(tensors, index) for index in inputs],
+            outputs=[_at(tensors, index) for index in outputs],
+            operators=[self._operator(table, tensors) for table in operators],
         )
 
     def _operator(self, table: Any, tensors: list[Tensor]) -> Operator:
         op_type, custom, version = _at(self._codes, table.OpcodeIndex())
         inputs = self._integers(table.InputsLength(), table.InputsAsNumpy)
         outputs = self._integers(table.OutputsLength(), table.OutputsAsNumpy)
-        least = 1 if op_type in CONVERSIONS else 0
+        least = 1 if op_type in CONVERSIONS else 1 + max(WEIGHTED.get(op_type, (-1,))[:2])
         if not custom and len(inputs) < least:
-            raise _Damaged(f"{op_type} has no input")
+            raise _Damaged(f"{op_type} has no input number {least}")
         if not custom and not outputs and op_type not in NO_OUTPUTS:
             raise _Damaged(f"{op_type} has no output")
-        return Operator(
+        raw = self._schema.OperatorT.InitFromObj(table)
+        op = Operator(
             op_type=op_type,
-            custom=custom,
+            inputs=[None if index == -1 else _at(tensors, index) for index in inputs],
+            outputs=[_at(tensors, index) for index in outputs],
             version=version,
-            inputs=tuple(None if index == -1 else _at(tensors, index) for index in inputs),
-            outputs=tuple(_at(tensors, index) for index in outputs),
-            options=self._options(table),
+            options=raw.builtinOptions2 if raw.builtinOptions is None else raw.builtinOptions,
+            custom=custom,
+            raw=raw,
         )
-
-    def _options(self, table: Any) -> dict[str, int]:
-        schema = self._schema
-        found = (
-            schema.BuiltinOptionsCreator(table.BuiltinOptionsType(), table.BuiltinOptions()),
-            schema.BuiltinOptions2Creator(table.BuiltinOptions2Type(), table.BuiltinOptions2()),
-        )
-        read = {
-            name: int(value)
-            for options in found
-            if options is not None
-            for name, value in vars(options).items()
-            if isinstance(value, int)
-        }
-        activation = read.get("fusedActivationFunction", 0)
+        activation = op.option("fusedActivationFunction")
         if not 0 <= activation < len(ACTIVATIONS):
             raise _Damaged(f"an operator is fused with activation {activation}")
-        return read
+        return op
 
     def _signature(self, table: Any, graphs: list[Any]) -> Signature:
         graph = _at(graphs, table.SubgraphIndex())
         return Signature(
             key=self._text(table.SignatureKey()),
-            subgraph=table.SubgraphIndex(),
+            graph=table.SubgraphIndex(),
             inputs=self._ordered(
                 self._tables(table.InputsLength(), table.Inputs), graph.InputsAsNumpy()
             ),
@@ -250,22 +247,15 @@ class _Reader:
         return tuple(names[index].pop(0) for index in order)
 
     def _metadata(self) -> dict[str, bytes]:
-        root = self._root
         found = {}
-        for entry in self._tables(root.MetadataLength(), root.Metadata):
-            if not 0 <= entry.Buffer() < len(self._constants):
-                raise _Damaged("its metadata is not in it")
-            buffer = root.Buffers(entry.Buffer())
-            if buffer.DataLength():
-                found[self._text(entry.Name())] = buffer.DataAsNumpy().tobytes()
+        for entry in self._tables(self._root.MetadataLength(), self._root.Metadata):
+            content = _at(self._buffers, entry.Buffer())
+            if content is not None and content.size:
+                found[self._text(entry.Name())] = content.tobytes()
         return found
 
     def _text(self, text: bytes | None) -> str:
         return (text or b"").decode()
-
-
-def _names(enum: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
 
 
 def _at(items: list[Any], index: int) -> Any:

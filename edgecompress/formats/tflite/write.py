@@ -1,4 +1,4 @@
-"""From the graph of `litert_file` to the bytes of a TFLite flatbuffer."""
+"""From a model to the bytes of a TFLite flatbuffer."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 from edgecompress.formats.tflite.graph import (
     Array,
     Graph,
+    Model,
     Operator,
     Tensor,
     enum_of,
@@ -19,56 +20,61 @@ from edgecompress.formats.tflite.graph import (
 _DATA_ALIGNMENT = 16
 
 
-def write(graph: Graph, input_names: tuple[str, ...], output_names: tuple[str, ...]) -> bytes:
-    """The graph as a file with one signature; the same graph gives the same bytes."""
-    return _Writer(graph).file(input_names, output_names)
+def write(model: Model) -> bytes:
+    """The content of a file; the same model gives the same bytes."""
+    return _Writer(model).file()
 
 
 class _Writer:
     """Numbers tensors, buffers and operator codes in the order in which they are met."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, model: Model) -> None:
+        self._model = model
         self._schema: Any = schema()
         self._types = {name.lower(): value for name, value in enum_of(self._schema.TensorType)}
         self._builtins = dict(enum_of(self._schema.BuiltinOperator))
         self._buffers = [self._schema.BufferT()]  # the first one is empty, for all that is computed
         self._tensors: list[Any] = []
         self._indices: dict[int, int] = {}
-        self._codes: dict[tuple[str, str | None], Any] = {}
+        self._codes: dict[tuple[str, bool], Any] = {}
 
-    def file(self, input_names: tuple[str, ...], output_names: tuple[str, ...]) -> bytes:
-        schema, graph = self._schema, self._graph
-        inputs = [self._index(tensor) for tensor in graph.inputs]
-        operators = [self._operator(op) for op in graph.operators]
-        outputs = [self._index(tensor) for tensor in graph.outputs]
+    def file(self) -> bytes:
+        schema, given = self._schema, self._model
+        graphs = [self._graph(graph, index) for index, graph in enumerate(given.graphs)]
         model = schema.ModelT(
             version=3,
             description="edgecompress",
             operatorCodes=list(self._codes.values()),
-            subgraphs=[
-                schema.SubGraphT(
-                    name="main",
-                    tensors=self._tensors,
-                    inputs=inputs,
-                    outputs=outputs,
-                    operators=operators,
-                )
-            ],
+            subgraphs=graphs,
             signatureDefs=[
                 schema.SignatureDefT(
-                    signatureKey="serving_default",
-                    inputs=self._names(input_names, inputs),
-                    outputs=self._names(output_names, outputs),
+                    signatureKey=signature.key,
+                    subgraphIndex=signature.graph,
+                    inputs=self._names(signature.inputs, graphs[signature.graph].inputs),
+                    outputs=self._names(signature.outputs, graphs[signature.graph].outputs),
                 )
+                for signature in given.signatures
             ],
             metadata=[
                 schema.MetadataT(name=name, buffer=self._buffer(np.frombuffer(data, np.uint8)))
-                for name, data in graph.metadata.items()
+                for name, data in given.metadata.items()
             ],
         )
         model.buffers = self._buffers
         return _pack(model)
+
+    def _graph(self, graph: Graph, number: int) -> Any:
+        self._tensors, self._indices = [], {}
+        inputs = [self._index(tensor) for tensor in graph.inputs]
+        operators = [self._operator(op) for op in graph.operators]
+        outputs = [self._index(tensor) for tensor in graph.outputs]
+        return self._schema.SubGraphT(
+            name=f"body_{number}" if number else "main",
+            tensors=self._tensors,
+            inputs=inputs,
+            outputs=outputs,
+            operators=operators,
+        )
 
     def _names(self, names: tuple[str, ...], indices: list[int]) -> list[Any]:
         return [
@@ -91,8 +97,12 @@ class _Writer:
             type=self._types[tensor.dtype],
             buffer=0 if tensor.data is None else self._buffer(tensor.data),
             name=tensor.name,
+            isVariable=tensor.variable,
             hasRank=True,
         )
+        if tensor.free:
+            sizes = enumerate(tensor.shape)
+            made.shapeSignature = [-1 if axis in tensor.free else size for axis, size in sizes]
         if qparams is not None:
             made.quantization = schema.QuantizationParametersT(
                 scale=qparams.scale,
@@ -111,22 +121,21 @@ class _Writer:
         made.opcodeIndex = self._code(op)
         made.inputs = [self._index(tensor) for tensor in op.inputs]
         made.outputs = [self._index(tensor) for tensor in op.outputs]
-        made.builtinOptions = op.options
         kind = type(op.options).__name__.removesuffix("T")
-        made.builtinOptionsType = (
-            0 if op.options is None else getattr(self._schema.BuiltinOptions, kind)
-        )
+        if not hasattr(self._schema.BuiltinOptions2, kind):
+            made.builtinOptions = op.options
+            made.builtinOptionsType = getattr(self._schema.BuiltinOptions, kind, 0)
         return made
 
     def _code(self, op: Operator) -> int:
         # One version for all operators of a type, as the converter does it: the highest.
-        key = (op.op_type, op.custom_code)
+        key = (op.op_type, op.custom)
         if key not in self._codes:
-            number = self._builtins[op.op_type]
+            number = self._builtins["CUSTOM" if op.custom else op.op_type]
             self._codes[key] = self._schema.OperatorCodeT(
                 deprecatedBuiltinCode=min(number, 127),
                 builtinCode=number,
-                customCode=op.custom_code,
+                customCode=op.op_type if op.custom else None,
                 version=op.version,
             )
         code = self._codes[key]

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from edgecompress.artifact import Layout
-from edgecompress.errors import ModelError, RuntimeMissing
-from edgecompress.formats.tflite.graph import Graph, read
+from edgecompress.errors import ArtifactError, ModelError, RuntimeMissing
+from edgecompress.formats.tflite.graph import Model
+from edgecompress.formats.tflite.reader import parse
 from edgecompress.runtimes.culprit import (
     first_failing,
     keep_first,
@@ -86,8 +87,8 @@ class _Failed(ModelError):
         return type(self), (str(self), self.place)
 
 
-def to_tflite(source: Source) -> Graph:
-    """A graph with inputs and outputs in the order of the module's.
+def to_tflite(source: Source) -> Model:
+    """A model of one graph, with inputs and outputs in the order of the module's.
 
     Raises:
         ModelError: control flow, an operator that TFLite has no counterpart for, or the converter
@@ -124,7 +125,7 @@ def _culprit(source: Source) -> str:
     return found[first] if end - first == 1 else f"{found[first]} to {found[end - 1]}"
 
 
-def _graph(source: Source, steps: int | None = None, limits: Limits | None = None) -> Graph:
+def _graph(source: Source, steps: int | None = None, limits: Limits | None = None) -> Model:
     """What the converter makes, of the first `steps` operators only.
 
     Raises:
@@ -132,20 +133,50 @@ def _graph(source: Source, steps: int | None = None, limits: Limits | None = Non
 
     """
 
-    def convert() -> Graph:
+    def convert() -> Model:
         graph = _captured(source)
         if steps is not None:
             keep_first(graph, steps)
-        content = _converted(graph, source)
-        try:
-            return read(content)
-        except ModelError as error:
-            raise _Failed(str(error)) from error
+        return _read(_converted(graph, source))
 
     try:
         return isolated(convert, limits)
     except Died as death:
         raise _Failed(f"the converter died: {death}") from death
+
+
+def _read(content: bytes) -> Model:
+    """What the converter wrote, with inputs and outputs as the module has them: litert-torch sorts
+    by name, and calls them args_0 to args_10, output_0 to output_10.
+
+    Raises:
+        _Failed: several graphs (control flow), an operator that only other programs run, or a type
+            of numbers that targets have not.
+
+    """
+    try:
+        model = parse(content, "the converter's own file is damaged")
+    except ArtifactError as error:
+        raise _Failed(str(error)) from error
+    if len(model.graphs) != 1:
+        raise _Failed("the file would have control flow (several graphs), which targets do not run")
+    graph, (signature,) = model.graph, model.signatures
+    for op in graph.operators:
+        if op.custom or op.op_type == "DELEGATE" or op.op_type.startswith("STABLEHLO_"):
+            raise _Failed(
+                f"an operator of the model became {op.op_type}, which no target has a kernel for"
+            )
+        for x in op.inputs:
+            if x is not None and x.data is not None and x.data.dtype.name != x.dtype:
+                raise _Failed(f"'{x.name}' has type {x.dtype}, which no target takes")
+    graph.inputs = [graph.inputs[place] for place in _places(signature.inputs)]
+    graph.outputs = [graph.outputs[place] for place in _places(signature.outputs)]
+    return model
+
+
+def _places(names: tuple[str, ...]) -> list[int]:
+    numbers = [int(name.rpartition("_")[2]) for name in names]
+    return sorted(range(len(names)), key=numbers.__getitem__)
 
 
 def _import_converter() -> None:

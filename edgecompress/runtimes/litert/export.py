@@ -19,7 +19,7 @@ from edgecompress.formats.metadata import (
     MAX_BYTES,
 )
 from edgecompress.formats.tflite.file import describe
-from edgecompress.formats.tflite.graph import Graph, Operator, Tensor, options
+from edgecompress.formats.tflite.graph import Graph, Operator, Signature, Tensor, options
 from edgecompress.formats.tflite.write import write
 from edgecompress.runtimes.litert.convert import Source, to_tflite
 from edgecompress.runtimes.litert.layers import (
@@ -49,9 +49,10 @@ def export(model: Exportable, path: Path) -> Artifact:
     """
     _check_size(model)
     edges = model.target.edges
-    graph = to_tflite(
+    converted = to_tflite(
         Source(model.module, model.example_inputs, edges.layout, model.scheme is not None)
     )
+    graph = converted.graph
     weights = weights_of(model)
     run_passes(graph, weights)
     if LitertSection.of(model.target).delegate == "nnapi":
@@ -61,9 +62,9 @@ def export(model: Exportable, path: Path) -> Artifact:
     name_tensors(graph, weights, model.input_names)
     if edges.dtype == "float32":
         _float_edges(graph)
-    graph.metadata |= _notes(model, graph)
-    content = write(graph, model.input_names, model.output_names)
-    atomic_write(path, content)
+    converted.signatures = [Signature(model.input_names, model.output_names)]
+    converted.metadata |= _notes(model, graph)
+    atomic_write(path, write(converted))
     return describe(path)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgecompress.errors import ArtifactError
 from edgecompress.formats.kept import NOT_QUANTISED, kept_because
 from edgecompress.formats.metadata import read_kept
-from edgecompress.formats.tflite.model import Model, Operator, Subgraph, Tensor
+from edgecompress.formats.tflite.graph import Graph, Model, Operator, Tensor
 from edgecompress.formats.tflite.ops import (
     CONVERSIONS,
     DEQUANTIZE,
@@ -75,7 +75,7 @@ def inspect_tflite(
     repeated = _repeated(model)
     ops = [
         op
-        for index, graph in enumerate(model.subgraphs)
+        for index, graph in enumerate(model.graphs)
         for op in _Lister(graph, setting, index in repeated).ops()
     ]
     return Inspection(runtime=runtime, machine=machine, ops=tuple(ops))
@@ -95,7 +95,7 @@ class _Setting:
 def _is_quantised(model: Model) -> bool:
     return any(
         op.op_type in CONVERSIONS or compute_dtype(op) == "int8"
-        for graph in model.subgraphs
+        for graph in model.graphs
         for op in graph.operators
     )
 
@@ -103,20 +103,19 @@ def _is_quantised(model: Model) -> bool:
 def _repeated(model: Model) -> set[int]:
     """Subgraphs that run an unknown number of times."""
     found: set[int] = set()
-    todo = [op for graph in model.subgraphs for op in graph.operators if op.op_type in _REPEATING]
+    todo = [op for graph in model.graphs for op in graph.operators if op.op_type in _REPEATING]
     while todo:
-        bodies = {v for k, v in todo.pop().options.items() if k.endswith("SubgraphIndex")}
-        for body in bodies - found:
+        for body in todo.pop().runs - found:
             found.add(body)
-            if 0 <= body < len(model.subgraphs):
-                todo.extend(model.subgraphs[body].operators)
+            if 0 <= body < len(model.graphs):
+                todo.extend(model.graphs[body].operators)
     return found
 
 
 class _Lister:
     """Turns the operators of one subgraph into Ops."""
 
-    def __init__(self, graph: Subgraph, setting: _Setting, repeated: bool) -> None:
+    def __init__(self, graph: Graph, setting: _Setting, repeated: bool) -> None:
         self._graph = graph
         self._setting = setting
         self._repeated = repeated

@@ -75,7 +75,7 @@ def test_a_converter_that_dies_takes_nothing_with_it_and_names_the_operator(
         return b""
 
     monkeypatch.setattr(litert_convert, "_converted", crash)
-    monkeypatch.setattr(litert_convert, "read", lambda content: content)
+    monkeypatch.setattr(litert_convert, "_read", lambda content: content)
     with pytest.raises(ModelError) as caught:
         export(*net(), tmp_path)
     assert str(caught.value) == (

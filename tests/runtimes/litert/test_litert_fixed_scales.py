@@ -10,7 +10,15 @@ pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
 
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from edgecompress.formats.tflite.graph import Graph, Operator, Tensor, options, per_tensor
+from edgecompress.formats.tflite.graph import (
+    Graph,
+    Model,
+    Operator,
+    Signature,
+    Tensor,
+    options,
+    per_tensor,
+)
 from edgecompress.formats.tflite.write import write
 from edgecompress.runtimes.litert.passes.scales import round_once
 
@@ -44,7 +52,7 @@ def test_no_step_is_lost_between_two_scales(kind: str, tmp_path: Path) -> None:
     assert round_once(graph, graph.operators[0])
     assert [op.op_type for op in graph.operators] == ["DEQUANTIZE", kind, "QUANTIZE"]
     path = tmp_path / "model.tflite"
-    path.write_bytes(write(graph, ("x",), ("y",)))
+    path.write_bytes(write(Model([graph], [Signature(("x",), ("y",))])))
     integers = np.random.default_rng(0).integers(-128, 128, SHAPE).astype(np.int8)
     for kernels in (OpResolverType.BUILTIN, OpResolverType.BUILTIN_REF):
         runner = Interpreter(str(path), num_threads=1, experimental_op_resolver_type=kernels)

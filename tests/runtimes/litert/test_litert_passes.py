@@ -14,14 +14,16 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edgecompress.formats.tflite.graph import (
     Graph,
+    Model,
     Operator,
     QParams,
+    Signature,
     Tensor,
     constant,
     options,
     per_tensor,
-    read,
 )
+from edgecompress.formats.tflite.reader import parse
 from edgecompress.formats.tflite.write import write
 from edgecompress.runtimes.litert.passes import run_passes
 from edgecompress.runtimes.litert.passes.kernels import Weight
@@ -79,9 +81,13 @@ def strided(x: Tensor, begin: list[int], stride: list[int]) -> Operator:
     return Operator("STRIDED_SLICE", [x, *places], [tensor(*kept)], 2, chosen)
 
 
+def named(graph: Graph) -> Model:
+    return Model([graph], [Signature(("x",), ("y",))])
+
+
 def run(graph: Graph) -> NDArray[np.float64]:
     """Real outputs for one random input, by the reference of all: LiteRT itself."""
-    content = write(graph, ("x",), ("y",))
+    content = write(named(graph))
     runner = Interpreter(model_content=content, num_threads=1).get_signature_runner()
     (info,) = runner.get_input_details().values()
     x = np.random.default_rng(1).integers(-128, 128, info["shape"]).astype(info["dtype"])
@@ -217,7 +223,7 @@ def test_a_kernel_that_keeps_the_scale_is_followed_by_one_that_changes_it() -> N
 
 def test_constants_are_aligned_and_survive() -> None:
     graph = chain(convolution(tensor(1, 8, 8, 2), 2))
-    content = write(graph, ("x",), ("y",))
+    content = write(named(graph))
     model = schema_py_generated.Model.GetRootAs(content, 0)
     places = []
     for index in range(model.BuffersLength()):
@@ -226,6 +232,7 @@ def test_constants_are_aligned_and_survive() -> None:
             places.append(buffer._tab.Vector(buffer._tab.Offset(4)))
     assert len(places) == 2
     assert all(place % 16 == 0 for place in places)
-    again = read(content)
-    assert write(again, ("x",), ("y",)) == content
-    assert np.array_equal(again.operators[0].inputs[1].data, graph.operators[0].inputs[1].data)
+    again = parse(content, "it")
+    assert write(again) == content
+    weights = (each.operators[0].inputs[1].data for each in (again.graph, graph))
+    assert np.array_equal(*weights)

@@ -7,7 +7,7 @@ benchmark_model, and in the notes of a measurement.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from edgecompress.formats.tflite.model import Operator
+from edgecompress.formats.tflite.graph import Operator
 from edgecompress.formats.tflite.ops import ACTIVATIONS, compute_dtype, data_inputs
 from edgecompress.runtimes.litert.delegates.nnapi import UNCHECKED, nnapi_refusal
 from edgecompress.runtimes.litert.target import DelegateName
@@ -61,7 +61,7 @@ _RULES: dict[DelegateName, Callable[[Operator, int | None], Delegation]] = {
 
 
 def _activation(op: Operator) -> str | None:
-    fused = ACTIVATIONS[op.options.get("fusedActivationFunction", 0)]
+    fused = ACTIVATIONS[op.option("fusedActivationFunction")]
     return f"{op.op_type} fused with {fused}" if fused in ("TANH", "SIGN_BIT") else None
 
 
@@ -79,14 +79,13 @@ def _static(op: Operator) -> str | None:
 
 
 def _whole_scale(op: Operator) -> str | None:
-    tensors = [t for t in (*op.inputs, *op.outputs) if t is not None and t.quantization is not None]
-    several = any(t.quantization is not None and len(t.quantization.scales) > 1 for t in tensors)
+    several = any(t is not None and t.per_channel for t in (*op.inputs, *op.outputs))
     return f"{op.op_type} with one scale per channel" if several else None
 
 
 def _window(op: Operator) -> str | None:
-    sizes = {op.options.get("filterWidth"), op.options.get("filterHeight")}
-    strides = {op.options.get("strideW"), op.options.get("strideH")}
+    sizes = {op.option("filterWidth"), op.option("filterHeight")}
+    strides = {op.option("strideW"), op.option("strideH")}
     return "1x1 pooling with a stride" if sizes == {1} and strides != {1} else None
 
 

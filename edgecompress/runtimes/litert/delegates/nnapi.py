@@ -8,7 +8,7 @@ convolutions only. API levels 27 to 30 brought NNAPI 1.0 to 1.3. Later features 
 of Android's NNAPI module, so no API level promises them.
 """
 
-from edgecompress.formats.tflite.model import Operator
+from edgecompress.formats.tflite.graph import Operator
 from edgecompress.formats.tflite.ops import EIGHT_BIT
 from edgecompress.runtimes.litert.delegates.nnapi_rules import (
     GENERAL,

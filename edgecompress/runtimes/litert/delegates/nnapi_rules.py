@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from edgecompress.formats.tflite.model import Operator, Tensor
+from edgecompress.formats.tflite.graph import Operator, Tensor
 from edgecompress.formats.tflite.ops import EIGHT_BIT
 
 Rule = Callable[[Operator, int], str | None]
@@ -82,7 +82,7 @@ def no_scalar(op: Operator, _: int) -> str | None:
 
 
 def no_activation(op: Operator, _: int) -> str | None:
-    fused = op.options.get("fusedActivationFunction", 0)
+    fused = op.option("fusedActivationFunction")
     return f"{op.op_type} with a fused activation" if fused else None
 
 
@@ -99,26 +99,26 @@ def plain_before_29(op: Operator, api_level: int) -> str | None:
     """NNAPI 1.0 and 1.1 know neither dilation nor groups."""
     if api_level >= NNAPI_1_2:
         return None
-    if {op.options.get("dilationWFactor", 1), op.options.get("dilationHFactor", 1)} != {1}:
+    if {op.option("dilationWFactor", 1), op.option("dilationHFactor", 1)} != {1}:
         return f"dilated {op.op_type} needs API level {NNAPI_1_2}"
     grouped = op.op_type == "CONV_2D" and _input(op, 0).shape[-1] != _input(op, 1).shape[-1]
     return f"grouped {op.op_type} needs API level {NNAPI_1_2}" if grouped else None
 
 
 def kept_dimensions(op: Operator, api_level: int) -> str | None:
-    if not op.options.get("keepNumDims") or api_level >= NNAPI_1_3:
+    if not op.option("keepNumDims") or api_level >= NNAPI_1_3:
         return None
     return f"{op.op_type} that keeps its dimensions needs API level {NNAPI_1_3}"
 
 
 def small_window(op: Operator, _: int) -> str | None:
-    size = op.options.get("filterWidth", 1) * op.options.get("filterHeight", 1)
+    size = op.option("filterWidth", 1) * op.option("filterHeight", 1)
     large = _input(op, 0).dtype in EIGHT_BIT and size > AVERAGE_POOL_WINDOW
     return f"a window of {size}; int8 ones end at {AVERAGE_POOL_WINDOW}" if large else None
 
 
 def corners(op: Operator, api_level: int) -> str | None:
-    named = [name for name in ("alignCorners", "halfPixelCenters") if op.options.get(name)]
+    named = [name for name in ("alignCorners", "halfPixelCenters") if op.option(name)]
     if api_level >= NNAPI_1_3 or not named:
         return None
     return f"{op.op_type} with {named[0]} needs API level {NNAPI_1_3}"
@@ -142,10 +142,10 @@ def same_shape(op: Operator, _: int) -> str | None:
 
 
 def symmetric_at_29(op: Operator, api_level: int) -> str | None:
-    steps = _input(op, 0).quantization
+    steps = _input(op, 0).qparams
     if api_level != NNAPI_1_2 or _input(op, 0).dtype != "int8" or steps is None:
         return None
-    if not any(steps.zero_points):
+    if not steps.zero_point.any():
         return None
     return f"int8 {op.op_type} with a zero point needs API level {NNAPI_1_3}"
 
@@ -161,7 +161,7 @@ def quantized_at_30(op: Operator, api_level: int) -> str | None:
 def not_last_axis(op: Operator, _: int) -> str | None:
     rank = len(_input(op, 0).shape)
     last = rank if op.op_type == "PACK" else rank - 1
-    return f"{op.op_type} along the last axis" if op.options.get("axis", 0) in (-1, last) else None
+    return f"{op.op_type} along the last axis" if op.option("axis") in (-1, last) else None
 
 
 def padding_value(op: Operator, api_level: int) -> str | None:
@@ -180,19 +180,15 @@ def _rank(op: Operator, _: int) -> str | None:
 
 def _scales(op: Operator, api_level: int) -> str | None:
     for index, tensor in enumerate(op.inputs):
-        if tensor is None or tensor.dtype != "int8" or not _per_channel(tensor):
+        if tensor is None or tensor.dtype != "int8" or not tensor.per_channel:
             continue
         if op.op_type not in PER_CHANNEL or index != 1:
             return f"{op.op_type} takes one scale for all of '{tensor.name}', not one per channel"
         if api_level < NNAPI_1_2:
             return f"one scale per channel needs API level {NNAPI_1_2}"
-        if tensor.quantization is not None and any(tensor.quantization.zero_points):
+        if tensor.qparams is not None and tensor.qparams.zero_point.any():
             return f"one scale per channel needs zero point 0 in '{tensor.name}'"
     return None
-
-
-def _per_channel(tensor: Tensor) -> bool:
-    return tensor.quantization is not None and len(tensor.quantization.scales) > 1
 
 
 def _signed(op: Operator, api_level: int) -> str | None:
@@ -205,7 +201,7 @@ def _signed(op: Operator, api_level: int) -> str | None:
 def _input(op: Operator, index: int) -> Tensor:
     tensor = op.inputs[index] if index < len(op.inputs) else None
     # An operand that is not there has no type that any rule takes.
-    return tensor if tensor is not None else Tensor("", (), frozenset(), "none", None, False)
+    return tensor if tensor is not None else Tensor("", (), "none")
 
 
 def _or(names: tuple[str, ...]) -> str:
