@@ -1,4 +1,4 @@
-"""One quantisation-aware training, three files: ONNX, TFLite and ONNX for TensorRT.
+"""One quantisation-aware training, a file for every runtime, and where two of them part.
 
     python benchmarks/formats.py --arch fsdd --data fsdd.npz
     python benchmarks/formats.py --arch resnet8 --data DIR --weights FILE
@@ -12,9 +12,11 @@ from pathlib import Path
 
 from cifar10 import QAT, SGD, deployed, recipe
 
+from edgecompress.errors import EdgecompressError
+from edgecompress.pipeline.layers import compare_layers
 from edgecompress.spec.report import Report
 
-TARGETS = ["local", "local-litert", "jetson-orin-nano"]
+TARGETS = ["local", "local-litert", "local-openvino", "local-executorch", "jetson-orin-nano"]
 FSDD = Path(__file__).with_name("fsdd_task.py").resolve()
 FEW_EPOCHS = {**SGD, "epochs": 3, "learning_rate": 0.004}
 PORTABLE = {**QAT, "scheme": "portable", "train": FEW_EPOCHS}
@@ -30,7 +32,10 @@ def main() -> None:
     parser.set_defaults(ptq=False)
     arguments = parser.parse_args()
     document = spoken(arguments.data) if arguments.arch == "fsdd" else images(arguments)
-    show(deployed(arguments.out / arguments.arch / "deploy.yaml", document, TARGETS))
+    config = arguments.out / arguments.arch / "deploy.yaml"
+    reports = deployed(config, document, TARGETS)
+    show(reports)
+    show_layers(config, reports)
 
 
 def images(arguments: argparse.Namespace) -> dict[str, object]:
@@ -76,6 +81,31 @@ def show(reports: list[Report]) -> None:
             )
         for note in report.notes:
             print(f"  note: {note}")
+
+
+def show_layers(config: Path, reports: list[Report]) -> None:
+    """Where each file parts from the first, on inputs of the task."""
+    first, *others = ((report.target, model_of(config.parent, report)) for report in reports)
+    for target, file in others:
+        try:
+            found = compare_layers(first[1], file, config, 0.0)
+        except EdgecompressError as error:
+            print(f"{first[0]} and {target}: {error}")
+            continue
+        apart = [layer for layer in found.layers if layer.max_steps > 0]
+        if not apart:
+            print(f"{first[0]} and {target}: all {len(found.layers)} activations identical")
+            continue
+        layer = apart[0]
+        print(
+            f"{first[0]} and {target}: {len(apart)} of {len(found.layers)} activations part, first"
+            f" {layer.layer}: {layer.differing:.3%} of its values, by {layer.max_steps:g} at most"
+        )
+
+
+def model_of(folder: Path, report: Report) -> Path:
+    kept = next(kept for kept in report.artifacts if Path(kept.path).stem == "model")
+    return folder / "runs" / report.run / Path(kept.path).name
 
 
 if __name__ == "__main__":
