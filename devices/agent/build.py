@@ -37,7 +37,7 @@ def run(request: Request) -> dict[str, object]:
     return {
         "engine": engine,
         "key": origin.key(),
-        "tensorrt": builder.version,
+        "built_with": builder.version,
         **gpu._asdict(),
         "seconds": time.perf_counter() - start,
         "reused": found is not None,

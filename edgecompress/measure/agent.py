@@ -38,7 +38,7 @@ from edgecompress.transport.base import COPY_BYTES, STALL_S
 Kernels = Literal["default", "reference"]
 
 
-ENGINES = "tensorrt"
+ENGINES = "engines"
 """Folder on the device for engines and their timing cache."""
 OPTIMISED, OPTIMISED_BYTES = 8, 64 << 20
 """How much larger than its model an optimised graph may be: integers become floats there."""
@@ -170,13 +170,13 @@ class Agent:
             )
 
     def build(self, model: Artifact, flags: EngineFlags, batch: int = 1) -> Engine:
-        """Make the TensorRT engine of an ONNX file on the device, or find the one it has.
+        """Make the engine of a file on the device, or find the one it has.
 
         Every free first dimension becomes `batch`.
 
         Raises:
-            ArtifactError: another dimension is free too, or TensorRT cannot read the file.
-            RuntimeMissing: the device has neither TensorRT's Python package nor trtexec.
+            ArtifactError: another dimension is free too, or the builder cannot read the file.
+            RuntimeMissing: the device has nothing that builds engines.
 
         """
         request: dict[str, JsonValue] = {

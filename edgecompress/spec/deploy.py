@@ -148,7 +148,7 @@ class QuantizeSpec(Spec):
     mode: Literal["ptq", "qat"]
     scheme: Literal["target", "portable"] = "target"
     """How numbers are stored: as each target prefers, or int8 symmetric, per-channel weights, of
-    which ONNX, TFLite and TensorRT files can be made after one training.
+    which files for every runtime can be made after one training.
     """
     ranges: Literal["minmax", "percentile", "mse", "auto"]
     """How an activation's range is chosen during calibration; auto: the best of the three."""

@@ -1,4 +1,4 @@
-"""A TensorRT engine: what is asked of its build, and what the agent says of it."""
+"""An engine, which a device builds of a file: what is asked of it, and what the agent tells."""
 
 from typing import Literal
 
@@ -26,8 +26,8 @@ class Engine(Spec):
     """Its path there."""
     key: str
     """sha256 over the ONNX file, the TensorRT version, the GPU with its driver, and the flags."""
-    tensorrt: str
-    """Version that built it, such as '10.3.0'."""
+    built_with: str
+    """Version of the runtime that built it, such as '10.3.0'."""
     gpu: str
     """Name, such as 'Orin'."""
     compute_capability: str

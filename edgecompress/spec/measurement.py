@@ -266,7 +266,7 @@ class Inspection(Spec):
     """Where the graph was optimised; another CPU may choose other kernels."""
     ops: tuple[Op, ...]
     violations: tuple[str, ...] = ()
-    """What in the file the runtime refuses, each with its node and rule; TensorRT only."""
+    """What in the file the runtime refuses, each with its node and rule."""
 
     @property
     def macs(self) -> int:

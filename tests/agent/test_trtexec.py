@@ -179,7 +179,7 @@ sys.exit({code})
 
 def test_trtexec_builds_where_python_cannot(build, tmp_path):
     built = build(PASSED).result
-    assert (built["how"], built["tensorrt"], built["reused"]) == ("trtexec", "10.3.0", False)
+    assert (built["how"], built["built_with"], built["reused"]) == ("trtexec", "10.3.0", False)
     assert Path(built["engine"]).read_text() == "RECORDING"
     assert "this Python has no tensorrt" in built["notes"][0]
     assert f"--onnx={tmp_path / 'model.onnx'}" in (tmp_path / "argv").read_text()

@@ -53,7 +53,7 @@ SAMPLE = {
 ENGINE = {
     "engine": "/cache/x.engine",
     "key": "0" * 64,
-    "tensorrt": "10.3.0",
+    "built_with": "10.3.0",
     "gpu": "Orin",
     "compute_capability": "8.7",
     "driver": "12.6",

@@ -34,7 +34,7 @@ def test_an_engine_is_built_measured_and_evaluated_where_it_lies(
     assert loaded == Loaded(model, "tensorrt", engine)
     assert loaded.name == engine.engine
     assert engine.engine.startswith(transport.cachedir)
-    assert (engine.gpu, engine.tensorrt, engine.reused) == ("recording", "10.3.0", False)
+    assert (engine.gpu, engine.built_with, engine.reused) == ("recording", "10.3.0", False)
     assert agent.build(model, FLAGS).reused is True
 
     np.savez(tmp_path / "x.npz", x=np.ones((1, 8), "float32"))
