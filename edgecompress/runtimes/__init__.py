@@ -15,6 +15,7 @@ RUNTIMES = {
     "onnxruntime": "OnnxRuntime",
     "litert": "Litert",
     "tensorrt": "TensorRt",
+    "executorch": "ExecuTorch",
 }
 """From a runtime's name, which is that of its folder, to the class in it. Where several read one
 format, the first is whom a file is looked at for when no target is named.

@@ -1,0 +1,59 @@
+"""ExecuTorch, PyTorch's own runtime: .pte files, of which XNNPACK runs what it takes."""
+
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecompress.artifact import Artifact
+from edgecompress.formats.base import Format
+from edgecompress.runtimes.base import Needs, Package, Runtime
+from edgecompress.runtimes.executorch.target import ExecuTorchSection
+
+if TYPE_CHECKING:
+    from edgecompress.formats.constants import Numbers
+    from edgecompress.formats.exportable import Exportable
+    from edgecompress.measure.agent import Agent
+    from edgecompress.spec.measurement import Inspection
+    from edgecompress.spec.target import Target
+
+
+class Pte(Format):
+    name = "pte"
+    suffix = ".pte"
+
+    def describe(self, path: Path) -> Artifact:
+        from edgecompress.runtimes.executorch.file import describe
+
+        return describe(path)
+
+    def numbers_of(self, artifact: Artifact) -> "Numbers | None":
+        from edgecompress.runtimes.executorch.constants import numbers_of
+
+        return numbers_of(artifact)
+
+
+class ExecuTorch(Runtime):
+    section = ExecuTorchSection
+    format = Pte()
+    needs = Needs(
+        (Package("executorch", "executorch.runtime"),),
+        extra="executorch",
+        exports_with=("executorch",),
+    )
+    runner_here = "executorch"
+
+    def export(self, model: "Exportable", path: Path) -> Artifact:
+        from edgecompress.runtimes.executorch.export import export
+
+        return export(model, path)
+
+    def inspect(
+        self, artifact: Artifact, target: "Target | None", agent: "Agent", folder: Path
+    ) -> "Inspection":
+        """By the file itself: what it was lowered to is what runs."""
+        from edgecompress.runtimes.executorch.inspect import inspect_pte
+
+        if target is None:
+            return inspect_pte(artifact.path, self.name, platform.machine())
+        machine = platform.machine() if target.cpu == "native" else target.cpu.architecture
+        return inspect_pte(artifact.path, target.runtime.label, machine)

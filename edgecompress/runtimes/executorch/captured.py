@@ -1,0 +1,105 @@
+"""A captured graph as ExecuTorch's XNNPACK partitioner takes it."""
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.fx.graph import CodeGen
+from torch.utils._pytree import tree_leaves
+
+from edgecompress.compress.capture import graph_of, program_of
+from edgecompress.compress.constants import fold_constants
+from edgecompress.compress.folding import WEIGHTED
+from edgecompress.compress.fx import (
+    ATEN,
+    CONTROL_FLOW,
+    fake,
+    hold,
+    input_of,
+    only_user,
+    optional_input,
+    stored,
+)
+from edgecompress.errors import ModelError
+from edgecompress.runtimes.executorch.rewrites import is_dequantizer, is_quantizer, rewrite
+
+_FUSED = (ATEN.relu.default, ATEN.relu6.default, ATEN.hardtanh.default)
+"""Activations that are part of a layer in int8."""
+_THREE_DIMENSIONS = 5
+"""Of an input with images or sequences of three: [N, C, D, H, W]."""
+
+
+def captured(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> GraphModule:
+    """The operators of `module`; layers that XNNPACK has no int8 kernel for have float weights.
+
+    Args:
+        module: a float module, or a converted graph with int8 weights.
+        example_inputs: of batch size 1.
+
+    Raises:
+        ModelError: it cannot be traced, or has control flow.
+
+    """
+    try:
+        graph = graph_of(program_of(module, example_inputs, free_batch=False))
+    except ModelError as error:
+        raise ModelError(f"executorch: {error}") from error
+    fold_constants(graph)
+    for node in list(graph.graph.nodes):
+        if node.target in CONTROL_FLOW:
+            raise ModelError(
+                f"executorch: the model has control flow ({CONTROL_FLOW[node.target]}), which"
+                " ExecuTorch targets do not run; make forward() one straight line"
+            )
+        if node.target in WEIGHTED and not _is_int8(node):
+            _bake_weight(graph, node)
+    rewrite(graph)
+    _flatten_outputs(graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _flatten_outputs(graph: GraphModule) -> None:
+    """Whatever the model returns becomes a tuple of its tensors: a file knows no other."""
+    output = next(iter(reversed(graph.graph.nodes)))
+    leaves = [leaf for leaf in tree_leaves(output.args) if isinstance(leaf, Node)]
+    output.args = (tuple(leaf for leaf in leaves if isinstance(leaf.meta.get("val"), Tensor)),)
+    graph.graph.set_codegen(CodeGen())  # that of torch.export knows the old outputs
+
+
+def _is_int8(node: Node) -> bool:
+    """Whether the partitioner gives a layer to XNNPACK in int8: it must read and write int8 alone,
+    and be of one or two dimensions (`partition/config/gemm_configs.py` of the backend).
+    """
+    last = node
+    following = only_user(node)
+    if following is not None and following.target in _FUSED:
+        last = following
+    if not is_dequantizer(input_of(node)) or not _is_quantized(last):
+        return False
+    transposed = WEIGHTED[node.target] == 1
+    groups = node.args[6] if transposed and len(node.args) > 6 else 1
+    return bool(fake(input_of(node)).dim() < _THREE_DIMENSIONS and groups == 1)
+
+
+def _is_quantized(node: Node) -> bool:
+    """Whether a Q is all that reads it."""
+    user = only_user(node)
+    return user is not None and is_quantizer(user)
+
+
+def _bake_weight(graph: GraphModule, node: Node) -> None:
+    """A layer that computes in float, with the values that its integers stand for. What is left of
+    Q and DQ beside XNNPACK has no kernel.
+    """
+    dequantizer = optional_input(node, 1)
+    if dequantizer is None or "dequantize_per" not in str(dequantizer.target):
+        return
+    given = [stored(graph, x) if isinstance(x, Node) else x for x in dequantizer.args]
+    assert callable(dequantizer.target)
+    with torch.no_grad():
+        value = dequantizer.target(*given)
+    assert isinstance(value, Tensor)
+    baked = hold(graph, node, "_executorch_weight", value)
+    baked.meta["val"] = fake(dequantizer)
+    node.replace_input_with(dequantizer, baked)
