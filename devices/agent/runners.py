@@ -104,7 +104,7 @@ class Row(NamedTuple):
 RUNNERS = {
     "onnxruntime": Row("OnnxRuntimeRunner", ("onnxruntime", "onnxruntime-gpu")),
     "litert": Row("LiteRtRunner", ("ai-edge-litert", "tflite-runtime")),
-    "executorch": Row("ExecuTorchRunner", ("executorch",)),
+    "executorch": Row("ExecuTorchRunner", ("executorch",), also=("torch",)),
     # JetPack brings TensorRT.
     "tensorrt": Row("TensorRtRunner", ("tensorrt",), from_pip=False),
 }

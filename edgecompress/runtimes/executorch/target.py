@@ -14,6 +14,8 @@ class ExecuTorchSection(RuntimeSection):
             Activations(dtype="int8", scheme="affine"),
             Activations(dtype="int8", scheme="symmetric"),
         ),
+        # A file is lowered to XNNPACK once, and has no plain kernels beside it.
+        reference_kernels=False,
     )
 
     @property
