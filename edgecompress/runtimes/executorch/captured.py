@@ -6,24 +6,24 @@ from torch.fx import GraphModule, Node
 from torch.fx.graph import CodeGen
 from torch.utils._pytree import tree_leaves
 
-from edgecompress.compress.capture import graph_of, program_of
-from edgecompress.compress.constants import fold_constants
-from edgecompress.compress.folding import WEIGHTED
-from edgecompress.compress.fx import (
-    ATEN,
+from edgecompress.compress.graphs import (
+    CLIPPING,
     CONTROL_FLOW,
+    WEIGHTED,
     fake,
+    fold_constants,
+    graph_of,
     hold,
     input_of,
+    is_dequantizer,
+    is_quantizer,
     only_user,
-    optional_input,
+    program_of,
     stored,
 )
 from edgecompress.errors import ModelError
-from edgecompress.runtimes.executorch.rewrites import is_dequantizer, is_quantizer, rewrite
+from edgecompress.runtimes.executorch.rewrites import rewrite
 
-_FUSED = (ATEN.relu.default, ATEN.relu6.default, ATEN.hardtanh.default)
-"""Activations that are part of a layer in int8."""
 _THREE_DIMENSIONS = 5
 """Of an input with images or sequences of three: [N, C, D, H, W]."""
 
@@ -73,7 +73,7 @@ def _is_int8(node: Node) -> bool:
     """
     last = node
     following = only_user(node)
-    if following is not None and following.target in _FUSED:
+    if following is not None and following.target in CLIPPING:
         last = following
     if not is_dequantizer(input_of(node)) or not _is_quantized(last):
         return False
@@ -92,8 +92,8 @@ def _bake_weight(graph: GraphModule, node: Node) -> None:
     """A layer that computes in float, with the values that its integers stand for. What is left of
     Q and DQ beside XNNPACK has no kernel.
     """
-    dequantizer = optional_input(node, 1)
-    if dequantizer is None or "dequantize_per" not in str(dequantizer.target):
+    dequantizer = node.args[1]
+    if not isinstance(dequantizer, Node) or not is_dequantizer(dequantizer):
         return
     given = [stored(graph, x) if isinstance(x, Node) else x for x in dequantizer.args]
     assert callable(dequantizer.target)

@@ -16,7 +16,7 @@ from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.traceback import NodeSource
 
-from edgecompress.compress.fx import module_path
+from edgecompress.compress.graphs import module_path
 from edgecompress.errors import ModelError, RuntimeMissing
 from edgecompress.runtimes.culprit import node_in, place_of
 from edgecompress.runtimes.executorch.captured import captured

@@ -5,25 +5,17 @@ from collections.abc import Callable
 from torch.fx import GraphModule, Node
 from torch.fx.node import Argument, Target
 
-from edgecompress.compress.fx import (
+from edgecompress.compress.graphs import (
     ATEN,
+    CONCATENATING,
     averaged_window,
     fake,
     input_of,
+    is_dequantizer,
+    is_quantizer,
     nodes_in,
     only_user,
 )
-from edgecompress.compress.operators import CONCATENATING
-
-
-def is_dequantizer(node: Node) -> bool:
-    """Of an activation."""
-    return "dequantize_per_tensor" in str(node.target)
-
-
-def is_quantizer(node: Node) -> bool:
-    """Of an activation."""
-    return "quantize_per_tensor" in str(node.target) and not is_dequantizer(node)
 
 
 def rewrite(graph: GraphModule) -> None:

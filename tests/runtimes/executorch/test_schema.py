@@ -8,7 +8,8 @@ import pytest
 from edgecompress.runtimes.executorch import schema
 
 executorch = pytest.importorskip("executorch", reason="executorch is not installed")
-(FOLDER,) = map(Path, executorch.__path__)
+# A package without a file of its own, of which this folder looks like a part.
+FOLDER = next(path for path in map(Path, executorch.__path__) if (path / "exir").is_dir())
 
 
 def read(name: str) -> str:
