@@ -1,7 +1,7 @@
 """What same_files.py deploys: small nets that together go through every pass of every export."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def cases(data: Path | None, models: Path | None) -> Iterator[Case]:
 
     """
     yield from demo()
+    yield replace(construct("mobilenet_v3"), name="boards/mobilenet_v3", targets=BOARDS)
     yield from trained(data, models)
     for name in ZOO:
         task = {"path": f"{HERE / 'zoo_task.py'}:Zoo", "options": {"name": name}}
@@ -121,4 +122,4 @@ def trained(data: Path | None, models: Path | None) -> Iterator[Case]:
             yield Case(f"trained/{arch}-{scheme}", wanted, OLDER)
 
 
-WARM_UP = construct("relu6")
+WARM_UP = replace(construct("relu6"), targets=("local", "jetson-orin-nano"))
