@@ -106,8 +106,7 @@ def _check_text(*texts: object) -> None:
 def _check_node(node: ir.Node) -> None:
     if not node.outputs:
         raise Damaged(f"node '{node.name}' ({node.op_type}) has no output")
-    # The operators of other domains take what the standard one of that name takes, and more.
-    least = onnx.defs.get_schema(node.op_type).min_input if onnx.defs.has(node.op_type) else 0
+    least = _least_inputs(node.op_type)
     if len(node.inputs) < least:
         raise Damaged(f"{label(node)} has {len(node.inputs)} inputs; it takes {least} or more")
     for name, attribute in node.attributes.items():
@@ -120,6 +119,17 @@ def _check_node(node: ir.Node) -> None:
         for value in node.inputs[1:3]:
             if value is not None and value.dtype in _NO_NUMBERS:
                 raise Damaged(f"{label(node)} has a scale or zero point that is no number")
+
+
+def _least_inputs(op_type: str) -> int:
+    """The operators of other domains take what the standard one of that name takes, and more. One
+    that is no longer in the standard says nothing of them: ONNX Runtime's own Upsample has its
+    scales as an attribute.
+    """
+    if not onnx.defs.has(op_type):
+        return 0
+    schema = onnx.defs.get_schema(op_type)
+    return 0 if schema.deprecated else schema.min_input
 
 
 def _check_tensor(name: str, tensor: ir.TensorProtocol) -> None:

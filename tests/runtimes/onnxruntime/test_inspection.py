@@ -103,6 +103,23 @@ def test_fp32_channels_that_pad_a_register_do_not_count(tmp_path):
     assert inspection.macs == 64 * 9 * (10 * 3 + 5 * 10)
 
 
+def test_fp32_upsampling_between_convolutions_is_read(tmp_path):
+    """ONNX Runtime's own Upsample has its scales as an attribute, not as a second input."""
+    g = GraphBuilder()
+    x = g.conv(g.input("x", (1, 16, 4, 4)), "a", (16, 16, 3, 3), pads=[1] * 4)
+    scales = g.constant("scales", np.array([1, 1, 2, 2], np.float32))
+    how = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+    x = g.node("Resize", [x, "", scales], "up", nearest_mode="floor", **how)
+    x = g.conv(x, "b", (16, 16, 3, 3), pads=[1] * 4)
+    g.output(x, (1, 16, 8, 8))
+
+    inspection = inspected(g.save(tmp_path / "m.onnx"))
+
+    assert inspection.macs == 16 * 16 * 9 * (16 + 64)
+    if ON_X86:
+        assert "Upsample" in {op.op_type for op in inspection.ops}
+
+
 def test_operator_format_is_read_too(tmp_path):
     path = residual_net().save(tmp_path / "m.onnx")
 
