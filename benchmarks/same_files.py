@@ -21,6 +21,7 @@ import importlib
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import sys
 from collections import Counter
@@ -38,6 +39,8 @@ DIFFERS_ANYWAY = (
     "run", "created", "task", "recipe_digest", "artifacts", "stages", "versions", "comparison",
 )  # fmt: skip
 """Keys of a report that say when and where; nothing is measured here."""
+STORED = re.compile(r"runs/store/[0-9a-f/]+")
+"""How an error names a file: its digest is of the recipe's too."""
 FORK = multiprocessing.get_context("fork")
 TOLD = 300
 """Characters of a case's stderr that are shown where it ends without an answer."""
@@ -159,6 +162,7 @@ def keep(outcome: dict[str, Any], record: Path, folder: Path) -> str | None:
     text = json.dumps(facts, indent=1)
     for place in (f"{ROOT}/", f"{folder}/"):
         text = text.replace(place, "")
+    text = STORED.sub("runs/store/FILE", text)
     (record / FACTS).write_text(text + "\n")
     (record / VERSIONS).write_text(json.dumps(outcome.get("versions", {}), indent=1) + "\n")
     return str(outcome["error"]["message"]) if "error" in outcome else None
