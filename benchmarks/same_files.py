@@ -41,6 +41,8 @@ DIFFERS_ANYWAY = (
 """Keys of a report that say when and where; nothing is measured here."""
 STORED = re.compile(r"runs/store/[0-9a-f/]+")
 """How an error names a file: its digest is of the recipe's too."""
+TOKEN = re.compile(r"_token_\d+")
+"""How ONNX Runtime tells nodes of its own apart; which one gets it differs from run to run."""
 FORK = multiprocessing.get_context("fork")
 TOLD = 300
 """Characters of a case's stderr that are shown where it ends without an answer."""
@@ -162,7 +164,7 @@ def keep(outcome: dict[str, Any], record: Path, folder: Path) -> str | None:
     text = json.dumps(facts, indent=1)
     for place in (f"{ROOT}/", f"{folder}/"):
         text = text.replace(place, "")
-    text = STORED.sub("runs/store/FILE", text)
+    text = TOKEN.sub("", STORED.sub("runs/store/FILE", text))
     (record / FACTS).write_text(text + "\n")
     (record / VERSIONS).write_text(json.dumps(outcome.get("versions", {}), indent=1) + "\n")
     return str(outcome["error"]["message"]) if "error" in outcome else None

@@ -67,6 +67,8 @@ def compare(before: Path, after: Path) -> Found:
         (Kind.METADATA, (old.metadata, new.metadata)),
     ):
         found = list(differences(*pair))
+        if found and kind is Kind.METADATA:
+            return Found(kind, tuple(text.split(": ")[0] for text in found))
         if found:
             return Found(kind, _first(found))
     return Found(Kind.DIFFERS, ("the same contents in another order of bytes",))

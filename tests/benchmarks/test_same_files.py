@@ -43,7 +43,7 @@ def test_another_origin_is_metadata_in_both_formats(tmp_path: Path) -> None:
     for make, suffix in ((onnx_file, "onnx"), (tflite_file, "tflite")):
         found = compare(make(tmp_path / f"a.{suffix}"), make(tmp_path / f"b.{suffix}", "other"))
         assert found.kind is Kind.METADATA
-        assert found.what == ("edgecompress.lineage.recipe: 'r' -> 'other'",)
+        assert found.what == ("edgecompress.lineage.recipe",)
         assert compare(tmp_path / f"a.{suffix}", tmp_path / f"a.{suffix}").kind is Kind.SAME
 
 
