@@ -16,7 +16,7 @@ from zoo_rows import LEAST_SQNR_DB, WAYS, FloatOp, Hop, Outcome, Row
 from edgecompress.compress.macs import count
 from edgecompress.errors import EdgecompressError
 from edgecompress.pipeline.asked import Asked, ask
-from edgecompress.pipeline.executable import int8_model
+from edgecompress.pipeline.executable import Int8Model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.models import noise, original, pruned, quantized
@@ -24,10 +24,10 @@ from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import SilentProgress
-from edgecompress.report import Seen, judge
+from edgecompress.report import Judgement, Seen, judge
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.native import native_cpu
-from edgecompress.spec.report import ModelReport, QuantizationNoise, VerdictResult
+from edgecompress.spec.report import ModelReport, QuantizationNoise
 from edgecompress.store import Store
 from edgecompress.task.load import fingerprint, load_task, original_model
 from edgecompress.task.seed import seed_everything
@@ -101,7 +101,7 @@ def compressed(name: str, way: str, folder: Path) -> Row:
     start = original(job, job.model)
     point = quantized(job, pruned(job, start, start), start)
     assert point is not None, "every recipe here quantises"
-    candidate = build(job, int8_model(job, point, start), agent_on(HERE, job.agent_dir))
+    candidate = build(job, Int8Model(job, point, start), agent_on(HERE, job.agent_dir))
     report = model_report(candidate, None)
     metric = report.metric.model_copy(update={"value": 0.0})
     baseline = report.model_copy(update={"metric": metric, "parity": None})
@@ -129,9 +129,9 @@ def job_of(asked: Asked, folder: Path) -> Job:
     return Job(recipe, native_cpu(), task, model, known, stages, store.work_dir("agent"))
 
 
-def described(name: str, way: str, report: ModelReport, verdict: VerdictResult) -> Row:
+def described(name: str, way: str, report: ModelReport, verdict: Judgement) -> Row:
     parity = report.parity
-    failed = [reason for reason in verdict.reasons if reason.startswith("fail: ")]
+    failed = [f"fail: {check.text}" for check in verdict.checks if check.outcome == "fail"]
     return Row(
         name=name,
         way=way,

@@ -1,7 +1,7 @@
 """A report whose figures mean nothing: what carries or shows one only needs it to be whole."""
 
 from edgecompress.spec.measurement import Inspection
-from edgecompress.spec.report import MetricValue, ModelReport, Report, VerdictResult
+from edgecompress.spec.report import Check, MetricValue, ModelReport, Report, VerdictResult
 
 
 def synthetic_report(run: str, accuracy: float = 0.5, target: str = "synthetic") -> Report:
@@ -28,6 +28,7 @@ def synthetic_report(run: str, accuracy: float = 0.5, target: str = "synthetic")
         task="task.py:Task",
         recipe_digest="0" * 64,
         verdict=VerdictResult(decision="unmeasured", reasons=("unmeasured: no device",)),
+        checks=(Check(kind="device", outcome="unmeasured", text="no device"),),
         baseline=model,
         candidate=model,
         speedup=None,

@@ -15,7 +15,9 @@ from edgecompress.spec.measurement import (
 )
 from edgecompress.spec.pushed import Outcome, Pushed, Validation
 from edgecompress.spec.report import (
+    Check,
     EpochRow,
+    Figure,
     FloatSearch,
     FloatSet,
     KeptOperator,
@@ -200,6 +202,14 @@ def make_report(
         verdict=VerdictResult(
             decision="ship",
             reasons=("pass: 2.68x as fast as the baseline; at least 2.00x asked",),
+        ),
+        checks=(
+            Check(
+                kind="speed",
+                outcome="pass",
+                text="2.68x as fast as the baseline; at least 2.00x asked",
+                figures=(Figure(name="speedup", value=2.68, at_least=2.0),),
+            ),
         ),
         baseline=model(compared.baseline if compared else None, quantized=False),
         candidate=model(compared.candidate if compared else None, quantized=True),

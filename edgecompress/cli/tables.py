@@ -21,6 +21,7 @@ from edgecompress.spec.measurement import (
 )
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import weight_bits
+from edgecompress.spec.report import Check
 from edgecompress.spec.target import Cpu, Target
 
 if TYPE_CHECKING:
@@ -156,9 +157,13 @@ def _deployed(one: "Deployed") -> tuple[str, ...]:
         f"{metric.value:.4f}",
         "" if compared is None else _speedup(compared.speedup, compared.emulated),
         f"{report.candidate.int8_op_fraction:.0%}",
-        "" if report.verdict.reasons[0].startswith("pass: ") else report.verdict.reasons[0],
+        _decided_by(report.checks[0]),
         str(one.page),
     )
+
+
+def _decided_by(check: Check) -> str:
+    return "" if check.outcome == "pass" else f"{check.outcome}: {check.text}"
 
 
 def _speedup(factor: float, emulated: bool) -> str:

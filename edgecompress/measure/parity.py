@@ -19,6 +19,8 @@ class Execution:
 
     name: str
     outputs: Iterator[list[Array]]
+    hop: HopKind | None = None
+    """Of which hop it is the end; None: it is where the way begins, or beside it."""
     may_end: bool = False
     """It need not run all of the set: it only explains what is seen elsewhere."""
 
@@ -34,15 +36,8 @@ class Executions:
     """The weights of the first of them in float: what differs from it is what quantising costs."""
     original: Execution | None = None
     """The model as the user gave it."""
-
-
-_HOPS: dict[int, tuple[HopKind, ...]] = {
-    0: (),
-    1: ("exported",),
-    2: ("converted", "exported"),
-    3: ("converted", "exported", "kernels"),
-}
-"""By the number of executions before the file's."""
+    file_hop: HopKind = "exported"
+    """Of which hop the file itself is the end."""
 
 
 class Way:
@@ -51,7 +46,7 @@ class Way:
     def __init__(self, artifact: Artifact, executions: Executions) -> None:
         self._executions = executions
         before = executions.before
-        self._kinds = _HOPS[len(before)]
+        self._kinds = [*(execution.hop for execution in before), executions.file_hop][1:]
         self._meters = [Meter.of(artifact, execution.name) for execution in before]
         self._whole = Meter.of(artifact, before[0].name) if before else None
         original = executions.original
@@ -99,6 +94,7 @@ class Way:
         return tuple(
             Hop(kind=kind, parity=meter.result())
             for kind, meter in zip(self._kinds, self._meters, strict=True)
+            if kind is not None
         )
 
 

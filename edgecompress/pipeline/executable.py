@@ -1,9 +1,10 @@
 """A model that can be exported, and its other executions, which its file is compared with."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +15,7 @@ from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.code import entry
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
+from edgecompress.spec.measurement import HopKind
 from edgecompress.task.base import Batch, inputs_of, tensors_of
 
 if TYPE_CHECKING:
@@ -26,77 +28,114 @@ Inference = Callable[[Iterable[Batch]], Iterator[list[Array]]]
 """From batches to a file's outputs."""
 
 
-@dataclass(frozen=True)
-class Executable:
-    """A torch model that can be exported, and run as the reference of its file."""
+class Executable(ABC):
+    """A torch model that can be exported, and run as the reference of its file.
 
-    name: str
-    key: str
-    keep_float: tuple[str, ...]
-    module: Callable[[], nn.Module]
-    layers: Callable[[], dict[str, str]]
-    free_batch: Callable[[], bool]
-    trained: Callable[[], nn.Module] | None = None
-    """The fake-quantised graph that `module` was made from."""
-    two_four: tuple[str, ...] = ()
-    """Layers whose weights are 2:4."""
-    kept_because: dict[str, str] = field(default_factory=dict)
-    """As of `Exportable`."""
-    original: Point | None = None
-    """What it was made of; None: it is that itself."""
-    maker: str = ""
-    """The code that the functions here run, as of `code.entry`."""
+    What takes time is done when it is asked for, and once: a stage whose result is in the store
+    asks for nothing.
+    """
+
+    keep_float: tuple[str, ...] = ()
+    """What the recipe keeps in float."""
+    kept_because: Mapping[str, str] = MappingProxyType({})
+    """As in `Exportable`."""
+
+    def __init__(self, point: Point | QuantizedPoint, original: Point | None) -> None:
+        """`original`: what `point` was made of; None: it is that itself."""
+        self.key = point.key
+        self.two_four = point.two_four
+        self.original = original
 
     @property
     def original_key(self) -> str | None:
         return None if self.original is None else self.original.key
 
+    @property
+    def maker(self) -> str:
+        """The code that makes it, as `code.entry` names it."""
+        return entry(type(self))
 
-def float_model(job: Job, point: Point, original: Point | None = None) -> Executable:
-    """The model of a point, as it is; `original` as of Executable."""
+    @property
+    @abstractmethod
+    def name(self) -> str: ...
 
-    @cache  # it traces the whole model
-    def free_batch() -> bool:
-        return capture(point.model, job.example_inputs)[1]
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """What an exporter is given."""
 
-    return Executable(
-        point.name,
-        point.key,
-        (),
-        lambda: point.model,
-        dict,
-        free_batch,
-        two_four=point.two_four,
-        original=original,
-        maker=entry(float_model),
-    )
+    @property
+    @abstractmethod
+    def free_batch(self) -> bool:
+        """Whether it takes any number of samples at once."""
+
+    @property
+    def layers(self) -> Mapping[str, str]:
+        """As in `Exportable`."""
+        return {}
+
+    @property
+    def fake_quantized(self) -> nn.Module | None:
+        """The graph that was trained, of which `module` is a conversion; None: it is float."""
+        return None
 
 
-def int8_model(job: Job, point: QuantizedPoint, original: Point | None = None) -> Executable:
+class FloatModel(Executable):
+    """The model of a point, as it is."""
+
+    def __init__(self, job: Job, point: Point, original: Point | None = None) -> None:
+        super().__init__(point, original)
+        self._job, self._point = job, point
+
+    @property
+    def name(self) -> str:
+        return self._point.name
+
+    @property
+    def module(self) -> nn.Module:
+        return self._point.model
+
+    @cached_property
+    def free_batch(self) -> bool:
+        return capture(self.module, self._job.example_inputs)[1]  # it traces the whole model
+
+
+class Int8Model(Executable):
     """The converted graph, with weights as the target's exporter takes them."""
 
-    @cache
-    def converted() -> "Quantized":
-        if job.runtime.capabilities.takes_integers:
-            return point.quantized
+    name = "quantised"
+
+    def __init__(self, job: Job, point: QuantizedPoint, original: Point | None = None) -> None:
+        super().__init__(point, original)
+        self.keep_float = point.trained.keep_float
+        self.kept_because = point.trained.kept_because
+        self._takes_integers = job.runtime.capabilities.takes_integers
+        self._point = point
+
+    @property
+    def module(self) -> nn.Module:
+        return self._converted.graph
+
+    @property
+    def layers(self) -> Mapping[str, str]:
+        return self._converted.layers
+
+    @property
+    def free_batch(self) -> bool:
+        return self._point.quantized.prepared.free_batch
+
+    @property
+    def fake_quantized(self) -> nn.Module:
+        return self._point.quantized.prepared.graph
+
+    @cached_property
+    def _converted(self) -> "Quantized":
+        if self._takes_integers:
+            return self._point.quantized
         # Imports torchao, which takes seconds.
         from edgecompress.compress.quantize import convert
 
-        return convert(point.quantized.prepared, integers=False)
-
-    return Executable(
-        "quantised",
-        point.key,
-        point.trained.keep_float,
-        lambda: converted().graph,
-        lambda: converted().layers,
-        lambda: point.quantized.prepared.free_batch,
-        lambda: point.quantized.prepared.graph,
-        point.two_four,
-        point.trained.kept_because,
-        original,
-        entry(int8_model),
-    )
+        return convert(self._point.quantized.prepared, integers=False)
 
 
 def executions(job: Job, model: Executable, reference: Inference | None) -> Executions:
@@ -109,22 +148,23 @@ def executions(job: Job, model: Executable, reference: Inference | None) -> Exec
             evaluated with.
 
     """
-    free_batch = model.free_batch()
+
+    def run(name: str, module: nn.Module, hop: HopKind | None = None) -> Execution:
+        return Execution(name, _outputs(job, module, model.free_batch), hop)
+
     original = None
     if model.original is not None:
-        outputs = _outputs(job, model.original.model, free_batch)
-        original = Execution("the original, in float", outputs)
-    exported = Execution(f"torch, {model.name}", _outputs(job, model.module(), free_batch))
-    if model.trained is None:
-        return Executions((exported,), None, original)
-    graph = model.trained()
-    trained = Execution("torch, fake-quantised", _outputs(job, graph, free_batch))
-    unquantized = Execution("torch, not quantised", _outputs(job, _in_float(graph), free_batch))
-    before = [trained, exported]
-    if reference is not None:
-        first = reference(_first(job.task.eval_data(), REFERENCE_SAMPLES))
-        before.append(Execution("the runtime's reference kernels", first, may_end=True))
-    return Executions(before, unquantized, original)
+        original = run("the original, in float", model.original.model)
+    name, trained = f"torch, {model.name}", model.fake_quantized
+    if trained is None:
+        return Executions((run(name, model.module),), original=original)
+    unquantized = run("torch, not quantised", _in_float(trained))
+    before = [run("torch, fake-quantised", trained), run(name, model.module, "converted")]
+    if reference is None:
+        return Executions(before, unquantized, original)
+    first = reference(_first(job.task.eval_data(), REFERENCE_SAMPLES))
+    before.append(Execution("the runtime's reference kernels", first, "exported", may_end=True))
+    return Executions(before, unquantized, original, file_hop="kernels")
 
 
 def _in_float(graph: nn.Module) -> nn.Module:

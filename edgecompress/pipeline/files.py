@@ -81,7 +81,7 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
     format = job.runtime.format
 
     def work(work_dir: Path) -> Output:
-        module = model.module()
+        module = model.module
         cost = count(module, job.example_inputs)
         path = work_dir / f"model{format.suffix}"
         artifact = job.runtime.export(_exportable(job, model, module), path)
@@ -113,7 +113,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
     return Exportable(
         module=module,
         example_inputs=job.example_inputs,
-        free_batch=model.free_batch(),
+        free_batch=model.free_batch,
         input_names=inputs,
         output_names=output_names(outputs, inputs),
         target=job.recipe.target,
@@ -124,11 +124,11 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
             **{f"version.{name}": version for name, version in job.stages.versions.items()},
         },
         labels=job.task.labels(),
-        layers=model.layers(),
+        layers=dict(model.layers),
         keep_float=model.keep_float,
-        kept_because=model.kept_because,
+        kept_because=dict(model.kept_because),
         dense=tuple(dense) if model.two_four else None,
-        scheme=None if model.trained is None else job.recipe.scheme,
+        scheme=None if model.fake_quantized is None else job.recipe.scheme,
     )
 
 
@@ -182,13 +182,13 @@ def _evaluate(
             runs,
             job.task,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
-            rebuilder(model.module(), job.example_inputs, artifact.path),
+            rebuilder(model.module, job.example_inputs, artifact.path),
             executions(job, model, reference if explains else None),
         )
-        module = model.module()
-        if model.trained is not None and isinstance(module, GraphModule):
+        module = model.module
+        if model.fake_quantized is not None and isinstance(module, GraphModule):
             held = format.numbers_of(artifact)
-            found = read_back(held, module, model.layers())
+            found = read_back(held, module, model.layers)
             evaluation = evaluation.model_copy(update={"readback": found})
         return Output(evaluation.model_dump(mode="json"))
 
@@ -214,7 +214,7 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
 
     def work(work_dir: Path) -> Output:
         metric = job.task.metric()
-        rebuild = rebuilder(model.module(), job.example_inputs, artifact.path)
+        rebuild = rebuilder(model.module, job.example_inputs, artifact.path)
         data = job.task.validation_data()
         inferred = infer_all(runs_here(job, agent, artifact, work_dir), data)
         samples = 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from edgecompress.compress.checkpoint import load_state
 from edgecompress.compress.score import Limit, Reference
 from edgecompress.measure.agent import Agent
-from edgecompress.pipeline.executable import int8_model
+from edgecompress.pipeline.executable import Int8Model
 from edgecompress.pipeline.files import exported_file, validated
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import measure_files, protocol_for
@@ -185,7 +185,7 @@ def _first_that_keeps(
     limit = Limit(aim.job.task, Reference(metric=wanted, samples=0, beginnings={}), aim.max_drop)
     metrics: dict[int, float] = {}
     for index, point in tried.items():
-        metrics[index] = validated(aim.job, int8_model(aim.job, point), means.here)
+        metrics[index] = validated(aim.job, Int8Model(aim.job, point), means.here)
         if limit.holds(metrics[index]):
             return index, metrics, 0.0
     excesses = {index: limit.excess(metric) for index, metric in metrics.items()}
@@ -259,7 +259,7 @@ def _latencies(
     if len(points) < 2 or device is None or device.emulated or engine:
         return {}
     order = sorted(range(len(points)), key=lambda i: searched.candidates[i].float_work)[:_MEASURED]
-    files = {index: exported_file(job, int8_model(job, points[index])) for index in order}
+    files = {index: exported_file(job, Int8Model(job, points[index])) for index in order}
 
     def work(_: Path) -> Output:
         found = measure_files(job, device, {str(index): file for index, (_, file) in files.items()})

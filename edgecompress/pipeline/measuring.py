@@ -105,8 +105,12 @@ def protocol_for(target: Target, device: Device) -> MeasurementProtocol:
     return REHEARSAL if device.emulated else target.measurement
 
 
-def measure_halfway(job: Job, device: Device, built: Built) -> float:
-    """p50 of the float model between, for the chart alone, so that an earlier one will do."""
+def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
+    """p50 of the float model between, for the chart alone, so that an earlier one will do; None
+    where the device would have to build an engine for it, which takes minutes.
+    """
+    if job.runtime.capabilities.builds_engine:
+        return None
     target, progress = job.recipe.target, job.stages.progress
     protocol = protocol_for(target, device)
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import ArtifactError, Refused, SpecError
 from edgecompress.measure.compare import Session, measure_file
-from edgecompress.measure.evaluate import Rebuild, Runs
+from edgecompress.measure.evaluate import Runs
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import draw
 from edgecompress.pipeline.asked import PushOrder
-from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.fleet import side_by_side
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.job import Job
@@ -25,15 +24,16 @@ from edgecompress.pipeline.measuring import Connected, DeviceFindings, measure_o
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.push_one import Candidate, Trial, candidate, push_to
+from edgecompress.pipeline.results import Results
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here, reference_kernels
 from edgecompress.progress import Progress
-from edgecompress.report.verdict import over_budget
+from edgecompress.report.verdict import Judgement, over_budget
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.measurement import Measurement
 from edgecompress.spec.pushed import Pushed, Validation
-from edgecompress.spec.report import PushedRun, Report, VerdictResult
+from edgecompress.spec.report import PushedRun, Report
 from edgecompress.spec.target import Target
 from edgecompress.store import Store
 from edgecompress.together import Stop
@@ -55,7 +55,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
     devices = [_device_for(name, target, order) for name in order.devices]
     wanted = load_deploy(config)
     if report.verdict.decision == "refuse":
-        why = report.verdict.reasons[0].removeprefix("fail: ")
+        why = report.checks[0].text
         progress.note(
             f"warning: run {report.run} was refused: {why}; only the device's own checks decide now"
         )
@@ -98,12 +98,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
 
 
 def push_judged(
-    job: Job,
-    device: Device,
-    baseline: Built,
-    built: Built,
-    rebuild: Rebuild,
-    verdict: Callable[[DeviceFindings], VerdictResult],
+    job: Job, device: Device, results: Results, verdict: Callable[[DeviceFindings], Judgement]
 ) -> tuple[Pushed, DeviceFindings | None]:
     """The device's part of a deploy: push, validate, measure in turns with the original, activate.
 
@@ -112,6 +107,8 @@ def push_judged(
 
     """
     there: DeviceFindings | None = None
+    built = results.candidate
+    rebuild = rebuilder(results.shipped.module, job.example_inputs, built.artifact.path)
     target, folder = job.recipe.target, job.agent_dir
     loaded = loaded_here(built.artifact, target)
     runs = Runs(agent_on(HERE, folder), loaded, folder, kernels=reference_kernels(target))
@@ -123,10 +120,10 @@ def push_judged(
 
     def judge(connected: Connected, _: Loaded, validation: Validation) -> Validation:
         nonlocal there
-        there = measure_on(job, connected, baseline, built)
+        there = measure_on(job, connected, results.baseline, built)
         found = verdict(there)
         if found.decision == "refuse":
-            raise Refused(found.reasons[0].removeprefix("fail: "))
+            raise Refused(found.checks[0].text)
         return _completed(validation, there.comparison.candidate, there.comparison.emulated)
 
     started, progress = time.monotonic(), job.stages.progress

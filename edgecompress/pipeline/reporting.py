@@ -6,7 +6,7 @@ from pathlib import Path
 from edgecompress.compress.layers import rows
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
-from edgecompress.pipeline.measuring import measure_halfway
+from edgecompress.pipeline.results import Results
 from edgecompress.report.layer_types import layer_dtypes
 from edgecompress.runtimes import formats
 from edgecompress.spec.device import Device
@@ -23,37 +23,32 @@ from edgecompress.spec.report import (
 
 
 def chart_points(
-    job: Job,
-    device: Device | None,
-    way: tuple[Point, Point],
-    baseline: Built,
-    halfway: Built | None,
-    candidate: Built,
-    comparison: Comparison | None,
+    results: Results, comparison: Comparison | None, halfway_ms: float | None
 ) -> tuple[StagePoint, ...]:
-    smaller, recovered = way
-    found = [
-        _point("original", baseline, comparison.baseline.latency_ms_p50 if comparison else None)
-    ]
+    """The dots of the chart, from the original to what ships; `halfway_ms`: p50 of the float model
+    between, where it was measured.
+    """
+    smaller, recovered, halfway = results.smaller, results.recovered, results.halfway
+    before_ms, after_ms = None, None
+    if comparison is not None:
+        before_ms = comparison.baseline.latency_ms_p50
+        after_ms = comparison.candidate.latency_ms_p50
+    points = [_point("original", results.baseline, before_ms)]
     if halfway is not None:
-        # An engine for a point of the chart alone would take minutes.
-        engine = job.recipe.target.runtime.capabilities.builds_engine
-        latency = None if device is None or engine else measure_halfway(job, device, halfway)
         if recovered is not smaller and smaller.name == "pruned" and smaller.metric is not None:
             # The same layers as the fine-tuned model, so its latency and cost too.
-            found.append(
+            points.append(
                 StagePoint(
                     name="pruned",
                     metric=smaller.metric,
-                    latency_ms_p50=latency,
+                    latency_ms_p50=halfway_ms,
                     macs=halfway.macs,
                     params=halfway.params,
                 )
             )
-        found.append(_point(recovered.name, halfway, latency))
-    latency = comparison.candidate.latency_ms_p50 if comparison else None
-    found.append(_point("shipped", candidate, latency))
-    return tuple(found)
+        points.append(_point(recovered.name, halfway, halfway_ms))
+    points.append(_point("shipped", results.candidate, after_ms))
+    return tuple(points)
 
 
 def _point(name: str, built: Built, latency: float | None) -> StagePoint:

@@ -8,15 +8,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
+from edgecompress.measure.agent import Agent
 from edgecompress.pipeline.asked import Asked, TargetFailed
-from edgecompress.pipeline.executable import float_model, int8_model
+from edgecompress.pipeline.executable import FloatModel, Int8Model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means, keep_metric
 from edgecompress.pipeline.loading import Loaded, load, watched
-from edgecompress.pipeline.measuring import DeviceFindings, measure_on, on_device
+from edgecompress.pipeline.measuring import (
+    DeviceFindings,
+    measure_halfway,
+    measure_on,
+    on_device,
+)
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
-from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.reporting import (
     chart_points,
@@ -26,15 +31,16 @@ from edgecompress.pipeline.reporting import (
     model_report,
     run_notes,
 )
+from edgecompress.pipeline.results import Results
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import Progress
-from edgecompress.report import Seen, judge
+from edgecompress.report import Judgement, Seen, judge
 from edgecompress.spec.device import Device
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.recipe import Recipe, trains_again
-from edgecompress.spec.report import ModelReport, Report, VerdictResult
+from edgecompress.spec.report import ModelReport, Report
 from edgecompress.store import Store
 from edgecompress.task.used import FilesChanged, Used
 
@@ -119,45 +125,16 @@ def _run(
 ) -> Report:
     """Every stage, in order."""
     here = agent_on(HERE, job.agent_dir)
+    results = _results(job, here, device)
 
-    start = original(job, job.model)
-    baseline = build(job, float_model(job, start), here)
-    sparse = sparsified(job, start)
-    smaller = pruned(job, sparse, start)
-    recovered = finetuned(job, smaller, start)
-    integer = quantized(job, recovered, start)
-    search = None
-    if integer is not None:
-        integer, search = keep_metric(job, integer, recovered, start, Means(here, device))
-    if integer is None:
-        model = float_model(job, recovered, start)
-        candidate = build(job, model, here)
-        halfway = None
-    else:
-        model = int8_model(job, integer, start)
-        candidate = build(job, model, here)
-        halfway = None if recovered is start else build(job, float_model(job, recovered), here)
-
-    costs = None if integer is None else noise(job, integer)
-
-    def reports(there: DeviceFindings | None) -> tuple[ModelReport, ModelReport]:
-        if there is None:
-            return model_report(baseline, None), model_report(candidate, None)
-        chosen = replace(candidate, inspection=there.inspection)
-        comparison = there.comparison
-        return (
-            model_report(baseline, comparison.baseline),
-            model_report(chosen, comparison.candidate),
-        )
-
-    def verdict(there: DeviceFindings | None, pushed: Pushed | None = None) -> VerdictResult:
+    def verdict(there: DeviceFindings | None, pushed: Pushed | None = None) -> Judgement:
         return judge(
             job.recipe.config.budgets,
-            *reports(there),
+            *_reports(results, there),
             there and there.comparison,
             Seen(
-                noise=costs,
-                search=search,
+                noise=results.noise,
+                search=results.search,
                 builds_engine=job.runtime.capabilities.builds_engine,
                 pushed=pushed,
             ),
@@ -167,19 +144,16 @@ def _run(
     job.stages.check_files()
     there, pushed = None, None
     if device is not None and pushes:
-        rebuild = rebuilder(model.module(), job.example_inputs, candidate.artifact.path)
-        pushed, there = push_judged(job, device, baseline, candidate, rebuild, verdict)
+        pushed, there = push_judged(job, device, results, verdict)
     elif device is not None:
         with on_device(job, device) as connected:
-            there = measure_on(job, connected, baseline, candidate)
+            there = measure_on(job, connected, results.baseline, results.candidate)
+    halfway_ms = None
+    if device is not None and results.halfway is not None:
+        halfway_ms = measure_halfway(job, device, results.halfway)
     comparison = there and there.comparison
-    before, after = reports(there)
-    points = chart_points(
-        job, device, (smaller, recovered), baseline, halfway, candidate, comparison
-    )
-    epochs = [*start.epochs, *sparse.epochs, *smaller.epochs, *recovered.epochs]
-    if integer is not None:
-        epochs += integer.trained.epochs
+    judgement = verdict(there, pushed)
+    before, after = _reports(results, there)
     return Report(
         run=job.stages.run_id,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -187,24 +161,25 @@ def _run(
         device=None if device is None else device.id,
         task=job.recipe.config.task.path,
         recipe_digest=job.recipe.digest(),
-        verdict=verdict(there, pushed),
+        verdict=judgement.verdict(),
+        checks=judgement.checks,
         baseline=before,
         candidate=after,
         speedup=None if comparison is None else comparison.speedup,
         comparison=comparison,
-        artifacts=keep_files(job, folder, baseline, candidate),
+        artifacts=keep_files(job, folder, results.baseline, results.candidate),
         stages=tuple(job.stages.done),
-        points=points,
-        layers=layer_rows(start, recovered, after.inspection),
-        epochs=tuple({(row.stage, row.epoch): row for row in epochs}.values()),
-        noise=costs,
-        kept=() if integer is None else kept_rows(integer),
-        search=search,
+        points=chart_points(results, comparison, halfway_ms),
+        layers=layer_rows(results.start, results.recovered, after.inspection),
+        epochs=results.epochs,
+        noise=results.noise,
+        kept=() if results.integer is None else kept_rows(results.integer),
+        search=results.search,
         pushed=pushed,
         notes=(
             *notes,
             *run_notes(job.recipe, device),
-            *((integer.trained.ranges,) if integer and integer.trained.ranges else ()),
+            *results.ranges,
             *here.retried,
             *(() if there is None else there.notes),
         ),
@@ -214,6 +189,48 @@ def _run(
             **job.stages.versions,
         },
     )
+
+
+def _results(job: Job, here: Agent, device: Device | None) -> Results:
+    """Every stage that needs no device, but for the speed of what a search would keep in float."""
+    start = original(job, job.model)
+    baseline = build(job, FloatModel(job, start), here)
+    sparse = sparsified(job, start)
+    smaller = pruned(job, sparse, start)
+    recovered = finetuned(job, smaller, start)
+    integer = quantized(job, recovered, start)
+    search, halfway = None, None
+    if integer is not None:
+        integer, search = keep_metric(job, integer, recovered, start, Means(here, device))
+    shipped = (
+        FloatModel(job, recovered, start) if integer is None else Int8Model(job, integer, start)
+    )
+    candidate = build(job, shipped, here)
+    if integer is not None and recovered is not start:
+        halfway = build(job, FloatModel(job, recovered), here)
+    return Results(
+        start=start,
+        sparse=sparse,
+        smaller=smaller,
+        recovered=recovered,
+        integer=integer,
+        search=search,
+        noise=None if integer is None else noise(job, integer),
+        shipped=shipped,
+        baseline=baseline,
+        candidate=candidate,
+        halfway=halfway,
+    )
+
+
+def _reports(results: Results, there: DeviceFindings | None) -> tuple[ModelReport, ModelReport]:
+    """Those of the baseline and the candidate, with what the device found where one was asked."""
+    baseline, candidate = results.baseline, results.candidate
+    if there is None:
+        return model_report(baseline, None), model_report(candidate, None)
+    measured = there.comparison
+    chosen = replace(candidate, inspection=there.inspection)
+    return model_report(baseline, measured.baseline), model_report(chosen, measured.candidate)
 
 
 def _finish(store: Store, run_id: str, report: Report) -> Report:

@@ -5,7 +5,7 @@
 
 from edgecompress.report.advice import Seen
 from edgecompress.report.table import print_report
-from edgecompress.report.verdict import judge
+from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.report import from_json, to_json
 
-__all__ = ["Seen", "from_json", "judge", "print_report", "to_json"]
+__all__ = ["Judgement", "Seen", "from_json", "judge", "print_report", "to_json"]

@@ -7,13 +7,12 @@ given, or of those that could not be checked where none failed.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgecompress.report.checks import Check, Kind
 from edgecompress.report.figures import factor, milliseconds, percent, plain
 from edgecompress.report.noise import named
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Comparison, Op
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import FloatSearch, ModelReport, QuantizationNoise
+from edgecompress.spec.report import Check, FloatSearch, ModelReport, QuantizationNoise
 
 MOST_LINES = 3
 _WORST = 3
@@ -55,8 +54,8 @@ class Facts:
 
 def advise(checks: Sequence[Check], facts: Facts) -> tuple[str, ...]:
     """One to three lines where a check failed or could not be made; none where all passed."""
-    for status in ("fail", "unmeasured"):
-        kinds = dict.fromkeys(check.kind for check in checks if check.status == status)
+    for outcome in ("fail", "unmeasured"):
+        kinds = dict.fromkeys(check.kind for check in checks if check.outcome == outcome)
         if kinds:
             lines = (_ADVICE[kind](facts) for kind in kinds)
             return tuple(dict.fromkeys(lines))[:MOST_LINES]
@@ -231,7 +230,7 @@ def _push(_: Facts) -> str:
     return "see what the device lacks with edgecompress devices check, then push the run again"
 
 
-_ADVICE: Mapping[Kind, Callable[[Facts], str]] = {
+_ADVICE: Mapping[str, Callable[[Facts], str]] = {
     "finite": _finite,
     "metric": _metric,
     "parity": _parity,

@@ -7,10 +7,10 @@ docs/verdict.md.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgecompress.report.checks import Check, check
+from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, percent
-from edgecompress.spec.measurement import HopKind, Parity, Readback
-from edgecompress.spec.report import ModelReport
+from edgecompress.spec.measurement import Hop, HopKind, Parity, Readback
+from edgecompress.spec.report import Check, Figure, ModelReport
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,15 @@ WHOLE_WAY = Agreement()
 MOST_DIFFERENCES = 5
 """Lines about constants of the file that are other than they were."""
 HOPS: dict[HopKind, str] = {
-    "converted": "made integer in torch",
-    "exported": "written to the file",
-    "kernels": "run by the runtime's own kernels",
+    "converted": "the fake-quantised graph and the one converted to integers",
+    "exported": "the converted graph and the file as it was written",
+    "kernels": "the file under the runtime's reference kernels and under its own",
 }
+"""The two ends of a hop."""
 
 
 def agreements(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
-    """Of both files with what they were made of, and for the candidate hop by hop."""
+    """Both files against what they were made of, and the candidate hop by hop."""
     suffers = False
     if candidate.parity is not None:
         failed = _beyond(candidate.parity)
@@ -49,46 +50,72 @@ def agreements(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]
     if baseline.parity is not None and (failed := _beyond(baseline.parity)) is not None:
         yield _whole(baseline.parity, "the baseline's file", failed)
     for hop in candidate.hops if len(candidate.hops) > 1 else ():
-        failed = _beyond(hop.parity)
-        text = f"{HOPS[hop.kind]}, it and {_in_words(hop.parity)}"
-        if failed is None:
-            yield Check("parity", "pass", text)
-        elif suffers:
-            yield Check("parity", "fail", f"{text}; {failed}")
-        else:
-            yield Check(
-                "parity", "pass", f"{text}; {failed}, but what ships does not suffer from it"
-            )
+        yield _hop(hop, suffers)
     if candidate.readback is not None:
         yield from _constants(candidate.readback)
     if candidate.original is not None:
-        yield Check("parity", "pass", f"the file and {_in_words(candidate.original)}")
+        text = _in_words("the file", candidate.original)
+        yield check("parity", "pass", text, *_figures(candidate.original))
+
+
+def _hop(hop: Hop, suffers: bool) -> Check:
+    """One step of the way, which fails only where the whole way does."""
+    failed, figures = _beyond(hop.parity), _figures(hop.parity)
+    text = f"{HOPS[hop.kind]} {_agree(hop.parity)}"
+    if failed is None:
+        return check("parity", "pass", text, *figures)
+    if suffers:
+        return check("parity", "fail", f"{text}; {failed}", *figures)
+    text = f"{text}; {failed}, but what ships does not suffer from it"
+    return check("parity", "pass", text, *figures)
 
 
 def _constants(readback: Readback) -> Iterator[Check]:
     differences = readback.differences
     for line in differences[:MOST_DIFFERENCES]:
-        yield Check("constants", "fail", f"the file does not hold what was trained: {line}")
+        yield check("constants", "fail", f"the file does not hold what was trained: {line}")
     if len(differences) > MOST_DIFFERENCES:
-        yield Check(
-            "constants", "fail", f"and {len(differences) - MOST_DIFFERENCES} more of its constants"
-        )
+        text = f"and {len(differences) - MOST_DIFFERENCES} more of its constants"
+        yield check("constants", "fail", text)
     if readback.compared and not differences:
         text = f"the weights and biases of {readback.compared} layers in the file, and all scales,"
-        yield Check("constants", "pass", f"{text} are those that were trained")
+        yield check("constants", "pass", f"{text} are those that were trained")
 
 
 def _whole(parity: Parity, what: str, failed: str | None) -> Check:
-    text = f"{what} and {_in_words(parity)}"
-    return check("parity", failed is None, text if failed is None else f"{text}; {failed}")
+    text = _in_words(what, parity)
+    text = text if failed is None else f"{text}; {failed}"
+    return passed_if(failed is None, "parity", text, *_figures(parity))
 
 
-def _in_words(parity: Parity) -> str:
-    text = f"{parity.reference} agree"
+def _in_words(what: str, parity: Parity) -> str:
+    return f"{what} and {parity.reference} {_agree(parity)}"
+
+
+def _agree(parity: Parity) -> str:
+    text = "agree"
     if parity.top1_agreement is not None:
         figure, _ = apart(parity.top1_agreement, WHOLE_WAY.top1_agreement, percent)
         text += f" on {figure} of the answers,"
     return f"{text} within {parity.max_output_steps:.3g} output steps"
+
+
+def _figures(parity: Parity) -> tuple[Figure, ...]:
+    """Those that decide, each with its limit."""
+    limit, figures = WHOLE_WAY, []
+    if parity.error_to_noise is None or parity.worst_error_to_noise is None:
+        if parity.top1_agreement is not None:
+            figures.append(at_least("top1_agreement", parity.top1_agreement, limit.top1_agreement))
+        else:
+            steps = parity.max_output_steps
+            figures.append(at_most("max_output_steps", steps, limit.max_output_steps))
+        return tuple(figures)
+    figures.append(at_most("error_to_noise", parity.error_to_noise, limit.error_to_noise))
+    worst = parity.worst_error_to_noise
+    figures.append(at_most("worst_error_to_noise", worst, limit.worst_error_to_noise))
+    if parity.sure_agreement is not None:
+        figures.append(at_least("sure_agreement", parity.sure_agreement, limit.sure_agreement))
+    return tuple(figures)
 
 
 def _beyond(parity: Parity) -> str | None:

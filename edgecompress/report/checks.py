@@ -1,33 +1,19 @@
-"""One line of a verdict."""
+"""The making of one check of a verdict."""
 
-from dataclasses import dataclass
-from typing import Literal
-
-from edgecompress.spec.report import Status
-
-Kind = Literal[
-    "finite",
-    "metric",
-    "parity",
-    "constants",
-    "size",
-    "int8",
-    "rules",
-    "device",
-    "speed",
-    "memory",
-    "budget",
-    "push",
-]
-"""What is checked, for those who give advice."""
+from edgecompress.spec.report import Check, CheckKind, Figure, Status
 
 
-@dataclass(frozen=True)
-class Check:
-    kind: Kind
-    status: Status
-    text: str
+def check(kind: CheckKind, outcome: Status, text: str, *figures: Figure) -> Check:
+    return Check(kind=kind, outcome=outcome, text=text, figures=figures)
 
 
-def check(kind: Kind, holds: bool, text: str) -> Check:
-    return Check(kind, "pass" if holds else "fail", text)
+def passed_if(holds: bool, kind: CheckKind, text: str, *figures: Figure) -> Check:
+    return check(kind, "pass" if holds else "fail", text, *figures)
+
+
+def at_most(name: str, value: float | None, limit: float | None) -> Figure:
+    return Figure(name=name, value=value, at_most=limit)
+
+
+def at_least(name: str, value: float | None, limit: float) -> Figure:
+    return Figure(name=name, value=value, at_least=limit)

@@ -1,6 +1,6 @@
 """report.html: one self-contained file, readable in any browser, with no script and no request."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from edgecompress.report.rows import NOTHING, Trend, figure_rows
 from edgecompress.shown import shown
 from edgecompress.spec.measurement import Comparison, DeviceState, TelemetrySample, Turn
 from edgecompress.spec.native import KERNEL_FEATURES
-from edgecompress.spec.report import Report, VerdictResult
+from edgecompress.spec.report import Check, Report
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,7 @@ def render_html(report: Report) -> str:
     charts = {chart.id: chart for chart in draw_charts(report)}
     return environment.get_template("template.html").render(
         report=report,
-        summary=_summary(report.verdict),
-        reasons=[reason.partition(": ")[::2] for reason in report.verdict.reasons],
+        summary=_summary(report.checks),
         tiles=_tiles(report),
         pushed=pushed_rows(report.pushed) if report.pushed else [],
         rows=figure_rows(report),
@@ -63,17 +62,16 @@ def _visible(value: object) -> object:
     return value if isinstance(value, Markup) else shown(str(value))
 
 
-def _summary(verdict: VerdictResult) -> str:
-    total = len(verdict.reasons)
-    for status, what in (
+def _summary(checks: Sequence[Check]) -> str:
+    for outcome, what in (
         ("fail", "failed"),
         ("unmeasured", "could not be measured"),
         ("warning", "passed with a warning"),
     ):
-        number = sum(reason.startswith(f"{status}: ") for reason in verdict.reasons)
+        number = sum(check.outcome == outcome for check in checks)
         if number:
-            return f"{number} of {total} checks {what}."
-    return f"All {total} checks passed."
+            return f"{number} of {len(checks)} checks {what}."
+    return f"All {len(checks)} checks passed."
 
 
 def _tiles(report: Report) -> list[Tile]:

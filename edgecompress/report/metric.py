@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from edgecompress.report.checks import Check, check
+from edgecompress.report.checks import at_most, check, passed_if
 from edgecompress.report.figures import apart, plain
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.report import MetricValue
+from edgecompress.spec.report import Check, MetricValue
 
 LARGEST_DROP = 0.2
 """Of a metric between 0 and 1. Who allows more has nearly always written percent: 1 for 0.01."""
@@ -22,7 +22,7 @@ def metric_checks(budgets: Budgets, before: MetricValue, after: MetricValue) -> 
         after.higher_is_better,
         after.samples,
     ):
-        yield Check(
+        yield check(
             "metric",
             "fail",
             f"metric {after.name} on {after.samples} samples cannot be compared with the"
@@ -38,9 +38,11 @@ def metric_checks(budgets: Budgets, before: MetricValue, after: MetricValue) -> 
             f" {min(limit, 1.0):.0%} of the whole; 0.01 is one point: correct it in deploy.yaml"
         )
         if drop > LARGEST_DROP:
-            yield Check("metric", "fail", f"{text}; more than {LARGEST_DROP:g} never ships")
+            text = f"{text}; more than {LARGEST_DROP:g} never ships"
+            yield check("metric", "fail", text, at_most("metric_drop", drop, LARGEST_DROP))
         else:
-            yield Check("metric", "warning", text)
+            asked = at_most("max_metric_drop", limit, LARGEST_DROP)
+            yield check("metric", "warning", text, asked)
 
 
 def _within_budget(budgets: Budgets, before: MetricValue, after: MetricValue, drop: float) -> Check:
@@ -48,11 +50,12 @@ def _within_budget(budgets: Budgets, before: MetricValue, after: MetricValue, dr
     amount, limit = apart(abs(drop), budgets.max_metric_drop, plain)
     word = "worse" if drop > 0 else "better"
     change = f"{amount} {word}" if drop else "equal"
-    return check(
-        "metric",
+    return passed_if(
         budgets.allow(before.value, after.value, higher_is_better=after.higher_is_better),
+        "metric",
         f"{after.name} is {figure}, the baseline's {reference}: {change};"
         f" at most {limit} worse allowed",
+        at_most("metric_drop", drop, budgets.max_metric_drop),
     )
 
 

@@ -50,8 +50,7 @@ def print_report(report: Report, console: Console) -> None:
         console.print()
     decision = report.verdict.decision
     console.print(rich_text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]))
-    reasons = (reason.partition(": ") for reason in report.verdict.reasons)
-    lines = [(status, text) for status, _, text in reasons]
+    lines = [(check.outcome, check.text) for check in report.checks]
     console.print(_lines([*lines, *(("try", line) for line in report.verdict.advice)]))
 
 

@@ -6,22 +6,42 @@ measure, or an emulator did, decides nothing: the verdict is then 'unmeasured' a
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel
 
 from edgecompress.report.advice import NOTHING, Facts, Seen, advise
 from edgecompress.report.agreement import agreements
-from edgecompress.report.checks import Check, check
+from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
 from edgecompress.report.metric import metric_checks
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Comparison, Measurement
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import ModelReport, VerdictResult
+from edgecompress.spec.report import Check, Figure, ModelReport, VerdictResult
 
 MEMORY_MARGIN = 0.10
 MEMORY_MARGIN_BYTES = 1 << 20
 """Peak memory is called above the baseline's only beyond both margins: it varies by pages."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a candidate is worth, and why."""
+
+    decision: Literal["ship", "refuse", "unmeasured"]
+    checks: tuple[Check, ...]
+    """What decides comes first."""
+    advice: tuple[str, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        return tuple(f"{each.outcome}: {each.text}" for each in self.checks)
+
+    def verdict(self) -> VerdictResult:
+        """As a report has it."""
+        return VerdictResult(decision=self.decision, reasons=self.reasons, advice=self.advice)
 
 
 def judge(
@@ -30,7 +50,7 @@ def judge(
     candidate: ModelReport,
     comparison: Comparison | None,
     seen: Seen = NOTHING,
-) -> VerdictResult:
+) -> Judgement:
     """The verdict on a candidate, against the baseline and every budget that is set.
 
     Args:
@@ -51,16 +71,14 @@ def judge(
         *_on_device(budgets, baseline, candidate, comparison),
         *([] if seen.pushed is None else [_pushed(seen.pushed)]),
     ]
-    # What decides comes first.
-    checks.sort(key=lambda one: ("fail", "unmeasured", "warning", "pass").index(one.status))
-    statuses = {one.status for one in checks}
-    reasons = tuple(f"{one.status}: {one.text}" for one in checks)
+    checks.sort(key=lambda each: ("fail", "unmeasured", "warning", "pass").index(each.outcome))
+    outcomes = {each.outcome for each in checks}
     advice = advise(checks, Facts(budgets, baseline, candidate, comparison, seen))
-    if "fail" in statuses:
-        return VerdictResult(decision="refuse", reasons=reasons, advice=advice)
-    if "unmeasured" in statuses:
-        return VerdictResult(decision="unmeasured", reasons=reasons, advice=advice)
-    return VerdictResult(decision="ship", reasons=reasons)
+    if "fail" in outcomes:
+        return Judgement("refuse", tuple(checks), advice)
+    if "unmeasured" in outcomes:
+        return Judgement("unmeasured", tuple(checks), advice)
+    return Judgement("ship", tuple(checks))
 
 
 def _finite(**specs: BaseModel | None) -> Iterator[Check]:
@@ -69,9 +87,8 @@ def _finite(**specs: BaseModel | None) -> Iterator[Check]:
         if spec is not None:
             for key, value in _floats(name, spec.model_dump()):
                 if not math.isfinite(value):
-                    yield Check(
-                        "finite", "fail", f"{key} is {value}, which is not a figure to judge by"
-                    )
+                    text = f"{key} is {value}, which is not a figure to judge by"
+                    yield check("finite", "fail", text, Figure(name=key, value=value))
 
 
 def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
@@ -87,13 +104,15 @@ def _floats(key: str, value: object) -> Iterator[tuple[str, float]]:
 
 def _size(budgets: Budgets, baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
     size, original = candidate.model_size_bytes, baseline.model_size_bytes
-    yield check(
-        "size",
+    yield passed_if(
         size <= original,
+        "size",
         f"file has {size:,} bytes, the baseline {original:,}: {_change(size, original)}",
+        at_most("model_size_bytes", size, original),
     )
     if (limit := budgets.model_size_bytes) is not None:
-        yield check("size", size <= limit, f"file has {size:,} bytes; at most {limit:,} allowed")
+        text = f"file has {size:,} bytes; at most {limit:,} allowed"
+        yield passed_if(size <= limit, "size", text, at_most("model_size_bytes", size, limit))
 
 
 def _offline(budgets: Budgets, candidate: ModelReport, measured: bool) -> Iterator[Check]:
@@ -102,17 +121,16 @@ def _offline(budgets: Budgets, candidate: ModelReport, measured: bool) -> Iterat
         fraction = candidate.int8_op_fraction
         figure, bound = apart(fraction, least, percent)
         text = f"int8 kernels run {figure} of the MACs; at least {bound} asked"
+        share = at_least("int8_op_fraction", fraction, least)
         if measured or fraction >= least:
-            yield check("int8", fraction >= least, text)
+            yield passed_if(fraction >= least, "int8", text, share)
         else:
             machine = candidate.inspection.machine
-            yield Check(
-                "int8", "unmeasured", f"{text}; on this {machine}: the board's may run more"
-            )
+            text = f"{text}; on this {machine}: the board's may run more"
+            yield check("int8", "unmeasured", text, share)
     for violation in candidate.inspection.violations:
-        yield Check(
-            "rules", "fail", f"{candidate.inspection.runtime} will not take it: {violation}"
-        )
+        text = f"{candidate.inspection.runtime} will not take it: {violation}"
+        yield check("rules", "fail", text)
 
 
 def _on_device(
@@ -122,12 +140,11 @@ def _on_device(
     comparison: Comparison | None,
 ) -> Iterator[Check]:
     if comparison is None:
-        yield Check(
-            "device", "unmeasured", "no device of this target was at hand: speed is not known"
-        )
+        text = "no device of this target was at hand: speed is not known"
+        yield check("device", "unmeasured", text)
         yield from _not_measured(budgets, "no device")
     elif comparison.emulated:
-        yield Check(
+        yield check(
             "device",
             "unmeasured",
             f"{comparison.device} is emulated: {factor(comparison.speedup)} as fast there says"
@@ -143,31 +160,39 @@ def _on_device(
 def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
     before, after = comparison.baseline.latency_ms_p50, comparison.candidate.latency_ms_p50
     figure, least = apart(comparison.speedup, min_speedup, factor)
-    yield check(
-        "speed",
+    yield passed_if(
         comparison.speedup >= min_speedup,
+        "speed",
         f"{figure} as fast as the baseline (p50 {milliseconds(after)}, the baseline's"
         f" {milliseconds(before)}); at least {least} asked",
+        at_least("speedup", comparison.speedup, min_speedup),
     )
     low, one = apart(comparison.speedup_low, 1.0, factor)
     interval = f"95 % interval {low} to {factor(comparison.speedup_high)}"
     shown = comparison.speedup_low >= 1.0
     text = f"shown to be faster: {interval}" if shown else f"not shown to be faster: {interval}"
-    yield check("speed", shown, f"{text}; its lower end must be at least {one}")
+    yield passed_if(
+        shown,
+        "speed",
+        f"{text}; its lower end must be at least {one}",
+        at_least("speedup_low", comparison.speedup_low, 1.0),
+    )
 
 
 def _memory(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
     before, after = baseline.peak_rss_bytes, candidate.peak_rss_bytes
     if before is None or after is None:
-        yield Check("memory", "unmeasured", "peak memory was not measured")
+        text = "peak memory was not measured"
+        yield check("memory", "unmeasured", text, at_most("peak_rss_bytes", after, None))
         return
     limit = max(before + MEMORY_MARGIN_BYTES, before + MEMORY_MARGIN * abs(before))
-    yield check(
-        "memory",
+    yield passed_if(
         after <= limit,
+        "memory",
         f"peak memory is {mebibytes(after)}, the baseline's {mebibytes(before)}:"
         f" {_change(after, before)}; at most {percent(MEMORY_MARGIN)},"
         f" or {mebibytes(MEMORY_MARGIN_BYTES)}, more allowed",
+        at_most("peak_rss_bytes", after, limit),
     )
 
 
@@ -176,25 +201,26 @@ def _pushed(pushed: Pushed) -> Check:
     if pushed.outcome != "success" or validation is None:
         why = pushed.reasons[0] if pushed.reasons else "not validated"
         text = f"{pushed.device}: {pushed.outcome.replace('_', ' ')}: {why}"
-        return Check("push", "fail" if pushed.refused else "unmeasured", text)
+        return check("push", "fail" if pushed.refused else "unmeasured", text)
     around = (
         ""
         if validation.low is None or validation.high is None
         else f" ({plain(validation.low)} to {plain(validation.high)})"
     )
-    return Check(
+    return check(
         "push",
         "pass",
         f"{pushed.device}: release {pushed.release} is active; {validation.metric}"
         f" {plain(validation.value)}{around} on {validation.parity.samples} samples there,"
         f" {plain(validation.value_here)} here",
+        Figure(name=validation.metric, value=validation.value),
     )
 
 
 def over_budget(budgets: Budgets, measured: Measurement) -> tuple[str, ...]:
     """Of the budgets that only a device can check, those that it does not keep."""
     checks = _within(budgets, measured)
-    return tuple(one.text for one in checks if one.status != "pass")
+    return tuple(each.text for each in checks if each.outcome != "pass")
 
 
 _LIMITS = {
@@ -213,13 +239,14 @@ def _within(budgets: Budgets, candidate: ModelReport | Measurement) -> Iterator[
         value: float | None = getattr(candidate, key)
         if limit is None:
             continue
+        asked = at_most(key, value, limit)
         if value is None:
-            yield Check(
-                "budget", "unmeasured", f"{name} was not measured; at most {unit(limit)} allowed"
-            )
+            text = f"{name} was not measured; at most {unit(limit)} allowed"
+            yield check("budget", "unmeasured", text, asked)
         else:
             figure, bound = apart(value, limit, unit)
-            yield check("budget", value <= limit, f"{name} is {figure}; at most {bound} allowed")
+            text = f"{name} is {figure}; at most {bound} allowed"
+            yield passed_if(value <= limit, "budget", text, asked)
 
 
 def _not_measured(budgets: Budgets, why: str) -> Iterator[Check]:
@@ -227,7 +254,7 @@ def _not_measured(budgets: Budgets, why: str) -> Iterator[Check]:
         limit: float | None = getattr(budgets, key)
         if limit is not None:
             text = f"{name} is not known ({why}); at most {unit(limit)} allowed"
-            yield Check("budget", "unmeasured", text)
+            yield check("budget", "unmeasured", text, at_most(key, None, limit))
 
 
 def _change(after: float, before: float) -> str:

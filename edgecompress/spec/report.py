@@ -14,15 +14,52 @@ from edgecompress.spec.pushed import Pushed
 REPORT_SCHEMA_VERSION = 1
 
 Status = Literal["pass", "warning", "fail", "unmeasured"]
+CheckKind = Literal[
+    "finite",
+    "metric",
+    "parity",
+    "constants",
+    "size",
+    "int8",
+    "rules",
+    "device",
+    "speed",
+    "memory",
+    "budget",
+    "push",
+]
+"""What is checked, for those who give advice or read report.json."""
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class VerdictResult(Spec):
     decision: Literal["ship", "refuse", "unmeasured"]
     reasons: tuple[str, ...]
-    """One line per check, each with the figure and its limit; it begins with a Status and ': '."""
+    """The report's checks in words, one line each: a Status, ': ', and the check's text."""
     advice: tuple[str, ...] = ()
     """After a refusal: what to try, from what was seen, the most promising first."""
+
+
+class Figure(Spec):
+    """What a check compares, and with which limit."""
+
+    name: str
+    """Units are in it, as in every key of a report."""
+    value: float | None
+    """None: it was not measured."""
+    at_most: float | None = None
+    at_least: float | None = None
+
+
+class Check(Spec):
+    """One thing that a verdict follows from."""
+
+    kind: CheckKind | Literal["other"]
+    """other: it was read from a report that an earlier edgecompress wrote."""
+    outcome: Status
+    text: str
+    """A sentence for people, with the figures and their limits."""
+    figures: tuple[Figure, ...] = ()
 
 
 class MetricValue(Spec):
@@ -185,6 +222,8 @@ class Report(Spec):
     task: str
     recipe_digest: str
     verdict: VerdictResult
+    checks: tuple[Check, ...] = ()
+    """What the verdict follows from, the worst outcome first."""
     baseline: ModelReport
     candidate: ModelReport
     speedup: float | None
@@ -249,7 +288,22 @@ def from_json(text: str, where: str) -> Report:
         for problem in error.errors(include_url=False):
             if problem["type"] == "float_type" and str(problem["input"]) in _NOT_FINITE:
                 _restore(data, problem["loc"])
-    return parse(Report, data, where)
+    return parse(Report, _with_checks(data), where)
+
+
+def _with_checks(data: Any) -> Any:
+    """Reports of earlier versions have the lines of their verdict alone. What is wrong elsewhere is
+    for the spec to say.
+    """
+    if not isinstance(data, dict) or "checks" in data:
+        return data
+    verdict = data.get("verdict")
+    reasons = verdict.get("reasons") if isinstance(verdict, dict) else None
+    if not isinstance(reasons, list):
+        return data
+    lines = [str(reason).partition(": ") for reason in reasons]
+    checks = [{"kind": "other", "outcome": outcome, "text": text} for outcome, _, text in lines]
+    return {**data, "checks": checks}
 
 
 def _plain(value: object) -> object:

@@ -12,7 +12,7 @@ from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.meter import Meter
 from edgecompress.measure.parity import Execution, Executions, Way
 from edgecompress.measure.tensors import Array
-from edgecompress.spec.measurement import Parity
+from edgecompress.spec.measurement import HopKind, Parity
 
 
 def parity(
@@ -102,9 +102,15 @@ def outputs(value: float, batches: int = 2) -> list[list[NDArray[np.float32]]]:
     return [[np.full((3, 2), value, "float32")] for _ in range(batches)]
 
 
-def execution(name: str, steps: float, batches: int = 2, *, may_end: bool = False) -> Execution:
-    drawn = iter(outputs(steps * STEP, batches))
-    return Execution(name, drawn, may_end=True) if may_end else Execution(name, drawn)
+def execution(
+    name: str,
+    steps: float,
+    batches: int = 2,
+    hop: HopKind | None = None,
+    *,
+    may_end: bool = False,
+) -> Execution:
+    return Execution(name, iter(outputs(steps * STEP, batches)), hop, may_end=may_end)
 
 
 def gone(executions: Executions, steps: float = 7.0) -> Way:
@@ -116,17 +122,21 @@ def gone(executions: Executions, steps: float = 7.0) -> Way:
 
 
 @pytest.mark.parametrize(
-    ("count", "kinds", "apart"),
+    ("kinds", "apart"),
     [
-        (1, ["exported"], [7]),
-        (2, ["converted", "exported"], [1, 6]),
-        (3, ["converted", "exported", "kernels"], [1, 2, 4]),
+        (["exported"], [7]),
+        (["converted", "exported"], [1, 6]),
+        (["exported", "kernels"], [1, 6]),
+        (["converted", "exported", "kernels"], [1, 2, 4]),
     ],
 )
-def test_every_hop_and_the_whole_way(count: int, kinds: Sequence[str], apart: list[int]) -> None:
-    names = ["trained", "converted", "reference kernels"][:count]
-    before = [execution(name, at) for name, at in zip(names, (0, 1, 3), strict=False)]
-    way = gone(Executions(before))
+def test_every_hop_and_the_whole_way(kinds: list[HopKind], apart: list[int]) -> None:
+    names = ["trained", "converted", "reference kernels"][: len(kinds)]
+    ends: list[HopKind | None] = [None, *kinds[:-1]]
+    before = [
+        execution(name, at, hop=end) for name, at, end in zip(names, (0, 1, 3), ends, strict=False)
+    ]
+    way = gone(Executions(before, file_hop=kinds[-1]))
     hops = way.hops()
     assert [hop.kind for hop in hops] == kinds
     assert [hop.parity.reference for hop in hops] == names
@@ -169,7 +179,8 @@ def test_of_classes_it_counts_how_many_quantising_changed() -> None:
 
 
 def test_what_only_explains_may_end_early_and_nothing_else_may() -> None:
-    before = [execution("trained", 0), execution("reference kernels", 3, 1, may_end=True)]
+    reference = execution("reference kernels", 3, 1, "exported", may_end=True)
+    before = [execution("trained", 0), reference]
     way = gone(Executions(before, original=execution("the original", 0, 1, may_end=True)))
     whole, original = way.parity(), way.original()
     assert whole is not None

@@ -137,7 +137,7 @@ def test_sets_are_taken_by_their_files(
 
     monkeypatch.setattr(keeping, "_searched", searched)
     monkeypatch.setattr(keeping, "_point", point)
-    monkeypatch.setattr(keeping, "int8_model", lambda _, point: point)
+    monkeypatch.setattr(keeping, "Int8Model", lambda _, point: point)
     monkeypatch.setattr(
         keeping, "validated", lambda _, model, __: files[getattr(model, "name", model)]
     )
@@ -168,7 +168,7 @@ def asked_to_measure(
         asked.extend(files)
         return {name: float(name) for name in files}
 
-    monkeypatch.setattr(keeping, "int8_model", lambda _, point: point)
+    monkeypatch.setattr(keeping, "Int8Model", lambda _, point: point)
     monkeypatch.setattr(keeping, "exported_file", lambda _, point: (f"key of {point}", point))
     monkeypatch.setattr(keeping, "measure_files", measure_files)
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from edgecompress.pipeline import files, reporting
+from edgecompress.pipeline import files
+from edgecompress.pipeline.measuring import measure_halfway
 from edgecompress.runtimes import runtime
 from edgecompress.runtimes.tensorrt import WORKSPACE_BYTES
 from edgecompress.spec.device import Device
@@ -73,24 +74,20 @@ def test_another_architecture_is_elsewhere(
 
 
 @pytest.mark.parametrize(
-    ("name", "device", "measured"),
-    [
-        ("jetson-orin-nano", True, False),
-        ("raspberry-pi-5", True, True),
-        ("raspberry-pi-5", False, False),
-    ],
+    ("name", "measured"), [("jetson-orin-nano", False), ("raspberry-pi-5", True)]
 )
-def test_no_engine_is_built_for_a_point_of_the_chart(
-    name: str, device: bool, measured: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reporting, "measure_halfway", lambda *_: 1.5)
-    built: Any = SimpleNamespace(evaluation=SimpleNamespace(value=0.9), macs=1, params=1)
-    point: Any = SimpleNamespace(name="fine-tuned", metric=0.9)
-    board = Device(id="board", target=name, transport="local") if device else None
-    points = reporting.chart_points(_job(name), board, (point, point), built, built, built, None)
-    halfway = next(one for one in points if one.name == "fine-tuned")
-    assert halfway.latency_ms_p50 == (1.5 if measured else None)
+def test_no_engine_is_built_for_a_point_of_the_chart(name: str, measured: bool) -> None:
+    record = SimpleNamespace(result={"latency_ms_p50": 1.5})
+    job = _job(name)
+    job.stages = SimpleNamespace(run=lambda *_: record, progress=None)
+    job.depends_on = lambda **_: {}
+    board = Device(id="board", target=name, transport="local")
+    built: Any = SimpleNamespace(key="key")
+    assert measure_halfway(job, board, built) == (1.5 if measured else None)
 
 
 def _job(name: str) -> Any:
-    return SimpleNamespace(recipe=SimpleNamespace(target=load_target(name)))
+    target = load_target(name)
+    return SimpleNamespace(
+        recipe=SimpleNamespace(target=target), runtime=runtime(target.runtime.name)
+    )

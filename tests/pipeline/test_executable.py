@@ -6,7 +6,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgecompress.pipeline.executable import Executable, _outputs, executions, float_model
+from edgecompress.pipeline.executable import (
+    Executable,
+    FloatModel,
+    Int8Model,
+    _outputs,
+    executions,
+)
+from edgecompress.pipeline.job import Point, QuantizedPoint, Trained
 
 
 def test_executions_drawn_from_in_turn_leave_gradients_on() -> None:
@@ -26,16 +33,26 @@ def job_of(batches: int) -> Any:
     return SimpleNamespace(task=task, example_inputs=(torch.ones(1, 2),))
 
 
-def executable(**more: Any) -> Executable:
-    return Executable("pruned", "key", (), lambda: nn.Linear(2, 2), dict, lambda: True, **more)
+class Model(Executable):
+    """A net, and maybe the graph that it was converted from."""
+
+    name, free_batch = "pruned", True
+    module = nn.Linear(2, 2)
+
+    def __init__(self, original: Any = None, fake_quantized: nn.Module | None = None) -> None:
+        super().__init__(Point(self.name, "key", lambda: self.module), original)
+        self.trained = fake_quantized
+
+    @property
+    def fake_quantized(self) -> nn.Module | None:
+        return self.trained
 
 
 def test_a_float_model_has_one_execution_besides_the_original() -> None:
-    found = executions(job_of(2), executable(), None)
+    found = executions(job_of(2), Model(), None)
     assert [(each.name, len(list(each.outputs))) for each in found.before] == [("torch, pruned", 2)]
-    assert (found.unquantized, found.original) == (None, None)
-    original: Any = SimpleNamespace(model=nn.Linear(2, 2), key="first")
-    derived = executable(original=original)
+    assert (found.unquantized, found.original, found.file_hop) == (None, None, "exported")
+    derived = Model(original=Point("original", "first", lambda: nn.Linear(2, 2)))
     assert derived.original_key == "first"
     found = executions(job_of(2), derived, None)
     assert found.original is not None
@@ -43,16 +60,40 @@ def test_a_float_model_has_one_execution_besides_the_original() -> None:
 
 
 def test_an_int8_model_was_trained_then_converted_then_run_by_reference_kernels() -> None:
-    model = executable(trained=lambda: nn.Linear(2, 2))
-    names = ["torch, fake-quantised", "torch, pruned"]
+    model = Model(fake_quantized=nn.Linear(2, 2))
+    ways = [("torch, fake-quantised", None), ("torch, pruned", "converted")]
     found = executions(job_of(1), model, None)
-    assert [each.name for each in found.before] == names
+    assert [(each.name, each.hop) for each in found.before] == ways
+    assert found.file_hop == "exported"
     found = executions(job_of(1), model, lambda batches: iter([[b[0].numpy()] for b in batches]))
-    assert [each.name for each in found.before] == [*names, "the runtime's reference kernels"]
+    ways.append(("the runtime's reference kernels", "exported"))
+    assert [(each.name, each.hop) for each in found.before] == ways
+    assert found.file_hop == "kernels"
     # Only they may see fewer samples than the file.
     assert [each.may_end for each in found.before] == [False, False, True]
     assert found.unquantized is not None
     assert found.unquantized.name == "torch, not quantised"
+
+
+def test_a_model_is_asked_for_nothing_before_it_is_needed() -> None:
+    """A stage whose result is in the store needs its key and no model."""
+
+    def built() -> Any:
+        raise AssertionError("nobody needs it yet")
+
+    takes: Any = SimpleNamespace(
+        runtime=SimpleNamespace(capabilities=SimpleNamespace(takes_integers=False))
+    )
+    trained = Trained(metric=0.5, keep_float=("head",), kept_because={"head": "it costs 3 dB"})
+    point = QuantizedPoint("key", built, trained, two_four=("stem",))
+    model = Int8Model(takes, point, Point("original", "first", built))
+    assert (model.key, model.original_key, model.keep_float) == ("key", "first", ("head",))
+    assert (model.kept_because["head"], model.two_four) == ("it costs 3 dB", ("stem",))
+    float_model = FloatModel(takes, Point("original", "first", built))
+    assert (float_model.key, float_model.original_key) == ("first", None)
+    # Two kinds of model are two pieces of code, each in the keys of its own stages.
+    assert model.maker.endswith(":Int8Model")
+    assert float_model.maker.endswith(":FloatModel")
 
 
 def test_whether_a_float_model_takes_any_batch_is_seen_by_tracing_it() -> None:
@@ -62,4 +103,4 @@ def test_whether_a_float_model_takes_any_batch_is_seen_by_tracing_it() -> None:
 
     for model, free in ((nn.Linear(2, 2), True), (Fixed(), False)):
         point: Any = SimpleNamespace(name="original", key="k", model=model.eval(), two_four=())
-        assert float_model(job_of(1), point).free_batch() == free
+        assert FloatModel(job_of(1), point).free_batch == free

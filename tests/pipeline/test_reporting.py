@@ -4,14 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from edgecompress.pipeline import reporting
 from edgecompress.pipeline.reporting import chart_points, keep_files
-from edgecompress.spec.device import Device
-from edgecompress.spec.load import load_target
-
-BOARD = Device(id="board", target="local", transport="local")
 
 
 def built(metric: float, format: str = "onnx") -> Any:
@@ -33,26 +26,25 @@ TUNED = SimpleNamespace(name="fine-tuned", metric=0.6)
 
 
 def points(
-    monkeypatch: pytest.MonkeyPatch,
-    way: tuple[object, object],
-    *,
-    halfway: bool = True,
-    comparison: Any = None,
+    way: tuple[object, object], *, halfway: bool = True, comparison: Any = None
 ) -> list[tuple[str, float, float | None]]:
     """Name, metric and p50 of each; a device says 7 ms of what lies between."""
-    monkeypatch.setattr(reporting, "measure_halfway", lambda *_: 7.0)
-    job: Any = SimpleNamespace(recipe=SimpleNamespace(target=load_target("local")))
-    middle = built(0.6) if halfway else None
-    ways: Any = way
-    found = chart_points(job, BOARD, ways, built(0.9), middle, built(0.8), comparison)
+    results: Any = SimpleNamespace(
+        smaller=way[0],
+        recovered=way[1],
+        baseline=built(0.9),
+        halfway=built(0.6) if halfway else None,
+        candidate=built(0.8),
+    )
+    found = chart_points(results, comparison, 7.0 if halfway else None)
     assert [point.macs for point in found if point.name != "pruned"] == [
         int(100 * point.metric) for point in found if point.name != "pruned"
     ]
     return [(point.name, point.metric, point.latency_ms_p50) for point in found]
 
 
-def test_from_the_original_to_what_ships(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert points(monkeypatch, (PRUNED, TUNED), comparison=compared(9.0, 3.0)) == [
+def test_from_the_original_to_what_ships() -> None:
+    assert points((PRUNED, TUNED), comparison=compared(9.0, 3.0)) == [
         ("original", 0.9, 9.0),
         ("pruned", 0.3, 7.0),
         ("fine-tuned", 0.6, 7.0),
@@ -60,13 +52,13 @@ def test_from_the_original_to_what_ships(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
 
 
-def test_what_is_only_pruned_or_never_scored_is_one_point(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_only_pruned_or_never_scored_is_one_point() -> None:
     trained = SimpleNamespace(name="trained", metric=0.9)
     unscored = SimpleNamespace(name="pruned", metric=None)
     for way in ((PRUNED, PRUNED), (trained, TUNED), (unscored, TUNED)):
-        names = [name for name, _, _ in points(monkeypatch, way)]
+        names = [name for name, _, _ in points(way)]
         assert names == ["original", way[1].name, "shipped"]
-    names = [name for name, _, _ in points(monkeypatch, (PRUNED, TUNED), halfway=False)]
+    names = [name for name, _, _ in points((PRUNED, TUNED), halfway=False)]
     assert names == ["original", "shipped"]
 
 

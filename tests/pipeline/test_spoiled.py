@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from edgecompress.errors import AgentError
 from edgecompress.measure.agent import Agent
 from edgecompress.pipeline import files
-from edgecompress.pipeline.executable import Executable, float_model, int8_model
+from edgecompress.pipeline.executable import Executable, FloatModel, Int8Model
 from edgecompress.pipeline.files import Built, build
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.job import Job
@@ -28,12 +28,11 @@ from edgecompress.pipeline.models import original, quantized
 from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import SilentProgress
-from edgecompress.report import judge
+from edgecompress.report import Judgement, judge
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import resolve
-from edgecompress.spec.report import VerdictResult
 from edgecompress.store import Store
 from edgecompress.task.load import load_task
 from edgecompress.transport import Completed, LocalTransport
@@ -80,11 +79,11 @@ class Case:
     baseline: Built
     candidate: Built
 
-    def verdict(self, candidate: Built) -> VerdictResult:
+    def verdict(self, candidate: Built) -> Judgement:
         reports = (model_report(one, None) for one in (self.baseline, candidate))
         return judge(BUDGETS, *reports, None)
 
-    def spoiled(self, name: str, folder: Path) -> VerdictResult:
+    def spoiled(self, name: str, folder: Path) -> Judgement:
         source = self.candidate.artifact
         path = folder / f"spoiled{'.onnx' if source.format == 'onnx' else '.tflite'}"
         (spoil_onnx if source.format == "onnx" else spoil_tflite)(source.path, path, name)
@@ -111,8 +110,8 @@ def made(folder: Path, target: str, network: type[nn.Module] | None) -> Case:
     start = original(job, job.model)
     point = quantized(job, start, start)
     assert point is not None
-    executable = int8_model(job, point, start)
-    baseline = build(job, float_model(job, start), agent)
+    executable = Int8Model(job, point, start)
+    baseline = build(job, FloatModel(job, start), agent)
     return Case(job, agent, executable, baseline, build(job, executable, agent))
 
 

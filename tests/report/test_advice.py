@@ -9,18 +9,18 @@ from judging import BASELINE, CANDIDATE, COMPARED, with_metric
 from synthetic import make_report, pushed
 
 from edgecompress.report.advice import MOST_LINES, Facts, Seen, advise
-from edgecompress.report.checks import Check, Kind
+from edgecompress.report.checks import check
 from edgecompress.report.html import render_html
 from edgecompress.report.verdict import judge
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Op
-from edgecompress.spec.report import ModelReport
+from edgecompress.spec.report import CheckKind, ModelReport
 
 BUDGETS = Budgets(max_metric_drop=0.01)
 REPORT = make_report()
 SEEN = Seen(REPORT.noise, None)
 FACTS = Facts(BUDGETS, BASELINE, CANDIDATE, COMPARED, SEEN)
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[CheckKind, ...] = get_args(CheckKind)
 figures = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, 1.0, 1e-9])
 
 
@@ -50,7 +50,7 @@ def test_no_check_leaves_one_alone(
     )
     compared = COMPARED.model_copy(update={"speedup": speedup}) if measured else None
     budgets = Budgets(max_metric_drop=0.01, latency_ms_p50=0.1, peak_rss_bytes=1, min_speedup=2)
-    checks = [Check(kind, status, "") for kind in kinds]
+    checks = [check(kind, status, "") for kind in kinds]
     lines = advise(checks, Facts(budgets, BASELINE, candidate, compared, seen))
     assert 1 <= len(lines) <= MOST_LINES
     assert len(set(lines)) == len(lines)
@@ -60,7 +60,7 @@ def test_no_check_leaves_one_alone(
 
 def test_what_ships_is_given_none() -> None:
     assert judge(BUDGETS, BASELINE, CANDIDATE, COMPARED).advice == ()
-    assert advise([Check("metric", "pass", ""), Check("metric", "warning", "")], FACTS) == ()
+    assert advise([check("metric", "pass", ""), check("metric", "warning", "")], FACTS) == ()
 
 
 def advice(candidate: ModelReport, budgets: Budgets = BUDGETS, seen: Seen = SEEN) -> str:

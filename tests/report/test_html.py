@@ -1,5 +1,6 @@
 """report.html as a document: complete, escaped, self-contained, and the same every time."""
 
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -32,8 +33,8 @@ class Page(HTMLParser):
 
 def judged(report: Report, **budgets: float) -> Report:
     limits = Budgets(**{"max_metric_drop": 0.01, **budgets})
-    verdict = judge(limits, report.baseline, report.candidate, report.comparison)
-    return report.model_copy(update={"verdict": verdict})
+    found = judge(limits, report.baseline, report.candidate, report.comparison)
+    return report.model_copy(update={"verdict": found.verdict(), "checks": found.checks})
 
 
 def text_of(html: str) -> str:
@@ -179,6 +180,28 @@ def test_a_very_slow_sample_makes_the_axis_logarithmic() -> None:
         report.model_copy(update={"comparison": comparison})
     )
     assert "(logarithmic)" not in render_html(report)
+
+
+def test_checks_are_typed_and_the_lines_of_the_verdict_follow_from_them() -> None:
+    report = judged(make_report(), min_speedup=9.0)
+    document = json.loads(to_json(report))
+    lines = [f"{check['outcome']}: {check['text']}" for check in document["checks"]]
+    assert document["verdict"]["reasons"] == lines
+    first = document["checks"][0]
+    assert (first["kind"], first["outcome"]) == ("speed", "fail")
+    assert report.comparison is not None
+    speedup = {"name": "speedup", "value": report.comparison.speedup, "at_most": None}
+    assert first["figures"] == [{**speedup, "at_least": 9.0}]
+
+
+def test_a_report_of_an_earlier_version_has_its_checks_too() -> None:
+    report = judged(make_report(), min_speedup=9.0)
+    document = json.loads(to_json(report))
+    del document["checks"]
+    read = from_json(json.dumps(document), "report.json")
+    told = [(check.kind, check.outcome, check.text) for check in read.checks]
+    assert told == [("other", check.outcome, check.text) for check in report.checks]
+    assert "1 of" in text_of(render_html(read))
 
 
 @pytest.mark.parametrize("measured", [True, False])

@@ -21,8 +21,8 @@ def printed(report: Report, width: int = 80, terminal: bool = False) -> str:
 
 def judged(report: Report, **budgets: float) -> Report:
     limits = Budgets(**{"max_metric_drop": 0.01, **budgets})
-    verdict = judge(limits, report.baseline, report.candidate, report.comparison)
-    return report.model_copy(update={"verdict": verdict})
+    found = judge(limits, report.baseline, report.candidate, report.comparison)
+    return report.model_copy(update={"verdict": found.verdict(), "checks": found.checks})
 
 
 def test_it_is_plain_where_there_is_no_terminal() -> None:

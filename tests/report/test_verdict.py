@@ -7,10 +7,9 @@ import pytest
 from judging import BASELINE, CANDIDATE, COMPARED, with_metric
 
 from edgecompress.report import Seen
-from edgecompress.report.verdict import judge
+from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Hop, Parity
-from edgecompress.spec.report import VerdictResult
 
 BUDGETS = Budgets(max_metric_drop=0.01, min_speedup=1.2)
 
@@ -33,7 +32,7 @@ def verdict(
     candidate: dict[str, Any] | None = None,
     compared: dict[str, Any] | None = None,
     measured: bool = True,
-) -> VerdictResult:
+) -> Judgement:
     return judge(
         BUDGETS.model_copy(update=budgets or {}),
         BASELINE,
@@ -42,7 +41,7 @@ def verdict(
     )
 
 
-def failures(result: VerdictResult) -> list[str]:
+def failures(result: Judgement) -> list[str]:
     return [reason for reason in result.reasons if reason.startswith("fail: ")]
 
 
@@ -139,7 +138,7 @@ def test_a_hop_explains_and_fails_only_where_what_ships_suffers() -> None:
     whole = {"parity": parity(**QUIET), "hops": hops}
     result = verdict(candidate=whole)
     assert result.decision == "ship"
-    text = "written to the file, it and torch agree on 90.0 % of the answers, within 2 output steps"
+    text = "the file as it was written agree on 90.0 % of the answers, within 2 output steps"
     assert sum(text in reason for reason in result.reasons) == 1
     assert sum("what ships does not suffer" in reason for reason in result.reasons) == 2
     result = verdict(candidate={**whole, "parity": bad})

@@ -7,11 +7,11 @@ from judging import BASELINE, CANDIDATE, COMPARED
 from synthetic import pushed
 
 from edgecompress.report import Seen
-from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, judge, over_budget
+from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, Judgement, judge, over_budget
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import ModelReport, VerdictResult
+from edgecompress.spec.report import ModelReport
 
 BUDGETS = Budgets(max_metric_drop=0.01, min_speedup=1.2)
 LIMITS = {
@@ -28,7 +28,7 @@ def verdict(
     candidate: dict[str, Any] | None = None,
     compared: Comparison | None = COMPARED,
     baseline: ModelReport = BASELINE,
-) -> VerdictResult:
+) -> Judgement:
     limits = BUDGETS.model_copy(update=budgets or {})
     return judge(limits, baseline, CANDIDATE.model_copy(update=candidate or {}), compared)
 

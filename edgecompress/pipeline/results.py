@@ -1,0 +1,45 @@
+"""What the stages made for one target: the model after each of them, and the files."""
+
+from dataclasses import dataclass
+
+from edgecompress.pipeline.executable import Executable
+from edgecompress.pipeline.files import Built
+from edgecompress.pipeline.job import Point, QuantizedPoint
+from edgecompress.spec.report import EpochRow, FloatSearch, QuantizationNoise
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that is known before a device is asked."""
+
+    start: Point
+    sparse: Point
+    smaller: Point
+    recovered: Point
+    """The float model at its end: pruned, and fine-tuned where the recipe says so."""
+    integer: QuantizedPoint | None
+    """None: nothing is quantised, and `recovered` ships."""
+    search: FloatSearch | None
+    noise: QuantizationNoise | None
+    shipped: Executable
+    """The model that `candidate` is the file of."""
+    baseline: Built
+    candidate: Built
+    halfway: Built | None
+    """The file of `recovered`, where that is neither the first model nor the last."""
+
+    @property
+    def epochs(self) -> tuple[EpochRow, ...]:
+        """Every epoch once, though a stage hands on those of the stages before it."""
+        points = (self.start, self.sparse, self.smaller, self.recovered)
+        rows = [row for point in points for row in point.epochs]
+        if self.integer is not None:
+            rows += self.integer.trained.epochs
+        return tuple({(row.stage, row.epoch): row for row in rows}.values())
+
+    @property
+    def ranges(self) -> tuple[str, ...]:
+        """Which kind of ranges was chosen and why, where that was asked for."""
+        if self.integer is None or not self.integer.trained.ranges:
+            return ()
+        return (self.integer.trained.ranges,)
