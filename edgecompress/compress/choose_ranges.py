@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from edgecompress.compress.observers import Ranges, observers_of, set_phase
+from edgecompress.compress.calibration import CalibrationRun
+from edgecompress.compress.observers import Ranges
 from edgecompress.compress.quantize import Prepared, calibrate, forward
 from edgecompress.compress.sensitivity import Ratio
 from edgecompress.task.base import Batch, inputs_of
@@ -22,14 +23,14 @@ def calibrate_best(prepared: Prepared, batches: list[Batch]) -> str:
     """
     seen, held_out = _split([inputs_of(batch) for batch in batches])
     calibrate(prepared, [(inputs, None) for inputs in seen])
-    found = {}
+    found, run = {}, CalibrationRun(prepared.graph)
     for kind in _KINDS:
-        _use(prepared, kind)
+        run.choose(kind)
         found[kind] = _decibels(prepared, held_out)
     best = max(_KINDS, key=lambda kind: found[kind])
-    _use(prepared, "auto")
+    run.choose("auto")
     calibrate(prepared, [(inputs, None) for inputs in held_out])
-    _use(prepared, best)
+    run.choose(best)
     others = ", ".join(f"{kind} {found[kind]:.1f} dB" for kind in _KINDS if kind != best)
     return (
         f"ranges: {best}, which leaves {found[best]:.1f} dB at the outputs on held-out calibration"
@@ -50,19 +51,12 @@ def _split(
     return [tuple(x[:half] for x in batches[0])], [tuple(x[half:] for x in batches[0])]
 
 
-def _use(prepared: Prepared, kind: Ranges) -> None:
-    for fake_quantize in observers_of(prepared.graph):
-        fake_quantize.activation_post_process.choose_by(kind)
-    set_phase(prepared.graph, "frozen")
-
-
 def _decibels(prepared: Prepared, held_out: list[tuple[Tensor, ...]]) -> float:
     """SQNR of the outputs with the ranges as they are, against the same graph in float."""
-    ratio = Ratio()
+    ratio, run = Ratio(), CalibrationRun(prepared.graph)
     with torch.no_grad():
         for inputs in held_out:
-            set_phase(prepared.graph, "float")
-            original = forward(prepared, inputs)
-            set_phase(prepared.graph, "frozen")
+            with run.in_float():
+                original = forward(prepared, inputs)
             ratio.add(original, forward(prepared, inputs))
     return 0.0 if ratio.db is None else ratio.db

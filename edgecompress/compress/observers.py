@@ -1,6 +1,7 @@
 """How ranges become scales: one observer for calibration, for QAT, and for weights."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import torch
@@ -12,6 +13,9 @@ from edgecompress.compress.histogram import Histogram
 from edgecompress.compress.ranges import Grid, Grids, Range, least_squares, percentile
 
 Ranges = Literal["minmax", "percentile", "mse", "auto"]
+Phase = Literal["calibrate", "train", "frozen", "float"]
+"""calibrate: observe only. train: observe (moving average) and quantise. frozen: quantise with the
+ranges as they are; weights keep following themselves. float: neither."""
 
 _MOVING_AVERAGE = 0.01
 _SMALLEST_SCALE = 1e-8  # keeps a constant-zero tensor from dividing by nothing
@@ -20,6 +24,15 @@ _CHOICES: dict[str, Callable[[Histogram, Range, Grids], Range]] = {
     "mse": least_squares,
     "auto": least_squares,  # until `choose_by` says which
 }
+
+
+@dataclass
+class SharedRun:
+    """What all observers of one graph know together. `CalibrationRun` alone changes it."""
+
+    phase: Phase = "calibrate"
+    number: int = 0
+    """How often the graph was run."""
 
 
 class RangeObserver(ObserverBase):
@@ -72,9 +85,9 @@ class RangeObserver(ObserverBase):
         self.limit = limit
         self.current = current
         self.bounded = bounded
-        self.following = False
-        self.in_graph = False
-        self.same_run = False
+        self.run: SharedRun | None = None
+        """That of the graph; None: it belongs to none, and chooses a range from each tensor."""
+        self._followed_run = -1
         self._whole: Range | None = None
         self._histogram: Histogram | None = None
         self._chosen = True
@@ -89,7 +102,8 @@ class RangeObserver(ObserverBase):
         return self.qscheme in (torch.per_tensor_symmetric, torch.per_channel_symmetric)
 
     def forward(self, x: Tensor) -> Tensor:
-        validating = self.following and not self.training and not self.current
+        following = self.run is not None and self.run.phase == "train"
+        validating = following and not self.training and not self.current
         if self.bounded or x.numel() == 0 or validating:
             return x  # validation data must not move the ranges
         with torch.no_grad():
@@ -97,15 +111,15 @@ class RangeObserver(ObserverBase):
             if self.current:
                 self.min_val, self.max_val = self._extremes(values)
                 return x
-            if self.following and not self.same_run:
+            if self.run is not None and following and self._followed_run != self.run.number:
                 # What calibration saw has been chosen from; from here on, run by run.
                 self.forget()
                 self._before = (self.min_val, self.max_val)
-                self.same_run = self.in_graph
+                self._followed_run = self.run.number
             self._count(values)
-            if self.following:
+            if following:
                 self._follow()
-            elif not self.in_graph:
+            elif self.run is None:
                 self.choose()  # a graph's observers are asked once, when calibration ends
         return x
 
@@ -209,7 +223,7 @@ class AdjustedFakeQuantize(FakeQuantize):
         observes, quantises = bool(self.observer_enabled[0]), bool(self.fake_quant_enabled[0])
         if not (observer.current or quantises):
             if observes:
-                observer(x.detach())  # nobody needs its scale yet; `set_phase` takes it at the end
+                observer(x.detach())  # nobody needs its scale before the run ends
             return x
         if torch.is_grad_enabled() and x.requires_grad:
             return cast(Tensor, super().forward(x))
@@ -243,35 +257,3 @@ class AdjustedFakeQuantize(FakeQuantize):
 def observers_of(model: torch.nn.Module) -> list[FakeQuantize]:
     """Every fake-quantize module of a prepared graph."""
     return [m for m in model.modules() if isinstance(m, FakeQuantize)]
-
-
-def tell_of_runs(graph: torch.nn.Module) -> None:
-    """From here on the graph's observers know when a new run of it begins."""
-    for fake_quantize in observers_of(graph):
-        fake_quantize.activation_post_process.in_graph = True
-    graph.register_forward_pre_hook(_new_run)
-
-
-def _new_run(graph: torch.nn.Module, _: object) -> None:
-    for fake_quantize in observers_of(graph):
-        fake_quantize.activation_post_process.same_run = False
-
-
-def set_phase(
-    model: torch.nn.Module, phase: Literal["calibrate", "train", "frozen", "float"]
-) -> None:
-    """calibrate: observe only. train: observe (moving average) and quantise. frozen: quantise
-    with the ranges as they are; weights keep following themselves. float: neither.
-    """
-    for fake_quantize in observers_of(model):
-        observer = fake_quantize.activation_post_process
-        observer.following = phase == "train"
-        follows_itself = observer.current and phase == "frozen"
-        fake_quantize.enable_observer(phase in ("calibrate", "train") or follows_itself)
-        fake_quantize.enable_fake_quant(phase in ("train", "frozen"))
-        if phase == "frozen" and not observer.current:
-            # One that follows another's scale may have seen it before that other saw its last
-            # tensor of the run. These are in graph order.
-            scale, zero_point = fake_quantize.calculate_qparams()
-            fake_quantize.scale.copy_(scale)
-            fake_quantize.zero_point.copy_(zero_point)

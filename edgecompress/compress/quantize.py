@@ -13,13 +13,14 @@ from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
 
 from edgecompress.compress import folding
+from edgecompress.compress.calibration import CalibrationRun, share_run
 from edgecompress.compress.canonical import canonicalise
 from edgecompress.compress.capture import capture, set_training
 from edgecompress.compress.constants import fold_constants
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.fx import LOOPS, module_path
 from edgecompress.compress.names import check_names
-from edgecompress.compress.observers import Ranges, observers_of, set_phase, tell_of_runs
+from edgecompress.compress.observers import Ranges, observers_of
 from edgecompress.compress.operators import WEIGHTED
 from edgecompress.compress.products import make_linear
 from edgecompress.compress.quantizer import TargetQuantizer
@@ -119,7 +120,7 @@ def prepare_captured(
     folding.pair(graph)
     if scheme.scales == "free":
         avoid_ties(graph, scheme)
-    tell_of_runs(graph)
+    share_run(graph)
     if not observers_of(graph):
         raise ModelError(
             f"{type(model).__name__}: nothing in it can be quantised; remove quantize, or"
@@ -128,8 +129,7 @@ def prepare_captured(
     prepared = Prepared(graph, example_inputs, free_batch, keep_float, scheme)
     # One pass gives every observer the shape that a checkpoint of it has.
     calibrate(prepared, [(example_inputs, None)])
-    for fake_quantize in observers_of(graph):
-        fake_quantize.activation_post_process.forget()
+    CalibrationRun(graph).forget()
     return prepared
 
 
@@ -159,12 +159,10 @@ def calibrate(
 ) -> None:
     """Let every observer see the float activations of `batches`, then quantise from here on."""
     set_training(prepared.graph, False)
-    set_phase(prepared.graph, "calibrate")
-    with torch.no_grad():
+    with torch.no_grad(), CalibrationRun(prepared.graph).observing():
         for batch in batches:
             forward(prepared, inputs_of(batch))
             on_batch()
-    set_phase(prepared.graph, "frozen")
 
 
 def convert(prepared: Prepared, integers: bool = True) -> Quantized:
@@ -178,7 +176,7 @@ def convert(prepared: Prepared, integers: bool = True) -> Quantized:
     """
     graph = copy.deepcopy(prepared.graph)
     set_training(graph, False)
-    set_phase(graph, "frozen")
+    CalibrationRun(graph).freeze()
     folding.fold(graph)
     with torch.no_grad():
         graph(*prepared.example_inputs)  # every weight's range becomes that of its last value

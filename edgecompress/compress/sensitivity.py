@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from edgecompress.compress.calibration import CalibrationRun
 from edgecompress.compress.capture import set_training
-from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import Prepared
 from edgecompress.compress.stepping import Stepper, work_of
 from edgecompress.compress.units import Unit, units_of
@@ -43,7 +43,7 @@ def measure_noise(prepared: Prepared, held_out: Iterable[Batch]) -> Quantization
     """
     graph = prepared.graph
     set_training(graph, False)
-    set_phase(graph, "frozen")
+    CalibrationRun(graph).freeze()
     units = units_of(graph)
     outputs, count = Ratio(), 0
     found = [_Ratios() for _ in units]

@@ -1,6 +1,5 @@
 """A model that can be exported, and its other executions, which its file is compared with."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
@@ -158,22 +157,16 @@ def executions(job: Job, model: Executable, reference: Inference | None) -> Exec
     name, trained = f"torch, {model.name}", model.fake_quantized
     if trained is None:
         return Executions((run(name, model.module),), original=original)
-    unquantized = run("torch, not quantised", _in_float(trained))
+    # Imports torchao, which takes seconds.
+    from edgecompress.compress.calibration import float_copy
+
+    unquantized = run("torch, not quantised", float_copy(trained))
     before = [run("torch, fake-quantised", trained), run(name, model.module, "converted")]
     if reference is None:
         return Executions(before, unquantized, original)
     first = reference(_first(job.task.eval_data(), REFERENCE_SAMPLES))
     before.append(Execution("the runtime's reference kernels", first, "exported", may_end=True))
     return Executions(before, unquantized, original, file_hop="kernels")
-
-
-def _in_float(graph: nn.Module) -> nn.Module:
-    """The same weights, with nothing quantised."""
-    from edgecompress.compress.observers import set_phase
-
-    unquantized = copy.deepcopy(graph)
-    set_phase(unquantized, "float")
-    return unquantized
 
 
 def _first(batches: Iterable[Batch], samples: int) -> Iterator[Batch]:

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor
 
 from edgecompress.compress.biases import snap_biases
+from edgecompress.compress.calibration import CalibrationRun
 from edgecompress.compress.choose_ranges import calibrate_best
 from edgecompress.compress.folding import freeze_statistics
 from edgecompress.compress.joins import torn
-from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import (
     Captured,
     Prepared,
@@ -79,7 +79,7 @@ def rebuild(
     """
     prepared = prepare(before.model, job.example_inputs, job.recipe.scheme, spec.ranges, keep)
     prepared.graph.load_state_dict(state)
-    set_phase(prepared.graph, "frozen")
+    CalibrationRun(prepared.graph).freeze()
     quantized = convert(prepared)
     confirm_masks(quantized.weights(), before.masks())
     return quantized
@@ -155,12 +155,15 @@ def _fine_tune(
             " use x.shape[0] in place of a number when it reshapes, or mode: ptq"
         )
     graph, masks = prepared.graph, before.masks()
+    run = CalibrationRun(graph)
     # At least the last epoch trains what will ship: fixed ranges and statistics.
     frozen_from = min(int(freeze_at * spec.epochs), spec.epochs - 1)
 
     def before_epoch(epoch: int) -> None:
-        set_phase(graph, "train" if epoch < frozen_from else "frozen")
-        if epoch >= frozen_from:
+        if epoch < frozen_from:
+            run.follow()
+        else:
+            run.freeze()
             freeze_statistics(graph)
 
     training = training_of(job, "qat", spec, work_dir, teacher)

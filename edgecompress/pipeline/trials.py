@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from edgecompress.compress.biases import snap_biases
+from edgecompress.compress.calibration import CalibrationRun
 from edgecompress.compress.carry import carry_ranges, carry_weights
 from edgecompress.compress.checkpoint import to_bytes
 from edgecompress.compress.mixed import Names, Simulation, families_of, search
-from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import (
     Captured,
     Prepared,
@@ -142,7 +142,7 @@ class Trials:
         if not carry_ranges(everything, prepared):
             find_ranges(job, spec, prepared)
             carry_ranges(everything, prepared)
-        set_phase(prepared.graph, "frozen")
+        CalibrationRun(prepared.graph).freeze()
         snap_biases(prepared)
         return prepared
 

@@ -7,8 +7,8 @@ from torch import Tensor
 from zoo.catalogue import build
 
 from edgecompress.compress.biases import snap_biases
+from edgecompress.compress.calibration import CalibrationRun
 from edgecompress.compress.carry import carry_ranges, carry_weights
-from edgecompress.compress.observers import set_phase
 from edgecompress.compress.quantize import (
     Prepared,
     calibrate,
@@ -20,7 +20,7 @@ from edgecompress.compress.units import units_of
 
 
 def outputs(prepared: Prepared, x: tuple[Tensor, ...]) -> Tensor:
-    set_phase(prepared.graph, "frozen")
+    CalibrationRun(prepared.graph).freeze()
     with torch.no_grad():
         found: Tensor = forward(prepared, x)
     return found

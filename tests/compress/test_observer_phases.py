@@ -6,12 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgecompress.compress.calibration import CalibrationRun, float_copy, share_run
 from edgecompress.compress.observers import (
     AdjustedFakeQuantize,
     RangeObserver,
     observers_of,
-    set_phase,
-    tell_of_runs,
 )
 
 SMALL, LARGE = torch.tensor([-0.5, 0.26, 1.0]), torch.tensor([-0.5, 0.26, 3.0])
@@ -55,7 +54,7 @@ class Graph(nn.Module):
 @pytest.fixture
 def graph() -> Graph:
     found = Graph()
-    tell_of_runs(found)
+    share_run(found)
     assert observers_of(found) == [found.activation, found.weight]
     return found
 
@@ -69,28 +68,28 @@ def quantised(values: Tensor, seen: Tensor) -> bool:
 
 
 def test_calibration_observes_and_asks_for_no_scale_before_its_end(graph: Graph) -> None:
-    set_phase(graph, "calibrate")
-    for _ in range(2):
-        first, second, _ = graph(SMALL, LARGE, SMALL)
-        assert torch.equal(first, SMALL)
-        assert torch.equal(second, LARGE)
-    assert graph.asked.times == 0
-    assert top(graph.activation) == float("-inf")  # nor is a range chosen
-    set_phase(graph, "frozen")
+    with CalibrationRun(graph).observing():
+        for _ in range(2):
+            first, second, _ = graph(SMALL, LARGE, SMALL)
+            assert torch.equal(first, SMALL)
+            assert torch.equal(second, LARGE)
+        assert graph.asked.times == 0
+        assert top(graph.activation) == float("-inf")  # nor is a range chosen
     assert graph.asked.times == 1
     assert top(graph.activation) == 3.0
     torch.testing.assert_close(graph.activation.scale, torch.tensor([3.5 / 255]))
     assert int(graph.activation.zero_point) == round(0.5 / 3.5 * 255)
 
 
-def calibrated(graph: Graph) -> Graph:
-    set_phase(graph, "calibrate")
-    graph(SMALL, LARGE, SMALL)
-    return graph
+def calibrated(graph: Graph) -> CalibrationRun:
+    run = CalibrationRun(graph)
+    with run.observing():
+        graph(SMALL, LARGE, SMALL)
+    return run
 
 
 def test_frozen_ranges_stay_and_weights_follow_themselves(graph: Graph) -> None:
-    set_phase(calibrated(graph), "frozen")
+    calibrated(graph)
     for factor in (2.0, 0.5):
         first, _, weight = graph(SMALL, factor * LARGE, factor * SMALL)
         assert top(graph.activation) == 3.0
@@ -101,36 +100,45 @@ def test_frozen_ranges_stay_and_weights_follow_themselves(graph: Graph) -> None:
 
 
 def test_in_float_nothing_is_quantised_or_seen(graph: Graph) -> None:
-    set_phase(calibrated(graph), "frozen")
-    set_phase(graph, "float")
+    run = calibrated(graph)
     scale = graph.activation.scale.clone()
-    first, second, weight = graph(9 * SMALL, SMALL, SMALL)
+    with run.in_float():
+        first, second, weight = graph(9 * SMALL, SMALL, SMALL)
     assert torch.equal(first, 9 * SMALL)
     assert torch.equal(second, SMALL)
     assert torch.equal(weight, SMALL)
-    set_phase(graph, "frozen")
     assert torch.equal(graph.activation.scale, scale)
 
 
+def test_a_copy_has_a_run_of_its_own(graph: Graph) -> None:
+    calibrated(graph)
+    copied = float_copy(graph)
+    assert torch.equal(copied(SMALL, LARGE, SMALL)[0], SMALL)
+    assert quantised(graph(SMALL, LARGE, SMALL)[0], SMALL)
+    runs = {id(each.activation_post_process.run) for each in observers_of(graph)}
+    others = {id(each.activation_post_process.run) for each in observers_of(copied)}
+    assert len(runs) == len(others) == 1
+    assert runs != others
+
+
 def test_training_follows_each_run_as_one(graph: Graph) -> None:
-    set_phase(calibrated(graph), "train")
-    observer = graph.activation.activation_post_process
+    phases = calibrated(graph)
+    phases.follow()
     for run in (1, 2):
-        assert observer.in_graph
         first, *_ = graph(SMALL, 11 * LARGE, SMALL)
         assert quantised(first, SMALL)
         # By a hundredth of the way to 33 a run, not two of them for its two tensors.
         wanted = 33 - 30 * 0.99**run
         assert top(graph.activation) == pytest.approx(wanted, rel=1e-4)
-    set_phase(graph, "frozen")
+    phases.freeze()
     graph(SMALL, 50 * LARGE, SMALL)
     assert top(graph.activation) == pytest.approx(wanted, rel=1e-4)
 
 
 @pytest.mark.parametrize("phase", ["train", "frozen"])
 def test_a_scale_is_what_somebody_chooses(graph: Graph, phase: Any) -> None:
-    calibrated(graph)
+    run = calibrated(graph)
     graph.activation.adjust = lambda scale: 2 * scale
-    set_phase(graph, phase)
+    run.follow() if phase == "train" else run.freeze()
     graph(SMALL, LARGE, SMALL)
     torch.testing.assert_close(graph.activation.scale, torch.tensor([2 * 3.5 / 255]))

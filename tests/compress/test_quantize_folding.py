@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from writing import decibels
 from zoo.catalogue import settle
 
+from edgecompress.compress.calibration import CalibrationRun
 from edgecompress.compress.folding import BatchNorm, FoldingFakeQuantize, freeze_statistics
-from edgecompress.compress.observers import observers_of, set_phase
+from edgecompress.compress.observers import observers_of
 from edgecompress.compress.quantize import convert, forward
 
 IMAGE = (torch.zeros(1, 3, 8, 8),)
@@ -75,9 +76,8 @@ def _last_scale(graph: nn.Module) -> tuple[float, int]:
 def test_float_function_is_kept(case: str) -> None:
     model, inputs = model_of(case)
     prepared = calibrated(model, inputs)
-    set_phase(prepared.graph, "float")
     x = batch(inputs, 3, seed=5)
-    with torch.no_grad():
+    with torch.no_grad(), CalibrationRun(prepared.graph).in_float():
         torch.testing.assert_close(forward(prepared, x), model(*x), rtol=1e-4, atol=1e-5)
 
 

@@ -12,8 +12,9 @@ from torch.fx import Node
 from torch.nn import functional
 from zoo.catalogue import build
 
+from edgecompress.compress.calibration import CalibrationRun
 from edgecompress.compress.capture import set_training
-from edgecompress.compress.observers import Ranges, observers_of, set_phase
+from edgecompress.compress.observers import Ranges, observers_of
 from edgecompress.compress.quantize import (
     Prepared,
     calibrate,
@@ -58,7 +59,7 @@ def train_step(prepared: Prepared, inputs: tuple[Tensor, ...]) -> float:
 def test_training_moves_weights_and_ranges_and_lowers_the_loss() -> None:
     model, inputs = build("mobilenet_v2")
     prepared = calibrated(model, inputs)
-    set_phase(prepared.graph, "train")
+    CalibrationRun(prepared.graph).follow()
     weights = {name: p.detach().clone() for name, p in prepared.graph.named_parameters()}
     ranges = ranges_of(prepared)
     x = batch(inputs, 10, seed=4)
@@ -72,7 +73,7 @@ def test_training_moves_weights_and_ranges_and_lowers_the_loss() -> None:
 def test_validation_moves_nothing() -> None:
     model, inputs = build("mobilenet_v2")
     prepared = calibrated(model, inputs)
-    set_phase(prepared.graph, "train")
+    CalibrationRun(prepared.graph).follow()
     train_step(prepared, batch(inputs, 4, seed=4))
     forward(prepared, batch(inputs, 4, seed=5))  # weights' ranges catch up with the weights
     state = {name: value.clone() for name, value in prepared.graph.state_dict().items()}
@@ -85,7 +86,7 @@ def test_validation_moves_nothing() -> None:
 def test_frozen_ranges_stay_while_weights_follow_themselves() -> None:
     model, inputs = build("mobilenet_v2")
     prepared = calibrated(model, inputs)
-    set_phase(prepared.graph, "frozen")
+    CalibrationRun(prepared.graph).freeze()
     before = ranges_of(prepared)
     train_step(prepared, batch(inputs, 4, seed=4))
     forward(prepared, inputs)
@@ -98,7 +99,7 @@ def test_frozen_ranges_stay_while_weights_follow_themselves() -> None:
 def test_state_dict_rebuilds_the_same_quantised_model(wanted: str) -> None:
     model, inputs = build("mobilenet_v3")
     prepared = calibrated(model, inputs, wanted)
-    set_phase(prepared.graph, "train")
+    CalibrationRun(prepared.graph).follow()
     train_step(prepared, batch(inputs, 4, seed=4))
     file = io.BytesIO()
     torch.save(prepared.graph.state_dict(), file)
@@ -254,8 +255,9 @@ def test_tensors_that_share_a_scale_share_the_widest_range(ranges: Ranges) -> No
     spread = outputs.max() - outputs.min()
     assert (got - outputs).abs().mean() < 0.01 * spread
     assert (got.max() - got.min()) > 0.7 * spread
-    for phase in ("train", "frozen"):
-        set_phase(prepared.graph, phase)  # type: ignore[arg-type]
+    run = CalibrationRun(prepared.graph)
+    for enter in (run.follow, run.freeze):
+        enter()
         set_training(prepared.graph, True)
         for _ in range(200):
             prepared.graph(*batches[0])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgecompress.compress.observers import RangeObserver
+from edgecompress.compress.observers import RangeObserver, SharedRun
 
 AFFINE = {"dtype": torch.uint8, "qscheme": torch.per_tensor_affine, "quant_min": 0}
 SYMMETRIC = {"dtype": torch.int8, "qscheme": torch.per_tensor_symmetric, "quant_min": -128}
@@ -145,7 +145,7 @@ def test_batches_and_layout_do_not_matter(
     found = set()
     for size in (1, 7, 64):
         observer = make(ranges=ranges)
-        observer.in_graph = True
+        observer.run = SharedRun()
         for batch in data.split(size):
             layout = torch.channels_last if channels_last and size == 7 else torch.contiguous_format
             observer(batch.contiguous(memory_format=layout))
@@ -213,9 +213,8 @@ def test_tensors_that_share_a_scale_are_one(ranges: str) -> None:
     torch.manual_seed(0)
     first, second = torch.randn(30_000), 4 * torch.rand(20_000)
     together(torch.cat([first, second]))
-    apart.in_graph = True
+    apart.run = SharedRun()
     apart(first)
-    apart.same_run = True
     apart(second)
     apart.choose()
     assert together.min_val == apart.min_val
@@ -233,7 +232,7 @@ def test_what_is_not_finite_does_not_count() -> None:
 def test_forgetting_keeps_the_range_until_something_else_is_seen() -> None:
     for ranges in ("minmax", "percentile", "mse"):
         observer = affine(ranges=ranges)
-        observer.in_graph = True
+        observer.run = SharedRun()
         observer(torch.tensor([-9.0, 9.0]))
         observer.forget()
         assert (observer.min_val.item(), observer.max_val.item()) == (-9.0, 9.0)
@@ -246,7 +245,7 @@ def test_what_was_seen_can_be_chosen_from_in_every_way() -> None:
     torch.manual_seed(0)
     values = torch.cat([torch.randn(30_000), torch.tensor([50.0])])
     chosen, unused = affine(ranges="auto"), affine(ranges="auto")
-    chosen.in_graph = True
+    chosen.run = SharedRun()
     chosen(values)
     for ranges in ("percentile", "minmax", "mse"):
         alone = affine(ranges=ranges)
@@ -261,13 +260,13 @@ def test_what_was_seen_can_be_chosen_from_in_every_way() -> None:
 
 @pytest.mark.parametrize("ranges", ["minmax", "percentile", "mse"])
 def test_training_starts_from_the_calibrated_range(ranges: str) -> None:
-    observer = affine(ranges=ranges)
-    observer.in_graph = True
+    observer, shared = affine(ranges=ranges), SharedRun()
+    observer.run = shared
     for batch in ([-1.0, 2.0], [-2.0, 6.0]):
         observer(torch.tensor(batch))
-    observer.following = True
+    shared.phase = "train"
     for run, top in enumerate((16.0, 26.0)):
-        observer.same_run = False
+        shared.number += 1
         observer(torch.tensor([-1.0, 10.0]))
         observer(torch.tensor([0.0, top]))  # of the same run: it counts as one with the first
         low, high = (-1.99, 6.1) if run == 0 else (-1.9801, 6.299)
@@ -277,7 +276,7 @@ def test_training_starts_from_the_calibrated_range(ranges: str) -> None:
 
 def test_training_without_calibration_starts_with_the_first_batch() -> None:
     observer = affine()
-    observer.following = True
+    observer.run = SharedRun("train")
     observer(torch.tensor([-3.0, 4.0]))
     assert (observer.min_val.item(), observer.max_val.item()) == (-3.0, 4.0)
 
@@ -299,7 +298,7 @@ def test_seven_bits_keep_to_63_when_searching() -> None:
 def test_training_follows_slowly_and_validation_not_at_all() -> None:
     observer = affine()
     observer(torch.tensor([0.0, 1.0]))
-    observer.following = True
+    observer.run = SharedRun("train")
     observer(torch.tensor([0.0, 2.0]))
     assert observer.max_val.item() == pytest.approx(1.01)
     observer.eval()

@@ -9,7 +9,8 @@ from quantizing import batch, calibrated
 from torch import Tensor, nn
 from zoo.catalogue import EVERYTHING, build
 
-from edgecompress.compress.observers import observers_of, set_phase
+from edgecompress.compress.calibration import CalibrationRun
+from edgecompress.compress.observers import observers_of
 from edgecompress.compress.quantize import Prepared, forward
 from edgecompress.compress.sensitivity import measure_noise
 from edgecompress.compress.units import units_of
@@ -32,13 +33,11 @@ def sqnr(original: Tensor, other: Tensor) -> float:
 
 def outputs(prepared: Prepared, x: tuple[Tensor, ...], on: Callable[[str], bool]) -> Tensor:
     """Of the graph in which the fake-quantizes of those names quantise."""
-    set_phase(prepared.graph, "float")
-    for name, module in prepared.graph.named_modules(remove_duplicate=False):
-        if module in observers_of(prepared.graph):
-            module.enable_fake_quant(on(name))
-    with torch.no_grad():
+    with torch.no_grad(), CalibrationRun(prepared.graph).in_float():
+        for name, module in prepared.graph.named_modules(remove_duplicate=False):
+            if module in observers_of(prepared.graph):
+                module.enable_fake_quant(on(name))
         found: Tensor = forward(prepared, x)
-    set_phase(prepared.graph, "frozen")
     return found
 
 
