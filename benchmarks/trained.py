@@ -24,13 +24,13 @@ from peers import Calibration, Peer, litert_peer, onnxruntime_peers
 
 from edgecompress.errors import EdgecompressError
 from edgecompress.pipeline import deploy, evaluate_file, measure_file
+from edgecompress.pipeline.loading import seeded_task
 from edgecompress.progress import progress_on_stderr
 from edgecompress.report.noise import search_lines
 from edgecompress.spec.load import load_deploy
 from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.report import Report
 from edgecompress.task.base import Task, inputs_of
-from edgecompress.task.load import load_task
 from edgecompress.task.seed import seed_everything
 
 HERE = Path(__file__).parent.resolve()
@@ -159,8 +159,7 @@ def show(label: str, report: Report) -> None:
 def compare(config: Path, baselines: dict[str, Path]) -> None:
     """The peers' files, scored and measured by the same means."""
     wanted = load_deploy(config)
-    seed_everything(wanted.seed, 0)
-    batches = calibration(load_task(wanted.task, config.parent))
+    batches = calibration(seeded_task(wanted, config.parent))
     with tempfile.TemporaryDirectory() as name:
         for target, baseline in baselines.items():
             for peer in _peers(target, baseline, batches, Path(name)):

@@ -19,6 +19,7 @@ from edgecompress.pipeline.asked import Asked, ask
 from edgecompress.pipeline.executable import Int8Model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.loading import load
 from edgecompress.pipeline.models import noise, original, pruned, quantized
 from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.single import HERE, agent_on
@@ -29,8 +30,6 @@ from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.report import ModelReport, QuantizationNoise
 from edgecompress.store import Store
-from edgecompress.task.load import fingerprint, load_task, original_model
-from edgecompress.task.seed import seed_everything
 
 TASK = Path(__file__).with_name("zoo_task.py").resolve()
 PTQ: dict[str, object] = {"mode": "ptq", "ranges": "minmax", "calibration_batches": 4}
@@ -119,14 +118,19 @@ def compressed(name: str, way: str, folder: Path) -> Row:
 def job_of(asked: Asked, folder: Path) -> Job:
     """As `edgecompress.pipeline.whole` begins."""
     wanted, recipe = asked.wanted, asked.recipes[0]
-    seed_everything(wanted.seed, 0)
-    task = load_task(wanted.task, folder)
-    model = original_model(task)
     store = Store(folder / "runs", lambda _: None)
+    loaded = load(wanted, folder, store)
     run = store.start_run(recipe.target.name, recipe.digest())
     stages = Stages(store, run, SilentProgress(), wanted.seed)
-    known = fingerprint(task, wanted.task, folder, model)
-    return Job(recipe, native_cpu(), task, model, known, stages, store.work_dir("agent"))
+    return Job(
+        recipe,
+        native_cpu(),
+        loaded.task,
+        loaded.model,
+        loaded.fingerprint,
+        stages,
+        store.work_dir("agent"),
+    )
 
 
 def described(name: str, way: str, report: ModelReport, verdict: Judgement) -> Row:

@@ -174,13 +174,10 @@ def _random(artifact: Artifact) -> list[Array]:
 def _from_task(config: Path) -> list[Array]:
     """The first samples of the evaluation set."""
     # These import torch.
+    from edgecompress.pipeline.loading import seeded_task
     from edgecompress.task.base import inputs_of
-    from edgecompress.task.load import load_task
-    from edgecompress.task.seed import seed_everything
 
-    wanted = load_deploy(config)
-    seed_everything(wanted.seed, 0)
-    task = load_task(wanted.task, config.parent)
+    task = seeded_task(load_deploy(config), config.parent)
     batches = [
         [tensor.numpy() for tensor in inputs_of(batch)]
         for batch in islice(task.eval_data(), SAMPLES)

@@ -20,7 +20,9 @@ from edgecompress.task.used import Used
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedTask:
+    """A task, and the model that it gives."""
+
     task: Task
     model: nn.Module
     """As `task.model()` gave it."""
@@ -35,7 +37,7 @@ def watched(wanted: DeployConfig, folder: Path, store: Store) -> Used:
     return Used(folder, folders_of(wanted.task, folder), [store.root], hashes)
 
 
-def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = None) -> Loaded:
+def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = None) -> LoadedTask:
     """The task of a deploy, with one batch of each of its data methods looked at: once, as any
     stage is done, so that a deploy which finds all in the store asks the task for no data.
 
@@ -44,7 +46,8 @@ def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = N
         BadInput: the task, the model or the data must change.
 
     """
-    task, model = _load(wanted, folder)
+    task = seeded_task(wanted, folder)
+    model = original_model(task)
     digest = fingerprint(task, wanted.task, folder, model)
     reads = reads_of(wanted)
     depends_on: dict[str, JsonValue] = {
@@ -60,26 +63,28 @@ def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = N
             start = time.monotonic()
             check_data(task, model, reads, wanted.seed)
             record = cache.keep(asked, name, time.monotonic() - start, Output({}))
-    return Loaded(task, model, digest, record.key)
+    return LoadedTask(task, model, digest, record.key)
 
 
 def load_scored(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
-    """The same task for what scores a finished file, which reads the evaluation data alone.
+    """Task and model for what scores a finished file, which reads the evaluation data alone.
 
     Raises:
         BadInput: the task, the model or the data must change.
 
     """
-    task, model = _load(wanted, folder)
+    task = seeded_task(wanted, folder)
+    model = original_model(task)
     check_data(task, model, Reads(methods=("eval_data",)), wanted.seed)
     return task, model
 
 
-def _load(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
-    # A task may make up its data or its untrained weights when it is asked for them.
+def seeded_task(wanted: DeployConfig, folder: Path) -> Task:
+    """The task of a deploy, after seeding: it may make up its data or its untrained weights when it
+    is asked for them. Errors as of `load_task`.
+    """
     seed_everything(wanted.seed, 0)
-    task = load_task(wanted.task, folder)
-    return task, original_model(task)
+    return load_task(wanted.task, folder)
 
 
 def reads_of(wanted: DeployConfig) -> Reads:

@@ -14,7 +14,7 @@ from edgecompress.pipeline.executable import FloatModel, Int8Model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means, keep_metric
-from edgecompress.pipeline.loading import Loaded, load, watched
+from edgecompress.pipeline.loading import LoadedTask, load, watched
 from edgecompress.pipeline.measuring import (
     DeviceFindings,
     measure_halfway,
@@ -50,7 +50,7 @@ def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
     store = Store(asked.folder / "runs", progress.note)
     with watched(asked.wanted, asked.folder, store) as used:
 
-        def loaded_anew() -> Loaded:
+        def loaded_anew() -> LoadedTask:
             with progress.stage("load task"):
                 return load(asked.wanted, asked.folder, store, used)
 
@@ -87,7 +87,7 @@ class _Target:
     notes: tuple[str, ...]
     progress: Progress
 
-    def deploy(self, loaded: Loaded) -> Report:
+    def deploy(self, loaded: LoadedTask) -> Report:
         """One run. Raises FilesChanged when a file that it came from is no longer what it was."""
         store, recipe = self.store, self.recipe
         run_id = store.start_run(recipe.target.name, recipe.digest())
