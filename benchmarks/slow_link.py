@@ -17,7 +17,7 @@ from loopback import SERVER_TOOLS, loopback_device, loopback_sshd, manifest_of
 from throttle import Throttle, throttled
 
 from edgecompress.devices.tools import find_tools
-from edgecompress.push import Alive, Board, Manifest, Watch, push
+from edgecompress.push import Alive, Board, Manifest, PushOptions, Watch, push
 from edgecompress.spec.device import Device
 from edgecompress.spec.pushed import Pushed, Validation
 from edgecompress.transport import Transport, connect
@@ -104,7 +104,7 @@ def _push(transport: Transport, model: Path, manifest: Manifest, array: Path, to
         return None
 
     watch = Watch(sent=lambda _: told())
-    return push(Board(transport), model, manifest, validate, watch)
+    return push(Board(transport), model, manifest, validate, PushOptions(watch))
 
 
 def _port(config: Path) -> int:

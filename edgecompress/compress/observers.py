@@ -1,5 +1,6 @@
 """How ranges become scales: one observer for calibration, for QAT, and for weights."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -26,6 +27,32 @@ _CHOICES: dict[str, Callable[[Histogram, Range, Grids], Range]] = {
 }
 
 
+@dataclass(frozen=True)
+class RangeChoice:
+    """How a range follows from what was seen.
+
+    Args:
+        ranges: minmax: all values fit. percentile: 0.01 % may saturate on either side. mse: the
+            range with the least squared error. See compress.ranges. auto: see
+            compress.choose_ranges.
+        scales: power_of_two rounds a scale up to 2^-p, so that w' = round(w * 2^p).
+        limit: largest magnitude of a symmetric integer; below quant_max where the CPU's int8
+            kernels add products in 16 bits.
+        current: for weights.
+        bounded: the values are from 0 to 1, and the step is 1 / 256 (symmetric: 1 / 128).
+
+    """
+
+    ranges: Ranges = "minmax"
+    scales: Literal["free", "power_of_two"] = "free"
+    limit: int = 127
+    current: bool = False
+    bounded: bool = False
+
+
+ALL_FIT = RangeChoice()
+
+
 @dataclass
 class SharedRun:
     """What all observers of one graph know together. `CalibrationRun` alone changes it."""
@@ -45,15 +72,10 @@ class RangeObserver(ObserverBase):
     range they have now. Values that are not finite do not count.
 
     Args:
-        dtype, qscheme, quant_min, quant_max, ch_axis: as torchao's own observers.
-        ranges: minmax: all values fit. percentile: 0.01 % may saturate on either side. mse: the
-            range with the least squared error. See compress.ranges. auto: see
-            compress.choose_ranges.
-        scales: power_of_two rounds a scale up to 2^-p, so that w' = round(w * 2^p).
-        limit: largest magnitude of a symmetric integer; below quant_max where the CPU's int8
-            kernels add products in 16 bits.
-        current: for weights.
-        bounded: the values are from 0 to 1, and the step is 1 / 256 (symmetric: 1 / 128).
+        dtype, qscheme: as torchao's own observers have them.
+        choice: how the range is chosen.
+        integers: quant_min, quant_max, ch_axis and is_dynamic, as torchao's own observers have
+            them.
 
     """
 
@@ -65,26 +87,18 @@ class RangeObserver(ObserverBase):
         *,
         dtype: torch.dtype,
         qscheme: torch.qscheme,
-        quant_min: int,
-        quant_max: int,
-        ch_axis: int = -1,
-        ranges: Ranges = "minmax",
-        scales: Literal["free", "power_of_two"] = "free",
-        limit: int = 127,
-        current: bool = False,
-        bounded: bool = False,
-        is_dynamic: bool = False,
+        choice: RangeChoice = ALL_FIT,
+        **integers: int,
     ) -> None:
-        super().__init__(dtype, is_dynamic)
+        super().__init__(dtype, bool(integers.get("is_dynamic", False)))
         self.qscheme = qscheme
-        self.quant_min = quant_min
-        self.quant_max = quant_max
-        self.ch_axis = ch_axis
-        self.ranges = ranges
-        self.scales = scales
-        self.limit = limit
-        self.current = current
-        self.bounded = bounded
+        self.quant_min, self.quant_max = integers["quant_min"], integers["quant_max"]
+        self.ch_axis = integers.get("ch_axis", -1)
+        self.ranges: Ranges = choice.ranges
+        self.scales = choice.scales
+        self.limit = choice.limit
+        self.current = choice.current
+        self.bounded = choice.bounded
         self.run: SharedRun | None = None
         """That of the graph; None: it belongs to none, and chooses a range from each tensor."""
         self._followed_run = -1
@@ -92,9 +106,10 @@ class RangeObserver(ObserverBase):
         self._histogram: Histogram | None = None
         self._chosen = True
         self.eps = _SMALLEST_SCALE
-        top = 1 - 1 / (limit + 1 if self.symmetric else quant_max - quant_min + 1)
-        self.register_buffer("min_val", torch.tensor(0.0 if bounded else float("inf")))
-        self.register_buffer("max_val", torch.tensor(top if bounded else float("-inf")))
+        levels = self.limit if self.symmetric else self.quant_max - self.quant_min
+        low, high = (0.0, 1 - 1 / (levels + 1)) if self.bounded else (math.inf, -math.inf)
+        self.register_buffer("min_val", torch.tensor(low))
+        self.register_buffer("max_val", torch.tensor(high))
         self._before = (self.min_val, self.max_val)
 
     @property

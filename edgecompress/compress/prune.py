@@ -109,7 +109,12 @@ def _structured(
     current, steps = duplicate(model), []
     space = allocate.Space.of(current, groups, round_to, before)
     ranking = _rank(current, spec, space, groups, context)
-    goal = _allocation(current, spec, space, ranking, found, context)
+
+    def sensitivity() -> allocate.Sensitivity:
+        with evaluating(current):
+            return allocate.scan(current, space, ranking, context.score, context.progress)
+
+    goal = _allocation(spec, space, found, sensitivity)
     for step in range(1, spec.steps + 1):
         context.progress("prune", step - 1, spec.steps)
         cuts = _choose(space, goal, step / spec.steps, groups, ranking)
@@ -131,20 +136,16 @@ def _structured(
 
 
 def _allocation(
-    model: nn.Module,
     spec: StructuredPruneSpec,
     space: allocate.Space,
-    ranking: Sequence[Tensor],
     found: Prunable,
-    context: PruneContext,
+    sensitivity: Callable[[], allocate.Sensitivity],
 ) -> allocate.Kept:
-    """Units that each group keeps in the end."""
+    """Units that each group keeps in the end; `sensitivity` takes long, and not all need it."""
     ratio = spec.pruning_ratio
     if spec.allocation == "sensitivity":
-        with evaluating(model):
-            sensitivity = allocate.scan(model, space, ranking, context.score, context.progress)
         single = ratio if isinstance(ratio, float) else None
-        return allocate.greedy(space, sensitivity, spec.macs_reduction, single)
+        return allocate.greedy(space, sensitivity(), spec.macs_reduction, single)
     if spec.macs_reduction is not None:
         return allocate.uniform_for_macs(space, spec.macs_reduction)
     if isinstance(ratio, dict):

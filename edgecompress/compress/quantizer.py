@@ -35,7 +35,7 @@ from edgecompress.compress.fx import (
     tell_name,
 )
 from edgecompress.compress.masks import masked
-from edgecompress.compress.observers import AdjustedFakeQuantize, RangeObserver, Ranges
+from edgecompress.compress.observers import AdjustedFakeQuantize, RangeChoice, RangeObserver, Ranges
 from edgecompress.compress.operators import (
     ADDING,
     BINARY,
@@ -267,7 +267,8 @@ def _activation_spec(
         torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,
         None,
         AdjustedFakeQuantize.with_args(
-            observer=RangeObserver, ranges=ranges, scales=scheme.scales, bounded=bounded
+            observer=RangeObserver,
+            choice=RangeChoice(ranges=ranges, scales=scheme.scales, bounded=bounded),
         ),
     )
 
@@ -281,9 +282,9 @@ def _weight_spec(scheme: QuantizationScheme, axis: int) -> QuantizationSpec:
         axis if per_channel else None,
         FoldingFakeQuantize.with_args(
             observer=RangeObserver,
-            scales=scheme.scales,
-            limit=63 if scheme.weights.bits == 7 else 127,
-            current=True,
+            choice=RangeChoice(
+                scales=scheme.scales, limit=63 if scheme.weights.bits == 7 else 127, current=True
+            ),
             **channel,
         ),
     )

@@ -83,6 +83,12 @@ class DeviceAgent(Protocol):
     retried: list[str]
     """A line for the report for each program that a signal ended and that was tried once more."""
 
+    @property
+    def graph_writer(self) -> "Agent | None":
+        """What writes down the graph that the device's runtime really executes; None: nothing
+        there does.
+        """
+
     def place(self, sha256: str, remote: str) -> None: ...
 
     def probe(self) -> Probe: ...
@@ -115,6 +121,10 @@ class Agent:
         self.retried: list[str] = []
         self._pyz: str | None = None
         self._placed: dict[str, str] = {}
+
+    @property
+    def graph_writer(self) -> "Agent | None":
+        return self
 
     def place(self, sha256: str, remote: str) -> None:
         """A file of this content lies at `remote`: it is used there, and not sent."""

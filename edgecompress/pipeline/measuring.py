@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
-from edgecompress.measure.agent import BUILD_S, Agent, DeviceAgent
+from edgecompress.measure.agent import BUILD_S, DeviceAgent
 from edgecompress.measure.compare import Session, compare, measure_file
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import write_npz
@@ -65,9 +65,9 @@ def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built
     connected.tick()
     agent, target, inspection = connected.agent, job.recipe.target, candidate.inspection
     loaded = connected.prepare(target, candidate.artifact)
-    if connected.device.transport != "local" and isinstance(agent, Agent):
-        known = runtime(target.runtime.name)
-        inspection = known.inspect_there(loaded, target, agent, job.agent_dir)
+    writer = agent.graph_writer
+    if connected.device.transport != "local" and writer is not None:
+        inspection = job.runtime.inspect_there(loaded, target, writer, job.agent_dir)
     comparison = _in_turns(job, connected, baseline, loaded)
     return DeviceFindings(comparison, inspection, tuple(agent.retried))
 

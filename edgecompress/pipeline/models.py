@@ -92,14 +92,18 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
 
     def work(work_dir: Path) -> Output:
         rows: list[EpochRow] = []
+
+        def recover(model: nn.Module, step: int) -> None:
+            if between is not None:
+                training = training_of(job, f"prune-{step}", between, work_dir, teacher)
+                rows.extend(train(model, training))
+
         context = PruneContext(
             example_inputs=job.example_inputs,
             loss=job.loss,
             # The loss, because a metric hardly moves when few channels go.
             score=lambda model: -loss_of(job, model),
-            finetune=lambda model, step: rows.extend(
-                _recover(job, teacher, between, model, step, work_dir)
-            ),
+            finetune=recover,
             progress=lambda what, done, total: job.stages.progress.step(done, total, what),
         )
         result = prune(before.model, spec, round_to, context)
@@ -203,14 +207,6 @@ def _between(job: Job) -> TrainSpec | None:
     if not prune_spec.epochs_between:
         return None
     return spec.model_copy(update={"epochs": prune_spec.epochs_between, "warmup_epochs": 0.0})
-
-
-def _recover(
-    job: Job, teacher: Point, spec: TrainSpec | None, model: nn.Module, step: int, work_dir: Path
-) -> tuple[EpochRow, ...]:
-    if spec is None:
-        return ()
-    return train(model, training_of(job, f"prune-{step}", spec, work_dir, teacher))
 
 
 def _point(name: str, job: Job, record: StageRecord, skeleton: Callable[[], nn.Module]) -> Point:

@@ -16,7 +16,16 @@ from edgecompress.pipeline.fleet import unknown
 from edgecompress.pipeline.measuring import Connected, protocol_for, quiet_s
 from edgecompress.pipeline.single import agent_over
 from edgecompress.progress import Lane, Transfer
-from edgecompress.push import Alive, Board, Manifest, Origin, Watch, push, retried
+from edgecompress.push import (
+    Alive,
+    Board,
+    Manifest,
+    Origin,
+    PushOptions,
+    Watch,
+    push,
+    retried,
+)
 from edgecompress.runtimes import formats
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import Budgets
@@ -137,16 +146,13 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     trial.stop.check()
                     moved("uploading", there, size)
 
-                watch = Watch(note=lambda text: lane(0, 0, text), sent=sent_so_far)
-                pushed = push(
-                    Board(transport, device=device.id),
-                    sent.artifact.path,
-                    sent.manifest,
-                    check,
-                    watch,
+                options = PushOptions(
+                    Watch(note=lambda text: lane(0, 0, text), sent=sent_so_far),
                     activates=trial.activates,
                     origin=Origin(sent.run, asked_of(sent, device, trial.budgets), trial.reuses),
                 )
+                board, model = Board(transport, device=device.id), sent.artifact.path
+                pushed = push(board, model, sent.manifest, check, options)
         except EdgecompressError as error:
             pushed = Pushed(
                 device=device.id,

@@ -3,8 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgecompress.artifact import sha256_of
@@ -76,9 +75,8 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         write_npz(inputs, {f"input_{i}": x.numpy() for i, x in enumerate(examples)})
 
         def push_one(device: Device, stop: Stop) -> Pushed:
-            judged = partial(_measure, sent, inputs, wanted.budgets)
             trial = Trial(
-                judged,
+                _OneTurn(sent, inputs, wanted.budgets),
                 wanted.budgets,
                 activates=order.activates,
                 deadline_s=order.deadline_s,
@@ -151,26 +149,28 @@ def _push(device: Device, sent: Candidate, trial: Trial, progress: Progress) -> 
     return pushed
 
 
-def _measure(
-    sent: Candidate,
-    inputs: Path,
-    budgets: Budgets,
-    connected: Connected,
-    loaded: Loaded,
-    validation: Validation,
-) -> Validation:
+@dataclass(frozen=True)
+class _OneTurn:
     """One turn on the device, and the budgets that only it can check; none on an emulated one."""
-    device, agent = connected.device, connected.agent
-    connected.tick()
-    protocol = protocol_for(sent.target, device).model_copy(update={"turns": 1})
-    threads = sent.target.runtime.threads
-    session = Session(agent, protocol, threads, inputs, lambda *_: connected.tick())
-    measured = measure_file(session, loaded)
-    emulated = device.emulated or is_emulated(agent.probe())
-    over = () if emulated else over_budget(budgets, measured)
-    if over:
-        raise Refused(f"{agent.transport.name}: {over[0]}")
-    return _completed(validation, measured, emulated)
+
+    sent: Candidate
+    inputs: Path
+    """.npz, the arrays of one inference."""
+    budgets: Budgets
+
+    def __call__(self, connected: Connected, loaded: Loaded, validation: Validation) -> Validation:
+        """Raises Refused when a budget is not kept."""
+        device, agent, target = connected.device, connected.agent, self.sent.target
+        connected.tick()
+        protocol = protocol_for(target, device).model_copy(update={"turns": 1})
+        threads = target.runtime.threads
+        session = Session(agent, protocol, threads, self.inputs, lambda *_: connected.tick())
+        measured = measure_file(session, loaded)
+        emulated = device.emulated or is_emulated(agent.probe())
+        over = () if emulated else over_budget(self.budgets, measured)
+        if over:
+            raise Refused(f"{agent.transport.name}: {over[0]}")
+        return _completed(validation, measured, emulated)
 
 
 def _completed(validation: Validation, measured: Measurement, emulated: bool) -> Validation:

@@ -25,14 +25,14 @@ from edgecompress.compress.quantize import (
 )
 from edgecompress.compress.score import validate
 from edgecompress.compress.sensitivity import measure_noise
-from edgecompress.compress.sparsify import apply_masks, confirm_masks
-from edgecompress.compress.train import train
+from edgecompress.compress.sparsify import Masks, apply_masks, confirm_masks
+from edgecompress.compress.train import Training, train
 from edgecompress.compress.units import units_of
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output
 from edgecompress.pipeline.training import output_of, training_of
-from edgecompress.spec.deploy import QuantizeSpec, TrainSpec
+from edgecompress.spec.deploy import QuantizeSpec
 from edgecompress.spec.report import EpochRow, OperatorNoise
 from edgecompress.task.base import inputs_of
 from edgecompress.task.guard import user_code
@@ -45,7 +45,8 @@ def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_d
     prepared = _calibrated(job, spec, traced, keep)
     rows: tuple[EpochRow, ...] = ()
     if spec.train is not None:
-        rows = _fine_tune(job, spec.freeze_at, spec.train, prepared, before, teacher, work_dir)
+        training = training_of(job, "qat", spec.train, work_dir, teacher)
+        rows = _fine_tune(prepared, training, spec.freeze_at, before.masks())
     snap_biases(prepared)
 
     def run(*inputs: Tensor) -> Any:
@@ -141,23 +142,20 @@ def cost_of(row: OperatorNoise) -> str:
 
 
 def _fine_tune(
-    job: Job,
-    freeze_at: float,
-    spec: TrainSpec,
-    prepared: Prepared,
-    before: Point,
-    teacher: Point,
-    work_dir: Path,
+    prepared: Prepared, training: Training, freeze_at: float, masks: Masks
 ) -> tuple[EpochRow, ...]:
+    """Train the fake-quantised graph; `freeze_at`: the share of epochs after which ranges and
+    statistics stay.
+    """
     if not prepared.free_batch:
         raise ModelError(
             "quantize.mode qat: the model fixes its batch size, so it cannot be trained as a graph;"
             " use x.shape[0] in place of a number when it reshapes, or mode: ptq"
         )
-    graph, masks = prepared.graph, before.masks()
+    graph, epochs = prepared.graph, training.spec.epochs
     run = CalibrationRun(graph)
     # At least the last epoch trains what will ship: fixed ranges and statistics.
-    frozen_from = min(int(freeze_at * spec.epochs), spec.epochs - 1)
+    frozen_from = min(int(freeze_at * epochs), epochs - 1)
 
     def before_epoch(epoch: int) -> None:
         if epoch < frozen_from:
@@ -166,7 +164,6 @@ def _fine_tune(
             run.freeze()
             freeze_statistics(graph)
 
-    training = training_of(job, "qat", spec, work_dir, teacher)
     training.before_epoch = before_epoch
     training.best_from = frozen_from
     # Calibrated it can ship already, so fine-tuning can only gain.

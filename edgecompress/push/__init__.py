@@ -6,7 +6,7 @@ from edgecompress.push.layout import make_folders
 from edgecompress.push.lock import held
 from edgecompress.push.session import Watch
 from edgecompress.push.status import history, status
-from edgecompress.push.transaction import Alive, Origin, Validate, push, switch
+from edgecompress.push.transaction import Alive, Origin, PushOptions, Validate, push, switch
 from edgecompress.spec.pushed import Pushed
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "History",
     "Manifest",
     "Origin",
+    "PushOptions",
     "Pushed",
     "ReleaseState",
     "Validate",

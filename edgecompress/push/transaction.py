@@ -42,15 +42,26 @@ class Origin:
 UNKNOWN = Origin()
 
 
+@dataclass(frozen=True)
+class PushOptions:
+    """How a push goes, where it is not as usual."""
+
+    watch: Watch = SILENT
+    """Told how far it is."""
+    activates: bool = True
+    """Whether `current` is to point to the model in the end."""
+    origin: Origin = UNKNOWN
+
+
+DEFAULT = PushOptions()
+
+
 def push(
     board: Board,
     model: Path,
     manifest: Manifest,
     validate: Validate,
-    watch: Watch = SILENT,
-    *,
-    activates: bool = True,
-    origin: Origin = UNKNOWN,
+    options: PushOptions = DEFAULT,
 ) -> Pushed:
     """Upload, validate on the device, activate; or leave the previous model as it was.
 
@@ -59,15 +70,14 @@ def push(
         model: the file here.
         manifest: describes it; its hash is the release's id.
         validate: runs the model there; whatever EdgecompressError it raises ends the push.
-        watch: told how far it is.
-        activates: whether `current` is to point to it in the end.
-        origin: of the model.
+        options: what else there is to say.
 
     Returns:
         What became of it: 'success', 'rolled_back' or 'inconsistent', and why. No
         EdgecompressError is raised, so that one device stops nobody else.
 
     """
+    watch, activates = options.watch, options.activates
     try:
         board.retried(lambda: make_folders(board))
         with held(board, watch.note) as lock:
@@ -75,7 +85,7 @@ def push(
             session = Session(board, lock, watch)
             session.settle(keep=upload.part)
             journal = session.begin(manifest.id)
-            trial = _Trial(board, lock, manifest, origin)
+            trial = _Trial(board, lock, manifest, options.origin)
 
             def work() -> None:
                 upload.run()

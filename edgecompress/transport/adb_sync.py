@@ -69,21 +69,14 @@ def entries_in(link: AdbLink, remote: str, timeout_s: float) -> dict[str, int]:
     return {name: found[name] for name in sorted(found) if name not in (".", "..")}
 
 
-def send(
-    link: AdbLink,
-    reader: BinaryIO,
-    remote: str,
-    timeout_s: float,
-    sent: Told,
-    mode: int = 0o644,
-) -> None:
+def send(link: AdbLink, reader: BinaryIO, remote: str, timeout_s: float, sent: Told) -> None:
     """Write all that `reader` gives to `remote`, from its beginning.
 
     Raises:
         Refusal: in the device's words.
 
     """
-    named = f"{remote},{stat.S_IFREG | mode}"
+    named = f"{remote},{stat.S_IFREG | 0o644}"
     with _requested(link, b"SEND", named, timeout_s, sent) as stream:
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         while not _answers(stream) and (chunk := reader.read(CHUNK_BYTES)):

@@ -6,6 +6,7 @@ lack it; the helper also takes in a file faster.
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -20,6 +21,18 @@ from edgecompress.transport.ssh_session import Take, expect
 
 ANSWER_S = 120.0
 """A memory card that brings a large file to the disk is silent for long."""
+
+
+@dataclass(frozen=True)
+class _Exchange:
+    """What goes along with a question to the helper, and comes along with its answer."""
+
+    payload: bytes = b""
+    take: Take | None = None
+    timeout_s: float = ANSWER_S
+
+
+_NOTHING = _Exchange()
 
 
 class SshFiles(Files):
@@ -45,15 +58,15 @@ class SshFiles(Files):
                 if len(content) > limit_bytes:
                     raise DeviceError(too_large(self._named(remote), limit_bytes))
 
-        there = expect(self._ask("read", remote, take=take, limit=limit_bytes), bool)
+        there = expect(self._ask("read", remote, _Exchange(take=take), limit=limit_bytes), bool)
         return bytes(content) if there else None
 
     def write(self, remote: str, content: bytes) -> None:
-        self._ask("write", remote, content)
+        self._ask("write", remote, _Exchange(content))
 
     def replace(self, remote: str, temporary: str, content: bytes) -> None:
         sent = hashlib.sha256(content).hexdigest()
-        answer = self._ask("replace", remote, content, temporary=temporary, sha256=sent)
+        answer = self._ask("replace", remote, _Exchange(content), temporary=temporary, sha256=sent)
         if not expect(answer, bool):
             raise damaged(self._named(remote))
 
@@ -67,7 +80,7 @@ class SshFiles(Files):
             self._link.send("append", fields, local, offset, motion)
 
     def sha256(self, remote: str, length: int | None = None, *, timeout_s: float) -> str | None:
-        answer = self._ask("sha256", remote, timeout_s=timeout_s, count=length)
+        answer = self._ask("sha256", remote, _Exchange(timeout_s=timeout_s), count=length)
         return None if answer is None else expect(answer, str)
 
     def make_folder(self, remote: str) -> bool:
@@ -96,19 +109,14 @@ class SshFiles(Files):
         return expect(self._ask("free_bytes", remote), int)
 
     def _ask(
-        self,
-        operation: str,
-        remote: str,
-        payload: bytes = b"",
-        *,
-        take: Take | None = None,
-        timeout_s: float = ANSWER_S,
-        **fields: JsonValue,
+        self, operation: str, remote: str, exchange: _Exchange = _NOTHING, **fields: JsonValue
     ) -> JsonValue:
+        timeout_s = exchange.timeout_s
         late = f"{self._named(remote)}: '{operation}' took longer than {timeout_s:g} s"
         fields["path"] = remote
         with explained(self._named(remote)):
-            return self._link.ask(operation, fields, Motion(timeout_s, late), payload, take)
+            motion = Motion(timeout_s, late)
+            return self._link.ask(operation, fields, motion, exchange.payload, exchange.take)
 
     def _named(self, remote: str) -> str:
         return f"{self._link.name}:{remote}"

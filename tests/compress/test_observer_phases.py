@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from edgecompress.compress.calibration import CalibrationRun, float_copy, share_run
 from edgecompress.compress.observers import (
     AdjustedFakeQuantize,
+    RangeChoice,
     RangeObserver,
     observers_of,
 )
@@ -16,15 +17,14 @@ from edgecompress.compress.observers import (
 SMALL, LARGE = torch.tensor([-0.5, 0.26, 1.0]), torch.tensor([-0.5, 0.26, 3.0])
 
 
-def fake(**options: Any) -> AdjustedFakeQuantize:
-    weights = options.get("current", False)
+def fake(*, weights: bool = False) -> AdjustedFakeQuantize:
     return AdjustedFakeQuantize(
         observer=RangeObserver,
         quant_min=-128 if weights else 0,
         quant_max=127 if weights else 255,
         dtype=torch.int8 if weights else torch.uint8,
         qscheme=torch.per_tensor_symmetric if weights else torch.per_tensor_affine,
-        **options,
+        choice=RangeChoice(current=weights),
     )
 
 
@@ -44,7 +44,7 @@ class Graph(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.activation, self.weight = fake(), fake(current=True)
+        self.activation, self.weight = fake(), fake(weights=True)
         self.activation.adjust = self.asked = Asked()
 
     def forward(self, first: Tensor, second: Tensor, weight: Tensor) -> tuple[Tensor, ...]:

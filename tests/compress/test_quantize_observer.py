@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from edgecompress.compress.observers import RangeObserver, SharedRun
+from edgecompress.compress.observers import RangeChoice, RangeObserver, SharedRun
 
 AFFINE = {"dtype": torch.uint8, "qscheme": torch.per_tensor_affine, "quant_min": 0}
 SYMMETRIC = {"dtype": torch.int8, "qscheme": torch.per_tensor_symmetric, "quant_min": -128}
@@ -16,11 +16,11 @@ finite = st.floats(-1e6, 1e6, allow_nan=False, width=32)
 
 
 def affine(**options: object) -> RangeObserver:
-    return RangeObserver(**AFFINE, quant_max=255, **options)  # type: ignore[arg-type]
+    return RangeObserver(**AFFINE, quant_max=255, choice=RangeChoice(**options))  # type: ignore[arg-type]
 
 
 def symmetric(**options: object) -> RangeObserver:
-    return RangeObserver(**SYMMETRIC, quant_max=127, **options)  # type: ignore[arg-type]
+    return RangeObserver(**SYMMETRIC, quant_max=127, choice=RangeChoice(**options))  # type: ignore[arg-type]
 
 
 def represented(observer: RangeObserver, values: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def test_channels_have_ranges_of_their_own() -> None:
         quant_min=-128,
         quant_max=127,
         ch_axis=1,
-        current=True,
+        choice=RangeChoice(current=True),
     )
     observer(torch.tensor([[1.0, 10.0], [-2.0, 5.0]]))
     scale, _ = observer.calculate_qparams()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pushing import accept, board_on, failing, local, opened, release
 
-from edgecompress.push import Board, Watch, history, push, status
+from edgecompress.push import Board, PushOptions, Watch, history, push, status
 from edgecompress.push.documents import Journal
 from edgecompress.push.lock import held
 from edgecompress.push.pointers import point
@@ -22,7 +22,7 @@ class Interrupted:
         self.first, self.second, self.third = (manifest.id for _, manifest in made)
         for model, manifest in made[:2]:
             assert push(self.board, model, manifest, accept).outcome == "success"
-        assert push(self.board, *made[2], accept, activates=False).outcome == "success"
+        assert push(self.board, *made[2], accept, PushOptions(activates=False)).outcome == "success"
         self.entries = len(history(self.board).entries)
 
     def died(self, state: str, current: str) -> None:
@@ -105,7 +105,7 @@ def test_where_nothing_is_whole_the_next_push_brings_what_is(
         path.write_bytes(b"4")
     notes: list[str] = []
     fresh = release(tmp_path, b"5")
-    pushed = push(there.board, *fresh, accept, Watch(note=notes.append))
+    pushed = push(there.board, *fresh, accept, PushOptions(Watch(note=notes.append)))
     assert (pushed.outcome, pushed.active) == ("success", fresh[1].id)
     assert opened(there.root) == fresh[1].id
     assert notes == [

@@ -10,7 +10,17 @@ import pytest
 from pushing import accept, board_on, documents, local, opened, release
 
 from edgecompress.errors import AgentError, ArtifactError, DeviceError, Refused, StorageError
-from edgecompress.push import Alive, Board, Watch, history, make_folders, push, status, switch
+from edgecompress.push import (
+    Alive,
+    Board,
+    PushOptions,
+    Watch,
+    history,
+    make_folders,
+    push,
+    status,
+    switch,
+)
 from edgecompress.transport import LocalTransport
 
 
@@ -105,7 +115,7 @@ def test_validated_first_and_activated_later(transport: LocalTransport, tmp_path
     board, root = board_on(transport), Path(transport.root)
     old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
     push(board, *old, accept)
-    assert push(board, *new, accept, activates=False).active == old[1].id
+    assert push(board, *new, accept, PushOptions(activates=False)).active == old[1].id
     assert opened(root) == old[1].id
     assert switch(board, new[1].id).active == new[1].id == opened(root)
 
@@ -249,7 +259,7 @@ def test_a_file_that_changed_here_is_not_sent(transport: LocalTransport, tmp_pat
 def test_progress_is_told(transport: LocalTransport, tmp_path: Path) -> None:
     model, manifest = release(tmp_path, bytes(3 << 20))
     sent: list[int] = []
-    push(board_on(transport), model, manifest, accept, Watch(sent=sent.append))
+    push(board_on(transport), model, manifest, accept, PushOptions(Watch(sent=sent.append)))
     assert sent[-1] == 3 << 20
     assert sent == sorted(sent)
 

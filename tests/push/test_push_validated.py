@@ -9,7 +9,7 @@ from pushing import accept, board_on, local, opened, release
 from synthetic import pushed as synthetic_push
 
 from edgecompress.errors import ArtifactError, Refused
-from edgecompress.push import Alive, Origin, history, push, status, switch
+from edgecompress.push import Alive, Origin, PushOptions, history, push, status, switch
 from edgecompress.push.layout import make_folders
 from edgecompress.spec.pushed import Validation
 
@@ -42,7 +42,7 @@ def planted(root: Path, folder: Path) -> str:
 def test_a_release_is_written_down_as_validated_with_its_figures(tmp_path: Path) -> None:
     board = board_on(local(tmp_path))
     _, manifest = made = release(tmp_path, b"1")
-    assert push(board, *made, Counting(), origin=ASKED).outcome == "success"
+    assert push(board, *made, Counting(), PushOptions(origin=ASKED)).outcome == "success"
     (found,) = status(board).releases
     record = found.validated
     assert record is not None
@@ -103,16 +103,16 @@ def test_what_was_validated_and_is_whole_is_activated_at_once(tmp_path: Path) ->
     board = board_on(local(tmp_path))
     old, new = release(tmp_path, b"1"), release(tmp_path, b"2")
     validate = Counting()
-    push(board, *old, validate, origin=ASKED)
-    push(board, *new, validate, origin=ASKED)
-    again = push(board, *old, validate, origin=ASKED)
+    push(board, *old, validate, PushOptions(origin=ASKED))
+    push(board, *new, validate, PushOptions(origin=ASKED))
+    again = push(board, *old, validate, PushOptions(origin=ASKED))
     assert validate.count == 2
     assert (again.outcome, again.active, again.validation) == ("success", old[1].id, FIGURES)
     assert again.notes[0].startswith("validated there on ")
     assert again.sent_bytes == 0
     # Damaged, it is sent again; its bytes are then those that were validated.
     Path(board.path("releases", new[1].id, "model.onnx")).write_bytes(b"3")
-    assert push(board, *new, validate, origin=ASKED).sent_bytes == 1
+    assert push(board, *new, validate, PushOptions(origin=ASKED)).sent_bytes == 1
     assert (validate.count, opened(Path(board.path()))) == (2, new[1].id)
 
 
@@ -128,8 +128,8 @@ def test_what_was_validated_and_is_whole_is_activated_at_once(tmp_path: Path) ->
 def test_what_is_asked_anew_is_validated_anew(origin: Origin, tmp_path: Path) -> None:
     board, validate = board_on(local(tmp_path)), Counting()
     made = release(tmp_path, b"1")
-    push(board, *made, validate, origin=ASKED if origin.asked else Origin())
-    assert push(board, *made, validate, origin=origin).notes == ()
+    push(board, *made, validate, PushOptions(origin=ASKED if origin.asked else Origin()))
+    assert push(board, *made, validate, PushOptions(origin=origin)).notes == ()
     assert validate.count == 2
 
 
@@ -142,7 +142,7 @@ def test_what_fails_a_later_validation_has_no_record_any_more(tmp_path: Path) ->
     def refuse(_: str, __: Alive) -> None:
         raise Refused("the runtime there is another one now")
 
-    assert push(board, *old, refuse, activates=False).outcome == "rolled_back"
+    assert push(board, *old, refuse, PushOptions(activates=False)).outcome == "rolled_back"
     with pytest.raises(ArtifactError, match="no record"):
         switch(board, None)
 

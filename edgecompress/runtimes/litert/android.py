@@ -106,6 +106,11 @@ class AndroidAgent:
         self._found: Tool | None = None
         self._placed: dict[str, str] = {}
 
+    @property
+    def graph_writer(self) -> None:
+        """benchmark_model keeps its graph to itself."""
+        return None
+
     def place(self, sha256: str, remote: str) -> None:
         """A file of this content lies at `remote`: it is used there, and not sent."""
         self._placed[sha256] = remote
