@@ -148,7 +148,7 @@ def deploy(folder: Path, targets: tuple[str, ...]) -> None:
 
 
 def outcomes(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Of a deploy of several targets: each with its report, or its error."""
+    """What a deploy of several targets gave: each with its report, or its error."""
     for report in document["reports"]:
         yield report["target"], report
     for failure in document["failed"]:
@@ -190,7 +190,7 @@ def compare_all(before: Path, after: Path, patterns: list[str]) -> int:
 
 
 def names(before: Path, after: Path) -> list[str]:
-    """Of all files of both, those of one case together. A case that was not recorded again is not
+    """The files of both, those of one case together. A case that was not recorded again is not
     lost: the record may be of a part.
     """
     there = {path.relative_to(after).parts[:2] for path in after.glob("[!.]*/*")}

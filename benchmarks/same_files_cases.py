@@ -36,7 +36,7 @@ class Case:
 
     name: str
     document: Mapping[str, Any]
-    """Of its deploy.yaml, without what is the same in all."""
+    """Its deploy.yaml, without what is the same in all."""
     targets: tuple[str, ...]
 
     @property

@@ -38,7 +38,7 @@ TASKS = HERE / "trained_tasks"
 TARGETS = ("local", "local-litert")
 CALIBRATION_BATCHES = 8
 FEWER_IMAGES = 2000
-"""Of EfficientNet, which LiteRT's reference kernels take a third of a second for."""
+"""Fewer for EfficientNet, which LiteRT's reference kernels take a third of a second for."""
 SEED = 0
 PLAIN = {"mode": "ptq", "ranges": "auto", "calibration_batches": CALIBRATION_BATCHES}
 RECIPES: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ class Input:
     """Without the batch."""
     kind: Kind = "image"
     vocabulary: int = 100
-    """Of tokens."""
+    """How many tokens there are."""
 
 
 def made_up(wanted: Input, count: int, generator: torch.Generator) -> Tensor:

@@ -55,7 +55,7 @@ _TIMM_OPTIONS: dict[str, dict[str, object]] = {
     "swin_tiny_patch4_window7_224": {"embed_dim": 32, "depths": (1, 1, 2, 1), "window_size": 4}
     | {"num_heads": (1, 2, 4, 8)},
 }
-"""Of those whose smallest is large: fewer or narrower layers of the same kind."""
+"""Where the smallest is large: fewer or narrower layers of the same kind."""
 _SIZED = ("deit", "swin", "mixer", "efficientvit_m")
 
 

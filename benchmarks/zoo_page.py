@@ -153,7 +153,7 @@ def _noisy(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _float_ops(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    """By runtime and what is said, the models of which it is true."""
+    """Runtime and what is said -> the models of which it is true."""
     models: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         if row.outcome == "file" and row.way in RUNTIMES and row.int8 < 1:

@@ -50,7 +50,7 @@ class Row(BaseModel):
     int8: float = 0.0
     """Share of the MACs that int8 kernels run."""
     relative_error: float = 0.0
-    """Of the file as it runs, against the float model's outputs; see zoo_task.RelativeError."""
+    """How far the file as it runs is from the float model; see zoo_task.RelativeError."""
     top1: float | None = None
     """Agreement of the file with what was quantised in torch."""
     steps: float = 0.0

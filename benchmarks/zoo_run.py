@@ -59,7 +59,7 @@ class Limits(NamedTuple):
 
     seconds: int
     memory_bytes: int
-    """Of address space."""
+    """Bytes of address space."""
 
 
 def row(name: str, way: str, folder: Path) -> Row:
@@ -162,7 +162,7 @@ def worst(noise: QuantizationNoise) -> str:
 
 
 def float_ops(inspection: Inspection) -> tuple[FloatOp, ...]:
-    """By type, those with the most multiplications first."""
+    """Types of operators, those with the most multiplications first."""
     found: dict[str, FloatOp] = {}
     for op in inspection.ops:
         if op.reason is not None:
@@ -199,6 +199,6 @@ def rows(name: str, ways: Sequence[str], limits: Limits, results: Connection, lo
 
 
 def _cpu_seconds() -> float:
-    """Of this process and of the programs that it waited for."""
+    """What this process took, and the programs that it waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in used)

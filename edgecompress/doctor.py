@@ -106,7 +106,7 @@ def _notes(target: Target, folder: Path, probe: Probe | None) -> list[str]:
 
 
 def _requirements() -> list[Requirement]:
-    """Of the installed edgecompress, extras included; empty when it is not installed."""
+    """What the installed edgecompress requires, extras included; empty when it is not installed."""
     try:
         return [Requirement(line) for line in requires("edgecompress") or ()]
     except PackageNotFoundError:

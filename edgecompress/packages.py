@@ -10,7 +10,7 @@ _LIBRARIES = ("site-packages", "dist-packages")
 
 @cache
 def version_of(module: str) -> str | None:
-    """Of the distribution that brings a top-level module; None where none does."""
+    """The version of the distribution that brings a top-level module; None where none does."""
     try:
         return version(module)  # nearly all are named like their module; "_" and "-" are one
     except PackageNotFoundError:

@@ -147,7 +147,7 @@ def epochs(folder: Path) -> int:
 
 
 def cached(report: dict[str, Any]) -> dict[str, bool]:
-    """By stage, with 'inspect' and 'evaluate', which come several times, numbered."""
+    """Stage -> its record, with 'inspect' and 'evaluate', which come several times, numbered."""
     result: dict[str, bool] = {}
     for stage in report["stages"]:
         name, number = stage["name"], 2

@@ -34,11 +34,11 @@ TARGETS = {
     "int8 affine": load_target("raspberry-pi-5"),
     "int8 symmetric": load_target("raspberry-pi-5"),
 }
-"""Of schemes that `local`, whose kernels take uint8, does not run as they are."""
+"""Names of schemes that `local`, whose kernels take uint8, does not run as they are."""
 
 
 def scheme(name: str) -> QuantizationScheme:
-    """By a short name: 7 bits are what x86 without VNNI needs, and exact everywhere."""
+    """Short name -> scheme: 7 bits are what x86 without VNNI needs, and exact everywhere."""
     dtype, kind, granularity, bits, scales = {
         "uint8": ("uint8", "affine", "per_channel", 7, "free"),
         "uint8, 8 bits": ("uint8", "affine", "per_channel", 8, "free"),

@@ -39,5 +39,5 @@ class Together(LoadScopeScheduling):
 
 
 def place(folder: str) -> int:
-    """Of a folder's tests in the order."""
+    """Where a folder's tests are in the order."""
     return _LONG.index(folder) if folder in _LONG else len(_LONG)

@@ -18,7 +18,7 @@ Array = NDArray[Any]
 
 @dataclass
 class Numbers:
-    """Of one weighted operator, as arrays to be changed in place; scales are per channel."""
+    """One weighted operator, as arrays to be changed in place; scales are per channel."""
 
     weight: Array
     """[outputs, ...]"""
@@ -32,7 +32,7 @@ class Opened:
 
     layers: list[Numbers]
     scales: list[Array]
-    """Of activations, in the order of execution: of the input first, of the output last."""
+    """Those of activations, in the order of execution: the input's first, the output's last."""
     zero_points: list[Array]
 
 

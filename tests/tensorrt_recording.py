@@ -38,7 +38,7 @@ def cuda_environment(log: Path) -> dict[str, str]:
 
 
 def environment(log: Path, version: str, **settings: str) -> dict[str, str]:
-    """Of a process that finds both; `settings`: RECORDING_<NAME> of either."""
+    """The environment of a process that finds both; `settings`: RECORDING_<NAME> of either."""
     paths = [str(FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {
         **cuda_environment(log),

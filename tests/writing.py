@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Tried = Callable[[Tensor, Tensor], Tensor]
-"""Of h and y, [N, 8, 6, 6] each, what two convolutions put out; y is not negative."""
+"""Sums of h and y, [N, 8, 6, 6] each, what two convolutions put out; y is not negative."""
 
 
 def _then(read: Callable[[Tensor], object], *write: Callable[[Tensor, Tensor], object]) -> Tried:

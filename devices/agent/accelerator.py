@@ -12,4 +12,4 @@ class AcceleratorRunner(Runner):
 
     @abstractmethod
     def compute_ms(self) -> float:
-        """Of the last inference, without its copies, by the device's clock."""
+        """The time of the last inference, without its copies, by the device's clock."""

@@ -36,7 +36,7 @@ class Job(NamedTuple):
     quantized: bool
     """Whether it has Q/DQ nodes."""
     shapes: dict[str, list[int]]
-    """Of the inputs that have a free dimension."""
+    """Sizes of the inputs that have a free dimension."""
     flags: Flags
     engine: str
     """To write to."""
@@ -48,7 +48,7 @@ class Builder(ABC):
     how: str
     """python or trtexec."""
     version: str
-    """Of TensorRT, such as '10.3.0'."""
+    """TensorRT's, such as '10.3.0'."""
 
     @abstractmethod
     def build(self, job: Job) -> list[str]:

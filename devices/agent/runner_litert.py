@@ -41,7 +41,7 @@ NAME = f"{PACKAGE} {version(PACKAGE)}"
 class LiteRtRunner(Runner):
     _interpreter: Any = None
     _indices: dict[str, int] = {}
-    """Of the inputs."""
+    """Those of the inputs."""
     _outputs: dict[str, int] = {}
     _shapes: dict[str, tuple[int, ...]] = {}
     """That memory is allocated for now."""
@@ -99,8 +99,8 @@ class LiteRtRunner(Runner):
             raise Failure("input", f"{NAME}: {error}") from None
 
     def _details(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Of inputs and outputs, in the file's order: by their names in the signature, or by the
-        tensors' own where there is none.
+        """Details of inputs and outputs, in the file's order: by their names in the signature, or
+        by the tensors' own where there is none.
         """
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()

@@ -74,7 +74,7 @@ class Runner(ABC):
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """Of the runtime first, then of what it builds on."""
+        """The runtime's first, then of what it builds on."""
 
     @abstractmethod
     def deactivate(self) -> None:

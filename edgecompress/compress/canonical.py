@@ -135,7 +135,7 @@ def _pool_of_rows(_: GraphModule, node: Node) -> Node:
 
 
 def _adaptive_max_pool(_: GraphModule, node: Node) -> Node | None:
-    """Of (values, positions): the values are those of an ordinary pool over equal windows."""
+    """The values of (values, positions), which are those of an ordinary pool over equal windows."""
     x, wanted = input_of(node), node.args[1]
     assert isinstance(wanted, (list, tuple))
     sizes = fake(x).shape[-2:]

@@ -34,7 +34,7 @@ class Slot(NamedTuple):
     """A module, or for side 'parameter' a bare nn.Parameter, by its dotted name."""
     side: Side
     dim: int = 0
-    """Of a bare parameter: the dimension that holds the channels."""
+    """Where a bare parameter is meant: the dimension that holds the channels."""
 
 
 Cuts = Mapping[Slot, tuple[int, ...]]

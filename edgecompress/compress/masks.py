@@ -26,7 +26,7 @@ from edgecompress.compress.operators import (
 )
 
 _WIDEST = 32.0
-"""Of a term of a softmax's input, from its least to its largest value: 256 steps of 1 / 8, which
+"""The widest that a term of a softmax's input may be: 256 steps of 1 / 8, which
 change a weight by 6 %. What is further below weighs e^-32."""
 _SATURATING = {
     ATEN.softmax.int,
@@ -185,7 +185,7 @@ class _Trace:
         return [x for x in node.all_input_nodes if is_float(x) and self._value(x) is None]
 
     def _value(self, node: Node) -> Tensor | None:
-        """Of a constant, whatever its shape; None for all else."""
+        """What a constant holds, whatever its shape; None for all else."""
         if node not in self._values:
             self._values[node] = self._computed(node)
         return self._values[node]

@@ -27,7 +27,7 @@ def is_without_ties(node: Node) -> bool:
 
 @dataclass(frozen=True)
 class Window:
-    """Of a pool over an image: [height, width] each."""
+    """The window of a pool over an image: [height, width] each."""
 
     size: list[int]
     stride: list[int]
@@ -54,7 +54,7 @@ def image_shape(node: Node) -> list[int]:
 
 
 def averaged_window(node: Node) -> Window | None:
-    """Of avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+    """That of avg_pool2d(x, kernel_size, stride, padding, ceil_mode, count_include_pad,
     divisor_override), or of mean(x, dim) over an image; None for all else.
     """
     if node.target not in (ATEN.avg_pool2d.default, ATEN.mean.dim):

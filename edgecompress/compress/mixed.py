@@ -25,7 +25,7 @@ Names = tuple[str, ...]
 _SPARE_DB = 0.05
 """How much SQNR an operator that goes back to int8 may cost."""
 _SPARE_WORK = 0.15
-"""By how much more of its work in float may a set still be the fastest: an int8 kernel takes half
+"""A set with so much more of its work in float may still be the fastest: an int8 kernel takes half
 of a float one's time or more, and it costs as much where a lone operator stands between others.
 """
 _RETRIES = 2
@@ -105,7 +105,7 @@ def _grouped(labelled: Sequence[tuple[str, str]], rank: dict[str, int]) -> tuple
 
 
 def _tensors(simulation: Simulation) -> tuple[Names, ...]:
-    """Of each tensor all that write or read it, and each operator by itself, for its weights; what
+    """All that write or read one tensor, for each of them, and each operator by itself; what
     gains most first.
     """
     units = simulation.units
@@ -118,7 +118,7 @@ def _tensors(simulation: Simulation) -> tuple[Names, ...]:
 
 
 def _readers(units: Sequence[Unit]) -> dict[str, Names]:
-    """By operator, those that read what it puts out, through all that only moves it."""
+    """Operator -> those that read what it puts out, through all that only moves it."""
     heads = {unit.nodes[0]: unit.name for unit in units}
     found: dict[str, Names] = {}
     for unit in units:

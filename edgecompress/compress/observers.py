@@ -173,7 +173,7 @@ class RangeObserver(ObserverBase):
         self._chosen = False
 
     def _follow(self) -> None:
-        """By a moving average, from where the range was before this run."""
+        """Move the range by a moving average, from where it was before this run."""
         self.choose()
         (low, high), (old_low, old_high) = (self.min_val, self.max_val), self._before
         if old_low.isfinite():  # else it had no range yet, and neither end of one

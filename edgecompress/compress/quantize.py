@@ -57,7 +57,7 @@ class Quantized:
     """Name of an int8 weight in `graph` -> path of the user's layer that it belongs to."""
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """By layer, as they ship; one that is used more than once may have several."""
+        """Each layer's, as they ship; one that is used more than once may have several."""
         for name, layer in self.layers.items():
             yield layer, attrgetter(name)(self.graph)
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from edgecompress.compress.histogram import Histogram
 
 MAY_SATURATE = 1e-4
-"""Of all values, by percentile, on either side."""
+"""The share of all values that percentile may cut off on either side."""
 _LOST = 0.03
-"""Of the signal's energy: what percentile may cut off where coarser steps would cost less."""
+"""The share of the signal's energy that percentile may cut off where coarser steps cost less."""
 _OCTAVES, _PER_OCTAVE = 12, 4
 _ZOOMS, _ZOOM = 3, 9
 

@@ -41,9 +41,9 @@ MEAN; that matters for many, where a step in some of them does not."""
 _FINE = 128
 """q is at least nearly this where p may be more than 1."""
 _LARGEST = 2.0**20
-"""Of 1 / M. Weights that are nearly zero would have a scale in which their channel's bias is beyond
-int32: so large a number of sums to a step leaves room for a bias of 2,048 steps, and the largest
-weight that is rounded to zero for it moves a sum of a thousand by an eighth of a step."""
+"""The largest 1 / M. Weights that are nearly zero would have a scale in which their channel's bias
+is beyond int32: so large a number of sums to a step leaves room for a bias of 2,048 steps, and the
+largest weight that is rounded to zero for it moves a sum of a thousand by an eighth of a step."""
 _LOST = 1.05 * 255 * 2 * 2.0**-24
 """What the largest sum of a kernel is off by when a scale is rounded to float32, for q = 1: results
 lie up to 255 from the zero point."""

@@ -93,7 +93,7 @@ class Ratio:
 
 @dataclass
 class _Ratios:
-    """Of one operator."""
+    """What one operator costs."""
 
     alone: Ratio = field(default_factory=Ratio)
     local: Ratio = field(default_factory=Ratio)

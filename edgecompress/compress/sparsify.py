@@ -10,7 +10,7 @@ from edgecompress.errors import ModelError
 from edgecompress.spec.deploy import UnstructuredPruneSpec
 
 Masks = dict[str, Tensor]
-"""By layer: bool, shaped like its weight, True where the weight is kept."""
+"""Layer -> bool, shaped like its weight, True where the weight is kept."""
 
 
 def thresholds_of(model: nn.Module, spec: UnstructuredPruneSpec) -> dict[str, float]:

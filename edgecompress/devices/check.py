@@ -129,7 +129,7 @@ def _linux_rows(transport: Transport, device: Device, target: Target) -> list[Ro
 
 
 def _python_row(transport: Transport, device: Device) -> Row:
-    """Of the board, asked before the agent, which can say nothing where there is none."""
+    """The board's Python, asked before the agent, which can say nothing where there is none."""
     program = device.interpreter
     try:
         done = transport.run([program, "--version"], timeout_s=ANSWER_S)

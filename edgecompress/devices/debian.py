@@ -88,7 +88,7 @@ def unpack(package: Path, folder: Path) -> None:
 
 
 def _own_mirror() -> str:
-    """Of this machine's apt; its other sources are not looked at."""
+    """The mirror of this machine's apt; its other sources are not looked at."""
     listed = run_tool(
         [
             "apt-get",

@@ -48,7 +48,7 @@ def python_row(version: str, program: str) -> Row:
 
 
 def board_rows(target: Target, device: Device, probe: Probe, behind_s: float) -> list[Row]:
-    """Of the board itself.
+    """Whether the board itself is as the target wants it.
 
     Args:
         target: what the device shall run.
@@ -76,7 +76,7 @@ def board_rows(target: Target, device: Device, probe: Probe, behind_s: float) ->
 
 
 def package_rows(target: Target, device: Device, probe: Probe) -> list[Row]:
-    """Of what the agent needs there: numpy and the target's runtime."""
+    """Whether the board has what the agent needs: numpy and the target's runtime."""
     if "numpy" in probe.versions:
         rows = [ok("numpy", probe.versions["numpy"])]
     else:

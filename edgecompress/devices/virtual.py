@@ -44,7 +44,7 @@ TOOLS = {
     "dpkg-deb": "dpkg",
 }
 PLATFORMS = ("2_28", "2_27", "2_17")
-"""Of manylinux; Debian bookworm has glibc 2.36."""
+"""Tags of manylinux; Debian bookworm has glibc 2.36."""
 STEPS = 6
 NEEDED_BYTES = 300 << 20
 INTERPRETER = "usr/bin/board-python"

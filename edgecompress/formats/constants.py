@@ -23,7 +23,7 @@ class Layer:
     """The real numbers of one weighted operator."""
 
     path: str
-    """Of the layer in the user's model."""
+    """Where the layer is in the user's model."""
     weight: Reals
     """[outputs, ...], or as the file has its axes."""
     bias: Reals | None
@@ -31,7 +31,7 @@ class Layer:
     bias_step: Reals | None = None
     transposed: bool = False
     slack: Reals | None = None
-    """By how much a weight may differ: a step where an exporter that rounds float weights itself
+    """How far a weight may be off: a step where an exporter that rounds float weights itself
     meets a tie, which float32 may decide either way. None: nowhere."""
 
 
@@ -39,11 +39,11 @@ class Layer:
 class Numbers:
     layers: tuple[Layer, ...]
     points: frozenset[Point]
-    """Of activations: all of torch's, in a file those that such layers read and write."""
+    """Those of activations: all of torch's, in a file those that such layers read and write."""
 
 
 def path_of(weight: Constant | None) -> str | None:
-    """Of the layer: exporters name its weight so."""
+    """Where the layer is in the user's model: exporters name its weight so."""
     path, dot, what = ("" if weight is None else weight.name).rpartition(".")
     return path if dot and what == "weight" else None
 

@@ -21,8 +21,8 @@ LAYOUT_KEY = "edgecompress.layout"
 """TFLite only: an object from the names of inputs to 'nchw' or 'nhwc'."""
 
 MAX_BYTES = 2**31 - 1
-"""Of a file: an ONNX file is one protobuf message, and a TFLite file's offsets are signed and 32
-bits wide.
+"""The largest file: an ONNX file is one protobuf message, and a TFLite file's offsets are signed
+and 32 bits wide.
 """
 
 Metadata = Mapping[str, str | bytes]

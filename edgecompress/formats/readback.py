@@ -23,7 +23,7 @@ from edgecompress.spec.measurement import Readback
 _BIAS_SLACK = 0.75
 """Steps: half of one by rounding, and a little of a million for scales in float32."""
 _RELATIVE = 1e-5
-"""Of a weight. The next integer is 1 / 127 away."""
+"""What a weight may be off, as a share of it. The next integer is 1 / 127 away."""
 _ALIKE = 0.5
 """Cosine of the angle between two weights of one layer in the same order."""
 _NEARLY = 1e-3

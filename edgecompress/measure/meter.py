@@ -32,7 +32,7 @@ SURE_SIGMAS = 4.0
 """An answer is sure where the best class leads by so many times the noise of a score. The noise of
 a lead is sqrt(2) larger, so that of normal noise one sure answer in 400 flips."""
 MISMATCH = 0.01
-"""Of outputs that are no real numbers (classes, masks) the share that is rounding at any rate."""
+"""The share of outputs that are no real numbers (classes, masks) that is rounding at any rate."""
 BORROWED = 16.0
 """Values of the usual noise that a channel's own is averaged with."""
 LARGEST_DB = 150.0
@@ -169,7 +169,7 @@ class _Output:
 
     @property
     def steps(self) -> float:
-        """Of the largest difference."""
+        """The largest difference."""
         return self._largest_difference / self.step if self._largest_difference else 0.0
 
     @property
@@ -188,7 +188,7 @@ class _Output:
 
     @property
     def ratio(self) -> float:
-        """Of all values."""
+        """The error of all values."""
         sums = (self._error, self._noise, self._from_float)
         error, noise, from_float = (np.atleast_1d(each.sum()) for each in sums)
         return self._damage(error, noise, from_float)

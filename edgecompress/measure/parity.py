@@ -20,7 +20,7 @@ class Execution:
     name: str
     outputs: Iterator[list[Array]]
     hop: HopKind | None = None
-    """Of which hop it is the end; None: it is where the way begins, or beside it."""
+    """The hop that it is the end of; None: it is where the way begins, or beside it."""
     may_end: bool = False
     """It need not run all of the set: it only explains what is seen elsewhere."""
 
@@ -37,7 +37,7 @@ class Executions:
     original: Execution | None = None
     """The model as the user gave it."""
     file_hop: HopKind = "exported"
-    """Of which hop the file itself is the end."""
+    """The hop that the file itself is the end of."""
 
 
 class Way:
@@ -99,6 +99,6 @@ class Way:
 
 
 def _changed(new: Array, old: Array) -> Array:
-    """By how much, or of what is no real number, whether."""
+    """The difference, or of what is no real number, whether there is one."""
     real = np.issubdtype(new.dtype, np.floating)
     return new.astype(np.float64) - old.astype(np.float64) if real else new != old

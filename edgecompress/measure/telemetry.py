@@ -8,7 +8,7 @@ from edgecompress.vendor.vcgencmd import Throttled
 
 
 def flags(word: str | None) -> Throttled | None:
-    """Of a Raspberry Pi's word, such as '0x50005'; None for other boards' words."""
+    """What a Raspberry Pi's word says, such as '0x50005'; None for other boards' words."""
     try:
         return None if word is None else Throttled(bits=int(word, 16))
     except ValueError:

@@ -41,9 +41,9 @@ class Sample:
     batches: list[Batch]
     outputs: list[list[Array]]
     value: float
-    """Of the task's metric."""
+    """The task's metric."""
     noise_rms: tuple[float, ...] | None = None
-    """Of the file's outputs, as its parity has it."""
+    """What quantising changes in the file's outputs, as its parity has it."""
 
 
 def draw(here: Runs, task: Task, rebuild: Rebuild, seed: int) -> Sample:
@@ -118,7 +118,7 @@ def validate(
 
 
 def _check_agreement(name: str, parity: Parity, there: str) -> None:
-    """By the classes where there are some, and else by every output of every sample."""
+    """Compare the classes where there are some, and else every output of every sample."""
     agreed = parity.top1_agreement
     if agreed is None:
         _check_steps(name, parity, "outputs")

@@ -20,7 +20,7 @@ class Asked:
     """`recipes` are the targets', in order; all else is by the name of the target."""
 
     folder: Path
-    """Of deploy.yaml."""
+    """Where deploy.yaml lies."""
     wanted: DeployConfig
     recipes: tuple[Recipe, ...]
     sent_to: dict[str, Device]

@@ -135,7 +135,7 @@ class _Module:
 
     @cached_property
     def _statements(self) -> list[ast.stmt]:
-        """Of the top level, with those under `if` and `try`."""
+        """Those of the top level, with those under `if` and `try`."""
         found: list[ast.stmt] = []
         todo: list[ast.stmt] = list(ast.parse(self._content).body)
         while todo:
@@ -151,7 +151,7 @@ class _Module:
 
     @cached_property
     def _defined(self) -> dict[str, list[ast.stmt]]:
-        """By name, the statements that define it."""
+        """Name -> the statements that define it."""
         found: dict[str, list[ast.stmt]] = {}
         for node in self._statements:
             for name in _names_of(node):
@@ -160,7 +160,7 @@ class _Module:
 
     @cached_property
     def _methods(self) -> dict[str, list[ast.stmt]]:
-        """By 'Class.name', the statements that define it."""
+        """'Class.name' -> the statements that define it."""
         found: dict[str, list[ast.stmt]] = {}
         for node in self._statements:
             if not isinstance(node, ast.ClassDef):

@@ -40,9 +40,9 @@ class Trained(Spec):
     layers: tuple[LayerRow, ...] = ()
     keep_float: tuple[str, ...] = ()
     kept_because: dict[str, str] = {}
-    """Of what a search or a ranking chose among keep_float: what it costs in int8."""
+    """What each of those that a search or a ranking chose among keep_float costs in int8."""
     ranges: str = ""
-    """Of `ranges: auto`: which kind it took and why."""
+    """Which kind `ranges: auto` took and why."""
 
 
 @dataclass
@@ -51,14 +51,14 @@ class Job:
 
     recipe: Recipe
     here: Cpu
-    """Of this machine: what a runtime makes of a file here depends on it."""
+    """This machine's: what a runtime makes of a file here depends on it."""
     task: Task
     model: nn.Module
     """As `task.model()` gave it."""
     fingerprint: str
     stages: Stages
     agent_dir: Path
-    """Of this run alone, for what the agent is sent: two deploys may go on at the same time."""
+    """A folder of this run alone, for what the agent is sent: two deploys may run at once."""
 
     @property
     def runtime(self) -> "Runtime":

@@ -90,7 +90,7 @@ class ValidationRecord(Spec):
     schema_version: Literal[1] = 1
     release: str
     sha256: str
-    """Of the model's file that was run."""
+    """The hash of the model's file that was run."""
     device: str
     """The id in the device's `device.json`: a folder that was copied from elsewhere has another."""
     at: str
@@ -152,7 +152,7 @@ class HistoryEntry(Spec):
     """The run that made the release, where it is known."""
     metric: str | None = None
     value: float | None = None
-    """Of the metric, computed from what this device put out when it validated the release."""
+    """The metric's, computed from what this device put out when it validated the release."""
     override: bool = False
     """It was activated without a record of its validation, because the user said so."""
 
@@ -179,6 +179,6 @@ class DeviceStatus(Spec):
     releases: tuple[ReleaseState, ...]
     journal: Journal | None
     holder: Owner | None
-    """Of the lock; None: nobody is pushing."""
+    """Who holds the lock; None: nobody is pushing."""
     in_the_way: tuple[str, ...] = ()
     """What no push made and the next one needs moved or removed, a line each."""

@@ -271,7 +271,7 @@ def by_whom() -> str:
 
 
 def user() -> str:
-    """Of a container's user that has no name, its number."""
+    """The user's name; the number of a container's user that has none."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -24,7 +24,7 @@ class Agreement:
     sure_agreement: float = 0.99
     """Share of the answers that quantisation noise cannot flip which are the same."""
     top1_agreement: float = 0.99
-    """Of all answers, where it is not known what noise can flip."""
+    """Share of all answers, where it is not known what noise can flip."""
     max_output_steps: float = 16.0
     """Where there are neither classes nor energies."""
 

@@ -8,7 +8,8 @@ from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.report import Check, MetricValue
 
 LARGEST_DROP = 0.2
-"""Of a metric between 0 and 1. Who allows more has nearly always written percent: 1 for 0.01."""
+"""The most that a metric between 0 and 1 may lose. Who allows more has nearly always written
+percent: 1 for 0.01."""
 
 
 def metric_checks(budgets: Budgets, before: MetricValue, after: MetricValue) -> Iterator[Check]:

@@ -218,7 +218,7 @@ def _pushed(pushed: Pushed) -> Check:
 
 
 def over_budget(budgets: Budgets, measured: Measurement) -> tuple[str, ...]:
-    """Of the budgets that only a device can check, those that it does not keep."""
+    """The budgets that only a device can check and that it does not keep, in words."""
     checks = _within(budgets, measured)
     return tuple(each.text for each in checks if each.outcome != "pass")
 

@@ -48,7 +48,7 @@ def modules() -> dict[str, str]:
 
 
 def formats() -> dict[str, tuple["Format", "Runtime"]]:
-    """By name, the formats that files come in, each with the first runtime that reads it."""
+    """Name -> a format that files come in, each with the first runtime that reads it."""
     found: dict[str, tuple[Format, Runtime]] = {}
     for known in map(runtime, RUNTIMES):
         found.setdefault(known.format.name, (known.format, known))

@@ -51,7 +51,7 @@ class Runtime(ABC):
 
     section: ClassVar[type[RuntimeSection]]
     format: ClassVar[Format]
-    """Of the files that it runs."""
+    """The format of the files that it runs."""
     needs: ClassVar[Needs]
     runner_here: ClassVar[str]
     """The agent's runner that stands in for it on this machine: its own, where it runs here."""

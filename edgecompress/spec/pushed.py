@@ -42,6 +42,6 @@ class Pushed(Spec):
     refused: bool = False
     """The model was tried there and is not good enough; else it was the device, or the way."""
     sent_bytes: int = 0
-    """Of the model; the rest was there already."""
+    """How much of the model was sent; the rest was there already."""
     validation: Validation | None = None
     """None where the push did not come to its end."""

@@ -27,7 +27,7 @@ class Edges(Spec):
     dtype: Literal["float32", "int8"] = "float32"
     """int8: quantised by the caller, with the scale and zero point that the artifact names."""
     layout: Literal["nchw", "nhwc"] = "nchw"
-    """Of inputs with four dimensions."""
+    """The order of four dimensions in inputs."""
 
 
 @dataclass(frozen=True)

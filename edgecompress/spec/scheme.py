@@ -33,9 +33,9 @@ class QuantizationScheme(Spec):
     weights: Weights
     scales: Literal["free", "power_of_two"]
     joins: Literal["free", "shared", "fused"] = "free"
-    """Of tensors that meet in a residual addition or a concatenation. free: they and the result
-    have a scale each, where kernels gain by it. shared: one for all, so that int8 values are just
-    added or put side by side, and every runtime gets the same. fused: a term that comes from a
+    """Scales of tensors that meet in a residual addition or a concatenation. free: they and the
+    result have one each, where kernels gain by it. shared: one for all, so that int8 values are
+    just added or put side by side, and every runtime gets the same. fused: a term that comes from a
     convolution is not rounded before it is added; TensorRT's kernels add it so.
     """
 

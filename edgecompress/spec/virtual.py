@@ -18,4 +18,4 @@ class VirtualBoards(Spec):
     python: str
     """The board's, as '3.11'."""
     boards: dict[str, VirtualBoard]
-    """By target."""
+    """Target -> board."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 OFF = "off"
 
 Words = Mapping[str, str | None]
-"""By key: what the plain word `off` behind it stands for."""
+"""Key -> what the plain word `off` behind it stands for."""
 
 
 def words_of(spec: type[BaseModel]) -> dict[str, str | None]:

@@ -37,7 +37,7 @@ def is_whole(layout: Layout, run_id: str, name: str) -> bool:
 
 
 def kept_reports(layout: Layout) -> Iterator[Report]:
-    """Of every run whose report.json is as it was written."""
+    """The report of every run whose report.json is as it was written."""
     for path in layout.sums.glob("[!.]*"):
         text = _whole(layout, path.name, REPORT)
         if text is None:

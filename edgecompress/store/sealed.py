@@ -53,7 +53,7 @@ def set_aside(path: Path) -> Path:
 
 
 def _seal(path: Path, content: bytes) -> bytes:
-    """Of the content, the file's name and that of its folder, which is the stage's key."""
+    """Hash of the content, the file's name and that of its folder, which is the stage's key."""
     hasher = hashlib.sha256(f"{path.parent.name}/{path.name}\n".encode())
     hasher.update(content)
     return hasher.hexdigest().encode()

@@ -35,7 +35,7 @@ class Reads:
     methods: tuple[str, ...] = METHODS
     """To be looked at."""
     needed: tuple[str, ...] = METHODS
-    """Of those, the ones that must give batches; others may be left unwritten."""
+    """Those among them that must give batches; others may be left unwritten."""
     captured: tuple[str, ...] = METHODS
     """Those whose batches run through a captured graph, or a file: they have one shape."""
     trains: bool = True

@@ -21,7 +21,7 @@ _TICK_NS = 2_500_000_000
 
 
 class Hashes:
-    """Of files, by absolute path.
+    """The sha256 of files, by absolute path.
 
     Args:
         known: what `dump` gave.

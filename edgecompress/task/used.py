@@ -164,7 +164,7 @@ class Used:
 
 
 def _loaded_sources() -> set[str]:
-    """Of modules that are imported already."""
+    """The sources of modules that are imported already."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     return {file for file in files if file and file.endswith(".py") and os.path.isabs(file)}
 

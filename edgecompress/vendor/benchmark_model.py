@@ -96,10 +96,10 @@ class Delegation(Spec):
     """How many nodes of the graph a delegate took."""
 
     delegate: str
-    """Of the runtime: 'TfLiteNnapiDelegate', 'TfLiteGpuDelegateV2', 'TfLiteXNNPackDelegate'."""
+    """The runtime's: 'TfLiteNnapiDelegate', 'TfLiteGpuDelegateV2', 'TfLiteXNNPackDelegate'."""
     nodes: int
     of_nodes: int | None
-    """Of the whole graph; older runtimes do not print it."""
+    """How many the whole graph has; older runtimes do not print it."""
     partitions: int
 
 
@@ -107,11 +107,11 @@ class Applied(Spec):
     """What the tool says of a delegate that was asked for."""
 
     delegate: str
-    """Of the tool: 'NNAPI', 'GPU'."""
+    """The tool's name for it: 'NNAPI', 'GPU'."""
     executed: Literal["completely", "partially", "not"]
     """How much of the graph it executes."""
     kernels: int | None
-    """Of partially: into how many pieces."""
+    """Where it is partially: into how many pieces."""
 
 
 class BenchmarkModel(VendorText):

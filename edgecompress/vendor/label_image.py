@@ -27,7 +27,7 @@ DATA = re.compile(r"average time|^-?[0-9.]+%?\s*[:,]? +[0-9]+ ")
 class Guess(Spec):
     score: float
     index: int
-    """Of the line in the file of labels."""
+    """The number of the line in the file of labels."""
     label: str
 
 

@@ -52,7 +52,7 @@ class OnnxruntimePerfTest(VendorText):
     failure: str | None
     iterations: int | None
     init_time_ms: float | None
-    """Of the session; older releases do not print it."""
+    """The time to load the session; older releases do not print it."""
     first_inference_ms: float | None
     latency_ms_mean: float | None
     latency_ms_min: float | None

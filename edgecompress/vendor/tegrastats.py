@@ -79,7 +79,7 @@ class JetsonEngine(Spec):
     off: bool
     load_percent: int | None
     clocks_mhz: tuple[int, ...]
-    """Of each of its clusters; one on most."""
+    """The clock of each of its clusters; one on most."""
 
 
 class JetsonTemperature(Spec):
@@ -109,7 +109,7 @@ class TegrastatsSample(Spec):
 
     @property
     def module_power_mw(self) -> int | None:
-        """Of the rail that feeds the whole module, where there is one."""
+        """The power of the rail that feeds the whole module, where there is one."""
         return only(rail.power_mw for rail in self.rails if rail.name in WHOLE_MODULE)
 
 

@@ -124,7 +124,7 @@ def only(values: Iterable[T | None]) -> T | None:
 
 
 def matches(pattern: re.Pattern[str], lines: Iterable[str]) -> list[re.Match[str]]:
-    """Of the lines that are the pattern from end to end."""
+    """One for each line that is the pattern from end to end."""
     return [found for found in map(pattern.fullmatch, lines) if found is not None]
 
 

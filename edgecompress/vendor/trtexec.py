@@ -31,7 +31,7 @@ STAT = re.compile(rf"(?P<name>[a-z]+(?:\([0-9.]+%\))?) = (?P<value>{NUMBER}) ms"
 LEGACY_STAT = re.compile(
     rf"(?P<name>min|max|mean|median): (?P<value>{NUMBER}) ms \(end to end {NUMBER} ms\)"
 )
-"""Of TensorRT 7, below 'Host Latency'; other sections there have no end-to-end time."""
+"""A line of TensorRT 7, below 'Host Latency'; other sections there have no end-to-end time."""
 FIGURES = {
     "throughput_qps": re.compile(rf"Throughput: ({NUMBER}) qps"),
     "host_walltime_s": re.compile(rf"Total Host Walltime: ({NUMBER}) s"),
@@ -134,7 +134,7 @@ class Trtexec(VendorText):
     version: str | None
     """Such as '10.3.0'."""
     build: str | None
-    """Of the version: '35' of 10.13.0.35; older releases do not print it."""
+    """The last part of the version: '35' of 10.13.0.35; older releases do not print it."""
     command: str | None
     device: str | None
     summary: PerformanceSummary

@@ -191,7 +191,7 @@ def _layer(record: dict[str, JsonValue]) -> LayerTime | None:
 def _no_numbers(
     records: Sequence[dict[str, JsonValue]], what: str, keys: Sequence[str]
 ) -> tuple[str, ...]:
-    """Of keys that may be missing: where one is there and holds no number."""
+    """What is wrong with keys that may be missing: one is there and holds no number."""
     return unread(
         f"{what} {index}: {key}: {record[key]}"
         for index, record in enumerate(records)

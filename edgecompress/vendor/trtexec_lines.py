@@ -42,7 +42,7 @@ def version(text: str | None) -> str | None:
 
 
 def reason(raw: list[str]) -> str | None:
-    """Of the errors, and of the lines below each that have no prefix: they belong to it."""
+    """The errors, and the lines below each that have no prefix: they belong to it."""
     told: list[str] = []
     in_error = False
     for line in raw:

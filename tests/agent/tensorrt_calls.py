@@ -19,7 +19,7 @@ class Calls:
         self.faults: list[str] = []
         self.seen: set[str] = set()
         self.attributes: Env = {}
-        """Of self, in whichever class of the file."""
+        """Methods of self, in whichever class of the file."""
         tree = ast.parse(source)
         self.block(tree.body, {})
         # Once more, now that the attributes of self are known wherever they are set.

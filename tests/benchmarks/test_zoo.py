@@ -36,7 +36,7 @@ AGAIN = (
     ("lenet5", "tensorrt"),
     ("tc_resnet8", "onnxruntime"),
 )
-"""Of those that need no package."""
+"""One of those that need no package."""
 NEAR_DB = 2.0
 """Between machines: float sums, and so ranges, differ a little."""
 

@@ -56,7 +56,7 @@ def graph_db(model: nn.Module, inputs: Inputs, kept: Names) -> float | None:
 
 
 def every_set(model: nn.Module, inputs: Inputs, keeps_db: float) -> dict[str, Names]:
-    """By label, with a metric that is the SQNR."""
+    """Label -> what was found, with a metric that is the SQNR."""
     prepared = calibrated(model, inputs)
     simulation = simulated(prepared, inputs)
     noise = measure_noise(prepared, [(batch(inputs, 8, seed=9), None)])

@@ -22,7 +22,7 @@ def snapped(name: str, folder: Path) -> Built:
 
 
 def share_that_differs(file: Built) -> float:
-    """Of the outputs, between torch and ONNX's own definition of the file."""
+    """The difference of the outputs, between torch and ONNX's own definition of the file."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(

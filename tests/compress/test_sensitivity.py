@@ -32,7 +32,7 @@ def sqnr(original: Tensor, other: Tensor) -> float:
 
 
 def outputs(prepared: Prepared, x: tuple[Tensor, ...], on: Callable[[str], bool]) -> Tensor:
-    """Of the graph in which the fake-quantizes of those names quantise."""
+    """What the graph puts out in which the fake-quantizes of those names quantise."""
     with torch.no_grad(), CalibrationRun(prepared.graph).in_float():
         for name, module in prepared.graph.named_modules(remove_duplicate=False):
             if module in observers_of(prepared.graph):

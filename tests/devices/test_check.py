@@ -38,7 +38,7 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of an environment with nothing in it."""
+    """The Python of an environment with nothing in it."""
     folder = tmp_path_factory.mktemp("bare") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     return str(folder / "bin" / "python")

@@ -78,7 +78,7 @@ class Blind(Scores):
 
 
 class Regression(Scores, Task):
-    """Of [N, 1, CLASSES], which are no classes to anybody."""
+    """Outputs of [N, 1, CLASSES], which are no classes to anybody."""
 
     def metric(self) -> Metric:
         return MeanAbsoluteError()

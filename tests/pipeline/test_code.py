@@ -133,7 +133,7 @@ def looked_at(undisturbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def codes(looked_at: Callable[[], Report]) -> dict[str, Code]:
-    """By stage; with 'inspect' and 'evaluate' those of the quantised model."""
+    """Stage -> its code; with 'inspect' and 'evaluate' those of the quantised model."""
     found: dict[str, Code] = {}
     key = stages.stage_key
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from edgecompress.measure.agent import Agent
+from edgecompress.measure.agent import Agent, DeviceAgent
 from edgecompress.pipeline import measuring
 from edgecompress.progress import SilentProgress
+from edgecompress.runtimes import runtime
 from edgecompress.runtimes.base import Runtime
+from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_target
 from edgecompress.transport import LocalTransport
@@ -32,11 +34,12 @@ class Stage:
         twice = target.measurement.model_copy(update={"turns": 2})
         self.job: Any = SimpleNamespace(
             recipe=SimpleNamespace(target=target.model_copy(update={"measurement": twice})),
+            runtime=runtime(target.runtime.name),
             stages=stages,
             agent_dir=folder,
             example_inputs=(torch.zeros(1, 8),),
         )
-        self.agent = Agent(LocalTransport(folder), "python3")
+        self.agent: DeviceAgent = Agent(LocalTransport(folder), "python3")
         self.agent.retried.append("tried twice")
         self.built: Any = SimpleNamespace(artifact="file", inspection="as it was here")
         monkeypatch.setattr(measuring, "compare", self.compare)
@@ -80,3 +83,6 @@ def test_what_a_file_becomes_is_asked_of_the_device_unless_that_is_here(
     stage = Stage(tmp_path, monkeypatch)
     assert stage.look("local").inspection == "as it was here"
     assert stage.look("ssh").inspection == "as it is there"
+    # benchmark_model tells no graph, whatever the way to the phone is.
+    stage.agent = AndroidAgent(LocalTransport(tmp_path), None, None)
+    assert stage.look("adb").inspection == "as it was here"

@@ -19,7 +19,7 @@ from edgecompress.store import Store
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "wrong_data.py"))
 KINDS, project = SCRIPT["KINDS"], SCRIPT["project"]
 LINES = json.loads(Path(__file__).with_suffix(".json").with_stem("wrong_data").read_text())
-"""Of what torch says in its own words only the beginning."""
+"""Only the beginning of what torch says in its own words."""
 
 THROUGH_THE_COMMAND = (
     "float64_inputs",

@@ -17,7 +17,7 @@ from random import Random
 WAYS = ("all", "none", "half", "zeros")
 """What may be left of content that was not synced; 'zeros' has its size and nothing else of it."""
 PARENT = 0
-"""Of the folder that the recorded one lies in, so that this itself may be lost."""
+"""The name of the folder that the recorded one lies in, so that this itself may be lost."""
 ROOT = "root"
 
 
@@ -33,7 +33,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Change:
-    """Of a folder's entries (None: gone), or of a file's content: `write` at `at`, or cut there."""
+    """A folder's new entries (None: gone), or a file's content: `write` at `at`, or cut there."""
 
     node: int
     entries: tuple[tuple[str, int | None], ...] = ()

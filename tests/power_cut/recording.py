@@ -23,7 +23,7 @@ CALLS = (
     "renameat,renameat2,mkdir,mkdirat,rmdir,unlink,unlinkat,symlink,symlinkat"
 )
 UNKNOWN = "writev,pwritev,pwritev2,link,linkat,sendfile,copy_file_range,splice,fallocate"
-"""Of these a recording below the folder fails, since the disk here has no word for them."""
+"""A recording of these below the folder fails, since the disk here has no word for them."""
 ATTACH_S = 20.0
 
 _LINE = re.compile(r"\d+ +(\w+)\((.*)\) += +(-?\d+)(?:<([^>]*)>)?.*")

@@ -116,7 +116,7 @@ def key_of(content: bytes) -> str:
 
 
 def total_bytes(root: Path) -> int:
-    """Of everything but the index, whose file keeps its size."""
+    """The content of everything but the index, whose file keeps its size."""
     files = [path for path in root.rglob("*") if path.is_file() and path.name != "index.sqlite"]
     return sum(path.stat().st_size for path in files)
 

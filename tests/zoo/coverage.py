@@ -37,7 +37,7 @@ from edgecompress.task.base import tensors_of  # noqa: E402
 TARGETS = ("local", "local-litert", "jetson-orin-nano")
 COLUMNS = ("construct", "pruned", "ONNX", "TFLite", "ONNX for TensorRT")
 MAX_STEPS = 4.0
-"""Of the output, between a file and torch: kernels round differently."""
+"""Differences of the output, between a file and torch: kernels round differently."""
 SAMPLES = 4
 CONSTRUCTS = {
     "convolution, batch norm, ReLU": "depthwise_separable",

@@ -13,7 +13,7 @@ from edgecompress.formats.onnx.kinds import CONVERSIONS
 from edgecompress.formats.onnx.values import all_nodes, label
 
 MAX_NODES = 1 << 17
-"""Of a graph in which functions are written out."""
+"""The largest graph, with its functions written out."""
 MAX_CALLS = 100
 _NO_NUMBERS = (ir.DataType.STRING, ir.DataType.COMPLEX64, ir.DataType.COMPLEX128)
 

@@ -142,7 +142,7 @@ def cuts_of(node: ir.Node) -> list[tuple[int, ...]]:
 
 
 def qparams_of(node: ir.Node) -> QParams | None:
-    """Of a QuantizeLinear or DequantizeLinear with constant parameters."""
+    """What a QuantizeLinear or DequantizeLinear has, where its parameters are constant."""
     scale, zero_point = array_of(node.inputs[1]), array_of(input_at(node, 2))
     if scale is None or zero_point is None:
         return None

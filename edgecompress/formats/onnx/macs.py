@@ -110,7 +110,7 @@ def _standard_attention(node: ir.Node) -> int:
 
 
 def _attention(node: ir.Node) -> int:
-    """Of com.microsoft: the projections of Q, K and V come on top."""
+    """The work of com.microsoft's Attention: the projections of Q, K and V come on top."""
     if node.domain != "com.microsoft":
         return _standard_attention(node)
     past = 8 if node.op_type == "QAttention" else 4

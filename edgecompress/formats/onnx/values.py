@@ -74,7 +74,7 @@ def readers_of_quantized(value: ir.Value) -> tuple[ir.Node, ...]:
 
 
 def scale_and_zero_point(node: ir.Node) -> tuple[float, int] | None:
-    """Of a Q or DQ node with one scale for the whole tensor; None for several or unknown ones."""
+    """Those of a Q or DQ node, one for the whole tensor; None for several or unknown ones."""
     scale = constant(node.inputs[1])
     zero_point = constant(node.inputs[2]) if len(node.inputs) > 2 else np.zeros(1, np.int32)
     if scale is None or scale.size != 1 or (zero_point is not None and zero_point.size != 1):
@@ -111,7 +111,7 @@ def _module_by_weight(node: ir.Node) -> str | None:
 
 
 def _last_scope(node: ir.Node) -> str | None:
-    """Of the modules that the node is in, the innermost, or the operator's own name behind it."""
+    """The innermost module that the node is in, or the operator's own name behind it."""
     scopes = node.metadata_props.get("pkg.torch.onnx.name_scopes", "")
     # Written as the repr of a Python list of strings: root first, the operation itself last.
     names = [part.strip().strip("'\"") for part in scopes.strip("[]").split(",")]

@@ -52,7 +52,7 @@ def describe(path: Path) -> Artifact:
 
 
 def _names(path: Path, model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of inputs and outputs: the signature's, or the tensors' own where there is none."""
+    """Names of inputs and outputs: the signature's, or the tensors' own where there is none."""
     if len(model.signatures) > 1:
         keys = ", ".join(f"'{signature.key}'" for signature in model.signatures)
         raise ArtifactError(

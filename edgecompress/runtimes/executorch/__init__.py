@@ -50,7 +50,7 @@ class ExecuTorch(Runtime):
     def inspect(
         self, artifact: Artifact, target: "Target | None", agent: "Agent", folder: Path
     ) -> "Inspection":
-        """By the file itself: what it was lowered to is what runs."""
+        """Read the file itself: what it was lowered to is what runs."""
         from edgecompress.runtimes.executorch.inspect import inspect_pte
 
         if target is None:

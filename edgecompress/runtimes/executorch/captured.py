@@ -25,7 +25,7 @@ from edgecompress.errors import ModelError
 from edgecompress.runtimes.executorch.rewrites import rewrite
 
 _THREE_DIMENSIONS = 5
-"""Of an input with images or sequences of three: [N, C, D, H, W]."""
+"""Sizes of an input with three dimensions beside channels: [N, C, D, H, W]."""
 
 
 def captured(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> GraphModule:

@@ -13,7 +13,7 @@ _LOWEST = -128
 
 
 def numbers_of(artifact: Artifact) -> Numbers:
-    """Of the layers that XNNPACK runs. Portable kernels' weights are float, and not read."""
+    """The numbers of XNNPACK's layers. Portable kernels' weights are float, and not read."""
     found, points = [], set()
     for node in load(artifact.path).nodes:
         if node.op_type not in WEIGHTED or not node.module:

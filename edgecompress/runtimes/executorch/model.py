@@ -17,7 +17,7 @@ class Tensor:
     zero_point: int = 0
     axis: int = 0
     content: memoryview | None = None
-    """Of a constant that a delegate reads."""
+    """What a constant holds that a delegate reads."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Node:
     number: int
     """In order of execution."""
     inputs: tuple[Tensor, ...]
-    """Of the delegate's layers: data, weight, bias where there is one."""
+    """What a layer of the delegate reads: data, weight, bias where there is one."""
     outputs: tuple[Tensor, ...]
     module: str = ""
     """Path of the user's module, where the file says."""

@@ -150,7 +150,7 @@ def _fully_connected(node: Node) -> int:
 
 
 def _product(node: Node) -> int:
-    """Of matrices: [.., rows, summed] x [.., summed, columns]."""
+    """The product of matrices: [.., rows, summed] x [.., summed, columns]."""
     return prod(node.outputs[0].shape) * node.inputs[-2].shape[-1]
 
 

@@ -79,9 +79,9 @@ VALUES = (
     "TensorList",
     "OptionalTensorList",
 )
-"""Of the union KernelTypes, from number 1."""
+"""Members of the union KernelTypes, from number 1."""
 INSTRUCTIONS = ("KernelCall", "DelegateCall", "MoveCall", "JumpFalseCall", "FreeCall")
-"""Of the union InstructionArguments, from number 1."""
+"""Members of the union InstructionArguments, from number 1."""
 SCALARS = {
     0: "uint8",
     1: "int8",
@@ -99,7 +99,7 @@ SCALARS = {
 }
 """As numpy spells them."""
 STATIC = 0
-"""Of the enum TensorShapeDynamism."""
+"""A value of the enum TensorShapeDynamism."""
 
 _ONE = ("input_id", "output_id", "flags")
 _TWO = ("input1_id", "input2_id", "output_id", "flags")
@@ -217,7 +217,7 @@ _NODES: dict[str, tuple[str, ...]] = {
     "XNNCos": _ONE,
 }
 NODES = tuple(_NODES)
-"""Of the union XNodeUnion, from number 1."""
+"""Members of the union XNodeUnion, from number 1."""
 GRAPH: Schema = {
     "XNNGraph": (
         "version",
@@ -257,14 +257,14 @@ GRAPH: Schema = {
     **_NODES,
 }
 XVALUES = ("XNNTensorValue", "XNNQuantizedTensorValue")
-"""Of the union XValueUnion, from number 1."""
+"""Members of the union XValueUnion, from number 1."""
 QUANT_PARAMS = (
     "PerChannelQuant",
     "PerTensorQuant",
     "PerTokenDynamicQuant",
     "PerChannelGroupQuant",
 )
-"""Of the union XNNQuantParams, from number 1."""
+"""Members of the union XNNQuantParams, from number 1."""
 DATATYPES = {
     1: "float32",
     2: "float16",
@@ -281,4 +281,4 @@ DATATYPES = {
     13: "float32",
     14: "bfloat16",
 }
-"""Of the enum XNNDatatype, as numpy spells them."""
+"""Values of the enum XNNDatatype, as numpy spells them."""

@@ -35,7 +35,7 @@ class Step:
     """The debug handle of the operator that it was made of."""
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    """Of values."""
+    """Numbers of values."""
     options: Mapping[str, int]
 
 
@@ -90,7 +90,7 @@ def _graph_of(content: memoryview) -> memoryview:
 
 
 def _constants(graph: Table, named: Mapping[str, memoryview]) -> list[memoryview | None]:
-    """By their index; the first stands for none."""
+    """Those at each index; the first stands for none."""
     found: list[memoryview | None] = []
     for entry in graph.tables("constant_data", "ConstantDataOffset"):
         key = entry.text("named_key")

@@ -45,7 +45,7 @@ class Litert(Runtime):
     def inspect(
         self, artifact: Artifact, target: "Target | None", agent: "Agent", folder: Path
     ) -> "Inspection":
-        """By the file itself, and the rules of the target's delegate."""
+        """Read the file itself, and ask the rules of the target's delegate."""
         from edgecompress.runtimes.litert.inspect import inspect_tflite
 
         if target is None:

@@ -28,7 +28,7 @@ class OneInference:
 
 
 def inference_of(artifact: Artifact, arrays: Named, rows: int) -> OneInference:
-    """Of `rows` samples at once; `arrays`: [N, ...] by name.
+    """The inference of `rows` samples at once; `arrays`: [N, ...] by name.
 
     Raises:
         ArtifactError: the arrays do not fit the file, or an output's shape is not known before.
@@ -74,7 +74,7 @@ def filled(arrays: Named, start: int, stop: int, rows: int) -> Named:
 def outputs_of_runs(
     artifact: Artifact, one: OneInference, content: bytes, runs: int
 ) -> list[Array]:
-    """Of each output [runs * rows, ...], from the bytes of all runs one after the other.
+    """Each output, [runs * rows, ...], from the bytes of all runs one after the other.
 
     Raises:
         AgentError: there are more bytes, or fewer.

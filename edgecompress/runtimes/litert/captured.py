@@ -181,7 +181,7 @@ def _masked(graph: GraphModule, node: Node) -> None:
 
 
 def _number(graph: GraphModule, argument: object) -> float | None:
-    """Of a Python number or a constant of one element."""
+    """The value of a Python number or a constant of one element."""
     if isinstance(argument, (int, float)):
         return float(argument)
     while isinstance(argument, Node) and argument.op == "call_function":

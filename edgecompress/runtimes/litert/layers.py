@@ -32,7 +32,7 @@ def quantizer_of(weight: Node) -> Node | None:
 
 
 def weights_of(model: Exportable) -> list[Weight]:
-    """Of the layers that have one: the captured graph's, or a float module's own."""
+    """The weights of the layers that have one: the captured graph's, or a float module's own."""
     if isinstance(model.module, GraphModule):
         return [
             _weight(model.module, node, model.layers[str(node.target)])

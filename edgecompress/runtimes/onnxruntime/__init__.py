@@ -35,7 +35,7 @@ class OnnxRuntime(Runtime):
     def inspect(
         self, artifact: Artifact, target: "Target | None", agent: "Agent", folder: Path
     ) -> "Inspection":
-        """By the graph that ONNX Runtime makes on the agent's machine."""
+        """Read the graph that ONNX Runtime makes on the agent's machine."""
         from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
 
         with tempfile.TemporaryDirectory(dir=folder) as name:

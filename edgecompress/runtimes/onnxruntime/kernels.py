@@ -24,7 +24,8 @@ from edgecompress.formats.onnx.edit import (
 
 _CLOSE = 1e-4
 _FEW_CHANNELS = 128
-"""Of a shortcut: with more, its multiplications cost more than the copying that they replace."""
+"""The most channels of a shortcut: with more, its multiplications cost more than the copying that
+they replace."""
 
 
 def saturate(editor: Editor, node: ir.Node) -> None:
@@ -177,7 +178,7 @@ def shortcut_as_convolution(editor: Editor, node: ir.Node) -> None:
 
 
 def _strides(cut: ir.Node) -> list[int] | None:
-    """Of a Slice that takes every n-th position along all axes behind the channels, from 0."""
+    """The strides of a Slice that takes every n-th position, from 0, behind the channels."""
     shape = dims_of(cut.inputs[0])
     if shape is None:
         return None

@@ -48,7 +48,7 @@ class TensorRt(Runtime):
     def inspect(
         self, artifact: Artifact, target: "Target | None", agent: "Agent", folder: Path
     ) -> "Inspection":
-        """By the rules of the target's release; only the board knows what it does."""
+        """Ask the rules of the target's release; only the board knows what it does."""
         from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
 
         if target is None:
@@ -58,7 +58,7 @@ class TensorRt(Runtime):
     def inspect_there(
         self, loaded: Loaded, target: "Target", agent: "Agent", folder: Path
     ) -> "Inspection":
-        """By the layers of the engine; by the release's rules where it does not tell them."""
+        """Read the layers of the engine; ask the release's rules where it does not tell them."""
         from edgecompress.runtimes.tensorrt.layers import inspect_engine, read_layers
 
         with tempfile.TemporaryDirectory(dir=folder) as name:

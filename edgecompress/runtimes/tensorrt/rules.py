@@ -54,7 +54,7 @@ _INT8_CONSTANTS: Release = (8, 5)
 _INTEGER_OPERATORS = frozenset({
     "ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul",
 })  # fmt: skip
-"""Of ONNX's operators on integers, all but QuantizeLinear and DequantizeLinear."""
+"""ONNX's operators on integers, without QuantizeLinear and DequantizeLinear."""
 
 _NEVER: Release = (99, 0)
 _OPERATORS_SINCE: dict[str, Release] = {

@@ -19,7 +19,7 @@ class Delegation(NamedTuple):
     taken: bool | None
     """None: the rules do not say."""
     reason: str | None
-    """Of a no, or of None."""
+    """Why not, or why it is not said."""
 
 
 def delegation(op: Operator, delegate: DelegateName, api_level: int | None) -> Delegation:
@@ -41,7 +41,7 @@ def _gpu(_op: Operator, _: int | None) -> Delegation:
 
 
 def _xnnpack(op: Operator, _: int | None) -> Delegation:
-    """By "Quantized Operators" in tflite/delegates/xnnpack/README.md of google-ai-edge/LiteRT."""
+    """See "Quantized Operators" in tflite/delegates/xnnpack/README.md of google-ai-edge/LiteRT."""
     if compute_dtype(op) != "int8" and op.op_type not in ("QUANTIZE", "DEQUANTIZE"):
         return Delegation(None, None)
     if op.op_type not in _XNNPACK:

@@ -29,7 +29,7 @@ class Weight:
     """A weight of the torch graph, by which an operator of the file finds its layer."""
 
     path: str
-    """Of the layer in the user's model."""
+    """Where the layer is in the user's model."""
     values: tuple[NDArray[np.float32], ...]
     """Before Q/DQ, and after it where there is one; sorted, because layouts differ. The converter
     keeps either."""

@@ -30,7 +30,7 @@ _SINKABLE = {*_ELEMENTWISE, *_BINARY, *_REDUCING, *_PADDING, "CONCATENATION"}
 
 
 def _permutation(op: Operator | None) -> list[int] | None:
-    """Of a TRANSPOSE: dimension i of its output is dimension p[i] of its input."""
+    """What a TRANSPOSE does: dimension i of its output is dimension p[i] of its input."""
     return integers_of(op.inputs[1]) if op is not None and op.op_type == "TRANSPOSE" else None
 
 
