@@ -74,7 +74,7 @@ def retried(
     attempts: int = ATTEMPTS,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """As of `Board`, for what comes before there is one."""
+    """Try again as `Board.retried` does, for what comes before there is a board."""
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientError),
         stop=tenacity.stop_after_attempt(attempts) | tenacity.stop_after_delay(ATTEMPTS_S),

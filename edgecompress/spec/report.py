@@ -162,7 +162,7 @@ class KeptOperator(Spec):
     """One that stays in float though int8 kernels could run it."""
 
     name: str
-    """As of OperatorNoise, or a module with all inside it."""
+    """An operator as OperatorNoise names it, or a module with all inside it."""
     reason: str
 
 

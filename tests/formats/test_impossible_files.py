@@ -17,7 +17,6 @@ from edgecompress.errors import ArtifactError, TaskError, in_place_of
 from edgecompress.formats.onnx.file import describe, load
 from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.tensors import feed, random_inputs
-from edgecompress.pipeline.layers import compare_layers
 from edgecompress.runtimes.onnxruntime.match import Origins
 from edgecompress.runtimes.tensorrt.graph import int8_convolution
 from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
@@ -328,22 +327,6 @@ def test_a_type_that_the_file_does_not_say_is_not_fed():
     )
     with pytest.raises(TaskError, match="input 'x' takes unknown, the task gives float32"):
         feed(image, [np.zeros((1, 4), np.float32)])
-
-
-def square(path: Path, shape: tuple[int, ...]) -> Path:
-    g = GraphBuilder()
-    g.input("x", shape)
-    g.node("Relu", [g.qdq("x", "q")], "y")
-    g.output("y", shape)
-    return g.save(path)
-
-
-def test_files_of_other_inputs_are_not_compared(tmp_path):
-    good = square(tmp_path / "a.onnx", (1, 4, 6, 6))
-    with pytest.raises(ArtifactError, match=r"b\.onnx: takes inputs of .* compare files of one"):
-        compare_layers(good, square(tmp_path / "b.onnx", (1, 4, 65536, 6)), None, 2.0)
-    with pytest.raises(ArtifactError, match=r"c\.onnx: has an input without a batch"):
-        compare_layers(good, square(tmp_path / "c.onnx", ()), None, 2.0)
 
 
 def test_an_error_about_a_copy_names_the_users_file(tmp_path):

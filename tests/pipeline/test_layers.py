@@ -10,6 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from onnx_models import GraphBuilder
 from quantizing import calibrated, exported
 from torch import nn
 
@@ -119,3 +120,19 @@ def test_channels_may_be_first_or_last(axes: tuple[int, ...]) -> None:
 def test_tensors_of_other_shapes_are_no_pair() -> None:
     a, b = side(("a", 0.5, np.zeros((2, 3)))), side(("b", 0.5, np.zeros((3, 2))))
     assert list(_differences(a, b)) == []
+
+
+def square(path: Path, shape: tuple[int, ...]) -> Path:
+    g = GraphBuilder()
+    g.input("x", shape)
+    g.node("Relu", [g.qdq("x", "q")], "y")
+    g.output("y", shape)
+    return g.save(path)
+
+
+def test_files_of_other_inputs_are_not_compared(tmp_path: Path) -> None:
+    good = square(tmp_path / "a.onnx", (1, 4, 6, 6))
+    with pytest.raises(ArtifactError, match=r"b\.onnx: takes inputs of .* compare files of one"):
+        compare_layers(good, square(tmp_path / "b.onnx", (1, 4, 65536, 6)), None, 2.0)
+    with pytest.raises(ArtifactError, match=r"c\.onnx: has an input without a batch"):
+        compare_layers(good, square(tmp_path / "c.onnx", ()), None, 2.0)
