@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from .builders import Flags, Job, find_builder, has_quantization
+from .builders import Flags, Job, has_quantization
 from .cuda import Cuda
 from .engines import Made, Origin, find_current, write_sidecar
 from .files import sha256_of
+from .find_builder import find_builder
 from .request import Request
 
 

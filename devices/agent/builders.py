@@ -1,17 +1,13 @@
-"""Builder: make a TensorRT engine from an ONNX file. One implementation per way to TensorRT."""
+"""Builder: make a TensorRT engine from an ONNX file. One implementation per way to TensorRT;
+`find_builder` knows them.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Iterable, NamedTuple
 
-from .failure import Failure
-
-TRTEXEC_FOLDER = "/usr/src/tensorrt/bin"
-"""Where JetPack has it, which is not on PATH."""
 JETPACK = (
     "on a Jetson, JetPack brings it: sudo apt install nvidia-jetpack;"
     " a virtual environment sees it when made with --system-site-packages"
@@ -55,33 +51,6 @@ class Builder(ABC):
         """Write the engine; returns notes on what was not as asked. Raises Failure."""
 
 
-def find_builder() -> Builder:
-    """The Python package, else trtexec.
-
-    Raises Failure: 'missing', when there is neither.
-    """
-    try:
-        from .builder_python import PythonBuilder
-    except ImportError as error:
-        # Also where it is installed and a library of it is not: the message says which.
-        why = str(error)
-    else:
-        return PythonBuilder()
-    program = find_trtexec()
-    if program is None:
-        raise Failure(
-            "missing",
-            f"TensorRT is missing: {why}, and no trtexec on PATH or in {TRTEXEC_FOLDER}; {JETPACK}",
-        )
-    from .builder_trtexec import TrtexecBuilder
-
-    return TrtexecBuilder(program)
-
-
-def find_trtexec() -> str | None:
-    return shutil.which("trtexec", path=os.pathsep.join((_path(), TRTEXEC_FOLDER)))
-
-
 def type_notes(flags: Flags, typed: bool, version: str) -> list[str]:
     """What was asked of the types and this release cannot do; `typed`: strongly, this time."""
     notes = []
@@ -101,7 +70,3 @@ def memory_notes(warnings: Iterable[str]) -> list[str]:
 def has_quantization(model: str) -> bool:
     """Whether an ONNX file has Q/DQ nodes; boards have no onnx, and the name stands as text."""
     return b"QuantizeLinear" in Path(model).read_bytes()
-
-
-def _path() -> str:
-    return os.environ.get("PATH", os.defpath)

@@ -11,7 +11,7 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from .builders import find_trtexec
+from .find_builder import find_trtexec
 from .request import Request
 from .runners import RUNNERS
 from .state import read_state

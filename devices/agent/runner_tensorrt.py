@@ -25,8 +25,9 @@ from .runners import Tensor
 try:
     import tensorrt as trt
 
-    from .tensorrt_io import EngineIo, IoTensor, open_io
+    from .tensorrt_io import EngineIo, IoTensor
     from .tensorrt_log import Log
+    from .tensorrt_open import open_io
 except ImportError as error:
     raise Failure("missing", f"TensorRT for Python is missing: {error}; {JETPACK}") from None
 

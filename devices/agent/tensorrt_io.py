@@ -45,20 +45,6 @@ class EngineIo(ABC):
         """Queue one inference; False when TensorRT refuses."""
 
 
-def open_io(engine: trt.ICudaEngine, context: trt.IExecutionContext) -> EngineIo:
-    """Fixes the shapes of the context.
-
-    Raises Failure for a type that numpy lacks, and for a shape that depends on data.
-    """
-    if hasattr(engine, "num_io_tensors"):
-        from .tensorrt_names import NamedIo
-
-        return NamedIo(engine, context)
-    from .tensorrt_bindings import BoundIo
-
-    return BoundIo(engine, context)
-
-
 def checked(name: str, is_input: bool, dtype: trt.DataType, shape: Sequence[int]) -> IoTensor:
     if dtype.name not in DTYPES:
         raise Failure("input", f"'{name}' is of type {dtype.name}, which numpy lacks")
