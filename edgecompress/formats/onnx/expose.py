@@ -2,23 +2,23 @@
 
 from pathlib import Path
 
-import onnx
-import onnx.shape_inference
 import onnx_ir as ir
+from onnx.shape_inference import InferenceError, infer_shapes
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ArtifactError
 from edgecompress.formats.base import Activation, Exposed
 from edgecompress.formats.onnx.edit import array_of, only_reader, qparams_of
-from edgecompress.formats.onnx.file import describe
+from edgecompress.formats.onnx.file import describe, load
 
 
 def expose(artifact: Artifact, path: Path) -> Exposed:
     """What each QuantizeLinear puts out, after the Clip that may saturate it."""
+    proto = ir.to_proto(load(artifact.path))
     # Outputs need shapes, which exporters leave out inside of a graph.
     try:
-        model = ir.from_proto(onnx.shape_inference.infer_shapes(onnx.load(artifact.path)))
-    except Exception as error:  # the library's own types, of a file that breaks its rules
+        model = ir.from_proto(infer_shapes(proto))
+    except (InferenceError, RuntimeError, ValueError) as error:
         raise ArtifactError(
             f"{artifact.path}: its shapes cannot be followed: {str(error)[:200]}; export it again"
         ) from None

@@ -1,7 +1,7 @@
 """What LiteRT computes each operator of a TFLite file in, and whether a delegate takes it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from edgecompress.formats.tflite.ops import (
     weights,
 )
 from edgecompress.formats.tflite.reader import load
+from edgecompress.runtimes.listing import reached
 from edgecompress.runtimes.litert.delegates import GPU_FLOAT16, Delegation, delegation
 from edgecompress.runtimes.litert.target import DelegateName
 from edgecompress.spec.measurement import Inspection, Op
@@ -125,8 +126,8 @@ class _Lister:
             for tensor in op.inputs:
                 if tensor is not None:
                     self._readers.setdefault(tensor, []).append(op)
-        self._after = self._reached(graph.operators, self._before_it)
-        self._before = self._reached(graph.operators[::-1], self._after_it)
+        self._after = reached(graph.operators, self._before_it, computes)
+        self._before = reached(graph.operators[::-1], self._after_it, computes)
 
     def ops(self) -> list[Op]:
         return [self._op(op) for op in self._graph.operators]
@@ -232,16 +233,6 @@ class _Lister:
 
     def _after_it(self, op: Operator) -> list[Operator]:
         return [reader for tensor in op.outputs for reader in self._readers.get(tensor, [])]
-
-    def _reached(
-        self, ordered: Sequence[Operator], neighbours: Callable[[Operator], list[Operator]]
-    ) -> set[Operator]:
-        """Operators that have one that computes somewhere on one side."""
-        reached: set[Operator] = set()
-        for op in ordered:
-            if any(other in reached or computes(other) for other in neighbours(op)):
-                reached.add(op)
-        return reached
 
 
 def _name(op: Operator) -> str:

@@ -1,7 +1,6 @@
 """The proof, node by node, of the types that ONNX Runtime computes a file in."""
 
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnx_ir as ir
@@ -21,6 +20,7 @@ from edgecompress.formats.onnx.kinds import (
 from edgecompress.formats.onnx.macs import count
 from edgecompress.formats.onnx.propagate import propagate
 from edgecompress.formats.onnx.values import all_nodes, module_of, node_name
+from edgecompress.runtimes.listing import reached
 from edgecompress.runtimes.onnxruntime.match import Origins
 from edgecompress.runtimes.onnxruntime.reasons import (
     Setting,
@@ -83,8 +83,12 @@ class _Lister:
             node: FAILS if node in self._fails else compute_dtype(node) for node in self._nodes
         }
         self._repeated = _in_loops(self._nodes)
-        self._after = self._reached(self._nodes, ir.Node.predecessors)
-        self._before = self._reached(self._nodes[::-1], ir.Node.successors)
+
+        def works(node: ir.Node) -> bool:
+            return computes(node, self._dtypes[node])
+
+        self._after = reached(self._nodes, ir.Node.predecessors, works)
+        self._before = reached(self._nodes[::-1], ir.Node.successors, works)
         self._floats = frozenset(
             node_name(node)
             for node, dtype in self._dtypes.items()
@@ -129,16 +133,6 @@ class _Lister:
         if node.op_type in MOVES:
             return why_move(node, after, before) if self._setting.quantised else None
         return why_float(origin if origin is not None else node, self._setting)
-
-    def _reached(
-        self, ordered: list[ir.Node], neighbours: Callable[[ir.Node], Sequence[ir.Node]]
-    ) -> set[ir.Node]:
-        """Nodes that have a compute node somewhere on one side."""
-        reached: set[ir.Node] = set()
-        for node in ordered:
-            if any(n in reached or computes(n, self._dtypes[n]) for n in neighbours(node)):
-                reached.add(node)
-        return reached
 
 
 def _in_loops(nodes: list[ir.Node]) -> set[ir.Node]:

@@ -1,6 +1,6 @@
 """Which type TensorRT would compute each operator of an ONNX file in, as far as the file says."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from edgecompress.formats.onnx.values import (
     node_name,
     readers,
 )
+from edgecompress.runtimes.listing import reached
 from edgecompress.runtimes.tensorrt.graph import Release, int8_convolution, residual_addition
 from edgecompress.runtimes.tensorrt.rules import violations_of
 from edgecompress.spec.measurement import Inspection, Op
@@ -109,6 +110,9 @@ class _Types:
     def dtype(self, node: ir.Node) -> str:
         return "int8" if node in self._int8 else compute_dtype(node)
 
+    def computes(self, node: ir.Node) -> bool:
+        return computes(node, self.dtype(node))
+
     def why_float(self, node: ir.Node) -> str | None:
         """The first thing that keeps the node from int8; None where nothing does."""
         if family(node) not in _INT8 | _MOVES:
@@ -167,8 +171,8 @@ class _Listing:
         self._kept = kept
         self._types = types = _Types(graph)
         self._quantised = any(node.op_type in (QUANTIZE, DEQUANTIZE) for node in types.nodes)
-        self._after = self._reached(types.nodes, ir.Node.predecessors)
-        self._before = self._reached(types.nodes[::-1], ir.Node.successors)
+        self._after = reached(types.nodes, ir.Node.predecessors, types.computes)
+        self._before = reached(types.nodes[::-1], ir.Node.successors, types.computes)
 
     def ops(self) -> tuple[Op, ...]:
         types = self._types
@@ -201,17 +205,6 @@ class _Listing:
         reason = self._types.why_float(node)
         large = _beyond_float16(node) if dtype == "float32" else None
         return reason if large is None else f"{reason}; {large:.3g} does not fit float16"
-
-    def _reached(
-        self, ordered: list[ir.Node], neighbours: Callable[[ir.Node], Sequence[ir.Node]]
-    ) -> set[ir.Node]:
-        """Nodes with a computing node somewhere on one side."""
-        reached: set[ir.Node] = set()
-        for node in ordered:
-            around = neighbours(node)
-            if any(n in reached or computes(n, self._types.dtype(n)) for n in around):
-                reached.add(node)
-        return reached
 
 
 def _data_inputs(node: ir.Node) -> list[ir.Value]:

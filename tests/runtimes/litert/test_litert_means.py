@@ -11,9 +11,11 @@ from torch.nn import functional
 
 pytest.importorskip("litert_torch", reason="litert-torch is not installed")
 
-from litert_files import TfliteFile, quantised
+from litert_files import TfliteFile, export, quantised, random_inputs, scheme
 from zoo.parts import image
 
+from edgecompress.compress.means import MEAN_WEIGHT
+from edgecompress.compress.quantize import calibrate, convert, prepare
 from edgecompress.errors import ModelError
 
 Pool = Callable[[Tensor], Tensor]
@@ -48,11 +50,11 @@ def built(
     kind: type[Pooling],
     pool: Pool,
     folder: Path,
-    scheme: str = "affine",
+    numbers: str = "affine",
     bits: Literal[7, 8] = 8,
 ) -> TfliteFile:
     torch.manual_seed(0)
-    return quantised(kind(pool).eval(), image(), folder, scheme, bits=bits)
+    return quantised(kind(pool).eval(), image(), folder, numbers, bits=bits)
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -86,7 +88,35 @@ def test_a_pool_beside_a_concat_of_another_scale(tmp_path: Path) -> None:
 
 
 def test_a_scale_that_was_chosen_for_it_makes_a_convolution_of_a_whole_mean(tmp_path: Path) -> None:
-    file = built(Pooling, POOLS["whole"][0], tmp_path, scheme="symmetric", bits=7)
+    file = built(Pooling, POOLS["whole"][0], tmp_path, "symmetric", 7)
     assert set(file.kinds) - {"RESHAPE"} == {"CONV_2D", "DEPTHWISE_CONV_2D"}
     assert file.steps_apart() < 0.5
     assert file.steps_apart("BUILTIN_REF") < 0.5
+
+
+def test_a_clipped_mean_is_such_a_convolution_too(tmp_path: Path) -> None:
+    file = built(
+        Pooling, lambda x: (x - 1).mean((2, 3), keepdim=True).relu(), tmp_path, "symmetric", 7
+    )
+    assert file.kinds["DEPTHWISE_CONV_2D"] == 1
+    assert not file.kinds["MEAN"]
+    assert file.steps_apart("BUILTIN_REF") < 0.5
+
+
+def test_scales_that_only_look_chosen_make_none(tmp_path: Path) -> None:
+    """The exporter is told; it does not guess from a ratio that is odd by chance."""
+    torch.manual_seed(0)
+    own = scheme("symmetric")
+    prepared = prepare(Pooling(POOLS["whole"][0]).eval(), image(), own, "minmax")
+    calibrate(prepared, [(random_inputs(image(), 4, 0), None)])
+    converted = convert(prepared, integers=False)
+    for node in converted.graph.graph.nodes:
+        if "avg_pool2d" in str(node.target):
+            (quantizer,) = node.users
+            step = node.args[0].args[1] / (MEAN_WEIGHT * 64)
+            chosen = step * (round(quantizer.args[1] / step) | 1)
+            for each in (quantizer, *quantizer.users):
+                each.args = (each.args[0], chosen, *each.args[2:])
+    converted.graph.recompile()
+    told = {"layers": converted.layers, "scheme": own}
+    assert export(converted.graph, image(), tmp_path, **told).kinds["MEAN"] == 1
