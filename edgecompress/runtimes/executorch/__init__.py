@@ -5,16 +5,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgecompress.artifact import Artifact
+from edgecompress.errors import RuntimeMissing
 from edgecompress.formats.base import Format
 from edgecompress.runtimes.base import Needs, Package, Runtime
 from edgecompress.runtimes.executorch.target import ExecuTorchSection
+from edgecompress.spec.health import Row, missing, ok
 
 if TYPE_CHECKING:
     from edgecompress.formats.constants import Numbers
     from edgecompress.formats.exportable import Exportable
-    from edgecompress.measure.agent import Agent
+    from edgecompress.measure.agent import Agent, DeviceAgent
+    from edgecompress.spec.device import Device
     from edgecompress.spec.measurement import Inspection
     from edgecompress.spec.target import Target
+    from edgecompress.transport import Transport
+
+ANSWER_S = 60.0
+"""For a command of a phone that does next to nothing."""
 
 
 class Pte(Format):
@@ -57,3 +64,23 @@ class ExecuTorch(Runtime):
             return inspect_pte(artifact.path, self.name, platform.machine())
         machine = platform.machine() if target.cpu == "native" else target.cpu.architecture
         return inspect_pte(artifact.path, target.runtime.label, machine)
+
+    def phone_agent(
+        self, transport: "Transport", device: "Device", target: "Target", deadline_s: float
+    ) -> "DeviceAgent":
+        """ExecuTorch's executor_runner there, driven from here."""
+        from edgecompress.runtimes.executorch.android import AndroidAgent
+
+        return AndroidAgent(transport, device.tool, deadline_s)
+
+    def phone_rows(
+        self, transport: "Transport", device: "Device", target: "Target", api_level: int | None
+    ) -> list[Row]:
+        """Whether executor_runner is there."""
+        from edgecompress.runtimes.executorch.android import AndroidAgent
+
+        try:
+            path, _ = AndroidAgent(transport, device.tool, ANSWER_S).tool()
+        except RuntimeMissing as error:
+            return [missing("executor_runner", str(error))]
+        return [ok("executor_runner", path)]
