@@ -80,6 +80,11 @@ class AndroidAgent:
         self._found: tuple[str, str] | None = None
         self._placed: dict[str, str] = {}
 
+    @property
+    def graph_writer(self) -> None:
+        """A .pte is run as it stands."""
+        return None
+
     def place(self, sha256: str, remote: str) -> None:
         """A file of this content lies at `remote`: it is used there, and not sent."""
         self._placed[sha256] = remote
