@@ -1,13 +1,10 @@
 """Lines and numbers of a tool's output."""
 
-import json
 import math
 import re
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import TypeVar
-
-from pydantic import JsonValue
 
 from edgecompress.spec.base import Spec
 
@@ -21,8 +18,6 @@ SEARCHED = 2000
 NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]{1,3})?"
 """For patterns: as C++ streams and printf write them, ASCII digits only."""
 MS_PER_US = Decimal("0.001")
-MS_PER_S = Decimal(1000)
-MHZ_PER_HZ = Decimal("0.000001")
 SIGNED = f"-?{NUMBER}"
 LABELLED = rf"^[A-Za-z][\w ().,/-]*(?: is|[:=]) *{SIGNED} ?[A-Za-z%/]{{0,12}}$"
 """For patterns: a label with one number, and perhaps a unit, is the whole line."""
@@ -50,7 +45,6 @@ _LONG = re.compile(rf"\[ {_STAMP}[0-9]+: *[0-9]+ (?P<level>{_LEVELS})/.*\]")
 """The head of `-v long`; its text is in the lines below it, up to an empty one."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _PROCESS_TAG = re.compile(r" +\([^()]*\)$")
-ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _LEVEL = re.compile(r"(VERBOSE|DEBUG|INFO|WARNING|ERROR|FATAL): ?")
 
 
@@ -104,7 +98,7 @@ def number(text: str | None) -> float | None:
 
 
 def scaled(text: str | None, factor: Decimal) -> float | None:
-    """`number` in another unit: MS_PER_US, MS_PER_S or MHZ_PER_HZ."""
+    """`number` in another unit, such as MS_PER_US."""
     if text is None or _SIGNED.fullmatch(text) is None:
         return None
     # Decimal, so that 92571.2 us are 92.5712 ms and not 92.57119999999999.
@@ -157,32 +151,6 @@ def _shown(line: str) -> str:
     return line if len(line) <= UNREAD_LENGTH else f"{line[:UNREAD_LENGTH]}.."
 
 
-def json_document(text: str) -> JsonValue:
-    """None when the text is not JSON: cut off, or broken."""
-    try:
-        document: JsonValue = json.loads(_clean(text), parse_constant=_no_constant)
-        if ESCAPED_SURROGATE.search(text):
-            document = json.loads(_clean(json.dumps(document, ensure_ascii=False)))
-    except (ValueError, RecursionError):
-        return None
-    return document
-
-
-def json_number(value: JsonValue) -> float | None:
-    """None for what is no finite number in JSON."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
-
-
 def _clean(text: str) -> str:
     """Without lone surrogates, which no spec and no JSON file can hold."""
     return text.encode("utf-8", "replace").decode()
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is no number")

@@ -11,9 +11,8 @@ from vendor_logs import NAMES, Log, load, parse
 
 LOGS = [load(name) for name in NAMES]
 FACTORS = (1.0, 1e-3, 1e3, 1e-6)
-"""From us, s and Hz to what the specs hold."""
+"""From us and s to what the specs hold."""
 NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-HEX = re.compile(r"(?:0x)?([0-9a-fA-F]{1,8})")
 DIGITS = b"0123456789"
 SOUP = b"0123456789.-+eExX:=,%@C[]{}()\"' \t\r\n\x00\x0b\x1c\x85\xff\xc3\xe2ms"
 
@@ -130,10 +129,6 @@ def key(value: float) -> str:
     return f"{value + 0.0:.10g}"
 
 
-def hexadecimal(text: str) -> set[str]:
-    return {key(int(match.group(1), 16)) for match in HEX.finditer(text)}
-
-
 def mutate(log: Log, draw: random.Random) -> tuple[bytes, bool]:
     """A broken log, and whether it is of one log alone."""
     data, alone = log.content, draw.random() > 0.1
@@ -156,8 +151,6 @@ def test_mutations(pytestconfig):
         assert type(result).model_validate_json(result.model_dump_json()) == result
         text = data.decode("utf-8", "replace")
         invented = {key(value) for value in numbers(document)} - written(text)
-        if log.parser in ("vcgencmd", "sysfs_throttled"):
-            invented -= hexadecimal(text)
         assert not invented, (seed, log.name, invented)
         if alone and log.expected.get("failure"):
             assert document["failure"] is not None, (seed, log.name)
@@ -165,7 +158,7 @@ def test_mutations(pytestconfig):
 
 @pytest.mark.parametrize("log", LOGS, ids=NAMES)
 def test_a_number_that_was_cut_off_is_not_read(log):
-    whole = written(log.content.decode()) | hexadecimal(log.content.decode())
+    whole = written(log.content.decode())
     draw = random.Random(0)
     last_line = range(len(log.content) - 20, len(log.content))
     for end in (*last_line, *draw.sample(range(len(log.content)), k=5)):
@@ -175,12 +168,9 @@ def test_a_number_that_was_cut_off_is_not_read(log):
 
 
 RUNS = {
-    "passed": "trtexec_orin_v100300_nodatatransfers.log",
-    "passed without figures": "trtexec_xavier_v8502_profile_no_e2e.log",
-    "failed": "trtexec_failed_v8205_int8weights.log",
-    "benchmark passed": "benchmark_model_qrb2210_cpu.log",
-    "benchmark passed too": "benchmark_model_nnapi_synap_full.log",
-    "benchmark failed": "benchmark_model_nnapi_fail_compile_mi11_tf240.log",
+    "passed": "benchmark_model_qrb2210_cpu.log",
+    "passed too": "benchmark_model_nnapi_synap_full.log",
+    "failed": "benchmark_model_nnapi_fail_compile_mi11_tf240.log",
 }
 
 
@@ -189,10 +179,7 @@ RUNS = {
     [
         ("passed", "failed"),
         ("failed", "passed"),
-        ("passed", "passed without figures"),
-        ("benchmark passed", "benchmark failed"),
-        ("benchmark failed", "benchmark passed"),
-        ("benchmark passed", "benchmark passed too"),
+        ("passed", "passed too"),
     ],
 )
 def test_a_log_of_two_runs_is_no_success(first, second):

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from vendor_logs import FOLDER, NAMES, PARSERS, load
 
+from edgecompress.vendor.text import UNREAD_LENGTH, unread
+
 CASES = [
     (path.stem, case)
     for path in sorted((FOLDER / "forms").iterdir())
@@ -45,6 +47,6 @@ def test_all_of_a_published_log_is_understood(name):
 
 
 def test_what_is_not_understood_is_bounded():
-    lines = [f"RAM 1/2MB NPU{number} 3V" for number in range(100)]
-    unread = PARSERS["tegrastats"]("\n".join(lines) + "\n").model_dump()["unread"]
-    assert unread == (*(f"NPU{number} 3V" for number in range(8)), "and 92 more")
+    lines = [f"NPU{number} time: 3 us" for number in range(100)]
+    assert unread(lines) == (*lines[:8], "and 92 more")
+    assert len(unread(["x" * 10_000])[0]) == UNREAD_LENGTH + len("..")

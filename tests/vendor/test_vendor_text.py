@@ -6,8 +6,6 @@ from edgecompress.vendor.text import (
     MS_PER_US,
     complete_lines,
     integer,
-    json_document,
-    json_number,
     message,
     number,
     only,
@@ -61,17 +59,3 @@ def test_only(values, expected):
 )
 def test_message(line, expected):
     assert message(line) == expected
-
-
-@pytest.mark.parametrize("text", ["", "[", "[NaN]", "[" * 100_000, "[" + "1" * 5000 + "]"])
-def test_no_json(text):
-    assert json_document(text) is None
-
-
-def test_json_holds_no_lone_surrogate():
-    assert json_document('["\\ud800", "\\ud83d\\ude00"]') == ["?", "😀"]
-
-
-@pytest.mark.parametrize("value", [True, "1", None, [], 10**400, float("inf")])
-def test_no_number_in_json(value):
-    assert json_number(value) is None
