@@ -15,12 +15,12 @@ from zoo_rows import LEAST_SQNR_DB, WAYS, FloatOp, Hop, Outcome, Row
 
 from edgecompress.compress.macs import count
 from edgecompress.errors import EdgecompressError
-from edgecompress.pipeline.asked import Asked, ask
 from edgecompress.pipeline.executable import Int8Model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load
 from edgecompress.pipeline.models import noise, original, pruned, quantized
+from edgecompress.pipeline.orders import DeployOrder, deploy_order
 from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
@@ -96,7 +96,7 @@ def compressed(name: str, way: str, folder: Path) -> Row:
     task = {"path": f"{TASK}:Zoo", "options": {"name": name}}
     document = {"task": task, "seed": 0, "budgets": budget, **RECIPES[way]}
     config.write_text(yaml.safe_dump(document))
-    job = job_of(ask(config, [WAYS[way]], inventory, ()), folder)
+    job = job_of(deploy_order(config, [WAYS[way]], inventory, ()), folder)
     start = original(job, job.model)
     point = quantized(job, pruned(job, start, start), start)
     assert point is not None, "every recipe here quantises"
@@ -115,9 +115,9 @@ def compressed(name: str, way: str, folder: Path) -> Row:
     return found.model_copy(update=update)
 
 
-def job_of(asked: Asked, folder: Path) -> Job:
+def job_of(order: DeployOrder, folder: Path) -> Job:
     """As `edgecompress.pipeline.whole` begins."""
-    wanted, recipe = asked.wanted, asked.recipes[0]
+    wanted, recipe = order.wanted, order.recipes[0]
     store = Store(folder / "runs", lambda _: None)
     loaded = load(wanted, folder, store)
     run = store.start_run(recipe.target.name, recipe.digest())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .builders import Flags, Job, has_quantization
 from .cuda import Cuda
-from .engines import Made, Origin, find_current, write_sidecar
+from .engines import BuiltEngine, Origin, find_current, write_sidecar
 from .files import sha256_of
 from .find_builder import find_builder
 from .request import Request
@@ -31,7 +31,7 @@ def run(request: Request) -> dict[str, object]:
     found = find_current(engine, origin)
     if found is None:
         job = Job(model, has_quantization(model), shapes, flags, engine, timing_cache)
-        made = Made(builder.how, builder.build(job))
+        made = BuiltEngine(builder.how, builder.build(job))
         write_sidecar(engine, origin, made)
     else:
         made = found

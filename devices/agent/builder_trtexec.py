@@ -35,7 +35,7 @@ MIB = 1 << 20
 NO_PYTHON = "this Python has no tensorrt: the engine was built with trtexec and cannot be run here"
 
 
-class Said(NamedTuple):
+class TrtexecLog(NamedTuple):
     """A trtexec log."""
 
     version: str | None
@@ -52,7 +52,7 @@ class Said(NamedTuple):
         return next(found, None)
 
 
-def read_log(text: str) -> Said:
+def read_log(text: str) -> TrtexecLog:
     banners = BANNER.findall(text)
     told: list[tuple[str, str]] = []
     for line in text.splitlines():
@@ -65,7 +65,7 @@ def read_log(text: str) -> Said:
         elif told and not line.startswith("&&&&"):
             level, said = told.pop()
             told.append((level, f"{said}\n{line}"))
-    return Said(
+    return TrtexecLog(
         version=_version(int(banners[-1][1])) if banners else None,
         passed=bool(banners) and banners[-1][0] == "PASSED",
         errors=[said for level, said in told if level in "EF"],
@@ -130,14 +130,14 @@ class TrtexecBuilder(Builder):
     def build(self, job: Job) -> list[str]:
         with whole(job.engine) as engine, _kept(job.timing_cache) as timings:
             done = self._run(arguments(job, self.version, engine, timings))
-            said = read_log(done.stdout)
-            if done.returncode or not said.passed or not _is_filled(engine):
-                raise self._failure(job.model, done, said)
+            log = read_log(done.stdout)
+            if done.returncode or not log.passed or not _is_filled(engine):
+                raise self._failure(job.model, done, log)
         typed = _is_typed(job.flags, _major(self.version))
         return [
             NO_PYTHON,
             *type_notes(job.flags, typed, self.version),
-            *memory_notes(said.warnings),
+            *memory_notes(log.warnings),
         ]
 
     def _run(self, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -156,11 +156,13 @@ class TrtexecBuilder(Builder):
                 "runtime", f"{self.program} cannot be started: {error.strerror}"
             ) from None
 
-    def _failure(self, model: str, done: subprocess.CompletedProcess[str], said: Said) -> Failure:
+    def _failure(
+        self, model: str, done: subprocess.CompletedProcess[str], log: TrtexecLog
+    ) -> Failure:
         kind = "input" if NOT_PARSED in done.stdout else "runtime"
-        if said.reason is not None:
-            why = said.reason
-        elif not said.passed:
+        if log.reason is not None:
+            why = log.reason
+        elif not log.passed:
             why = f"it ended without '&&&& PASSED' (exit code {done.returncode})"
         else:
             why = f"it wrote no engine (exit code {done.returncode})"

@@ -38,7 +38,7 @@ class Origin(NamedTuple):
         return {**self._asdict(), "gpu": self.gpu._asdict()}
 
 
-class Made(NamedTuple):
+class BuiltEngine(NamedTuple):
     """How it came to be."""
 
     how: str
@@ -47,7 +47,7 @@ class Made(NamedTuple):
     """What was not as asked."""
 
 
-def write_sidecar(engine: str, origin: Origin, made: Made) -> None:
+def write_sidecar(engine: str, origin: Origin, made: BuiltEngine) -> None:
     """Describe a finished engine."""
     document = {
         "sidecar_version": SIDECAR_VERSION,
@@ -60,7 +60,7 @@ def write_sidecar(engine: str, origin: Origin, made: Made) -> None:
         Path(part).write_text(json.dumps(document, indent=1, sort_keys=True))
 
 
-def find_current(engine: str, origin: Origin) -> Made | None:
+def find_current(engine: str, origin: Origin) -> BuiltEngine | None:
     """None unless that file is there, whole, and made from exactly this."""
     sidecar = _read(engine)
     if sidecar is None or sidecar.get("key") != origin.key() or not Path(engine).is_file():
@@ -68,7 +68,7 @@ def find_current(engine: str, origin: Origin) -> Made | None:
     if sidecar.get("engine_sha256") != sha256_of(engine):
         return None
     notes = sidecar.get("notes")
-    return Made(str(sidecar.get("how")), notes if isinstance(notes, list) else [])
+    return BuiltEngine(str(sidecar.get("how")), notes if isinstance(notes, list) else [])
 
 
 def check_loadable(engine: str, tensorrt: str, gpu: Gpu) -> None:

@@ -83,14 +83,14 @@ def merge(cuts: Iterable[Cuts]) -> Cuts:
 
 
 @dataclass(frozen=True)
-class Found:
+class DependencyGroups:
     groups: list[ChannelGroup]
     """In the order of the model; together they hold each channel at most once."""
     lost: dict[str, str]
     """Layers whose channels the graph cannot follow, and why."""
 
 
-def find(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Found:
+def find(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> DependencyGroups:
     """Every group that the dependency graph claims.
 
     Raises:
@@ -125,7 +125,7 @@ def find(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Found:
                     f" there ({type(error).__name__}: {line})"
                 )
     order = {name: i for i, name in enumerate(names.values())}
-    return Found(sorted(groups, key=lambda group: order[group.name]), lost)
+    return DependencyGroups(sorted(groups, key=lambda group: order[group.name]), lost)
 
 
 def _recurrent(model: nn.Module) -> str:

@@ -69,7 +69,7 @@ def torn(
     graph = traced.graph
     if not any(node.target in CONCATENATING for node in graph.graph.nodes):
         return {}
-    follower = _Follower(graph, scheme.activations.scheme == "symmetric")
+    follower = _Follower(graph, scheme.activations.symmetric)
     with torch.no_grad():
         for inputs in _samples(batches):
             follower.run(*inputs)

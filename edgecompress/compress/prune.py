@@ -151,7 +151,8 @@ def _allocation(
     if isinstance(ratio, dict):
         kept = allocate.named(space, ratio, found.refused)
     else:
-        kept = allocate.uniform(space, 0.0 if ratio is None else ratio)
+        assert ratio is not None, "one of both is given"
+        kept = allocate.uniform(space, ratio)
     if kept == [len(group.units) for group in space.groups]:
         raise ModelError(
             f"prune.pruning_ratio {ratio} removes nothing: no group has enough channels for one"

@@ -261,7 +261,7 @@ def _activation_spec(
     scheme: QuantizationScheme, ranges: Ranges, bounded: bool = False
 ) -> QuantizationSpec:
     unsigned = scheme.activations.dtype == "uint8"
-    symmetric = scheme.activations.scheme == "symmetric"
+    symmetric = scheme.activations.symmetric
     return _spec(
         torch.uint8 if unsigned else torch.int8,
         torch.per_tensor_symmetric if symmetric else torch.per_tensor_affine,

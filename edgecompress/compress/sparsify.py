@@ -42,7 +42,8 @@ def thresholds_of(model: nn.Module, spec: UnstructuredPruneSpec) -> dict[str, fl
         return dict(spec.threshold)
     if spec.threshold is not None:
         return dict.fromkeys(weights, spec.threshold)
-    fraction = 0.0 if spec.sparsity is None else spec.sparsity
+    assert spec.sparsity is not None, "one of both is given"
+    fraction = spec.sparsity
     if spec.scope == "layer":
         return {name: _quantile(weight, fraction) for name, weight in weights.items()}
     return dict.fromkeys(weights, _quantile(torch.cat(list(weights.values())), fraction))

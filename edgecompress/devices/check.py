@@ -33,7 +33,7 @@ from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
 from edgecompress.together import Interrupted, Stop, together
 from edgecompress.transport import Transport, connect
-from edgecompress.transport.ssh_way import way_to
+from edgecompress.transport.ssh_route import route_to
 
 ANSWER_S = 30.0
 """For a command that does next to nothing."""
@@ -171,4 +171,4 @@ def _advice(device: Device) -> str | None:
         return "see what is connected with: adb devices"
     if device.transport == "local":
         return None
-    return f"try it with: {way_to(device).command('ssh', 'true')}"
+    return f"try it with: {route_to(device).command('ssh', 'true')}"

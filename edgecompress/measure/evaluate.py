@@ -14,7 +14,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.agent import DeviceAgent, Inference, Kernels
 from edgecompress.measure.loaded import Loaded
-from edgecompress.measure.parity import Executions, Way
+from edgecompress.measure.parity import Executions, ParityChain
 from edgecompress.measure.tensors import Array, feed, most_bytes, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
 from edgecompress.task import Batch, ClassificationTask, Metric, MulticlassAccuracy, Task
@@ -36,7 +36,7 @@ class Runs:
     agent: DeviceAgent
     file: Loaded
     workdir: Path
-    """A folder here for arrays on their way."""
+    """A folder here for arrays on their chain."""
     threads: int = 1
     """The runtime's."""
     kernels: Kernels = "default"
@@ -70,11 +70,11 @@ def evaluate(
     metric = task.metric()
     higher_is_better = direction(metric)
     artifact = runs.file.artifact
-    way = Way(artifact, Executions() if against is None else against)
+    chain = ParityChain(artifact, Executions() if against is None else against)
     samples = 0
     inferred = infer_all(runs, task.eval_data())
     for outputs in scored(inferred, artifact, task, metric, rebuild):
-        way.add(outputs)
+        chain.add(outputs)
         samples += len(outputs[0])
         on_progress(samples)
     return Evaluation(
@@ -83,9 +83,9 @@ def evaluate(
         higher_is_better=higher_is_better,
         samples=samples,
         is_share=_is_share(metric),
-        parity=way.parity(),
-        hops=way.hops(),
-        original=way.original(),
+        parity=chain.parity(),
+        hops=chain.hops(),
+        original=chain.original(),
     )
 
 

@@ -40,7 +40,7 @@ class Executions:
     """The hop that the file itself is the end of."""
 
 
-class Way:
+class ParityChain:
     """The agreement of every execution with the next, up to that of the file itself."""
 
     def __init__(self, artifact: Artifact, executions: Executions) -> None:

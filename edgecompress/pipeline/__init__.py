@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgecompress.pipeline.asked import PushOrder, TargetFailed, ask
+from edgecompress.pipeline.orders import PushOrder, TargetFailed, deploy_order
 from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
 from edgecompress.spec.measurement import LayerComparison
@@ -74,7 +74,7 @@ def deploy_all(
         BadInput: something in the files or the task must change before any target can be tried.
 
     """
-    asked = ask(config, targets, inventory, devices)
+    asked = deploy_order(config, targets, inventory, devices)
     # Imports torch; the functions on single files do without.
     from edgecompress.pipeline import whole
 

@@ -14,13 +14,13 @@ from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import draw
-from edgecompress.pipeline.asked import PushOrder
 from edgecompress.pipeline.fleet import side_by_side
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load_scored
 from edgecompress.pipeline.measuring import Connected, DeviceFindings, measure_on, protocol_for
 from edgecompress.pipeline.on_device import find_device
+from edgecompress.pipeline.orders import PushOrder
 from edgecompress.pipeline.outputs import rebuilder
 from edgecompress.pipeline.push_one import Candidate, Trial, candidate, push_to
 from edgecompress.pipeline.results import Results

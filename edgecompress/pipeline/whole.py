@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
 from edgecompress.measure.agent import Agent
-from edgecompress.pipeline.asked import Asked, TargetFailed
 from edgecompress.pipeline.executable import FloatModel, Int8Model
 from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
@@ -22,6 +21,7 @@ from edgecompress.pipeline.measuring import (
     on_device,
 )
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
+from edgecompress.pipeline.orders import DeployOrder, TargetFailed
 from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.reporting import (
     chart_points,
@@ -45,21 +45,21 @@ from edgecompress.store import Store
 from edgecompress.task.used import FilesChanged, Used
 
 
-def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
+def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFailed]:
     """See `edgecompress.pipeline.deploy_all`."""
-    store = Store(asked.folder / "runs", progress.note)
-    with watched(asked.wanted, asked.folder, store) as used:
+    store = Store(order.folder / "runs", progress.note)
+    with watched(order.wanted, order.folder, store) as used:
 
         def loaded_anew() -> LoadedTask:
             with progress.stage("load task"):
-                return load(asked.wanted, asked.folder, store, used)
+                return load(order.wanted, order.folder, store, used)
 
         loaded = loaded_anew()
-        for index, recipe in enumerate(asked.recipes):
-            notes = trains_again(recipe, asked.recipes[:index])
+        for index, recipe in enumerate(order.recipes):
+            notes = trains_again(recipe, order.recipes[:index])
             for note in notes:
                 progress.note(note)
-            target = _Target(asked, store, used, recipe, notes, progress)
+            target = _Target(order, store, used, recipe, notes, progress)
             try:
                 try:
                     finished: Report | TargetFailed = target.deploy(loaded)
@@ -80,7 +80,7 @@ def deploy(asked: Asked, progress: Progress) -> Iterator[Report | TargetFailed]:
 class _Target:
     """One of those that a deploy is for."""
 
-    asked: Asked
+    order: DeployOrder
     store: Store
     used: Used
     recipe: Recipe
@@ -94,7 +94,7 @@ class _Target:
         try:
             store.record_run_stage(run_id, loaded.checked)
             with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
-                seed = self.asked.wanted.seed
+                seed = self.order.wanted.seed
                 stages = Stages(store, run_id, self.progress, seed, used=self.used)
                 job = Job(
                     recipe,
@@ -108,10 +108,10 @@ class _Target:
                 name = recipe.target.name
                 report = _run(
                     job,
-                    self.asked.measured_on.get(name),
+                    self.order.measured_on.get(name),
                     store.run_dir(run_id),
                     self.notes,
-                    pushes=name in self.asked.sent_to,
+                    pushes=name in self.order.sent_to,
                 )
             if report.pushed is None:
                 stages.check_files()
@@ -224,7 +224,7 @@ def _results(job: Job, here: Agent, device: Device | None) -> Results:
 
 
 def _reports(results: Results, there: DeviceFindings | None) -> tuple[ModelReport, ModelReport]:
-    """Those of the baseline and the candidate, with what the device found where one was asked."""
+    """Those of the baseline and the candidate, with what the device found where one was order."""
     baseline, candidate = results.baseline, results.candidate
     if there is None:
         return model_report(baseline, None), model_report(candidate, None)

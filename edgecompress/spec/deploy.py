@@ -147,8 +147,8 @@ PruneSpec = Annotated[
 class QuantizeSpec(Spec):
     mode: Literal["ptq", "qat"]
     scheme: Literal["target", "portable"] = "target"
-    """How numbers are stored: as each target prefers, or int8 symmetric, per-channel weights, of
-    which files for every runtime can be made after one training.
+    """Which QuantizationScheme: each target's own, or the one of which files for every runtime can
+    be made after one training (int8 symmetric, per-channel weights).
     """
     ranges: Literal["minmax", "percentile", "mse", "auto"]
     """How an activation's range is chosen during calibration; auto: the best of the three."""
@@ -168,6 +168,11 @@ class QuantizeSpec(Spec):
     """How much worse than the model before quantising, in the metric's own unit on the validation
     data; operators stay in float until it is kept.
     """
+
+    @property
+    def is_portable(self) -> bool:
+        """Whether all targets share one scheme, whatever each would prefer."""
+        return self.scheme == "portable"
 
     @model_validator(mode="after")
     def _check(self) -> "QuantizeSpec":

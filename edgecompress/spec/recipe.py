@@ -49,7 +49,7 @@ def resolve_all(targets: Sequence[Target], config: DeployConfig) -> tuple[Recipe
 
     """
     recipes = tuple(_resolve(target, config) for target in targets)
-    if config.quantize is None or config.quantize.scheme != "portable":
+    if config.quantize is None or not config.quantize.is_portable:
         return recipes
     shared = {
         "scheme": QuantizationScheme(

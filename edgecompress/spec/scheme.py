@@ -10,10 +10,15 @@ from edgecompress.spec.base import Spec
 class Activations(Spec):
     dtype: Literal["uint8", "int8"]
     scheme: Literal["affine", "symmetric"]
+    """affine: any zero point. symmetric: a zero point of 0."""
+
+    @property
+    def symmetric(self) -> bool:
+        return self.scheme == "symmetric"
 
     @model_validator(mode="after")
     def _check(self) -> "Activations":
-        if self.dtype == "uint8" and self.scheme == "symmetric":
+        if self.dtype == "uint8" and self.symmetric:
             raise ValueError("uint8 activations cannot be symmetric; use int8, or scheme: affine")
         return self
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgecompress.errors import RuntimeMissing, SpecError
+from edgecompress.errors import RuntimeMissing
 from edgecompress.spec.device import Device
 from edgecompress.transport.adb import ROOT as ANDROID_ROOT
 from edgecompress.transport.adb import AdbTransport
@@ -56,14 +56,7 @@ def connect(device: Device, workdir: Path) -> Transport:
     """The way to this device; `workdir` is a folder here that transport `local` works in.
 
     Raises:
-        SpecError: no such transport.
         DeviceError: it cannot be reached, or is not the device that it was.
 
     """
-    if device.transport not in TRANSPORTS:
-        known = ", ".join(sorted(TRANSPORTS))
-        raise SpecError(
-            f"inventory.yaml: device '{device.id}': transport '{device.transport}' is unknown;"
-            f" known: {known}"
-        )
     return TRANSPORTS[device.transport](device, workdir)

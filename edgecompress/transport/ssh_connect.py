@@ -16,7 +16,7 @@ import asyncssh
 from edgecompress.errors import DeviceError, EdgecompressError, SpecError, TransientError
 from edgecompress.spec.device import Device
 from edgecompress.transport.known_hosts import EVERYBODYS, USERS, KnownHosts
-from edgecompress.transport.ssh_way import Way, jump_of, way_to
+from edgecompress.transport.ssh_route import Route, jump_of, route_to
 
 CONNECT_S = 20.0
 """Until a device says which SSH it speaks."""
@@ -47,7 +47,7 @@ class Connected:
 
 class Connector:
     def __init__(self, device: Device) -> None:
-        self.way = way_to(device)
+        self.route = route_to(device)
         self._device = device
         self._notes: list[str] = []
         self._jumps: list[asyncssh.SSHClientConnection] = []
@@ -63,7 +63,7 @@ class Connector:
         """
         self._notes, self._jumps = [], []
         try:
-            connection = await self._hop(self.way, JUMPS)
+            connection = await self._hop(self.route, JUMPS)
         except BaseException:
             for jump in self._jumps:
                 jump.abort()
@@ -71,22 +71,22 @@ class Connector:
         return Connected(connection, self._jumps, self._notes)
 
     async def _hop(
-        self, way: Way, jumps: int, tunnel: asyncssh.SSHClientConnection | None = None
+        self, route: Route, jumps: int, tunnel: asyncssh.SSHClientConnection | None = None
     ) -> asyncssh.SSHClientConnection:
         """One connection, through `tunnel` or what the configuration says, at most `jumps` deep."""
-        options = self._options(way)
+        options = self._options(route)
         if tunnel is None and isinstance(options.tunnel, str):
             if jumps == 0:
-                raise SpecError(f"{way}: more than {JUMPS} jump hosts; does ProxyJump circle?")
+                raise SpecError(f"{route}: more than {JUMPS} jump hosts; does ProxyJump circle?")
             for jump in options.tunnel.split(","):
-                tunnel = await self._hop(jump_of(jump, way.config), jumps - 1, tunnel)
+                tunnel = await self._hop(jump_of(jump, route.config), jumps - 1, tunnel)
                 self._jumps.append(tunnel)
         known = _known_hosts(options)
-        client = _Client(way, known, self._device.host_keys)
+        client = _Client(route, known, self._device.host_keys)
         try:
             connection = await client.answered(
                 asyncssh.connect(
-                    way.address.host,
+                    route.address.host,
                     options=options,
                     tunnel=tunnel,
                     known_hosts=known.keys(),
@@ -97,14 +97,14 @@ class Connector:
         except asyncio.TimeoutError:
             raise client.late() from None
         except (OSError, asyncssh.Error, ValueError) as error:
-            raise client.refused or _explained(error, way) from None
+            raise client.refused or _explained(error, route) from None
         self._notes += client.notes
         return connection
 
-    def _options(self, way: Way) -> asyncssh.SSHClientConnectionOptions:
+    def _options(self, route: Route) -> asyncssh.SSHClientConnectionOptions:
         file = self._device.ssh_config
         settings: dict[str, object] = {} if file is None else {"config": [str(file)]}
-        place = way.address
+        place = route.address
         settings |= {} if place.user is None else {"username": place.user}
         settings |= {} if place.port is None else {"port": place.port}
         try:
@@ -129,16 +129,16 @@ class Connector:
                 **settings,
             )
         except OSError as error:
-            raise SpecError(f"{way}: {error.filename or file}: {error.strerror}") from None
+            raise SpecError(f"{route}: {error.filename or file}: {error.strerror}") from None
         except (ValueError, asyncssh.Error) as error:
-            raise SpecError(f"{way}: the SSH configuration or a key in it: {error}") from None
+            raise SpecError(f"{route}: the SSH configuration or a key in it: {error}") from None
 
 
 class _Client(asyncssh.SSHClient):
     """Decides on a host key that is not known; asyncssh asks only then."""
 
-    def __init__(self, way: Way, known: KnownHosts, rule: str) -> None:
-        self._way = way
+    def __init__(self, route: Route, known: KnownHosts, rule: str) -> None:
+        self._route = route
         self._known = known
         self._rule = rule
         self.refused: EdgecompressError | None = None
@@ -164,9 +164,9 @@ class _Client(asyncssh.SSHClient):
     def late(self) -> TransientError:
         version = self._version()
         if version is None:
-            return TransientError(f"{self._way}: does not answer within {CONNECT_S:g} s")
+            return TransientError(f"{self._route}: does not answer within {CONNECT_S:g} s")
         return TransientError(
-            f"{self._way}: answers ({version}), but lets nobody in within {LOGIN_S:g} s"
+            f"{self._route}: answers ({version}), but lets nobody in within {LOGIN_S:g} s"
         )
 
     def _version(self) -> str | None:
@@ -182,15 +182,15 @@ class _Client(asyncssh.SSHClient):
         entry = known.contradicts()
         if entry is not None:
             self.refused = DeviceError(
-                f"{self._way}: its host key ({shown}) is not the one in {entry.file}, line"
+                f"{self._route}: its host key ({shown}) is not the one in {entry.file}, line"
                 f" {entry.line}: another device at this address, or an attack; if you know why,"
                 f" `ssh-keygen -f {shlex.quote(str(entry.file))} -R {shlex.quote(label)}`"
             )
         elif self._rule == "strict" or not known.files:
             files = " or ".join(map(str, known.files[:1])) or "any known_hosts"
             self.refused = DeviceError(
-                f"{self._way}: its host key ({shown}) is not in {files}; compare it with the"
-                f" device's own, then connect once with `{self._way.command('ssh')}`, or say"
+                f"{self._route}: its host key ({shown}) is not in {files}; compare it with the"
+                f" device's own, then connect once with `{self._route.command('ssh')}`, or say"
                 " host_keys: accept-new"
             )
         else:
@@ -200,7 +200,7 @@ class _Client(asyncssh.SSHClient):
                 self.refused = error
             else:
                 self.notes.append(
-                    f"{self._way}: its host key ({shown}) was not known and is now in"
+                    f"{self._route}: its host key ({shown}) was not known and is now in"
                     f" {known.files[0]}"
                 )
         return self.refused is None
@@ -217,28 +217,28 @@ def _known_hosts(options: asyncssh.SSHClientConnectionOptions) -> KnownHosts:
     return KnownHosts(users, others, options.host, options.port, options.host_key_alias)
 
 
-def _explained(error: Exception, way: Way) -> EdgecompressError:
+def _explained(error: Exception, route: Route) -> EdgecompressError:
     """What stands in the way of a connection, in one line."""
     said = str(error) or type(error).__name__
     if isinstance(error, asyncssh.PermissionDenied):
         return DeviceError(
-            f"{way}: accepts none of your keys, and passwords are not asked for: put a key there"
-            f" with `{way.command('ssh-copy-id')}`, or load one into the agent with `ssh-add`"
+            f"{route}: accepts none of your keys, and passwords are not asked for: put a key there"
+            f" with `{route.command('ssh-copy-id')}`, or load one into the agent with `ssh-add`"
         )
     if isinstance(error, asyncssh.ConnectionLost):
-        return TransientError(f"{way}: hung up while connecting: {said}")
+        return TransientError(f"{route}: hung up while connecting: {said}")
     if isinstance(error, asyncssh.ChannelOpenError):
         # The jump host's answer: it may not forward, or cannot reach the device.
         kind = DeviceError if error.code == PROHIBITED else TransientError
-        return kind(f"{way}: not reached from its jump host: {said}")
+        return kind(f"{route}: not reached from its jump host: {said}")
     if isinstance(error, asyncssh.KeyExchangeFailed):
         return DeviceError(
-            f"{way}: {said}; if its host key was made anew with another algorithm, remove the old"
+            f"{route}: {said}; if its host key was made anew with another algorithm, remove the old"
             " one with `ssh-keygen -R`"
         )
     if isinstance(error, socket.gaierror):
         kind = TransientError if error.errno == socket.EAI_AGAIN else DeviceError
-        return kind(f"{way}: no host of that name: {error.strerror}")
+        return kind(f"{route}: no host of that name: {error.strerror}")
     if isinstance(error, OSError) and not isinstance(error, PERMANENT):
-        return TransientError(f"{way}: cannot be reached: {error.strerror or said}")
-    return DeviceError(f"{way}: cannot be connected to: {said}")
+        return TransientError(f"{route}: cannot be reached: {error.strerror or said}")
+    return DeviceError(f"{route}: cannot be connected to: {said}")

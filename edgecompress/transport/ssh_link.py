@@ -29,7 +29,7 @@ class SshLink:
 
     def __init__(self, device: Device, python: str) -> None:
         self._connector = Connector(device)
-        self.name = str(self._connector.way)
+        self.name = str(self._connector.route)
         self.notes: list[str] = []
         self._python = python
         self._opening = asyncio.Lock()

@@ -13,7 +13,7 @@ import pytest
 from edgecompress.measure.agent_file import build_agent
 
 
-class Said(NamedTuple):
+class Answer(NamedTuple):
     returncode: int
     document: dict[str, Any]
     stderr: str
@@ -29,7 +29,7 @@ class Said(NamedTuple):
         return self.document["error"]["kind"], self.document["error"]["message"]
 
 
-Ask = Callable[..., Said]
+Ask = Callable[..., Answer]
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +43,7 @@ def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask_raw(pyz: Path) -> Ask:
     """ask_raw(stdin, flags, env): runs the agent and parses all of its stdout."""
 
-    def run(stdin: bytes, flags: tuple[str, ...] = (), env: dict[str, str] | None = None) -> Said:
+    def run(stdin: bytes, flags: tuple[str, ...] = (), env: dict[str, str] | None = None) -> Answer:
         done = subprocess.run(
             [sys.executable, *flags, pyz],
             input=stdin,
@@ -52,7 +52,7 @@ def ask_raw(pyz: Path) -> Ask:
             env={**os.environ, **(env or {})},
             check=False,
         )
-        return Said(done.returncode, json.loads(done.stdout), done.stderr.decode())
+        return Answer(done.returncode, json.loads(done.stdout), done.stderr.decode())
 
     return run
 
@@ -63,7 +63,7 @@ def ask(ask_raw: Ask) -> Ask:
 
     def run(
         command: str, flags: tuple[str, ...] = (), env: dict[str, str] | None = None, **fields: Any
-    ) -> Said:
+    ) -> Answer:
         request = {"schema_version": 1, "command": command, **fields}
         return ask_raw(json.dumps(request).encode(), flags, env)
 

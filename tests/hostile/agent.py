@@ -12,8 +12,8 @@ from unittest import mock
 
 import numpy as np
 from hostile.channel import Channel
+from hostile.lying import SAMPLES, LyingTransport
 from hostile.printed import printed
-from hostile.said import SAMPLES, Said
 
 from edgecompress.artifact import Artifact, TensorInfo, sha256_of
 from edgecompress.cli import tables
@@ -41,7 +41,7 @@ class AgentChannel(Channel):
         self._folder = folder
         self._onnx = model(folder / "model.onnx", "onnxruntime")
         self._tflite = model(folder / "model.tflite", "litert")
-        self._transport = Said(folder / "device", self._onnx.file)
+        self._transport = LyingTransport(folder / "device", self._onnx.file)
         self._inputs, self._outputs = folder / "in.npz", folder / "out.npz"
         write_npz(self._inputs, {"x": np.ones((SAMPLES, 2), np.float32)})
         self._one = folder / "one.npz"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.meter import Meter
-from edgecompress.measure.parity import Execution, Executions, Way
+from edgecompress.measure.parity import Execution, Executions, ParityChain
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.measurement import HopKind, Parity
 
@@ -113,9 +113,9 @@ def execution(
     return Execution(name, iter(outputs(steps * STEP, batches)), hop, may_end=may_end)
 
 
-def gone(executions: Executions, steps: float = 7.0) -> Way:
+def gone(executions: Executions, steps: float = 7.0) -> ParityChain:
     """The way that ends in a file whose outputs are so many steps."""
-    way = Way(artifact(), executions)
+    way = ParityChain(artifact(), executions)
     for batch in outputs(steps * STEP):
         way.add(batch)
     return way
@@ -171,7 +171,8 @@ def test_of_classes_it_counts_how_many_quantising_changed() -> None:
         return [np.array(values, "int64")[:, None]]
 
     trained = Execution("trained", iter([classes(1, 2, 3, 9)]))
-    way = Way(artifact(), Executions([trained], Execution("float", iter([classes(1, 2, 3, 4)]))))
+    unquantized = Execution("float", iter([classes(1, 2, 3, 4)]))
+    way = ParityChain(artifact(), Executions([trained], unquantized))
     way.add(classes(1, 2, 3, 9))
     whole = way.parity()
     assert whole is not None

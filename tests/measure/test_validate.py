@@ -34,7 +34,7 @@ class Board:
     """Infers as the file says, in numpy; of many samples it then changes the scores."""
 
     def __init__(self, weight: NDArray[np.float32], change: Change, axes: int) -> None:
-        self.transport = type("Way", (), {"name": "board"})
+        self.transport = type("ParityChain", (), {"name": "board"})
         self._weight, self._change, self._axes = weight, change, axes
 
     def infer(self, loaded: Loaded, inference: Inference) -> None:

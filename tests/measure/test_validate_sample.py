@@ -41,7 +41,7 @@ class Board:
     """Infers in numpy, `off` by so much, in outputs of `classes`; notes what it was asked."""
 
     def __init__(self, weight: NDArray[np.float32], off: float = 0.0, classes: int = CLASSES):
-        self.transport = type("Way", (), {"name": "board"})
+        self.transport = type("ParityChain", (), {"name": "board"})
         self.asked: list[tuple[int, str]] = []
         self._weight, self._off, self._classes = weight, np.float32(off), classes
 

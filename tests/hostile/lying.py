@@ -95,7 +95,7 @@ ANDROID_STATE = "\n@@\n".join(
 IMPORTS = '\n{"module": "numpy", "error": null}\n\n{"module": "onnxruntime", "error": "no"}\n'
 
 
-class Said(LocalTransport):
+class LyingTransport(LocalTransport):
     """Its programs are not run: what each prints is decided here."""
 
     def __init__(self, folder: Path, model: Path) -> None:

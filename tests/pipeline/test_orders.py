@@ -8,7 +8,7 @@ import deploying
 import pytest
 
 from edgecompress.errors import SpecError
-from edgecompress.pipeline.asked import PushOrder, ask
+from edgecompress.pipeline.orders import PushOrder, deploy_order
 
 SCRIPT = """\
 import sys
@@ -55,12 +55,12 @@ def project(tmp_path: Path) -> Path:
 
 def test_each_target_has_the_device_that_is_named_or_else_the_first(project: Path) -> None:
     config, inventory = project / "deploy.yaml", project / "inventory.yaml"
-    asked = ask(config, ["tiny", "raspberry-pi-5", "local"], inventory, ["second"])
+    asked = deploy_order(config, ["tiny", "raspberry-pi-5", "local"], inventory, ["second"])
     assert [recipe.target.name for recipe in asked.recipes] == ["tiny", "raspberry-pi-5", "local"]
     assert {name: device.id for name, device in asked.sent_to.items()} == {"tiny": "second"}
     measured_on = {name: device.id for name, device in asked.measured_on.items()}
     assert measured_on == {"tiny": "second", "local": "other"}
-    nobody = ask(config, ["tiny"], inventory, [])
+    nobody = deploy_order(config, ["tiny"], inventory, [])
     assert (nobody.sent_to, nobody.measured_on["tiny"].id) == ({}, "first")
     assert nobody.folder == project
 
@@ -77,7 +77,7 @@ def test_a_device_that_cannot_be_sent_to_is_named(
     project: Path, devices: list[str], message: str
 ) -> None:
     with pytest.raises(SpecError, match=message):
-        ask(project / "deploy.yaml", ["tiny"], project / "inventory.yaml", devices)
+        deploy_order(project / "deploy.yaml", ["tiny"], project / "inventory.yaml", devices)
 
 
 def test_what_is_pushed_is_used_there_unless_it_is_asked_for_less() -> None:

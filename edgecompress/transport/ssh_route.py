@@ -10,7 +10,7 @@ from edgecompress.spec.device import Device
 
 
 @dataclass(frozen=True)
-class Way:
+class Route:
     """What the address leaves open, the SSH configuration says."""
 
     address: Address
@@ -28,17 +28,16 @@ class Way:
         return str(self.address)
 
 
-def way_to(device: Device) -> Way:
-    """Raises SpecError for a device that SSH does not reach."""
+def route_to(device: Device) -> Route:
+    """How OpenSSH is told of a device of transport ssh, which has an address by its spec."""
     place = device.place
-    if place is None:
-        raise SpecError(f"inventory.yaml: device '{device.id}': transport ssh needs an address")
-    return Way(place, device.ssh_config)
+    assert place is not None
+    return Route(place, device.ssh_config)
 
 
-def jump_of(text: str, config: Path | None) -> Way:
+def jump_of(text: str, config: Path | None) -> Route:
     """One host of ProxyJump; raises SpecError for what is none."""
     try:
-        return Way(parse_address(text.strip()), config)
+        return Route(parse_address(text.strip()), config)
     except ValueError as error:
         raise SpecError(f"ProxyJump of {config or '~/.ssh/config'}: {error}") from None

@@ -16,7 +16,7 @@ from edgecompress.spec.recipe import Recipe, resolve_all
 
 
 @dataclass(frozen=True)
-class Asked:
+class DeployOrder:
     """`recipes` are the targets', in order; all else is by the name of the target."""
 
     folder: Path
@@ -55,9 +55,9 @@ class PushOrder:
     """Whether the model is to be used there, or validated only."""
 
 
-def ask(
+def deploy_order(
     config: Path, targets: Sequence[str], inventory: Path | None, device_ids: Sequence[str]
-) -> Asked:
+) -> DeployOrder:
     """Arguments as of `edgecompress.pipeline.deploy_all`.
 
     Raises:
@@ -71,7 +71,7 @@ def ask(
     names = [recipe.target.name for recipe in recipes]
     found = {name: sent_to.get(name) or devices.for_target(name) for name in names}
     measured_on = {name: device for name, device in found.items() if device is not None}
-    return Asked(config.parent, wanted, tuple(recipes), sent_to, measured_on)
+    return DeployOrder(config.parent, wanted, tuple(recipes), sent_to, measured_on)
 
 
 def _by_target(
