@@ -96,7 +96,7 @@ def prepare(
     ranges: Ranges,
     keep_float: tuple[str, ...] = (),
 ) -> Prepared:
-    """`prepare_captured` of a model that is prepared once; errors as of both."""
+    """`prepare_captured` of a model that is prepared once; errors as theirs."""
     return prepare_captured(captured(model, example_inputs), scheme, ranges, keep_float)
 
 

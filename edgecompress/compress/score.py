@@ -49,7 +49,7 @@ def reference(task: Task, run: Run) -> Reference:
     """Score the model that others are held against.
 
     Raises:
-        TaskError: as of `validate`.
+        TaskError: as in `validate`.
 
     """
     metric, beginnings, samples = task.metric(), {}, 0
@@ -86,7 +86,7 @@ class Limit:
         that do not hold are given up long before the data end.
 
         Raises:
-            TaskError: as of `validate`.
+            TaskError: as in `validate`.
 
         """
         metric = self.task.metric()

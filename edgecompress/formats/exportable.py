@@ -1,4 +1,4 @@
-"""A model on its way into a file, of whichever format."""
+"""What an exporter is given, whatever the format of its file."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from edgecompress.spec.target import Target
 
 @dataclass(frozen=True)
 class Exportable:
-    """A model on its way into a file: a float module, or a converted Q/DQ graph.
+    """A model to be exported: a float module, or a converted Q/DQ graph.
 
     Args:
         module: what to export, in eval mode.

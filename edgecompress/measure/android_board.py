@@ -40,7 +40,7 @@ PROBE_COMMANDS = (
 
 
 def read_state(transport: Transport) -> DeviceState:
-    """None where the device does not say, or does not let adb's user read it."""
+    """What a device says; None where it does not, or does not let adb's user read it."""
     load, governors, clocks, thermal = _answers(transport, STATE_COMMANDS)
     service = parse_thermalservice(thermal)
     khz = [clock for clock in map(integer, clocks.split()) if clock is not None]

@@ -38,7 +38,7 @@ class Session:
     protocol: MeasurementProtocol
     """How long, and how many turns."""
     threads: int
-    """The runtime's."""
+    """How many threads the runtime has."""
     inputs: Path
     """.npz with the arrays of one inference, in the order of the task's inputs."""
     on_turn: OnTurn = lambda *_: None
@@ -85,7 +85,7 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
 
 
 def measure_file(session: Session, file: Loaded) -> Measurement:
-    """Measure one file by itself; errors as of `compare`."""
+    """Measure one file by itself; errors as in `compare`."""
     turns = []
     with _inputs_of({"file": file}, session.inputs) as inputs_of:
         for number in range(1, session.protocol.turns + 1):

@@ -36,11 +36,11 @@ class Runs:
     agent: DeviceAgent
     file: Loaded
     workdir: Path
-    """A folder here for arrays on their chain."""
+    """A folder here for arrays that are sent or received."""
     threads: int = 1
-    """The runtime's."""
+    """How many threads the runtime has."""
     kernels: Kernels = "default"
-    """The runtime's; "reference" for a file that another runtime will run."""
+    """Which kernels the runtime takes; "reference" for a file that another runtime will run."""
 
 
 def evaluate(
@@ -225,7 +225,7 @@ def direction(metric: Metric) -> bool:
 
 
 def _is_share(metric: Metric) -> bool:
-    """As torchmetrics says it: by the limits of its plot."""
+    """Whether torchmetrics says so, by the limits of its plot."""
     bounds = (getattr(metric, f"plot_{end}_bound", None) for end in ("lower", "upper"))
     return isinstance(metric, MulticlassAccuracy) or tuple(bounds) == (0.0, 1.0)
 

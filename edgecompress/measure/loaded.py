@@ -22,7 +22,7 @@ class Loaded:
     """What `prepare` of a device's agent gives; its other methods run that."""
 
     artifact: Artifact
-    """As it was exported."""
+    """The file as it was exported."""
     runner: str
     engine: Engine | None = None
     """Built of it on that device, and run in its place."""

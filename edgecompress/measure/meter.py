@@ -46,7 +46,7 @@ class Meter:
 
     @classmethod
     def of(cls, artifact: Artifact, name: str, noise_rms: Sequence[float] | None = None) -> "Meter":
-        """In steps of the outputs of `artifact`."""
+        """A meter that counts in steps of the outputs of `artifact`."""
         return cls([info.scale for info in artifact.outputs], name, noise_rms)
 
     def __init__(
@@ -106,7 +106,7 @@ class Meter:
             self._answers.add(expected[0], actual[0])
 
     def result(self) -> Parity:
-        """Raises TaskError when there was no sample at all."""
+        """How far they agree. Raises TaskError when there was no sample at all."""
         if not self.samples:
             raise TaskError(f"parity with {self.name}: the evaluation set is empty")
         answers = self._answers

@@ -27,7 +27,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Executions:
-    """Those that a file is compared with."""
+    """The executions that a file is compared with."""
 
     before: Sequence[Execution] = ()
     """One torch model, or the trained one, the converted one, and maybe the file under reference
@@ -84,7 +84,7 @@ class ParityChain:
         return outputs
 
     def parity(self) -> Parity | None:
-        """From the first execution to the file."""
+        """The agreement of the file with the first execution."""
         return None if self._whole is None else self._whole.result()
 
     def original(self) -> Parity | None:

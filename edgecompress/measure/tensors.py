@@ -1,4 +1,4 @@
-"""Arrays on their way into and out of a file: names, dtypes, shapes, quantisation, .npz."""
+"""Arrays that go into a file and come out of it: names, dtypes, shapes, quantisation, .npz."""
 
 import math
 import zipfile
@@ -125,7 +125,7 @@ def random_inputs(artifact: Artifact, seed: int) -> list[Array]:
 
 
 def numbers_in(info: TensorInfo) -> int:
-    """In one inference, with 1 for what is free."""
+    """How many numbers one inference has, with 1 for what is free."""
     return prod(size for size in info.shape if isinstance(size, int))
 
 
@@ -151,7 +151,7 @@ def _is_of(dtype: str, kinds: str) -> bool:
 
 
 def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
-    """Not np.savez: a tensor named 'file' clashes with its own argument.
+    """Write arrays by name. Not by np.savez: a tensor named 'file' clashes with its own argument.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -212,7 +212,7 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
 
 
 def most_bytes(artifact: Artifact, samples: int) -> int:
-    """That the outputs of so many samples may have on their way back, at the widest type."""
+    """The most bytes that the outputs of so many samples may have, at the widest type."""
     values = 0
     for info in artifact.outputs:
         known = [size for size in info.shape[1:] if isinstance(size, int)]

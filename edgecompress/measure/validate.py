@@ -52,11 +52,11 @@ def draw(here: Runs, task: Task, rebuild: Rebuild, seed: int) -> Sample:
     Args:
         here: the file on this machine, under reference kernels.
         task: guarded; its evaluation data is drawn from.
-        rebuild: as of `evaluate`.
+        rebuild: as in `evaluate`.
         seed: of the choice.
 
     Raises:
-        TaskError, ModelError, ArtifactError, DeviceError: as of `evaluate`.
+        TaskError, ModelError, ArtifactError, DeviceError: as in `evaluate`.
 
     """
     sizes = [len(inputs_of(batch)[0]) for batch in task.eval_data()]

@@ -24,7 +24,7 @@ REFERENCE_SAMPLES = 512
 """Reference kernels may take minutes for a thousand images, and explain no more by all of them."""
 
 Inference = Callable[[Iterable[Batch]], Iterator[list[Array]]]
-"""From batches to a file's outputs."""
+"""Runs a file on batches, and gives its outputs for each."""
 
 
 class Executable(ABC):

@@ -235,7 +235,7 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
 
 
 def runs_here(job: Job, agent: Agent, artifact: Artifact, folder: Path) -> Runs:
-    """The file on this machine, by what stands in for the board where that is another."""
+    """A file as this machine runs it, by what stands in for the board where that is another."""
     target = job.recipe.target
     kernels: Kernels = reference_kernels(target) if _runs_elsewhere(job) else "default"
     loaded = Loaded(artifact, job.runtime.runner_here)
@@ -243,7 +243,7 @@ def runs_here(job: Job, agent: Agent, artifact: Artifact, folder: Path) -> Runs:
 
 
 def _packages_here(job: Job) -> tuple[str, ...]:
-    """Those that run the file here, in the agent's process, as far as they are installed."""
+    """Packages that run the file here, in the agent's process, as far as they are installed."""
     packages = runtime(job.runtime.runner_here).needs.packages
     return tuple(each.name for each in packages if version_of(each.name) is not None)
 

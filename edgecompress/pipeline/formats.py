@@ -32,7 +32,7 @@ def describe_file(file: Path, suffix: str | None = None) -> Artifact:
 
 
 def runtime_for(artifact: Artifact, target: Target | None) -> "Runtime":
-    """The target's; without one, the first that reads files of this format.
+    """The target's runtime; without a target, the first that reads files of this format.
 
     Raises:
         SpecError: the target's runtime does not run files of this format.
@@ -51,7 +51,7 @@ def runtime_for(artifact: Artifact, target: Target | None) -> "Runtime":
 def inspect_for(
     artifact: Artifact, target: Target | None, agent: Agent, folder: Path
 ) -> Inspection:
-    """What a target's runtime makes of a file; arguments and errors as of `Runtime.inspect`.
+    """What a target's runtime makes of a file; arguments and errors as in `Runtime.inspect`.
 
     Raises:
         SpecError: the target's runtime does not run files of this format.

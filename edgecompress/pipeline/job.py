@@ -34,7 +34,7 @@ class Trained(Spec):
     """What the store keeps of a training stage, beside the weights."""
 
     metric: float
-    """On the task's validation data, in torch."""
+    """The metric of the torch model on the task's validation data."""
     epochs: tuple[EpochRow, ...] = ()
     plan: PrunePlan | None = None
     layers: tuple[LayerRow, ...] = ()
@@ -51,10 +51,10 @@ class Job:
 
     recipe: Recipe
     here: Cpu
-    """This machine's: what a runtime makes of a file here depends on it."""
+    """This machine's CPU: what a runtime makes of a file here depends on it."""
     task: Task
     model: nn.Module
-    """As `task.model()` gave it."""
+    """The model that `task.model()` gave."""
     fingerprint: str
     stages: Stages
     agent_dir: Path
@@ -62,7 +62,7 @@ class Job:
 
     @property
     def runtime(self) -> "Runtime":
-        """What is known of the target's."""
+        """The target's runtime."""
         return runtime(self.recipe.target.runtime.name)
 
     @cached_property
@@ -96,7 +96,7 @@ class Job:
 
 @dataclass
 class Point:
-    """A model on its way."""
+    """The model after one stage, rebuilt from the store on demand."""
 
     name: str
     key: str
@@ -110,13 +110,13 @@ class Point:
 
     @cached_property
     def model(self) -> nn.Module:
-        """In eval mode; shared, so copy before changing it."""
+        """The live model in eval mode; it is shared, so copy it before changing it."""
         return self.build()
 
 
 @dataclass
 class QuantizedPoint:
-    """The end of the way."""
+    """The quantised model, rebuilt from the store on demand."""
 
     key: str
     build: "Callable[[], Quantized]"

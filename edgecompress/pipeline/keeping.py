@@ -35,9 +35,9 @@ _MEASURED = 4
 _SEARCHES = 3
 """How often at most more is asked of torch's graph, because the files lose more than it."""
 _ALL_INT8 = -1
-"""In the place of a set's index."""
+"""Stands where a set's index would."""
 _AS_FAST = 1.03
-"""What a clock cannot tell from the fastest."""
+"""A set that takes so many times the fastest's latency is as fast, as far as a clock can tell."""
 
 
 class Candidate(Spec):
@@ -57,7 +57,7 @@ class Searched(Spec):
     keeps_in_int8: bool
     candidates: tuple[Candidate, ...] = ()
     costs: tuple[KeptOperator, ...] = ()
-    """One of every operator; the reason is the first half of one."""
+    """What each operator costs in int8; a search adds the rest of the reason."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Aim:
 
     job: Job
     spec: QuantizeSpec
-    """As `point` was made by."""
+    """The section of the recipe that `point` was made by."""
     point: QuantizedPoint
     before: Point
     max_drop: float
@@ -78,7 +78,7 @@ class Means:
 
     here: Agent
     device: Device | None
-    """Measures sets, where it is at hand."""
+    """The device that measures sets; None: none is at hand."""
 
 
 def keep_metric(

@@ -69,7 +69,7 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
 
 
 def _check_inputs(a: Artifact, b: Artifact) -> None:
-    """Before anything is made up or run for them.
+    """Check that both files take the same inputs, before anything is made up or run for them.
 
     Raises:
         ArtifactError: they do not take the same arrays, batches aside, or none of a batch.
@@ -124,7 +124,7 @@ class _Side:
             self.by_scale[np.float32(activation.scale)].append(activation)
 
     def steps(self, activation: Activation) -> Steps:
-        """Integers without their zero point, [N, ..]."""
+        """An activation's integers without their zero point, [N, ..]."""
         integers: Steps = self._arrays[activation.output].astype(np.int32)
         integers -= np.int32(activation.zero_point)
         return integers

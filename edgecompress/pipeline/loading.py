@@ -25,7 +25,7 @@ class LoadedTask:
 
     task: Task
     model: nn.Module
-    """As `task.model()` gave it."""
+    """The model that `task.model()` gave."""
     fingerprint: str
     checked: str
     """Key of the stage that looked at the data."""
@@ -81,7 +81,7 @@ def load_scored(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
 
 def seeded_task(wanted: DeployConfig, folder: Path) -> Task:
     """The task of a deploy, after seeding: it may make up its data or its untrained weights when it
-    is asked for them. Errors as of `load_task`.
+    is asked for them. Errors as in `load_task`.
     """
     seed_everything(wanted.seed, 0)
     return load_task(wanted.task, folder)

@@ -40,7 +40,8 @@ class DeviceFindings(NamedTuple):
 
     comparison: Comparison
     inspection: Inspection
-    """The candidate's: by the graph that the device's own runtime makes, where it makes one."""
+    """What the candidate's operators are in the graph that the device's own runtime makes, where it
+    makes one."""
     notes: tuple[str, ...] = ()
     """What had to be tried once more there."""
 
@@ -54,7 +55,7 @@ class Connected:
     tick: Tick
 
     def prepare(self, target: Target, artifact: Artifact, *, original: bool = False) -> Loaded:
-        """Get a file ready there; errors as of `DeviceAgent.prepare`."""
+        """Get a file ready there; errors as in `DeviceAgent.prepare`."""
         self.tick()
         preparation = runtime(target.runtime.name).preparation(target, original=original)
         return self.agent.prepare(artifact, preparation)
@@ -73,7 +74,7 @@ def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built
 
 
 def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Loaded) -> Comparison:
-    """Now: a latency belongs to its run and is never cached."""
+    """Measure both files now: a latency belongs to its run and is never cached."""
     started = time.monotonic()
     target, progress = job.recipe.target, job.stages.progress
     with progress.stage("measure"):
@@ -101,7 +102,7 @@ def quiet_s(target: Target, deadline_s: float = DEADLINE_S) -> float:
 
 
 def protocol_for(target: Target, device: Device) -> MeasurementProtocol:
-    """The target's, but no longer than it takes to see it work where the figures say nothing."""
+    """The target's protocol; a short one on an emulated device, whose figures say nothing."""
     return REHEARSAL if device.emulated else target.measurement
 
 
@@ -176,7 +177,7 @@ def on_device(job: Job, device: Device) -> Iterator[Connected]:
 
 
 def _inputs(job: Job) -> Path:
-    """The arrays of one inference."""
+    """Write the arrays of one inference."""
     path = job.agent_dir / "inputs.npz"
     write_npz(path, {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)})
     return path

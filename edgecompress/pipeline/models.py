@@ -54,7 +54,7 @@ def original(job: Job, model: nn.Module) -> Point:
 
 
 def sparsified(job: Job, before: Point) -> Point:
-    """Trained with a penalty on whole channels, so that those to be removed matter less."""
+    """The model trained with a penalty on whole channels, so that those to go matter less."""
     prune_spec = job.recipe.config.prune
     spec = prune_spec.sparsify if isinstance(prune_spec, StructuredPruneSpec) else None
     if spec is None or not isinstance(prune_spec, StructuredPruneSpec):
@@ -83,7 +83,7 @@ def sparsified(job: Job, before: Point) -> Point:
 
 
 def pruned(job: Job, before: Point, teacher: Point) -> Point:
-    """Whole channels or single weights, as the recipe says; with fine-tuning between steps."""
+    """The model without whole channels or single weights, as the recipe says."""
     spec = job.recipe.config.prune
     if spec is None:
         return before
@@ -156,7 +156,7 @@ def finetuned(job: Job, before: Point, teacher: Point) -> Point:
 
 
 def quantized(job: Job, before: Point, teacher: Point) -> QuantizedPoint | None:
-    """Integer weights and activations, fine-tuned with fake quantisation where asked."""
+    """The model in int8, fine-tuned with fake quantisation where the recipe says so."""
     spec = job.recipe.config.quantize
     return None if spec is None else quantized_as(job, spec, before, teacher)
 

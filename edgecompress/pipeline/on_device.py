@@ -16,7 +16,7 @@ from edgecompress.transport import connect
 
 
 def find_device(name: str, inventory: Path | None, config: Path) -> Device:
-    """Raises SpecError when there is no such device."""
+    """The device of that id. Raises SpecError when there is none."""
     devices = load_inventory(inventory, config.parent)
     found = devices.by_id(name)
     if found is None:
@@ -28,13 +28,19 @@ def find_device(name: str, inventory: Path | None, config: Path) -> Device:
 
 
 def status_of(name: str, inventory: Path | None, config: Path) -> DeviceStatus:
-    """Raises SpecError for an unknown device, DeviceError when it cannot be reached."""
+    """What is on a device.
+
+    Raises:
+        SpecError: it is unknown.
+        DeviceError: it cannot be reached.
+
+    """
     with _board(name, inventory, config) as board:
         return status(board)
 
 
 def history_of(name: str, inventory: Path | None, config: Path) -> History:
-    """Errors as of `status_of`."""
+    """What was pushed and activated on a device; errors as those of `status_of`."""
     with _board(name, inventory, config) as board:
         return history(board)
 
@@ -45,7 +51,7 @@ class Switch:
 
     device: str
     release: str | None
-    """None: the previous one."""
+    """Its id; None: the previous one."""
     config: Path
     inventory: Path | None = None
     unvalidated: bool = False
@@ -57,7 +63,7 @@ def switch_on(order: Switch, progress: Progress) -> Pushed:
 
     Raises:
         ArtifactError: there is none such, it is damaged, or was not validated there.
-        SpecError, DeviceError: as of `status_of`.
+        SpecError, DeviceError: as in `status_of`.
 
     """
     with _board(order.device, order.inventory, order.config) as board:

@@ -17,16 +17,16 @@ from edgecompress.spec.recipe import Recipe, resolve_all
 
 @dataclass(frozen=True)
 class DeployOrder:
-    """`recipes` are the targets', in order; all else is by the name of the target."""
+    """What a deploy is to do; devices are found by the name of their target."""
 
     folder: Path
     """Where deploy.yaml lies."""
     wanted: DeployConfig
     recipes: tuple[Recipe, ...]
     sent_to: dict[str, Device]
-    """Where a model is pushed to and activated."""
+    """The device that a target's model is pushed to and activated on."""
     measured_on: dict[str, Device]
-    """A target without is not measured."""
+    """The device that measures a target's files; a target that is not in here is not measured."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class PushOrder:
 def deploy_order(
     config: Path, targets: Sequence[str], inventory: Path | None, device_ids: Sequence[str]
 ) -> DeployOrder:
-    """Arguments as of `edgecompress.pipeline.deploy_all`.
+    """Arguments as in `edgecompress.pipeline.deploy_all`.
 
     Raises:
         SpecError: a file, a target or a device that is not there or is not right.

@@ -57,13 +57,13 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Trial:
-    """What becomes of it on a device."""
+    """What a candidate goes through on a device."""
 
     judge: Judge
     budgets: Budgets
     activates: bool = True
     deadline_s: float = DEADLINE_S
-    """For one command of the validation there, or for nothing of a copy to move."""
+    """How long one command of the validation there may take, or a copy may not move."""
     reuses: bool = False
     """Whether a validation that passed there before, and asked the same, is enough."""
     stop: Stop = field(default_factory=Stop)

@@ -1,4 +1,4 @@
-"""The model of a run onto devices: of a finished one onto several, of a deploy onto its own."""
+"""Send the model of a run to devices: a finished run's to several, a deploy's to its own."""
 
 import tempfile
 import time
@@ -132,7 +132,7 @@ def push_judged(
 
 
 def _device_for(name: str, target: Target, order: PushOrder) -> Device:
-    """Raises SpecError when there is no such device, or it is another target's."""
+    """The device of that id. Raises SpecError when there is none, or it is another target's."""
     found = find_device(name, order.inventory, order.config)
     if found.target != target.name:
         raise SpecError(
@@ -185,7 +185,7 @@ def _completed(validation: Validation, measured: Measurement, emulated: bool) ->
 
 
 def _file_of(report: Report, folder: Path) -> Path:
-    """Raises ArtifactError when the run's model is gone, or is another."""
+    """The run's model. Raises ArtifactError when it is gone, or is another."""
     kept = next(kept for kept in report.artifacts if Path(kept.path).stem == "model")
     # The report has it as it was seen from where the deploy was started.
     path = folder / Path(kept.path).name

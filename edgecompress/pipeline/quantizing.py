@@ -93,14 +93,14 @@ def noise_of(job: Job, quantized: Quantized) -> Output:
 
 
 def _calibrated(job: Job, spec: QuantizeSpec, traced: Captured, keep: tuple[str, ...]) -> Prepared:
-    """With ranges from the calibration data, and `keep` in float."""
+    """The prepared graph, with ranges from the calibration data and `keep` in float."""
     prepared = prepare_captured(traced, job.recipe.scheme, spec.ranges, keep)
     find_ranges(job, spec, prepared)
     return prepared
 
 
 def find_ranges(job: Job, spec: QuantizeSpec, prepared: Prepared) -> None:
-    """From the calibration data, as the recipe asks."""
+    """Take ranges from the calibration data, as the recipe asks."""
     with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
         if spec.ranges == "auto":
             prepared.ranges = calibrate_best(prepared, job.calibration)

@@ -80,7 +80,7 @@ def measure_file(
     """Latency and memory of a file on this machine; with `against`, of both in turns.
 
     Raises:
-        ArtifactError, SpecError, DeviceError: as elsewhere.
+        ArtifactError, SpecError, DeviceError: as in `inspect_file`.
 
     """
     wanted = load_target(target)

@@ -85,7 +85,7 @@ class Stages:
     seed: int
     done: list[ReportStage] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
-    """Those of the libraries that the results so far come from."""
+    """Versions of the libraries that the results so far come from."""
     used: Used | None = None
     """The files that the task reads; None: they are not looked at."""
 
@@ -105,7 +105,7 @@ class Stages:
                 parents.
             work: writes checkpoints into the folder it is given, and finds them there again when
                 it is called after a kill.
-            also: what it runs beside what is named in its source, as of `code_of`.
+            also: what it runs beside what is named in its source, as in `code_of`.
 
         Raises:
             FilesChanged: a file of the task changed meanwhile.

@@ -22,7 +22,7 @@ from edgecompress.store import StageRecord
 def training_of(
     job: Job, name: str, spec: TrainSpec, work_dir: Path, teacher: Point | None = None
 ) -> Training:
-    """For one run of the loop; with the teacher where the recipe distils."""
+    """The settings of one run of the loop; with the teacher where the recipe distils."""
     distill = job.recipe.distill
     training = Training(name, job.task, spec, job.recipe.config.seed, work_dir, job.stages.progress)
     training.used = job.stages.used

@@ -40,7 +40,7 @@ _WORK = 2.0e11
 """Multiplications that all simulations together may take: a minute on one core."""
 _RUNS_PER_OPERATOR = 4
 _USED = "used files"
-"""Key, beside what was tried."""
+"""The key of the files that the trials read, beside what was tried."""
 
 
 class Trials:
@@ -55,7 +55,7 @@ class Trials:
     def __init__(self, aim: Aim, work_dir: Path) -> None:
         self._aim, self._job, self._work_dir = aim, aim.job, work_dir
         self._everything = aim.point.quantized.prepared
-        """With all operators in int8."""
+        """The model with all operators in int8."""
         self._record = work_dir / "trials.json"
         self._used = aim.job.stages.used
         self._known = self._from_before()
@@ -131,8 +131,8 @@ class Trials:
         return self._work_dir / f"{digest(sorted(names))}.pt"
 
     def _prepared(self, names: Names) -> Prepared:
-        """Ranges are those of the model with all in int8; calibrated are only those of tensors that
-        shared a scale there and do no longer.
+        """A prepared graph whose ranges are those of the model with all in int8; only tensors that
+        shared a scale there, and do no longer, are calibrated.
         """
         job, spec, everything = self._job, self._aim.spec, self._everything
         keep = (*self._aim.point.trained.keep_float, *names)

@@ -78,7 +78,7 @@ def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFa
 
 @dataclass(frozen=True)
 class _Target:
-    """One of those that a deploy is for."""
+    """One target of a deploy."""
 
     order: DeployOrder
     store: Store
@@ -224,7 +224,7 @@ def _results(job: Job, here: Agent, device: Device | None) -> Results:
 
 
 def _reports(results: Results, there: DeviceFindings | None) -> tuple[ModelReport, ModelReport]:
-    """Those of the baseline and the candidate, with what the device found where one was order."""
+    """What is reported of baseline and candidate, with what the device found where there is one."""
     baseline, candidate = results.baseline, results.candidate
     if there is None:
         return model_report(baseline, None), model_report(candidate, None)

@@ -169,7 +169,7 @@ class ReleaseState(Spec):
     whole: bool
     """Its model has the sha256 that the manifest says."""
     validated: ValidationRecord | None = None
-    """None: this device has no record of a validation of it."""
+    """When it was validated there; None: this device has no record of that."""
 
 
 class DeviceStatus(Spec):

@@ -19,9 +19,9 @@ from edgecompress.push.layout import OWNER, clear_work, need, remove_lock
 QUIET_S = 120.0
 """How long a holder may say nothing while it moves files."""
 QUIET_MOST_S = 6 * 3600.0
-"""And while it does anything else, whatever it announces: a build takes an hour or two."""
+"""How long it may say nothing while it does anything else, whatever it announces."""
 UNKNOWN_S = 10.0
-"""How long one may say nothing that has not yet written who it is."""
+"""How long a holder that has not yet written who it is may say nothing."""
 WAIT_S = 1200.0
 """And never less than the holder may be silent, so that the dead are overtaken in one wait."""
 POLL_S = 1.0
@@ -217,7 +217,7 @@ def _numbers(board: Board) -> list[int]:
 
 
 def _written(board: Board) -> list[tuple[str, int | None]]:
-    """Files that are on their way, and their sizes: who writes is alive, however slow the link."""
+    """Files that are being sent, and their sizes: who writes is alive, however slow the link."""
     folders = (board.path("incoming"), board.transport.workdir)
     parts = [
         f"{folder}/{name}"

@@ -46,7 +46,7 @@ def pointed(board: Board, name: Name) -> str | None:
 
 
 def point(board: Board, name: Name, release: str | None) -> None:
-    """Atomically, from one whole release to another; None: to none."""
+    """Move a pointer atomically, from one whole release to another; None: to none."""
     if pointed(board, name) == release:
         return
     if release is None:
@@ -62,7 +62,7 @@ def point(board: Board, name: Name, release: str | None) -> None:
 
 
 def manifest_of(board: Board, release: str) -> Manifest | None:
-    """None when there is no such release, or its manifest is not the one that its id is of."""
+    """The manifest of a release; None when there is none, or it is not the one of that id."""
     return _manifest(board, release, release_entries(board, release))
 
 

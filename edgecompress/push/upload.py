@@ -26,7 +26,7 @@ LABELS_BYTES = 8 << 20
 
 @dataclass
 class Upload:
-    """One model on its way to one device."""
+    """The upload of one model to one device."""
 
     board: Board
     lock: Lock

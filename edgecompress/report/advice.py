@@ -124,7 +124,7 @@ def _lacking(facts: Facts) -> float:
 
 
 def _less_work(facts: Facts, times: float) -> str:
-    """As a key of the recipe; never less than what was asked of pruning before."""
+    """What to write into the recipe; never less than what was asked of pruning before."""
     pruned = facts.baseline.macs / facts.candidate.macs if facts.candidate.macs else 1.0
     return f"prune with macs_reduction: {max(times, 1.05) * _MARGIN * max(pruned, 1.0):.1f}"
 
@@ -157,10 +157,10 @@ def _finite(_: Facts) -> str:
 
 def _parity(facts: Facts) -> str:
     worst = max(facts.candidate.hops, key=lambda hop: hop.parity.max_output_steps, default=None)
-    where = "" if worst is None else f", where the way parts most ({worst.parity.reference})"
+    where = "" if worst is None else f"; the outputs differ most behind '{worst.parity.reference}'"
     return (
         "find the layer: make a file for another runtime too, and run edgecompress compare A B"
-        f" --layers{where}; then name it in quantize.keep_float"
+        f" --layers; then name it in quantize.keep_float{where}"
     )
 
 

@@ -20,18 +20,18 @@ class Agreement:
     error_to_noise: float = 1.0
     """Energy of their difference, against that of what quantising changed."""
     worst_error_to_noise: float = 4.0
-    """The same of one class, channel or position."""
+    """The same energy of one class, channel or position."""
     sure_agreement: float = 0.99
     """Share of the answers that quantisation noise cannot flip which are the same."""
     top1_agreement: float = 0.99
     """Share of all answers, where it is not known what noise can flip."""
     max_output_steps: float = 16.0
-    """Where there are neither classes nor energies."""
+    """How many steps the outputs may differ, where there are neither classes nor energies."""
 
 
 WHOLE_WAY = Agreement()
 MOST_DIFFERENCES = 5
-"""Lines about constants of the file that are other than they were."""
+"""How many lines there are at most about constants that are other than they were."""
 HOPS: dict[HopKind, str] = {
     "converted": "the fake-quantised graph and the one converted to integers",
     "exported": "the converted graph and the file as it was written",
@@ -101,7 +101,7 @@ def _agree(parity: Parity) -> str:
 
 
 def _figures(parity: Parity) -> tuple[Figure, ...]:
-    """Those that decide, each with its limit."""
+    """The figures that decide, each with its limit."""
     limit, figures = WHOLE_WAY, []
     if parity.error_to_noise is None or parity.worst_error_to_noise is None:
         if parity.top1_agreement is not None:

@@ -15,7 +15,7 @@ def pushed_rows(pushed: Pushed) -> list[tuple[str, str]]:
 
 
 def notes(report: Report) -> list[str]:
-    """The report's own, then what casts doubt on a measurement; once where it is of both files."""
+    """The report's own notes, then what casts doubt on a measurement, once where it is of both."""
     return [*report.notes, *([] if report.comparison is None else _measured(report.comparison))]
 
 

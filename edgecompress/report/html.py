@@ -58,7 +58,7 @@ def render_html(report: Report) -> str:
 
 
 def _visible(value: object) -> object:
-    """Every value on its way into the page, but parts that are HTML already."""
+    """Every value as the page shows it, but parts that are HTML already."""
     return value if isinstance(value, Markup) else shown(str(value))
 
 

@@ -40,7 +40,7 @@ class Judgement:
         return tuple(f"{each.outcome}: {each.text}" for each in self.checks)
 
     def verdict(self) -> VerdictResult:
-        """As a report has it."""
+        """The verdict as a report has it."""
         return VerdictResult(decision=self.decision, reasons=self.reasons, advice=self.advice)
 
 

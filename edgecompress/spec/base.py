@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class _FirstWrong(FailFast):
-    """Part of an optional type must have a hash, which pydantic's own has not."""
+    """Part of an optional type must have a hash, and pydantic's own lacks one."""
 
     __hash__ = object.__hash__
 

@@ -92,7 +92,7 @@ class ModelReport(Spec):
     hops: tuple[Hop, ...] = ()
     original: Parity | None = None
     readback: Readback | None = None
-    """Both as of Evaluation."""
+    """Both as Evaluation has them."""
 
 
 class ReportArtifact(Spec):
@@ -108,7 +108,7 @@ class ReportStage(Spec):
 
 
 class StagePoint(Spec):
-    """A model on its way: one dot of the accuracy-against-latency chart."""
+    """The model after one stage: one dot of the accuracy-against-latency chart."""
 
     name: str
     metric: float

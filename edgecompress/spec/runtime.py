@@ -79,7 +79,7 @@ class RuntimeSection(Spec):
         return f"{self.name} {self.version}"
 
     def check(self, target: "Target") -> None:
-        """Raises ValueError where the rest of the target asks for what the runtime has not."""
+        """Raises ValueError where the rest of the target asks for what the runtime lacks."""
         can, activations = self.capabilities, target.quantization.activations
         if target.edges not in can.edges:
             raise ValueError(f"runtime {self.name} takes edges of {_listed(can.edges)} only")

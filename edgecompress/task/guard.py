@@ -85,7 +85,7 @@ class NoBatches(TaskError):
 
 
 class Batches:
-    """What a data method gave, with every batch checked on its way."""
+    """What a data method gave, each batch checked as it is drawn."""
 
     def __init__(self, data: Iterable[Batch], where: str, rules: Rules) -> None:
         self.data = data

@@ -53,7 +53,7 @@ def parse(content: bytes, problem: str) -> Model:
 
     Raises:
         ArtifactError: it is damaged, which `problem` says in the beginning.
-        RuntimeMissing: as of `load`.
+        RuntimeMissing: as in `load`.
 
     """
     generated = schema()

@@ -16,7 +16,7 @@ def export(model: Exportable, path: Path) -> Artifact:
     """torch.export -> torch.onnx -> the passes of `passes` -> checker -> file.
 
     Raises:
-        ModelError: as of `read_torch` and `write`.
+        ModelError: as in `read_torch` and `write`.
 
     """
     document = read_torch(model, OPSET)

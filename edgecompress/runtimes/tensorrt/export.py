@@ -34,7 +34,7 @@ def export(model: Exportable, path: Path) -> Artifact:
     those saturate where the CPU has no VNNI.
 
     Raises:
-        ModelError: as of `read_torch` and `write`, or the file breaks a rule of the release.
+        ModelError: as in `read_torch` and `write`, or the file breaks a rule of the release.
 
     """
     release = TensorRtSection.of(model.target).release
