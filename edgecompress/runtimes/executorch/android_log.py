@@ -31,11 +31,11 @@ BUILD = (
 
 class Log(NamedTuple):
     init_time_ms: float | None
-    """Of the program and its method; None where it does not say."""
+    """The time to load the program and its method; None where it does not say."""
     latency_ms: tuple[float, ...]
     """Every inference, in order."""
     peak_rss_bytes: int | None
-    """Of the process, where whoever runs the tool wrote down what /proc says of it."""
+    """The peak of the process, where whoever runs the tool wrote down what /proc says of it."""
 
 
 def read_log(text: str, returncode: int, where: str) -> Log:
