@@ -20,7 +20,7 @@ ZONE = "sys/class/thermal/thermal_zone"
 INA = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon4"
 IIO = "sys/bus/i2c/drivers/ina3221x/6-0040/iio:device0"
 FLAGS = "sys/devices/platform/soc/soc:firmware/get_throttled"
-# Values of tegrastats_orin_nx_jp6_2025.log; 4985 mV * 3600 mA = 17946 mW.
+# As tegrastats of JetPack 6 printed them on an Orin NX; 4985 mV * 3600 mA = 17946 mW.
 ORIN_NX = {
     f"{CPU}/cpu0/cpufreq/scaling_cur_freq": "1984000\n",
     f"{CPU}/cpu5/cpufreq/scaling_cur_freq": "247000\n",
@@ -35,7 +35,7 @@ ORIN_NX = {
     f"{INA}/in2_input": "4985\n",
     f"{INA}/curr2_input": "1784\n",
 }
-# tegrastats_agx_orin_minus256C_2025.log: no rail feeds the whole module, a zone has no power.
+# An AGX Orin: no rail feeds the whole module, a zone has no power.
 AGX_ORIN = {
     f"{ZONE}0/type": "cpu-thermal\n",
     f"{ZONE}0/temp": "44562\n",
@@ -45,7 +45,7 @@ AGX_ORIN = {
     f"{INA}/in1_input": "5000\n",
     f"{INA}/curr1_input": "468\n",
 }
-# tegrastats_xavier_nx_jp512_2024.log, in the files of JetPack 4.
+# A Xavier NX, in the files of JetPack 4.
 XAVIER_NX = {
     f"{IIO}/rail_name_0": "VDD_IN\n",
     f"{IIO}/in_power0_input": "2763\n",

@@ -9,7 +9,7 @@ import onnx_files
 import pytest
 from tensorrt_recording import cuda_environment
 
-LOGS = Path(__file__).parents[1] / "vendor" / "logs"
+LOGS = Path(__file__).parent / "logs"
 NO_SITE_PACKAGES = ("-S",)
 FLAGS = {
     "fp16": True,
