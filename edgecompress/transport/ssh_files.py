@@ -29,7 +29,8 @@ class _Exchange:
 
     payload: bytes = b""
     take: Take | None = None
-    timeout_s: float = ANSWER_S
+    timeout_s: float | None = None
+    """None: ANSWER_S."""
 
 
 _NOTHING = _Exchange()
@@ -111,7 +112,7 @@ class SshFiles(Files):
     def _ask(
         self, operation: str, remote: str, exchange: _Exchange = _NOTHING, **fields: JsonValue
     ) -> JsonValue:
-        timeout_s = exchange.timeout_s
+        timeout_s = ANSWER_S if exchange.timeout_s is None else exchange.timeout_s
         late = f"{self._named(remote)}: '{operation}' took longer than {timeout_s:g} s"
         fields["path"] = remote
         with explained(self._named(remote)):

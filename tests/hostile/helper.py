@@ -123,7 +123,6 @@ class HelperChannel(FileCalls, Channel):
             mock.patch.object(ssh_greeting, "GREETING_S", DEADLINE_S),
             mock.patch.object(ssh_greeting, "END_S", 0.05),
             mock.patch.object(ssh_files, "ANSWER_S", DEADLINE_S),
-            mock.patch.dict(ssh_files.SshFiles._ask.__kwdefaults__, {"timeout_s": DEADLINE_S}),
         ]
         for patch in self._patches:
             patch.start()
