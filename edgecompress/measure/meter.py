@@ -221,8 +221,8 @@ class _Output:
             return LARGEST_DB
         if not self._signal:
             return -LARGEST_DB
-        found = 10 * (math.log10(self._signal) - math.log10(error))
-        return min(max(found, -LARGEST_DB), LARGEST_DB)
+        decibels = 10 * (math.log10(self._signal) - math.log10(error))
+        return min(max(decibels, -LARGEST_DB), LARGEST_DB)
 
 
 def _summed(sums: Vector, differences: Vector) -> Vector:
@@ -230,10 +230,10 @@ def _summed(sums: Vector, differences: Vector) -> Vector:
     in all batches, a sum of all [1].
     """
     rest = tuple(axis for axis in range(differences.ndim) if axis != 1)
-    found: Vector = np.atleast_1d((differences**2).sum(axis=rest))
-    if sums.size in (0, found.size):
-        return found if not sums.size else sums + found
-    return np.atleast_1d(sums.sum() + found.sum())
+    energies: Vector = np.atleast_1d((differences**2).sum(axis=rest))
+    if sums.size in (0, energies.size):
+        return energies if not sums.size else sums + energies
+    return np.atleast_1d(sums.sum() + energies.sum())
 
 
 class _Answers:

@@ -81,10 +81,14 @@ def _drift(turns: Sequence[Turn]) -> list[str]:
     if len(turns) > 1:
         runs["all turns"] = tuple(ms for turn in turns for ms in turn.central_ms)
     drifts = {name: drift(samples) for name, samples in runs.items()}
-    found = [f"{name} {value:+.0%}" for name, value in drifts.items() if abs(value) > DRIFT_LIMIT]
-    if not found:
+    drifting = [
+        f"{name} {value:+.0%}" for name, value in drifts.items() if abs(value) > DRIFT_LIMIT
+    ]
+    if not drifting:
         return []
-    return [f"latency drifted from the first to the last third of the samples: {', '.join(found)}"]
+    return [
+        f"latency drifted from the first to the last third of the samples: {', '.join(drifting)}"
+    ]
 
 
 def _throttling(turns: Sequence[Turn]) -> list[str]:
@@ -100,11 +104,11 @@ def _throttling(turns: Sequence[Turn]) -> list[str]:
 def _explain(word: str) -> str:
     if word in THERMAL_STATUS:
         return "Android's thermal status"
-    found = flags(word)
-    if found is None:
+    state = flags(word)
+    if state is None:
         return "unknown flags"
     return (
-        ", ".join([*found.now, *(f"{flag} since boot" for flag in found.since_boot)])
+        ", ".join([*state.now, *(f"{flag} since boot" for flag in state.since_boot)])
         or "unknown flags"
     )
 

@@ -81,11 +81,11 @@ def _reached(entries: tuple[str, ...]) -> Code:
     libraries = {entry for entry in entries if ":" not in entry}
     seen: set[tuple[str, str]] = set()
     while todo:
-        found = todo.pop()
-        module, name = found
-        if found in seen or found in _TABLES or _is_cut(module):
+        named = todo.pop()
+        module, name = named
+        if named in seen or named in _TABLES or _is_cut(module):
             continue
-        seen.add(found)
+        seen.add(named)
         if module.partition(".")[0] == _OURS:
             todo += _parsed(module).named_by(name)
         elif module.partition(".")[0] not in (*sys.stdlib_module_names, *_NO_MATTER):
@@ -136,7 +136,7 @@ class _Module:
     @cached_property
     def _statements(self) -> list[ast.stmt]:
         """Those of the top level, with those under `if` and `try`."""
-        found: list[ast.stmt] = []
+        statements: list[ast.stmt] = []
         todo: list[ast.stmt] = list(ast.parse(self._content).body)
         while todo:
             node = todo.pop()
@@ -146,29 +146,29 @@ class _Module:
             elif isinstance(node, ast.Try):
                 todo += node.body + node.orelse + [s for h in node.handlers for s in h.body]
             else:
-                found.append(node)
-        return found
+                statements.append(node)
+        return statements
 
     @cached_property
     def _defined(self) -> dict[str, list[ast.stmt]]:
         """Name -> the statements that define it."""
-        found: dict[str, list[ast.stmt]] = {}
+        statements: dict[str, list[ast.stmt]] = {}
         for node in self._statements:
             for name in _names_of(node):
-                found.setdefault(name, []).append(node)
-        return found
+                statements.setdefault(name, []).append(node)
+        return statements
 
     @cached_property
     def _methods(self) -> dict[str, list[ast.stmt]]:
         """'Class.name' -> the statements that define it."""
-        found: dict[str, list[ast.stmt]] = {}
+        statements: dict[str, list[ast.stmt]] = {}
         for node in self._statements:
             if not isinstance(node, ast.ClassDef):
                 continue
             for member in node.body:
                 for name in _names_of(member):
-                    found.setdefault(f"{node.name}.{name}", []).append(member)
-        return found
+                    statements.setdefault(f"{node.name}.{name}", []).append(member)
+        return statements
 
     @cached_property
     def _at_import(self) -> list[tuple[str, str]]:

@@ -23,9 +23,9 @@ def describe_file(file: Path, suffix: str | None = None) -> Artifact:
 
     """
     known = {format.suffix: format for format, _ in formats().values()}
-    found = known.get(suffix or file.suffix)
-    if found is not None:
-        return found.describe(file)
+    format_of_file = known.get(suffix or file.suffix)
+    if format_of_file is not None:
+        return format_of_file.describe(file)
     if not file.exists():
         raise ArtifactError(f"{file}: cannot be read: No such file or directory")
     raise ArtifactError(f"{file}: format '{file.suffix}' is unknown; known: {', '.join(known)}")

@@ -118,7 +118,7 @@ def keep_metric(
 
 
 @dataclass(frozen=True)
-class _Found:
+class _SearchOutcome:
     """What one search found, and the model that is taken."""
 
     point: QuantizedPoint
@@ -131,19 +131,19 @@ def _kept(aim: Aim, means: Means) -> tuple[QuantizedPoint, FloatSearch]:
     """The model with that set in float which is the fastest of those whose files keep the metric;
     where none does, the one whose file loses least.
     """
-    found, asked = _found(aim, means, aim.max_drop), aim.max_drop
+    best, asked = _search_outcome(aim, means, aim.max_drop), aim.max_drop
     for _ in range(_SEARCHES - 1):
-        if not found.excess:
+        if not best.excess:
             break
-        asked -= found.excess
-        stricter = _found(aim, means, asked)
-        if not stricter.search.sets or stricter.excess >= found.excess:
+        asked -= best.excess
+        stricter = _search_outcome(aim, means, asked)
+        if not stricter.search.sets or stricter.excess >= best.excess:
             break
-        found = stricter
-    return found.point, found.search
+        best = stricter
+    return best.point, best.search
 
 
-def _found(aim: Aim, means: Means, asked: float) -> _Found:
+def _search_outcome(aim: Aim, means: Means, asked: float) -> _SearchOutcome:
     """Search sets with which torch's graph loses no more than `asked`, and try their files."""
     record = _searched(replace(aim, max_drop=asked))
     searched = parse(Searched, record.result, f"stage {record.name}")
@@ -173,7 +173,7 @@ def _found(aim: Aim, means: Means, asked: float) -> _Found:
         keeps_in_int8=searched.keeps_in_int8,
         sets=sets,
     )
-    return _Found(tried.get(chosen, aim.point), search, excess)
+    return _SearchOutcome(tried.get(chosen, aim.point), search, excess)
 
 
 def _first_that_keeps(

@@ -153,11 +153,11 @@ def _differences(a: _Side, b: _Side) -> Iterator[LayerDifference]:
 
 def _arranged(like: Steps, other: Steps) -> list[Steps]:
     """`other` in the layouts that have the shape of `like`: files keep channels first or last."""
-    found = [other]
+    layouts = [other]
     if other.ndim == 4:
         inverse = tuple(int(axis) for axis in np.argsort(NHWC_TO_NCHW))
-        found += [other.transpose(NHWC_TO_NCHW), other.transpose(inverse)]
-    return [array for array in found if array.shape == like.shape]
+        layouts += [other.transpose(NHWC_TO_NCHW), other.transpose(inverse)]
+    return [array for array in layouts if array.shape == like.shape]
 
 
 def _random(artifact: Artifact) -> list[Array]:

@@ -142,7 +142,7 @@ def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[
     target, progress = job.recipe.target, job.stages.progress
     protocol = protocol_for(target, device)
     once = protocol.model_copy(update={"turns": 1})
-    found: dict[str, list[float]] = {name: [] for name in files}
+    latencies_ms: dict[str, list[float]] = {name: [] for name in files}
     with on_device(job, device) as connected:
         session = Session(connected.agent, once, target.runtime.threads, _inputs(job))
         loaded = {name: connected.prepare(target, file) for name, file in files.items()}
@@ -151,10 +151,10 @@ def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[
             for name, file in loaded.items():
                 connected.tick()
                 measured = measure_file(session, file)
-                found[name].append(measured.latency_ms_p50)
+                latencies_ms[name].append(measured.latency_ms_p50)
                 done += 1
                 progress.step(done, total, f"set {name}")
-    return {name: median(values) for name, values in found.items()}
+    return {name: median(values) for name, values in latencies_ms.items()}
 
 
 @contextmanager

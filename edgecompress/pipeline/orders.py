@@ -69,8 +69,8 @@ def deploy_order(
     devices = load_inventory(inventory, config.parent)
     sent_to = _by_target(recipes, device_ids, inventory, config)
     names = [recipe.target.name for recipe in recipes]
-    found = {name: sent_to.get(name) or devices.for_target(name) for name in names}
-    measured_on = {name: device for name, device in found.items() if device is not None}
+    chosen = {name: sent_to.get(name) or devices.for_target(name) for name in names}
+    measured_on = {name: device for name, device in chosen.items() if device is not None}
     return DeployOrder(config.parent, wanted, tuple(recipes), sent_to, measured_on)
 
 
@@ -79,7 +79,7 @@ def _by_target(
 ) -> dict[str, Device]:
     """The device that each target's model is sent to, known before anything is trained."""
     targets = {recipe.target.name: recipe.target for recipe in recipes}
-    found: dict[str, Device] = {}
+    sent_to: dict[str, Device] = {}
     for name in device_ids:
         device = find_device(name, inventory, config)
         if device.target not in targets:
@@ -87,10 +87,10 @@ def _by_target(
                 f"--device {name} is of target '{device.target}', which is not deployed for;"
                 f" add it: edgecompress deploy {device.target} --device {name}"
             )
-        if device.target in found:
+        if device.target in sent_to:
             raise SpecError(
-                f"--device {name}: {found[device.target].id} is of the same target; deploy to one,"
-                f" and then: edgecompress push latest {name}"
+                f"--device {name}: {sent_to[device.target].id} is of the same target; deploy to"
+                f" one, and then: edgecompress push latest {name}"
             )
-        found[device.target] = device
-    return found
+        sent_to[device.target] = device
+    return sent_to

@@ -57,9 +57,9 @@ def output_names(outputs: object, taken: tuple[str, ...]) -> tuple[str, ...]:
         keys = [key for key, value in outputs.items() if torch.is_tensor(value)]
         if len(keys) == count:
             names = [str(key) or name for key, name in zip(keys, names, strict=True)]
-    found: list[str] = []
+    unique: list[str] = []
     for name in names:
-        while name in taken or name in found:
+        while name in taken or name in unique:
             name += "_out"
-        found.append(name)
-    return tuple(found)
+        unique.append(name)
+    return tuple(unique)

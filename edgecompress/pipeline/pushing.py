@@ -86,12 +86,12 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
             return _push(device, sent, trial, progress)
 
         with progress.stage("push"):
-            found = side_by_side(devices, sent.manifest.id, push_one, progress.note)
+            pushed = side_by_side(devices, sent.manifest.id, push_one, progress.note)
     return PushedRun(
         run=report.run,
         verdict=report.verdict,
-        devices=found.results,
-        interrupted=found.interrupted,
+        devices=pushed.results,
+        interrupted=pushed.interrupted,
     )
 
 
@@ -119,9 +119,9 @@ def push_judged(
     def judge(connected: Connected, _: Loaded, validation: Validation) -> Validation:
         nonlocal there
         there = measure_on(job, connected, results.baseline, built)
-        found = verdict(there)
-        if found.decision == "refuse":
-            raise Refused(found.checks[0].text)
+        judgement = verdict(there)
+        if judgement.decision == "refuse":
+            raise Refused(judgement.checks[0].text)
         return _completed(validation, there.comparison.candidate, there.comparison.emulated)
 
     started, progress = time.monotonic(), job.stages.progress
@@ -133,13 +133,13 @@ def push_judged(
 
 def _device_for(name: str, target: Target, order: PushOrder) -> Device:
     """The device of that id. Raises SpecError when there is none, or it is another target's."""
-    found = find_device(name, order.inventory, order.config)
-    if found.target != target.name:
+    device = find_device(name, order.inventory, order.config)
+    if device.target != target.name:
         raise SpecError(
-            f"device '{name}' is of target '{found.target}', and the model is made for"
+            f"device '{name}' is of target '{device.target}', and the model is made for"
             f" '{target.name}'; deploy for its target, or correct the inventory"
         )
-    return found
+    return device
 
 
 def _push(device: Device, sent: Candidate, trial: Trial, progress: Progress) -> Pushed:

@@ -126,12 +126,12 @@ def _keep_float(
 def _torn(job: Job, spec: QuantizeSpec, traced: Captured) -> dict[str, str]:
     """Concatenations that would lose a member in eight bits, of those that would have them."""
     with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
-        found = torn(traced, job.recipe.scheme, map(inputs_of, job.calibration))
-    if not found:
+        reasons = torn(traced, job.recipe.scheme, map(inputs_of, job.calibration))
+    if not reasons:
         return {}
     prepared = prepare_captured(traced, job.recipe.scheme, "minmax", spec.keep_float)
     quantised = {unit.name for unit in units_of(prepared.graph)}
-    return {name: reason for name, reason in found.items() if name in quantised}
+    return {name: reason for name, reason in reasons.items() if name in quantised}
 
 
 def cost_of(row: OperatorNoise) -> str:

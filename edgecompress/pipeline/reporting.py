@@ -96,9 +96,9 @@ def layer_rows(start: Point, end: Point, inspection: Inspection) -> tuple[LayerR
     dtypes = layer_dtypes(inspection)
     result = []
     for row in end.layers or rows(start.model, start.model, {}):
-        found = dtypes.get(row.name)
-        reasons = [r for r in (row.reason, found.reason if found else None) if r]
-        update = {"dtype": found.dtype if found else None, "reason": "; ".join(reasons) or None}
+        layer = dtypes.get(row.name)
+        reasons = [r for r in (row.reason, layer.reason if layer else None) if r]
+        update = {"dtype": layer.dtype if layer else None, "reason": "; ".join(reasons) or None}
         result.append(row.model_copy(update=update))
     return tuple(result)
 

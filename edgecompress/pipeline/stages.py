@@ -63,8 +63,8 @@ class Cache:
     def _files_of(self, record: StageRecord) -> UsedFiles:
         if _USED not in record.blobs:
             return {}
-        found: UsedFiles = json.loads(self.store.path(record.blobs[_USED]).read_bytes())
-        return found
+        files: UsedFiles = json.loads(self.store.path(record.blobs[_USED]).read_bytes())
+        return files
 
 
 def _key_of(record: StageRecord) -> str:

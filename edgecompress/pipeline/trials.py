@@ -162,8 +162,8 @@ class Trials:
     def _units(self) -> tuple[Unit, ...]:
         return units_of(self._everything.graph)
 
-    def _note(self, key: str, found: Any) -> None:
-        self._known[key] = found
+    def _note(self, key: str, outcome: Any) -> None:
+        self._known[key] = outcome
         files = {} if self._used is None else self._used.taken()
         write_sealed(self._record, json.dumps({**self._known, _USED: files}).encode())
         kept = sum(value is not None for value in self._known.values())

@@ -43,16 +43,16 @@ def in_the_way(board: Board, path: str, what: str) -> InTheWay:
     return InTheWay(f"{board.name}: {path} is {what}, which no push made; move or remove it")
 
 
-def need(board: Board, path: str, found: Kind | None, wanted: Kind) -> bool:
+def need(board: Board, path: str, kind: Kind | None, wanted: Kind) -> bool:
     """Whether something is there.
 
     Raises:
         InTheWay: it is of another kind.
 
     """
-    if found not in (None, wanted):
-        raise in_the_way(board, path, f"{_WORDS[found]} in the place of {_WORDS[wanted]} of ours")
-    return found is not None
+    if kind not in (None, wanted):
+        raise in_the_way(board, path, f"{_WORDS[kind]} in the place of {_WORDS[wanted]} of ours")
+    return kind is not None
 
 
 def make_folders(board: Board) -> None:
@@ -68,11 +68,11 @@ def make_folders(board: Board) -> None:
     for folder in reversed([place for place in places if files.size(f"{place}/") is None]):
         if not files.make_folder(folder) and files.size(f"{folder}/") is None:
             raise in_the_way(board, folder, "neither a folder nor a link to one")
-    found = _looked_at(board)
+    present = _looked_at(board)
     for name in FOLDERS:
-        if name not in found:
+        if name not in present:
             files.make_folder(board.path(name))
-    if not found.issuperset(FOLDERS):
+    if not present.issuperset(FOLDERS):
         # The root may be new too, made here or where the device was connected; without this a power
         # cut could take it as a whole, and what was active in it.
         for place in places:
@@ -103,13 +103,13 @@ def _wanted(board: Board) -> dict[str, Kind]:
 def problems(board: Board) -> tuple[str, ...]:
     """What would stop a push, a line each; changes nothing."""
     entries = board.files.entries(f"{board.path()}/")
-    found = []
+    lines = []
     for name, kind in _wanted(board).items():
         try:
             need(board, board.path(name), entries.get(name), kind)
         except InTheWay as error:
-            found.append(str(error))
-    return tuple(found)
+            lines.append(str(error))
+    return tuple(lines)
 
 
 def release_entries(board: Board, release: str) -> dict[str, Kind]:

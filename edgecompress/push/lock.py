@@ -210,10 +210,10 @@ def _highest(board: Board) -> tuple[int, bytes | None]:
 def _numbers(board: Board) -> list[int]:
     """Raises InTheWay when something else than a folder has such a name."""
     entries = board.files.entries(board.path("locks"))
-    found = {name: kind for name, kind in entries.items() if NUMBER.fullmatch(name)}
-    for name, kind in found.items():
+    folders = {name: kind for name, kind in entries.items() if NUMBER.fullmatch(name)}
+    for name, kind in folders.items():
         need(board, board.path("locks", name), kind, "folder")
-    return [int(name) for name in found]
+    return [int(name) for name in folders]
 
 
 def _written(board: Board) -> list[tuple[str, int | None]]:

@@ -73,15 +73,15 @@ class Session:
     def _settled(self, journal: Journal) -> Ended:
         """How a push ended that may have moved pointers before it was interrupted."""
         board = self.board
-        found = board.retried(lambda: pointed(board, "current"))
-        if found is None and journal.before is None:
+        current = board.retried(lambda: pointed(board, "current"))
+        if current is None and journal.before is None:
             return Ended("rolled_back", None)
         others = [journal.before, journal.previous]
         if board.retried(lambda: validation_of(board, journal.release)) is not None:
             others.append(journal.release)
         active = self.keep_active(*others)
         if active is None:
-            lost = found or journal.before
+            lost = current or journal.before
             return Ended("inconsistent", None, f"{lost} is damaged, and there is no other")
         if board.retried(lambda: pointed(board, "previous")) == active:
             before = self._first_whole(*others, but=active)
@@ -183,9 +183,9 @@ class Session:
 
     def _check_active(self, release: str) -> None:
         board = self.board
-        found = board.retried(lambda: pointed(board, "current"))
-        if found != release or not board.retried(lambda: is_whole(board, release)):
-            raise DeviceError(f"{board.name}: current points to {found}, not to {release}, whole")
+        active = board.retried(lambda: pointed(board, "current"))
+        if active != release or not board.retried(lambda: is_whole(board, release)):
+            raise DeviceError(f"{board.name}: current points to {active}, not to {release}, whole")
 
     def _put_back(self, journal: Journal, reason: str) -> None:
         """`current` and `previous` as the journal found them; where that is damaged, what is whole.

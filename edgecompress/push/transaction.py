@@ -211,12 +211,12 @@ class _Trial:
     def _identity(self) -> Identity:
         """The device's, made by the first push."""
         board = self.board
-        found = board.retried(lambda: board.document(Identity, "device.json"))
-        if found is None:
-            found = Identity(id=secrets.token_hex(16))
-            content = found.model_dump_json().encode()
+        identity = board.retried(lambda: board.document(Identity, "device.json"))
+        if identity is None:
+            identity = Identity(id=secrets.token_hex(16))
+            content = identity.model_dump_json().encode()
             board.retried(lambda: board.replace("device.json", content))
-        return found
+        return identity
 
 
 def _ended(session: Session, journal: Journal, work: Callable[[], None]) -> tuple[Ended, bool]:

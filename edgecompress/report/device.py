@@ -28,18 +28,21 @@ def _outcome(pushed: Pushed) -> str:
     return f"{words}; what is active there: edgecompress status {pushed.device}"
 
 
-def _validation_rows(found: Validation) -> list[tuple[str, str]]:
-    there, here = apart(found.value, found.value_here, plain)
-    if found.low is not None and found.high is not None:
-        there += f" (95 % interval {plain(found.low)} to {plain(found.high)})"
+def _validation_rows(validation: Validation) -> list[tuple[str, str]]:
+    there, here = apart(validation.value, validation.value_here, plain)
+    if validation.low is not None and validation.high is not None:
+        there += f" (95 % interval {plain(validation.low)} to {plain(validation.high)})"
     rows = [
-        (found.metric, f"{there} there, {here} here, on {found.parity.samples:,} samples"),
-        ("golden outputs", _agreement(found.golden)),
-        ("all outputs", _agreement(found.parity)),
+        (
+            validation.metric,
+            f"{there} there, {here} here, on {validation.parity.samples:,} samples",
+        ),
+        ("golden outputs", _agreement(validation.golden)),
+        ("all outputs", _agreement(validation.parity)),
     ]
-    if found.latency_ms_p50 is not None:
-        emulated = ", emulated: it says nothing about the board" * found.emulated
-        rows.append(("latency p50", milliseconds(found.latency_ms_p50) + emulated))
+    if validation.latency_ms_p50 is not None:
+        emulated = ", emulated: it says nothing about the board" * validation.emulated
+        rows.append(("latency p50", milliseconds(validation.latency_ms_p50) + emulated))
     return rows
 
 

@@ -130,7 +130,7 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _power(turns: list[Turn]) -> str:
     """While it was measured, idle power included."""
-    shown = _range((found.power_mw for turn in turns for found in turn.telemetry), "mW")
+    shown = _range((sample.power_mw for turn in turns for sample in turn.telemetry), "mW")
     return shown if shown == NOTHING else f"{shown}, of {_each(turn.power_of for turn in turns)}"
 
 

@@ -71,15 +71,13 @@ def search_lines(search: FloatSearch) -> list[str]:
             "the files lose more of it than torch's graph, so that at most"
             f" {search.searched_drop:.4g} was asked of the graph"
         )
-    for found in search.sets:
-        chosen = "chosen" if found.chosen else "not chosen"
-        speed = (
-            "" if found.latency_ms_p50 is None else f", p50 {milliseconds(found.latency_ms_p50)}"
-        )
-        in_file = "" if found.file_metric is None else f", its file {plain(found.file_metric)}"
+    for kept in search.sets:
+        chosen = "chosen" if kept.chosen else "not chosen"
+        speed = "" if kept.latency_ms_p50 is None else f", p50 {milliseconds(kept.latency_ms_p50)}"
+        in_file = "" if kept.file_metric is None else f", its file {plain(kept.file_metric)}"
         lines.append(
-            f"{chosen}: {found.label}, {len(found.operators)} in float:"
-            f" {plain(found.metric)}{in_file}{speed}"
+            f"{chosen}: {kept.label}, {len(kept.operators)} in float:"
+            f" {plain(kept.metric)}{in_file}{speed}"
         )
     if search.metric_again is not None:
         lines.append(
