@@ -1,0 +1,25 @@
+"""ONNX for OpenVINO: one self-contained file, Q/DQ round every int8 operator."""
+
+from pathlib import Path
+
+from edgecompress.artifact import Artifact
+from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.onnx.document import is_quantised, read_torch, write
+from edgecompress.runtimes.openvino.passes import run_passes
+
+# Its ONNX frontend knows both since 2024.0; torch.onnx writes 18 and later.
+OPSET = 20
+IR_VERSION = 9
+
+
+def export(model: Exportable, path: Path) -> Artifact:
+    """torch.export -> torch.onnx -> the passes of `passes` -> checker -> file.
+
+    Raises:
+        ModelError: as of `read_torch` and `write`.
+
+    """
+    document = read_torch(model, OPSET)
+    if is_quantised(document):
+        run_passes(document, model.layers)
+    return write(document, model, IR_VERSION, path)

@@ -1,0 +1,105 @@
+"""What stands between a Q/DQ graph as torch writes it and one that OpenVINO runs in int8.
+
+OpenVINO's low-precision transformations carry Q and DQ through a graph by themselves, so that few
+rewrites are left. All keep Q and DQ next to each other: what else is done to integers makes oneDNN
+multiply int8 by int8, for which its x86 kernels without VNNI halve the weights, and round them.
+"""
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
+
+from edgecompress.formats.onnx.edit import (
+    Editor,
+    QParams,
+    dequantizer_before,
+    number_in,
+    only_reader,
+    qparams_of,
+    quantizer_after,
+)
+from edgecompress.formats.onnx.layers import name_layers
+
+_REARRANGING = {
+    "DepthToSpace", "Flatten", "Identity", "Reshape", "SpaceToDepth", "Squeeze", "Transpose",
+    "Unsqueeze",
+}  # fmt: skip
+_MOVING = {*_REARRANGING, "Concat", "Expand", "Gather", "MaxPool", "Slice", "Split", "Tile"}
+"""Operators whose results are numbers that they were given."""
+
+
+def run_passes(model: ir.Model, layers: dict[str, str]) -> None:
+    """All of them, in place, in the order that they build on each other.
+
+    Args:
+        model: Q/DQ graph with int8 weights inside.
+        layers: name of a weight initializer -> path of the user's layer.
+
+    """
+    name_layers(model, layers)
+    for rewrite in (_quantize_before_rearranging, _quantize_once, _pad_before_pooling):
+        editor = Editor(model)
+        nodes = list(model.graph)
+        for node in reversed(nodes) if rewrite is _quantize_before_rearranging else nodes:
+            rewrite(editor, node)
+        RemoveUnusedNodesPass()(model)
+    IdentityEliminationPass()(model)
+    model.graph.sort()
+
+
+def _quantize_before_rearranging(editor: Editor, node: ir.Node) -> None:
+    """Operator -> rearrange -> Q becomes operator -> Q -> DQ -> rearrange -> Q: only an operator
+    that is next to its Q is fused with it.
+    """
+    after = quantizer_after(node.outputs[0]) if node.op_type in _REARRANGING else None
+    x = node.inputs[0]
+    if after is None or x is None or x.producer() is None or dequantizer_before(x) is not None:
+        return
+    if only_reader(x, node.op_type) is None:
+        return
+    numbers = after[0].inputs[1:]
+    q = editor.before(node, "QuantizeLinear", [x, *numbers])
+    node.replace_input_with(0, editor.before(node, "DequantizeLinear", [q, *numbers]))
+
+
+def _quantize_once(editor: Editor, node: ir.Node) -> None:
+    """A Q/DQ goes where all that it quantises has its scale and zero point already."""
+    qparams = qparams_of(node) if node.op_type == "QuantizeLinear" else None
+    x = node.inputs[0] if node.inputs else None
+    if qparams is None or qparams.axis is not None or x is None or not _is_of(x, qparams):
+        return
+    for reader, _ in list(node.outputs[0].uses()):
+        after = dequantizer_before(reader.outputs[0])
+        if after is not None and not reader.outputs[0].is_graph_output():
+            editor.replace(reader.outputs[0], x)
+
+
+def _is_of(value: ir.Value | None, qparams: QParams) -> bool:
+    """Whether a value comes from a DQ of that scale and zero point, through what only moves it."""
+    node = None if value is None else value.producer()
+    if node is None:
+        return False
+    before = dequantizer_before(value)
+    if before is not None:
+        return before[1].same_as(qparams)
+    if node.op_type not in _MOVING:
+        return False
+    data = node.inputs if node.op_type == "Concat" else node.inputs[:1]
+    return all(_is_of(each, qparams) for each in data)
+
+
+def _pad_before_pooling(editor: Editor, node: ir.Node) -> None:
+    """A mean that counts its padding takes that for the integer 0, whatever the zero point is (seen
+    in 2026.4: results 31 steps off): zeros are added by an operator of their own.
+    """
+    counted = node.op_type == "AveragePool" and number_in(node, "count_include_pad")
+    given = node.attributes.get("pads")
+    before = dequantizer_before(node.inputs[0]) if counted and given is not None else None
+    if before is None or given is None or not any(given.as_ints()) or not before[1].zero_point:
+        return
+    pads = given.as_ints()
+    rank = len(pads) // 2
+    widths = np.array([0, 0, *pads[:rank], 0, 0, *pads[rank:]], np.int64)
+    inputs = [node.inputs[0], editor.constant(widths, "pads")]
+    node.replace_input_with(0, editor.before(node, "Pad", inputs))
+    node.attributes["pads"] = ir.AttrInt64s("pads", [0] * len(pads))
