@@ -107,6 +107,7 @@ RUNNERS = {
     "executorch": Row("ExecuTorchRunner", ("executorch",), also=("torch",)),
     # JetPack brings TensorRT.
     "tensorrt": Row("TensorRtRunner", ("tensorrt",), from_pip=False),
+    "openvino": Row("OpenVinoRunner", ("openvino",)),
 }
 """From a runtime to the class that runs its files; imported late, because boards lack runtimes."""
 

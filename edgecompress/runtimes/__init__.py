@@ -16,6 +16,7 @@ RUNTIMES = {
     "litert": "Litert",
     "tensorrt": "TensorRt",
     "executorch": "ExecuTorch",
+    "openvino": "OpenVino",
 }
 """From a runtime's name, which is that of its folder, to the class in it. Where several read one
 format, the first is whom a file is looked at for when no target is named.

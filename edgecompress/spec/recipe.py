@@ -139,9 +139,8 @@ def _with_bits(target: Target, cpu: Cpu) -> QuantizationScheme:
     if scheme.weights.bits is not None:
         return scheme
     saturates = (
-        target.runtime.capabilities.saturates_without_vnni
+        scheme.activations.dtype in target.runtime.capabilities.saturates_without_vnni
         and cpu.architecture == "x86_64"
-        and scheme.activations.dtype == "uint8"
         and not _VNNI & set(cpu.features)
     )
     weights = scheme.weights.model_copy(update={"bits": 7 if saturates else 8})

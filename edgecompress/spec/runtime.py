@@ -53,8 +53,10 @@ class Capabilities:
     """
     reference_kernels: bool = True
     """Whether it can run a file by plain kernels, which its operators are defined by."""
-    saturates_without_vnni: bool = False
-    """Whether its x86 kernels for uint8 add two products in 16 bits where the CPU has no VNNI."""
+    saturates_without_vnni: tuple[str, ...] = ()
+    """Types of activations for which its x86 kernels add two products in 16 bits where the CPU has
+    no VNNI.
+    """
 
 
 class RuntimeSection(Spec):

@@ -15,5 +15,5 @@ class OnnxRuntimeSection(RuntimeSection):
             Activations(dtype="int8", scheme="affine"),
             Activations(dtype="int8", scheme="symmetric"),
         ),
-        saturates_without_vnni=True,
+        saturates_without_vnni=("uint8",),
     )

@@ -1,5 +1,6 @@
 """ONNX for OpenVINO: one self-contained file, Q/DQ round every int8 operator."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from edgecompress.artifact import Artifact
@@ -13,12 +14,14 @@ IR_VERSION = 9
 
 
 def export(model: Exportable, path: Path) -> Artifact:
-    """torch.export -> torch.onnx -> the passes of `passes` -> checker -> file.
+    """torch.export -> torch.onnx -> the passes of `passes` -> checker -> file, of batch size 1.
 
     Raises:
         ModelError: as of `read_torch` and `write`.
 
     """
+    # Kernels for fixed shapes are faster, and reshape() on the board would cost int8 layers.
+    model = replace(model, free_batch=False)
     document = read_torch(model, OPSET)
     if is_quantised(document):
         run_passes(document, model.layers)

@@ -1,0 +1,43 @@
+"""OpenVINO on a CPU: ONNX files, whose graph it lowers to its own and tells as it runs."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgecompress.artifact import Artifact
+from edgecompress.formats.onnx import Onnx
+from edgecompress.runtimes.base import Needs, Package, Runtime
+from edgecompress.runtimes.openvino.target import OpenVinoSection
+
+if TYPE_CHECKING:
+    from edgecompress.formats.exportable import Exportable
+    from edgecompress.measure.agent import Agent
+    from edgecompress.spec.measurement import Inspection
+    from edgecompress.spec.target import Target
+
+
+class OpenVino(Runtime):
+    section = OpenVinoSection
+    format = Onnx()
+    needs = Needs(
+        (Package("openvino", "openvino"),), extra="openvino", exports_with=("onnxscript",)
+    )
+    runner_here = "openvino"
+
+    def export(self, model: "Exportable", path: Path) -> Artifact:
+        from edgecompress.runtimes.openvino.export import export
+
+        return export(model, path)
+
+    def inspect(
+        self, artifact: Artifact, target: "Target | None", agent: "Agent", folder: Path
+    ) -> "Inspection":
+        """By the graph that OpenVINO compiles on the agent's machine."""
+        from edgecompress.runtimes.openvino.executed import read_graph
+        from edgecompress.runtimes.openvino.inspect import inspect_openvino
+
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            graph = Path(name) / "graph.json"
+            runtime, machine = agent.optimise(artifact, self.runner_here, graph)
+            executed = read_graph(graph, agent.transport.name)
+            return inspect_openvino(artifact.path, executed, runtime, machine)
