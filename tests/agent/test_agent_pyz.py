@@ -259,7 +259,7 @@ def test_optimise_writes_the_fused_graph(ask, tmp_path):
         ),
         (
             b'{"schema_version": 1, "command": "optimise", "runtime": "gguf", "model": "m"}',
-            "runtime 'gguf' is unknown; known: litert, onnxruntime, tensorrt",
+            f"runtime 'gguf' is unknown; known: {', '.join(sorted(RUNTIMES))}",
         ),
     ],
 )

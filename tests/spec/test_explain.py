@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from edgecompress.errors import SpecError
+from edgecompress.runtimes import RUNTIMES
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.load import load_target
@@ -131,7 +132,7 @@ def test_a_mistake_in_deploy_yaml(change: dict[str, object], message: str) -> No
             "runtime",
             "name",
             "tflite",
-            "runtime.name 'tflite' is unknown; known: litert, onnxruntime, tensorrt",
+            f"runtime.name 'tflite' is unknown; known: {', '.join(sorted(RUNTIMES))}",
         ),
         (
             "runtime",

@@ -1,0 +1,96 @@
+"""Quantised files for OpenVINO, and what its runner makes of them in processes of its own."""
+
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from quantizing import Inputs, batch, calibrated
+from torch import nn
+
+from edgecompress.artifact import Artifact
+from edgecompress.compress.quantize import Quantized, convert
+from edgecompress.formats.exportable import Exportable
+from edgecompress.measure.agent import Agent, Inference, Kernels
+from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.tensors import feed, outputs_of, write_npz
+from edgecompress.pipeline.formats import inspect_for
+from edgecompress.pipeline.single import HERE, agent_on
+from edgecompress.runtimes import runtime
+from edgecompress.spec.load import load_target
+from edgecompress.spec.measurement import Inspection
+from edgecompress.task.base import tensors_of
+
+TARGET = load_target("local-openvino")
+OPENVINO = runtime("openvino")
+SAMPLES = 4
+
+Arrays = list[NDArray[np.float32]]
+
+
+@dataclass
+class Built:
+    quantized: Quantized
+    example_inputs: Inputs
+    artifact: Artifact
+    folder: Path
+
+    @property
+    def agent(self) -> Agent:
+        return agent_on(HERE, self.folder / "agent")
+
+    @cached_property
+    def samples(self) -> Inputs:
+        singles = [batch(self.example_inputs, 1, 100 + seed) for seed in range(SAMPLES)]
+        return tuple(torch.cat(parts) for parts in zip(*singles, strict=True))
+
+    @cached_property
+    def inspection(self) -> Inspection:
+        return inspect_for(self.artifact, TARGET, self.agent, self.folder)
+
+    def run(self, runner: str = "openvino", kernels: Kernels = "default") -> Arrays:
+        """Outputs for `samples`, [SAMPLES, ...] each."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as name:
+            inputs, outputs = Path(name) / "in.npz", Path(name) / "out.npz"
+            write_npz(inputs, feed(self.artifact, [x.numpy() for x in self.samples]))
+            inference = Inference(inputs, outputs, kernels=kernels)
+            self.agent.infer(Loaded(self.artifact, runner), inference)
+            return outputs_of(self.artifact, outputs)
+
+    def torch(self) -> Arrays:
+        singles = [[x[at : at + 1] for x in self.samples] for at in range(SAMPLES)]
+        with torch.no_grad():
+            outputs = [tensors_of(self.quantized.graph(*inputs)) for inputs in singles]
+        return [torch.cat(parts).numpy() for parts in zip(*outputs, strict=True)]
+
+    def steps_apart(self, ours: Arrays, theirs: Arrays) -> float:
+        """Largest difference, in steps of the output."""
+        return max(
+            float(np.abs(one - other).max() / (told.scale or np.abs(other).max() / 255))
+            for one, other, told in zip(ours, theirs, self.artifact.outputs, strict=True)
+        )
+
+
+def built(model: nn.Module, example_inputs: Inputs, folder: Path, wanted: str) -> Built:
+    """Quantised by the scheme of that short name, and exported."""
+    quantized = convert(calibrated(model, example_inputs, wanted))
+    artifact = OPENVINO.export(exportable(quantized, example_inputs), folder / "model.onnx")
+    return Built(quantized, example_inputs, artifact, folder)
+
+
+def exportable(quantized: Quantized, example_inputs: Inputs) -> Exportable:
+    with torch.no_grad():
+        count = len(tensors_of(quantized.graph(*example_inputs)))
+    return Exportable(
+        module=quantized.graph,
+        example_inputs=example_inputs,
+        free_batch=True,
+        input_names=tuple(f"in{index}" for index in range(len(example_inputs))),
+        output_names=tuple(f"out{index}" for index in range(count)),
+        lineage={},
+        target=TARGET,
+        layers=quantized.layers,
+    )
