@@ -115,7 +115,7 @@ def _names(ports: Sequence[Any]) -> list[str]:
 
 
 def _times_us(compiled: Any) -> dict[str, float]:
-    """By node, the shortest of a few inferences of zeros, free dimensions being 1."""
+    """The shortest of a few inferences of zeros by node, free dimensions being 1."""
     request = compiled.create_infer_request()
     for index, port in enumerate(compiled.inputs):
         shape = [size if size is not None else 1 for size in _shape(port)]

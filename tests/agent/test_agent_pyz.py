@@ -13,6 +13,7 @@ from onnx import helper
 
 from edgecompress.artifact import sha256_of
 from edgecompress.bundled import agent_dir
+from edgecompress.runtimes import RUNTIMES
 
 SOURCES = sorted(agent_dir().glob("*.py"))
 NO_SITE_PACKAGES = ("-S",)

@@ -32,7 +32,7 @@ class OpenVino(Runtime):
     def inspect(
         self, artifact: Artifact, target: "Target | None", agent: "Agent", folder: Path
     ) -> "Inspection":
-        """By the graph that OpenVINO compiles on the agent's machine."""
+        """The graph that OpenVINO compiles on the agent's machine tells."""
         from edgecompress.runtimes.openvino.executed import read_graph
         from edgecompress.runtimes.openvino.inspect import inspect_openvino
 

@@ -11,7 +11,7 @@ from edgecompress.spec.base import Many, Spec, parse
 from edgecompress.spec.untrusted import NotJson, read_json
 
 MAX_BYTES = 32 << 20
-"""Of the file: a node takes some 300 bytes."""
+"""The most that the file may have: a node takes some 300 bytes."""
 
 _TYPES = {
     "u8": "int8",
@@ -39,7 +39,7 @@ class Node(Spec):
     type: Text
     """OpenVINO's name of it: Convolution, FullyConnected, FakeQuantize, Reorder."""
     precision: Text
-    """Of its data: u8, f32; 'dynamic' where it is not told."""
+    """That of its data: u8, f32; 'dynamic' where it is not told."""
     outputs: Text
     """Their precisions, with commas between."""
     origins: Text

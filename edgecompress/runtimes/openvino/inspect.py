@@ -219,7 +219,7 @@ class _Lister:
         return told or self._why_float_around(node)
 
     def _why_float_around(self, node: Node) -> str:
-        """Of one whose operator is quantised on all sides, as far as the file says."""
+        """The reason where the operator is quantised on all sides, as far as the file says."""
         floats = [n for n in self._far(node, self._sources) if set(n.written) & set(FLOATS)]
         if floats and node.dtype in FLOATS:
             return f"{self._listed(floats)} hands it floats"
