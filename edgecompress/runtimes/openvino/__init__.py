@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgecompress.artifact import Artifact
 from edgecompress.formats.onnx import Onnx
+from edgecompress.measure.loaded import Loaded
 from edgecompress.runtimes.base import Needs, Package, Runtime
 from edgecompress.runtimes.openvino.target import OpenVinoSection
 
@@ -38,6 +39,6 @@ class OpenVino(Runtime):
 
         with tempfile.TemporaryDirectory(dir=folder) as name:
             graph = Path(name) / "graph.json"
-            runtime, machine = agent.optimise(artifact, self.runner_here, graph)
+            runtime, machine = agent.optimise(Loaded(artifact, self.name), graph)
             executed = read_graph(graph, agent.transport.name)
             return inspect_openvino(artifact.path, executed, runtime, machine)

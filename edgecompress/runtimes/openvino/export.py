@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact
 from edgecompress.formats.exportable import Exportable
-from edgecompress.formats.onnx.document import is_quantised, read_torch, write
+from edgecompress.formats.onnx.document import read_torch, write
 from edgecompress.runtimes.openvino.passes import run_passes
 
 # Its ONNX frontend knows both since 2024.0; torch.onnx writes 18 and later.
@@ -23,6 +23,6 @@ def export(model: Exportable, path: Path) -> Artifact:
     # Kernels for fixed shapes are faster, and reshape() on the board would cost int8 layers.
     model = replace(model, free_batch=False)
     document = read_torch(model, OPSET)
-    if is_quantised(document):
+    if model.scheme is not None:
         run_passes(document, model.layers)
     return write(document, model, IR_VERSION, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from quantizing import Inputs, batch, calibrated
+from quantizing import Inputs, batch, calibrated, scheme
 from torch import nn
 
 from edgecompress.artifact import Artifact
@@ -77,11 +77,11 @@ class Built:
 def built(model: nn.Module, example_inputs: Inputs, folder: Path, wanted: str) -> Built:
     """Quantised by the scheme of that short name, and exported."""
     quantized = convert(calibrated(model, example_inputs, wanted))
-    artifact = OPENVINO.export(exportable(quantized, example_inputs), folder / "model.onnx")
+    artifact = OPENVINO.export(exportable(quantized, example_inputs, wanted), folder / "model.onnx")
     return Built(quantized, example_inputs, artifact, folder)
 
 
-def exportable(quantized: Quantized, example_inputs: Inputs) -> Exportable:
+def exportable(quantized: Quantized, example_inputs: Inputs, wanted: str) -> Exportable:
     with torch.no_grad():
         count = len(tensors_of(quantized.graph(*example_inputs)))
     return Exportable(
@@ -93,4 +93,5 @@ def exportable(quantized: Quantized, example_inputs: Inputs) -> Exportable:
         lineage={},
         target=TARGET,
         layers=quantized.layers,
+        scheme=scheme(wanted),
     )

@@ -9,11 +9,13 @@ from torch import nn
 
 pytest.importorskip("openvino", reason="needs openvino: pip install 'edgecompress[openvino]'")
 
-from openvino_files import OPENVINO, Built, built, exportable
+from openvino_files import OPENVINO, TARGET, Built, built, exportable
 from zoo.catalogue import build
 
 from edgecompress.errors import ArtifactError
+from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.onnx.kinds import FLOATS
+from edgecompress.measure.loaded import Loaded
 from edgecompress.pipeline.single import HERE, agent_on, inspect_file
 
 UINT8 = "uint8"
@@ -67,8 +69,9 @@ def test_agrees_with_torch_and_by_reference_kernels_with_the_definition(
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
-    file = built(*build("residual"), tmp_path, UINT8)
-    again = OPENVINO.export(exportable(file.quantized, file.example_inputs), tmp_path / "b.onnx")
+    file = built(*build("linear_stack"), tmp_path, UINT8)
+    model = exportable(file.quantized, file.example_inputs, UINT8)
+    again = OPENVINO.export(model, tmp_path / "again.onnx")
     assert again.sha256 == file.artifact.sha256
     assert [tensor.shape[0] for tensor in file.artifact.inputs] == [1]
 
@@ -96,12 +99,16 @@ def test_a_mean_counts_its_padding_as_zeros(tmp_path: Path, wanted: str) -> None
 
 def test_a_float_file_is_said_to_be_one(tmp_path: Path) -> None:
     model, inputs = build("residual")
-    with torch.no_grad():
-        made = exportable(built(model, inputs, tmp_path, UINT8).quantized, inputs)
-    float_file = OPENVINO.export(
-        type(made)(**{**vars(made), "module": model.eval(), "layers": {}}), tmp_path / "f.onnx"
+    float_model = Exportable(
+        module=model.eval(),
+        example_inputs=inputs,
+        free_batch=True,
+        input_names=("x",),
+        output_names=("y",),
+        lineage={},
+        target=TARGET,
     )
-    found = inspect_file(float_file.path, "local-openvino")
+    found = inspect_file(OPENVINO.export(float_model, tmp_path / "f.onnx").path, TARGET.name)
     assert found.int8_op_fraction == 0.0
     assert found.macs > 0
     assert {op.reason for op in found.ops if op.macs} == {"the file is not quantised"}
@@ -111,7 +118,7 @@ def test_a_file_that_openvino_cannot_read_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "damaged.onnx"
     path.write_bytes(b"not a model")
     with pytest.raises(ArtifactError) as caught:
-        inspect_file(path, "local-openvino")
+        inspect_file(path, TARGET.name)
     assert "\n" not in str(caught.value)
     sound = built(*build("linear_stack"), tmp_path, UINT8).artifact
     content = bytearray(sound.path.read_bytes())
@@ -119,5 +126,5 @@ def test_a_file_that_openvino_cannot_read_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(bytes(content))
     with pytest.raises(ArtifactError):
         agent_on(HERE, tmp_path / "agent").optimise(
-            sound.model_copy(update={"path": path}), "openvino", tmp_path / "graph.json"
+            Loaded(sound.model_copy(update={"path": path}), "openvino"), tmp_path / "graph.json"
         )
