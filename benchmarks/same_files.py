@@ -161,6 +161,8 @@ def keep(outcome: dict[str, Any], record: Path, folder: Path) -> str | None:
     for artifact in outcome.get("artifacts", ()):
         shutil.copy(folder / artifact["path"], record)
     facts = {key: value for key, value in outcome.items() if key not in DIFFERS_ANYWAY}
+    if "verdict" in facts:
+        facts["verdict"] = in_short(facts["verdict"])
     text = json.dumps(facts, indent=1)
     for place in (f"{ROOT}/", f"{folder}/"):
         text = text.replace(place, "")
@@ -168,6 +170,12 @@ def keep(outcome: dict[str, Any], record: Path, folder: Path) -> str | None:
     (record / FACTS).write_text(text + "\n")
     (record / VERSIONS).write_text(json.dumps(outcome.get("versions", {}), indent=1) + "\n")
     return str(outcome["error"]["message"]) if "error" in outcome else None
+
+
+def in_short(verdict: dict[str, Any]) -> dict[str, Any]:
+    """Without its sentences: how it tells what the other facts say may be worded anew."""
+    statuses = [reason.split(":")[0] for reason in verdict["reasons"]]
+    return {"decision": verdict["decision"], "statuses": statuses}
 
 
 def compare_all(before: Path, after: Path, patterns: list[str]) -> int:
