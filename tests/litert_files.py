@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.compress.quantize import calibrate, convert, prepare
 from edgecompress.formats.exportable import Exportable
-from edgecompress.formats.tflite.graph import Graph
+from edgecompress.formats.tflite.graph import Graph, Model
 from edgecompress.formats.tflite.reader import load
 from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
@@ -52,8 +52,12 @@ class TfliteFile:
     artifact: Artifact
 
     @cached_property
+    def content(self) -> Model:
+        return load(self.artifact.path)
+
+    @property
     def graph(self) -> Graph:
-        return load(self.artifact.path).graph
+        return self.content.graph
 
     @property
     def kinds(self) -> Counter[str]:

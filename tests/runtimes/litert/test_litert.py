@@ -171,7 +171,7 @@ def test_a_layer_kept_in_float(tmp_path: Path) -> None:
     file = quantised(*block(), tmp_path, keep_float=("mix",))
     (kept,) = (op for op in file.graph.operators if op.outputs[0].name == "mix")
     assert (kept.op_type, kept.inputs[1].dtype) == ("CONV_2D", "float32")
-    assert b"mix" in file.graph.metadata["edgecompress.keep_float"]
+    assert b"mix" in file.content.metadata["edgecompress.keep_float"]
     assert file.steps_apart() < 2.5
 
 
