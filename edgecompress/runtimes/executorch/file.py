@@ -31,17 +31,18 @@ def describe(path: Path) -> Artifact:
 
     """
     model = load(path)
+    ends = _Ends(model)
     return Artifact(
         path=path,
         format="pte",
         sha256=sha256_of(path),
         size_bytes=path.stat().st_size,
         inputs=tuple(
-            _info(path, name, tensor, _quantised_as(model, tensor))
+            _info(path, name, tensor, ends.quantised_as(tensor))
             for name, tensor in _named(path, model, INPUTS_KEY, "input", model.inputs)
         ),
         outputs=tuple(
-            _info(path, name, tensor, _was_quantised_as(model, tensor))
+            _info(path, name, tensor, ends.was_quantised_as(tensor))
             for name, tensor in _named(path, model, OUTPUTS_KEY, "output", model.outputs)
         ),
         lineage=read_object(path, model.notes, LINEAGE_KEY),
@@ -75,23 +76,31 @@ def _info(path: Path, name: str, tensor: Tensor, steps: Tensor | None) -> Tensor
     )
 
 
-def _quantised_as(model: Model, tensor: Tensor) -> Tensor | None:
-    """What carries the steps that an input is quantised in, by the caller or by the file."""
-    if tensor.scales:
-        return tensor
-    readers = [node for node in model.nodes if tensor in node.inputs]
-    if len(readers) == 1 and _converts(readers[0]) and tensor not in model.outputs:
-        return readers[0].outputs[0]
-    return None
+class _Ends:
+    """What stands next to the inputs and outputs of a model."""
 
+    def __init__(self, model: Model) -> None:
+        self._outputs = set(model.outputs)
+        self._writers = {tensor: node for node in model.nodes for tensor in node.outputs}
+        self._readers: dict[Tensor, list[Node]] = {}
+        for node in model.nodes:
+            for tensor in node.inputs:
+                self._readers.setdefault(tensor, []).append(node)
 
-def _was_quantised_as(model: Model, tensor: Tensor) -> Tensor | None:
-    if tensor.scales:
-        return tensor
-    for node in model.nodes:
-        if tensor in node.outputs and _converts(node):
-            return node.inputs[0]
-    return None
+    def quantised_as(self, tensor: Tensor) -> Tensor | None:
+        """What carries the steps that an input is quantised in, by the caller or by the file."""
+        readers = self._readers.get(tensor, [])
+        alone = len(readers) == 1 and tensor not in self._outputs
+        if not tensor.scales and alone and _converts(readers[0]):
+            return readers[0].outputs[0]
+        return tensor if tensor.scales else None
+
+    def was_quantised_as(self, tensor: Tensor) -> Tensor | None:
+        """What carries the steps that an output was in before it became float."""
+        writer = self._writers.get(tensor)
+        if not tensor.scales and writer is not None and _converts(writer):
+            return writer.inputs[0]
+        return tensor if tensor.scales else None
 
 
 def _converts(node: Node) -> bool:

@@ -251,6 +251,8 @@ class _Plan:
         held = {number: replace(tensor) for number, tensor in payload.values.items()}
         tensors = [tensor for index in outside for tensor in self._tensors_at(index)]
         held.update(zip(payload.externals, tensors, strict=True))
+        if not known.isdisjoint(map(id, tensors[payload.inputs :])):
+            raise Damaged("XNNPACK writes a tensor that was written before")
         for number, step in enumerate(payload.steps):
             yield Node(
                 step.op_type,

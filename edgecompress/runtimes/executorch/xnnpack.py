@@ -45,6 +45,8 @@ class Payload:
     values: Mapping[int, Tensor]
     externals: tuple[int, ...]
     """Values that come from outside and go there, in the order of the call's arguments."""
+    inputs: int
+    """How many of them come from outside."""
 
 
 def read_payload(content: memoryview, named: Mapping[str, memoryview], budget: Budget) -> Payload:
@@ -69,12 +71,15 @@ def read_payload(content: memoryview, named: Mapping[str, memoryview], budget: B
         values[number] = _tensor(value, base, constants)
         outside[number] = base.number("external_id", "I")
     steps = tuple(_step(entry, values) for entry in graph.tables("xnodes", "XNode"))
+    written = [number for step in steps for number in step.outputs]
+    if len(set(written)) < len(written):
+        raise Damaged("XNNPACK's graph writes a value twice")
     ends = [graph.numbers(field, "I") for field in ("input_ids", "output_ids")]
     for number in (*ends[0], *ends[1]):
         if number not in values:
             raise Damaged(f"XNNPACK's graph has no value {number}")
     externals = [number for some in ends for number in sorted(some, key=outside.__getitem__)]
-    return Payload(steps, values, tuple(externals))
+    return Payload(steps, values, tuple(externals), len(ends[0]))
 
 
 def _graph_of(content: memoryview) -> memoryview:

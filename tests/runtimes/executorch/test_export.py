@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -12,9 +13,11 @@ from torch import nn
 pytest.importorskip("executorch", reason="executorch is not installed")
 
 from pte_files import LABELS, LINEAGE, LOCAL, PteFile, net, quantised, samples
-from quantizing import Inputs
+from quantizing import Inputs, calibrated, exported
+from zoo.catalogue import build
 from zoo.parts import Call
 
+from edgecompress.compress.quantize import convert
 from edgecompress.errors import ArtifactError, DeviceError, EdgecompressError, ModelError
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.readback import read_back
@@ -116,6 +119,26 @@ def test_the_same_model_gives_the_same_bytes_in_another_process(file, tmp_path):
     content = file.artifact.path.read_bytes()
     assert path.read_bytes() == content
     assert not [place for place in ELSEWHERE if place.encode() in content]
+
+
+def test_the_portable_schemes_integers_are_those_of_onnx_runtime(agent, tmp_path):
+    """They are those of its reference kernels, and so of all runtimes."""
+    model, inputs = build("residual")
+    prepared = calibrated(model, inputs, "portable")
+    onnx = exported(prepared, model, tmp_path)
+    converted = convert(prepared)
+    made = export(exportable(converted.graph, inputs), tmp_path / "residual.pte")
+    file = PteFile(converted.graph, inputs, made, converted.layers)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    reference = onnxruntime.InferenceSession(onnx.artifact.path, options)
+    given = samples(file, 100)
+    (name,) = [x.name for x in reference.get_inputs()]
+    expected = [reference.run(None, {name: x[None].numpy()})[0] for x in given[0]]
+    (found,) = run(agent, file, given, tmp_path)
+    scale = made.outputs[0].scale
+    assert scale is not None
+    np.testing.assert_array_equal(np.rint(found / scale), np.rint(np.concatenate(expected) / scale))
 
 
 def exportable(module: nn.Module, inputs: Inputs) -> Exportable:
