@@ -17,14 +17,14 @@ from edgecompress.compress.score import Limit, Reference
 from edgecompress.measure.agent import Agent
 from edgecompress.pipeline.executable import Int8Model
 from edgecompress.pipeline.files import exported_file, validated
+from edgecompress.pipeline.float_sets import Aim, Candidate, Searched
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import measure_files, protocol_for
 from edgecompress.pipeline.models import quantized_as
 from edgecompress.pipeline.stages import Output
-from edgecompress.spec.base import Spec, digest, parse
-from edgecompress.spec.deploy import QuantizeSpec
+from edgecompress.spec.base import digest, parse
 from edgecompress.spec.device import Device
-from edgecompress.spec.report import FloatSearch, FloatSet, KeptOperator
+from edgecompress.spec.report import FloatSearch, FloatSet
 from edgecompress.store import StageRecord
 
 if TYPE_CHECKING:
@@ -38,38 +38,6 @@ _ALL_INT8 = -1
 """Stands where a set's index would."""
 _AS_FAST = 1.03
 """A set that takes so many times the fastest's latency is as fast, as far as a clock can tell."""
-
-
-class Candidate(Spec):
-    """A set of operators that keeps the metric when it stays in float."""
-
-    label: str
-    operators: tuple[str, ...]
-    metric: float
-    float_work: float
-    """Share of the model's multiplications and elements that it computes in float."""
-
-
-class Searched(Spec):
-    """What the store keeps of the search, beside each candidate's weights and ranges."""
-
-    float_metric: float
-    keeps_in_int8: bool
-    candidates: tuple[Candidate, ...] = ()
-    costs: tuple[KeptOperator, ...] = ()
-    """What each operator costs in int8; a search adds the rest of the reason."""
-
-
-@dataclass(frozen=True)
-class Aim:
-    """A quantised model, and what may be lost of the metric of the one that it was made of."""
-
-    job: Job
-    spec: QuantizeSpec
-    """The section of the recipe that `point` was made by."""
-    point: QuantizedPoint
-    before: Point
-    max_drop: float
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from edgecompress.compress.score import Limit, Reference, reference
 from edgecompress.compress.sensitivity import affordable, held_out_inputs, measure_noise
 from edgecompress.compress.stepping import Stepper, shares_of
 from edgecompress.compress.units import Unit, units_of
+from edgecompress.pipeline.float_sets import Aim, Candidate, Searched
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.keeping import Aim, Candidate, Searched
 from edgecompress.pipeline.quantizing import cost_of, find_ranges
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import digest, parse

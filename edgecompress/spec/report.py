@@ -11,8 +11,6 @@ from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity, Readback
 from edgecompress.spec.pushed import Pushed
 
-REPORT_SCHEMA_VERSION = 1
-
 Status = Literal["pass", "warning", "fail", "unmeasured"]
 CheckKind = Literal[
     "finite",

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from circles import circle
+
 AGENT = Path(__file__).parents[2] / "devices" / "agent"
 NAMES = {path.stem for path in AGENT.glob("*.py")}
 
@@ -16,28 +18,6 @@ def imported(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.ImportFrom) and node.level == 1:
             names = [node.module] if node.module else [each.name for each in node.names]
             yield from (name for name in names if name in NAMES)
-
-
-def circle(graph: dict[str, set[str]]) -> list[str]:
-    """One of the circles, as the names along it; empty where there is none."""
-    done: set[str] = set()
-
-    def walk(name: str, way: list[str]) -> list[str]:
-        if name in way:
-            return [*way[way.index(name) :], name]
-        if name not in done:
-            for other in sorted(graph.get(name, ())):
-                if found := walk(other, [*way, name]):
-                    return found
-            done.add(name)
-        return []
-
-    return next(filter(None, (walk(name, []) for name in sorted(graph))), [])
-
-
-def test_a_circle_is_seen_and_a_diamond_is_none() -> None:
-    assert circle({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}) == []
-    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
 
 
 def test_imports_in_functions_count() -> None:

@@ -17,7 +17,7 @@ from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S
 from edgecompress.pipeline import keeping, measuring
 from edgecompress.pipeline.executable import _first
-from edgecompress.pipeline.keeping import Candidate, Searched
+from edgecompress.pipeline.float_sets import Candidate, Searched
 from edgecompress.pipeline.loading import reads_of
 from edgecompress.pipeline.measuring import MARGIN_S, REHEARSAL, protocol_for, quiet_s
 from edgecompress.pipeline.reporting import kept_rows, layer_rows, model_report, run_notes

@@ -12,8 +12,9 @@ import pytest
 from edgecompress.compress.mixed import Names
 from edgecompress.compress.score import Limit
 from edgecompress.pipeline import keeping, trials
+from edgecompress.pipeline.float_sets import Aim
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.keeping import Aim, Means, keep_metric
+from edgecompress.pipeline.keeping import Means, keep_metric
 from edgecompress.pipeline.models import original, quantized
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
