@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from .runners import Runner
+from .runner import Runner
 
 
 class AcceleratorRunner(Runner):

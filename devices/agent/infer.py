@@ -10,7 +10,8 @@ from .arrays import read_arrays, write_arrays
 from .failure import Failure
 from .files import sha256_of
 from .request import Request
-from .runners import KERNELS, Runner, Tensor, runner
+from .runner import KERNELS, Runner, Tensor
+from .runners import runner
 
 
 def run(request: Request) -> dict[str, object]:

@@ -18,7 +18,7 @@ import torch
 from executorch.extension.pybindings import _C as library  # noqa: N811 - its name there
 
 from .failure import Failure
-from .runners import Runner, Tensor
+from .runner import Runner, Tensor
 
 PACKAGE = "executorch"
 NAME = f"{PACKAGE} {version(PACKAGE)}"

@@ -13,7 +13,7 @@ from typing import Any, Sequence
 import numpy as np
 
 from .failure import Failure
-from .runners import Runner, Tensor
+from .runner import Runner, Tensor
 
 PACKAGES = {"ai-edge-litert": "ai_edge_litert", "tflite-runtime": "tflite_runtime"}
 """From what pip installs to what is imported, the best first."""

@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from .failure import Failure
 from .files import whole
-from .runners import Runner, Tensor
+from .runner import Runner, Tensor
 
 PROVIDERS = ["CPUExecutionProvider"]
 LOG_ERRORS_ONLY = 3

@@ -11,7 +11,7 @@ import openvino as ov
 
 from .failure import Failure
 from .files import whole
-from .runners import Runner, Tensor
+from .runner import Runner, Tensor
 
 DEVICE = "CPU"
 MAX_NODES = 4_000

@@ -20,7 +20,7 @@ from .cuda import Cuda
 from .engines import check_loadable
 from .failure import Failure
 from .files import whole
-from .runners import Tensor
+from .runner import Tensor
 
 try:
     import tensorrt as trt

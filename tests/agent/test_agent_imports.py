@@ -29,5 +29,7 @@ def test_imports_in_functions_count() -> None:
 
 def test_nothing_of_the_agent_needs_what_needs_it() -> None:
     graph = {path.stem: set(imported(ast.parse(path.read_text()))) for path in AGENT.glob("*.py")}
+    # The table imports its rows by their names.
+    graph["runners"] |= {name for name in NAMES if name.startswith("runner_")}
     assert {"failure", "runners"} <= set().union(*graph.values()), "imports are not seen"
     assert circle(graph) == []

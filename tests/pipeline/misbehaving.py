@@ -71,12 +71,12 @@ def other_hash(agent: str, request: bytes) -> bytes:
 def dies_loading(agent: str, request: bytes) -> bytes:
     """As when the kernel finds that the memory is full."""
     sys.path.insert(0, agent)
-    from edgecompress_agent import runners
+    from edgecompress_agent import runner
 
     def activate(_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    runners.Runner.activate = activate
+    runner.Runner.activate = activate
     reader, writer = os.pipe()
     os.write(writer, request)
     os.close(writer)

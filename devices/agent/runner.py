@@ -1,0 +1,102 @@
+"""Runner: load a model file, run it, let it go. One implementation per runtime."""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence
+
+from .failure import Failure
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KERNELS = ("default", "reference")
+"""Those that the runtime chooses, or the plain ones that it defines its operators by."""
+
+
+class Tensor(NamedTuple):
+    name: str
+    dtype: str
+    """As numpy spells it."""
+    shape: tuple[int | str | None, ...]
+    """Only an integer is fixed."""
+
+
+class Runner(ABC):
+    """Public methods check, private ones work; every failure is a Failure."""
+
+    inputs: Sequence[Tensor] = ()
+    """Known once activated."""
+    kernels = "default"
+    """One of KERNELS, set before `activate`."""
+
+    def __init__(self, model: str, threads: int) -> None:
+        self.model = model
+        self.threads = threads
+
+    def activate(self) -> None:
+        """Load the model; this is what `init_time_ms` times."""
+        self._find()
+        self.inputs = self._activate()
+
+    def infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs by name, in the file's order."""
+        return self.checked(feed)()
+
+    def checked(self, feed: dict[str, np.ndarray]) -> Callable[[], dict[str, np.ndarray]]:
+        """Check names, dtypes and shapes once; the result runs without checks, to be timed."""
+        expected = {tensor.name: tensor for tensor in self.inputs}
+        if set(feed) != set(expected):
+            given, known = ", ".join(sorted(feed)), ", ".join(sorted(expected))
+            raise Failure("input", f"inputs given: {given or 'none'}; the model takes: {known}")
+        for name, array in feed.items():
+            _check(expected[name], array)
+        return functools.partial(self._infer, feed)
+
+    def optimised_graph(self, output: str) -> None:
+        """Write the graph that the runtime will really execute to `output`."""
+        self._find()
+        self._optimised_graph(output)
+
+    def notes(self) -> list[str]:
+        """What the runtime does otherwise than one would expect; known once activated."""
+        return []
+
+    def _find(self) -> None:
+        if not Path(self.model).is_file():
+            raise Failure("input", f"{self.model}: no such file")
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """The runtime's first, then of what it builds on."""
+
+    @abstractmethod
+    def deactivate(self) -> None:
+        """Let the model go; safe to call twice."""
+
+    @abstractmethod
+    def _activate(self) -> Sequence[Tensor]: ...
+
+    @abstractmethod
+    def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]: ...
+
+    @abstractmethod
+    def _optimised_graph(self, output: str) -> None: ...
+
+
+def _check(expected: Tensor, array: np.ndarray) -> None:
+    if array.dtype.name != expected.dtype:
+        raise Failure(
+            "input",
+            f"input '{expected.name}' takes {expected.dtype}, got {array.dtype.name}",
+        )
+    fits = len(array.shape) == len(expected.shape) and all(
+        not isinstance(want, int) or want == have for want, have in zip(expected.shape, array.shape)
+    )
+    if not fits:
+        raise Failure(
+            "input",
+            f"input '{expected.name}' takes shape {list(expected.shape)}, got {list(array.shape)}",
+        )
