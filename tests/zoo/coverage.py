@@ -34,8 +34,15 @@ from edgecompress.spec.load import load_target  # noqa: E402
 from edgecompress.spec.measurement import Inspection  # noqa: E402
 from edgecompress.task.base import tensors_of  # noqa: E402
 
-TARGETS = ("local", "local-litert", "jetson-orin-nano")
-COLUMNS = ("construct", "pruned", "ONNX", "TFLite", "ONNX for TensorRT")
+FILES = {
+    "ONNX": "local",
+    "TFLite": "local-litert",
+    "ONNX for OpenVINO": "local-openvino",
+    "ExecuTorch": "local-executorch",
+    "ONNX for TensorRT": "jetson-orin-nano",
+}
+"""A column of the page: what the file is called, and whom it is for."""
+COLUMNS = ("construct", "pruned", *FILES)
 MAX_STEPS = 4.0
 """Differences of the output, between a file and torch: kernels round differently."""
 SAMPLES = 4
@@ -93,7 +100,7 @@ class Row:
     construct: str
     pruned: str
     files: tuple[str, ...]
-    """In the order of TARGETS."""
+    """In the order of FILES."""
 
     def line(self) -> str:
         return f"| {' | '.join((self.construct, self.pruned, *self.files))} |"
@@ -103,7 +110,7 @@ def row(construct: str) -> Row:
     """Everything about one construct."""
     name = CONSTRUCTS[construct]
     prepared = calibrated(*build(name), "portable")
-    return Row(construct, _pruned(name), tuple(_file(prepared, target) for target in TARGETS))
+    return Row(construct, _pruned(name), tuple(_file(prepared, target) for target in FILES.values()))
 
 
 def _pruned(name: str) -> str:
@@ -148,7 +155,7 @@ def _file(prepared: Prepared, name: str) -> str:
         samples = [batch(inputs, 1, 100 + seed) for seed in range(SAMPLES)]
         together = [torch.cat(parts).numpy() for parts in zip(*samples, strict=True)]
         write_npz(path / "in.npz", feed(artifact, together))
-        kernels = "reference" if name == "jetson-orin-nano" else "default"
+        kernels = "default" if target.runtime.capabilities.runs_here else "reference"
         # One process, which runs sample by sample.
         inference = Inference(path / "in.npz", path / "out.npz", kernels=kernels)
         agent.infer(loaded_here(artifact, target), inference)
@@ -188,7 +195,7 @@ def page(rows: list[Row]) -> str:
             "# Coverage",
             "",
             "What becomes of each construct: pruned to half, quantised with the portable scheme",
-            "(int8 symmetric activations), exported for three targets, run on random inputs.",
+            "(int8 symmetric activations), exported for five targets, run on random inputs.",
             "`python tests/zoo/coverage.py` writes this page.",
             "",
             f"| {' | '.join(COLUMNS)} |",
