@@ -110,7 +110,8 @@ def row(construct: str) -> Row:
     """Everything about one construct."""
     name = CONSTRUCTS[construct]
     prepared = calibrated(*build(name), "portable")
-    return Row(construct, _pruned(name), tuple(_file(prepared, target) for target in FILES.values()))
+    files = tuple(_file(prepared, target) for target in FILES.values())
+    return Row(construct, _pruned(name), files)
 
 
 def _pruned(name: str) -> str:
@@ -168,6 +169,14 @@ def _file(prepared: Prepared, name: str) -> str:
         return f"wrong: {steps:.3g} steps" if steps > MAX_STEPS else _types(found)
 
 
+_CONVERSIONS = {
+    *("QUANTIZELINEAR", "DEQUANTIZELINEAR"),
+    *("QUANTIZE", "DEQUANTIZE"),
+    *("XNNCONVERT", "FAKEQUANTIZE", "CONVERT", "REORDER"),
+}
+"""What the runtimes call the way from float to int8 and back."""
+
+
 def _types(found: Inspection) -> str:
     """'int8', or which operators are float and why."""
     reasons: dict[str, str] = {}
@@ -180,7 +189,7 @@ def _types(found: Inspection) -> str:
 
 
 def _converts(op_type: str) -> bool:
-    return op_type.upper() in ("QUANTIZELINEAR", "DEQUANTIZELINEAR", "QUANTIZE", "DEQUANTIZE")
+    return op_type.upper() in _CONVERSIONS
 
 
 def _first(reasons: dict[str, None]) -> str:
