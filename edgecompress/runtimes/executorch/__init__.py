@@ -43,7 +43,7 @@ class ExecuTorch(Runtime):
     section = ExecuTorchSection
     format = Pte()
     needs = Needs(
-        (Package("executorch", "executorch.runtime"),),
+        (Package("executorch", "executorch.extension.pybindings._C"),),
         extra="executorch",
         exports_with=("executorch",),
     )
