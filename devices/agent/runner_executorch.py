@@ -75,7 +75,7 @@ class ExecuTorchRunner(Runner):
             self._outputs = self._names("output", about.num_outputs())
             names = self._names("input", len(inputs))
         except (RuntimeError, ValueError, IndexError) as error:
-            raise Failure("input", f"{NAME}: {error}") from None
+            raise Failure("input", f"{NAME}: {_told(error)}") from None
         return [_tensor(name, info) for name, info in zip(names, inputs)]
 
     def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -85,7 +85,7 @@ class ExecuTorchRunner(Runner):
         try:
             results = self._method.call(given)
         except RuntimeError as error:
-            raise Failure("runtime", f"{NAME}: {error}") from None
+            raise Failure("runtime", f"{NAME}: {_told(error)}") from None
         return {name: result.numpy() for name, result in zip(self._outputs, results)}
 
     def _optimised_graph(self, output: str) -> None:
@@ -101,6 +101,11 @@ class ExecuTorchRunner(Runner):
         if not isinstance(names, list) or len(set(map(str, names))) != count:
             raise Failure("input", f"the file's note '{NAMES[kind]}' does not name {count} {kind}s")
         return [str(name) for name in names]
+
+
+def _told(error: Exception) -> str:
+    """What it says, without the places in torch's sources that it comes from."""
+    return str(error).partition("Exception raised from")[0].strip()
 
 
 def _tensor(name: str, info: Any) -> Tensor:

@@ -46,7 +46,7 @@ TOOLS = {
 PLATFORMS = ("2_28", "2_27", "2_17")
 """Tags of manylinux; Debian bookworm has glibc 2.36."""
 STEPS = 6
-NEEDED_BYTES = 1500 << 20
+NEEDED_BYTES = 300 << 20
 INTERPRETER = "usr/bin/board-python"
 
 _PLAIN_PATH = re.compile(r"[\w/.+@~-]+")
