@@ -100,6 +100,10 @@ def devices_checked(found: "Sequence[Checked]", console: Console) -> None:
 def inspection(found: Inspection, console: Console) -> None:
     header = ["op", "type", "computes in", "MACs", "why not int8"]
     rows = [[op.name, op.op_type, op.dtype, _count(op.macs), op.reason or ""] for op in found.ops]
+    if any(op.time_us is not None for op in found.ops):
+        header.insert(4, "us")
+        for row, op in zip(rows, found.ops, strict=True):
+            row.insert(4, "" if op.time_us is None else f"{op.time_us:.0f}")
     if any(op.delegated is not None for op in found.ops):
         header.append("delegated")
         for row, op in zip(rows, found.ops, strict=True):

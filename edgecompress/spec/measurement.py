@@ -250,6 +250,8 @@ class Op(Spec):
     """Path of the torch module it came from, such as 'layer1.0.conv1', where the file says."""
     between_compute: bool = False
     """A Clip, QuantizeLinear or DequantizeLinear with compute ops on both sides: a lost fusion."""
+    time_us: float | None = None
+    """One inference, by the runtime's own counters where it was inspected; None: it has none."""
     delegated: bool | None = None
     """Whether the target's delegate takes it by its documented rules; None: no delegate, or the
     rules do not say."""

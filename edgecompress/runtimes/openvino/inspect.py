@@ -136,6 +136,7 @@ class _Lister:
             reason=self._reason(node, computed),
             module=module_of(computed) if computed is not None and not converts else None,
             between_compute=converts and node.name in self._after and node.name in self._before,
+            time_us=node.time_us,
         )
 
     def _share(self, path: Path, graph: ir.Graph) -> tuple[dict[str, int], dict[ir.Node, int]]:

@@ -51,7 +51,7 @@ def test_every_mac_runs_in_int8_and_every_float_has_a_reason(case: tuple[str, st
     in_float = {op.op_type for op in multiplying if op.dtype != "int8"}
     assert in_float == IN_FLOAT.get(name, set())
     assert [op.name for op in file.inspection.ops if op.dtype in FLOATS and not op.reason] == []
-    assert all(op.dtype != "unknown" for op in multiplying)
+    assert all(op.dtype != "unknown" and op.time_us is not None for op in multiplying)
     layers = {op.module for op in multiplying} - {None}
     assert layers <= set(file.quantized.layers.values()) | {"lstm"}
 
