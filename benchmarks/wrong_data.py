@@ -176,7 +176,8 @@ KINDS: dict[str, str] = {
 def project(folder: Path, source: str) -> Path:
     """The demo in `folder`, with a task that is wrong in one way."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / "examples" / "digits.py", folder)
+    for name in ("digits.py", "digits.csv.gz"):
+        shutil.copy(ROOT / "examples" / name, folder)
     text = (ROOT / "deploy.yaml").read_text()
     (folder / "deploy.yaml").write_text(text.replace("examples/digits.py:Digits", "wrong.py:Wrong"))
     (folder / "wrong.py").write_text(source)

@@ -162,7 +162,7 @@ def essence(report: dict[str, Any]) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in report.items()
-        if key not in ("run", "created", "verdict", "speedup", "comparison")
+        if key not in ("run", "created", "verdict", "checks", "speedup", "comparison")
     }
     for side in ("baseline", "candidate"):
         kept[side] = {key: value for key, value in report[side].items() if key not in _CLOCK}
