@@ -14,7 +14,7 @@ def metric(value: float, higher: bool = True, *, is_share: bool = False) -> Metr
 
 
 def statuses(limit: float, before: MetricValue, after: MetricValue) -> list[str]:
-    return [one.status for one in metric_checks(Budgets(max_metric_drop=limit), before, after)]
+    return [one.outcome for one in metric_checks(Budgets(max_metric_drop=limit), before, after)]
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,6 @@ from edgecompress.task.base import tensors_of  # noqa: E402
 FILES = {
     "ONNX": "local",
     "TFLite": "local-litert",
-    "ONNX for OpenVINO": "local-openvino",
-    "ExecuTorch": "local-executorch",
     "ONNX for TensorRT": "jetson-orin-nano",
 }
 """A column of the page: what the file is called, and whom it is for."""
@@ -204,7 +202,7 @@ def page(rows: list[Row]) -> str:
             "# Coverage",
             "",
             "What becomes of each construct: pruned to half, quantised with the portable scheme",
-            "(int8 symmetric activations), exported for five targets, run on random inputs.",
+            "(int8 symmetric activations), exported for three targets, run on random inputs.",
             "`python tests/zoo/coverage.py` writes this page.",
             "",
             f"| {' | '.join(COLUMNS)} |",

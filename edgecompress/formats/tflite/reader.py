@@ -163,7 +163,7 @@ class _Reader:
         if dtype is None:
             raise _Damaged(f"a tensor has type {tensor.Type()}")
         data = _at(self._buffers, tensor.Buffer())
-        if data is not None and (data.size or not prod(shape)):
+        if data is not None and (data.size > 0 or prod(shape) == 0):
             if dtype in _OF_NUMPY and tensor.Sparsity() is None:
                 if data.size != prod(shape) * np.dtype(dtype).itemsize:
                     raise _Damaged(f"'{name}' has {data.size} bytes for {list(shape)} of {dtype}")

@@ -220,5 +220,5 @@ def test_what_onnx_lacks_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 def test_unknown_runtime_is_refused() -> None:
-    with pytest.raises(SpecError, match="known: litert, onnxruntime"):
+    with pytest.raises(SpecError, match="known: executorch, litert, onnxruntime"):
         runtime("tflite")
