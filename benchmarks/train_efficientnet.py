@@ -38,7 +38,6 @@ def main() -> None:
     torch.save(model.state_dict(), arguments.out)  # the task wants weights to begin with
     task = Cifar10(str(arguments.data), str(arguments.out), "efficientnet_b0")
     train(model, task, arguments.minutes * 60)
-    model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     torch.save(model.state_dict(), arguments.out)
 
 
@@ -56,8 +55,11 @@ def begin_from_lite0(model: nn.Module) -> None:
         for name, layer in model.named_modules():
             if name.endswith("se.conv_expand") and isinstance(layer, nn.Conv2d):
                 layer.weight.mul_(0.1)
-                nn.init.constant_(layer.bias, OPEN_GATE)  # type: ignore[arg-type]
-        model.classifier.weight.mul_(0.05)  # type: ignore[operator, union-attr]
+                assert layer.bias is not None
+                nn.init.constant_(layer.bias, OPEN_GATE)
+        classifier = model.get_submodule("classifier")
+        assert isinstance(classifier, nn.Linear)
+        classifier.weight.mul_(0.05)
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -69,7 +71,7 @@ def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 def train(model: nn.Module, task: Cifar10, seconds: float) -> None:
     """Fine-tune everything until the time is over."""
-    model.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    model.train()
     optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=0.01)
     began = time.monotonic()
     for step, (images, labels) in enumerate(_endless(task), start=1):
@@ -80,7 +82,7 @@ def train(model: nn.Module, task: Cifar10, seconds: float) -> None:
             group["lr"] = LEARNING_RATE * min(done / WARM_UP, (1 - done) / (1 - WARM_UP))
         loss = functional.cross_entropy(model(images), labels)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         if step % 10 == 0:
             print(f"step {step}, {done:.0%} of the time: loss {loss.item():.3f}", flush=True)

@@ -33,12 +33,14 @@ def folder_of(package: str) -> Path:
     return Path(spec.origin).parent
 
 
-def module_from(name: str, path: Path, source: str | None = None) -> ModuleType:
-    """One module of a package, without the package round it; `source` in place of the file's."""
+def module_from(name: str, path: Path, source: str) -> ModuleType:
+    """One module of an installed package, without the package round it, as `source` has it: what
+    needs other packages is cut out there, which no importer can do.
+    """
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
-    exec(compile(source or path.read_text(), str(path), "exec"), module.__dict__)  # noqa: S102
+    exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - an installed package
     return module
 
 

@@ -38,17 +38,18 @@ class Photos(ClassificationTask):
         return (torch.zeros(1, 3, SIZE, SIZE),)
 
     def train_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches(self._data(64, 1), 8)
+        return batches(_data(64, 1), 8)
 
     def eval_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches(self._data(144, 2), 16)
+        return batches(_data(144, 2), 16)
 
-    @cache  # noqa: B019 - one task lives as long as the command
-    def _data(self, count: int, seed: int) -> Data:
-        images = (crops(count, seed, SIZE) - 127 / 255) / (128 / 255)
-        model = network()
-        with torch.no_grad():
-            scores = torch.cat([model(part) for part in torch.split(images, 16)])
-        top = scores.softmax(1).topk(2).values
-        clear = top[:, 0] - top[:, 1] > MARGIN
-        return (images[clear],), scores.argmax(1)[clear]
+
+@cache
+def _data(count: int, seed: int) -> Data:
+    images = (crops(count, seed, SIZE) - 127 / 255) / (128 / 255)
+    model = network()
+    with torch.no_grad():
+        scores = torch.cat([model(part) for part in torch.split(images, 16)])
+    top = scores.softmax(1).topk(2).values
+    clear = top[:, 0] - top[:, 1] > MARGIN
+    return (images[clear],), scores.argmax(1)[clear]

@@ -58,10 +58,10 @@ class Pitch(Task):
         return (torch.zeros(1, FRAME),)
 
     def train_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches(self._data(test=False, count=256), 32)
+        return batches(_data(self.path, test=False, count=256), 32)
 
     def eval_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return batches(self._data(test=True, count=256), 32)
+        return batches(_data(self.path, test=True, count=256), 32)
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         return functional.mse_loss(cents(outputs), target)
@@ -73,17 +73,18 @@ class Pitch(Task):
         near = ((cents(outputs) - target).abs() <= NEAR_CENTS).long()
         metric.update(near, torch.ones_like(near))
 
-    @cache  # noqa: B019 - one task lives as long as the command
-    def _data(self, *, test: bool, count: int) -> Data:
-        frames: list[Tensor] = []
-        for clip in spoken(self.path, test=test):
-            for start in range(0, len(clip) - FRAME, FRAME):
-                frame = clip[start : start + FRAME]
-                if np.sqrt((frame**2).mean()) > LOUD:
-                    normal = (frame - frame.mean()) / max(1e-10, frame.std(ddof=1))
-                    frames.append(torch.from_numpy(normal))
-            if len(frames) >= count:
-                break
-        inputs = torch.stack(frames[:count])
-        with torch.no_grad():
-            return (inputs,), cents(network()(inputs))
+
+@cache
+def _data(path: Path, *, test: bool, count: int) -> Data:
+    frames: list[Tensor] = []
+    for clip in spoken(path, test=test):
+        for start in range(0, len(clip) - FRAME, FRAME):
+            frame = clip[start : start + FRAME]
+            if np.sqrt((frame**2).mean()) > LOUD:
+                normal = (frame - frame.mean()) / max(1e-10, frame.std(ddof=1))
+                frames.append(torch.from_numpy(normal))
+        if len(frames) >= count:
+            break
+    inputs = torch.stack(frames[:count])
+    with torch.no_grad():
+        return (inputs,), cents(network()(inputs))

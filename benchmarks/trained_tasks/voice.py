@@ -63,10 +63,10 @@ class Voice(Task):
         return (torch.zeros(1, STEP + CONTEXT), torch.zeros(1, STATE), torch.zeros(1, STATE))
 
     def train_data(self) -> Iterator[tuple[Any, Tensor]]:
-        return batches(self._data(test=False, count=512), 32)
+        return batches(_data(self.path, test=False, count=512), 32)
 
     def eval_data(self) -> Iterator[tuple[Any, Tensor]]:
-        return batches(self._data(test=True, count=512), 32)
+        return batches(_data(self.path, test=True, count=512), 32)
 
     def loss(self, outputs: Any, target: Tensor) -> Tensor:
         return functional.binary_cross_entropy(outputs[0][:, 0], target.float())
@@ -77,24 +77,25 @@ class Voice(Task):
     def update(self, metric: Any, outputs: Any, target: Tensor) -> None:
         metric.update((outputs[0][:, 0] > 0.5).long(), target)
 
-    @cache  # noqa: B019 - one task lives as long as the command
-    def _data(self, *, test: bool, count: int) -> Data:
-        generator = np.random.default_rng(0)
-        parts = []
-        for index, clip in enumerate(spoken(self.path, test=test)):
-            parts += [clip, generator.normal(0, 0.002, 6000).astype(np.float32)]
-            if index == 59:
-                break
-        wave = torch.from_numpy(np.concatenate(parts))
-        model, context = network(), torch.zeros(CONTEXT)
-        h = c = torch.zeros(1, STATE)
-        rows: list[tuple[Tensor, ...]] = []
-        with torch.no_grad():
-            for start in range(0, min(len(wave) - STEP, count * STEP), STEP):
-                x = torch.cat([context, wave[start : start + STEP]])[None]
-                context = wave[start + STEP - CONTEXT : start + STEP]
-                y, after_h, after_c = model(x, h, c)
-                rows.append((x, h, c, (y[:, 0] > 0.5).long()))
-                h, c = after_h, after_c
-        *inputs, target = (torch.cat(column) for column in zip(*rows, strict=True))
-        return tuple(inputs), target
+
+@cache
+def _data(path: Path, *, test: bool, count: int) -> Data:
+    generator = np.random.default_rng(0)
+    parts = []
+    for index, clip in enumerate(spoken(path, test=test)):
+        parts += [clip, generator.normal(0, 0.002, 6000).astype(np.float32)]
+        if index == 59:
+            break
+    wave = torch.from_numpy(np.concatenate(parts))
+    model, context = network(), torch.zeros(CONTEXT)
+    h = c = torch.zeros(1, STATE)
+    rows: list[tuple[Tensor, ...]] = []
+    with torch.no_grad():
+        for start in range(0, min(len(wave) - STEP, count * STEP), STEP):
+            x = torch.cat([context, wave[start : start + STEP]])[None]
+            context = wave[start + STEP - CONTEXT : start + STEP]
+            y, after_h, after_c = model(x, h, c)
+            rows.append((x, h, c, (y[:, 0] > 0.5).long()))
+            h, c = after_h, after_c
+    *inputs, target = (torch.cat(column) for column in zip(*rows, strict=True))
+    return tuple(inputs), target

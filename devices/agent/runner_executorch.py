@@ -7,6 +7,7 @@ are called, because the format has no names.
 
 from __future__ import annotations
 
+import importlib
 import json
 from importlib.metadata import version
 from typing import Any, Sequence
@@ -15,10 +16,12 @@ import numpy as np
 
 # First: it loads the libraries that the extension module is linked to.
 import torch
-from executorch.extension.pybindings import _C as library  # noqa: N811 - its name there
 
 from .failure import Failure
 from .runner import Runner, Tensor
+
+library = importlib.import_module("executorch.extension.pybindings._C")
+"""It has no types."""
 
 PACKAGE = "executorch"
 NAME = f"{PACKAGE} {version(PACKAGE)}"

@@ -134,11 +134,12 @@ class _Values(Interpreter):
     def __init__(self, gm: GraphModule, constant: set[Node]) -> None:
         super().__init__(gm, garbage_collect_values=False)
         self._constant = constant
+        self._nodes = gm.graph.nodes
         self.found: dict[Node, object] = {}
 
     def run(self, *_: object, **__: object) -> None:
         with torch.no_grad():
-            for node in self.module.graph.nodes:  # type: ignore[union-attr]
+            for node in self._nodes:
                 if node in self._constant:
                     self.env[node] = self.found[node] = self.run_node(node)
 

@@ -97,7 +97,7 @@ def _taylor(model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss) -> lis
         with evaluating(model), torch.enable_grad():
             value = loss(model)
             _finite(value)
-            value.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(value)
         return [
             _reduce(model, _indices(group), _weight_times_gradient).detach() for group in groups
         ]

@@ -162,7 +162,7 @@ def _one_epoch(
             )
         optimizer.zero_grad(set_to_none=True)
         with user_code(f"{training.name}: the gradient of {type(training.task).__name__}.loss()"):
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
         if spec.gradient_clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), spec.gradient_clip)
         optimizer.step()

@@ -180,13 +180,14 @@ class _Reader:
         self._spend(found.ScaleLength())
         scale = np.array(found.ScaleAsNumpy(), np.float32)
         zeros = self._integers(found.ZeroPointLength(), found.ZeroPointAsNumpy)
-        # Converters may leave them out where all are 0.
         if len(zeros) not in (0, scale.size):
             raise _Damaged(f"a tensor has {scale.size} scales and {len(zeros)} zero points")
         axis = found.QuantizedDimension()
         if scale.size > 1 and scale.size != dict(enumerate(shape)).get(axis):
             raise _Damaged(f"a tensor of {list(shape)} has {scale.size} scales along axis {axis}")
-        return QParams(scale, np.array(zeros or (0,) * scale.size, np.int64), axis)
+        # Converters may leave the zero points out where all are 0.
+        zero_point = np.array(zeros, np.int64) if zeros else np.zeros(scale.size, np.int64)
+        return QParams(scale, zero_point, axis)
 
     def _graph(self, graph: Any) -> Graph:
         tensors = [self._tensor(t) for t in self._tables(graph.TensorsLength(), graph.Tensors)]
