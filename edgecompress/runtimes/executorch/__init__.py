@@ -80,7 +80,7 @@ class ExecuTorch(Runtime):
         from edgecompress.runtimes.executorch.android import AndroidAgent
 
         try:
-            path, _ = AndroidAgent(transport, device.tool, ANSWER_S).tool()
+            tool = AndroidAgent(transport, device.tool, ANSWER_S).tool()
         except RuntimeMissing as error:
             return [missing("executor_runner", str(error))]
-        return [ok("executor_runner", path)]
+        return [ok("executor_runner", tool.path)]

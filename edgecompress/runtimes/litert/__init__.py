@@ -72,7 +72,7 @@ class Litert(Runtime):
         self, transport: "Transport", device: "Device", target: "Target", api_level: int | None
     ) -> list[Row]:
         """The level of NNAPI that the target counts on, and benchmark_model."""
-        from edgecompress.runtimes.litert.android_tool import find_tool
+        from edgecompress.runtimes.litert.android import AndroidAgent
 
         rows = []
         wanted = LitertSection.of(target).api_level
@@ -81,7 +81,7 @@ class Litert(Runtime):
             fix = "use target android-xnnpack, or a newer phone"
             rows.append(missing("nnapi", text, fix))
         try:
-            tool = find_tool(transport, device.tool, ANSWER_S)
+            tool = AndroidAgent(transport, device.tool, None, ANSWER_S).tool()
         except RuntimeMissing as error:
             return [*rows, missing("benchmark_model", str(error))]
         return [*rows, ok("benchmark_model", tool.path)]

@@ -97,5 +97,5 @@ def test_what_cannot_run(adb, tmp_path, loaded, inputs):
     assert "\n" not in str(caught.value)
     few = tmp_path / "few.npz"
     np.savez(few, in0=np.zeros((1, 3, 8, 8), np.float32))
-    with pytest.raises(ArtifactError, match="input 'in1' takes float32"):
+    with pytest.raises(ArtifactError, match="input 'in1' is missing"):
         agent.infer(loaded, Inference(few, tmp_path / "out.npz"))

@@ -1,4 +1,4 @@
-"""Arrays as benchmark_model takes and gives them: bytes without shapes, one inference a run."""
+"""Arrays as tools on phones take and give them: bytes without shapes, one inference a run."""
 
 import math
 from collections.abc import Sequence
@@ -83,7 +83,8 @@ def outputs_of_runs(
     size = sum(one.output_bytes)
     if len(content) != size * runs:
         raise AgentError(
-            f"benchmark_model wrote {len(content)} bytes of outputs, not {size} in {runs} runs"
+            f"{artifact.path}: the tool wrote {len(content)} bytes of outputs, not {size} in {runs}"
+            " runs"
         )
     table = np.frombuffer(content, np.uint8).reshape(runs, size)
     ends = np.cumsum(one.output_bytes)
@@ -122,7 +123,7 @@ def _output_shape(artifact: Artifact, info: TensorInfo, rows: int) -> tuple[int,
     if len(known) != len(rest):
         raise ArtifactError(
             f"{artifact.path}: output '{info.name}' has the shape {list(info.shape)};"
-            " benchmark_model writes bytes only, so all but the batch must be fixed"
+            " the tool writes bytes only, so all but the batch must be fixed"
         )
     return (rows, *known)
 

@@ -7,7 +7,7 @@ import pytest
 
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.errors import AgentError, ArtifactError
-from edgecompress.runtimes.litert.android_io import (
+from edgecompress.measure.phone_io import (
     filled,
     fixed_batch,
     inference_of,
