@@ -1,11 +1,13 @@
 """A small vocabulary for editing Q/DQ graphs with onnx-ir."""
 
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 
 Array = NDArray[np.generic]
 Integers = NDArray[np.integer[Any]]
@@ -94,6 +96,28 @@ class Editor:
             new.name, old.name = old.name, f"{old.name}_before"
             new.shape, new.type = old.shape, old.type
         old.replace_all_uses_with(new, replace_graph_outputs=True)
+
+
+Rewrite = Callable[[Editor, ir.Node], None]
+"""Looks at one node, and changes what is round it."""
+
+
+def apply(
+    model: ir.Model, rewrites: Iterable[Rewrite], backwards: Collection[Rewrite] = ()
+) -> None:
+    """One after the other, each for every node in order; for those in `backwards`, from the end."""
+    for rewrite in rewrites:
+        editor = Editor(model)
+        nodes = list(model.graph)
+        for node in reversed(nodes) if rewrite in backwards else nodes:
+            rewrite(editor, node)
+        RemoveUnusedNodesPass()(model)
+
+
+def finish(model: ir.Model) -> None:
+    """What was replaced leaves nothing behind, and each node comes after those that it reads."""
+    IdentityEliminationPass()(model)
+    model.graph.sort()
 
 
 def array_of(value: ir.Value | None) -> Array | None:

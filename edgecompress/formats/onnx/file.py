@@ -10,7 +10,6 @@ from edgecompress.artifact import Artifact, TensorInfo, sha256_of
 from edgecompress.errors import ArtifactError
 from edgecompress.formats.metadata import (
     LINEAGE_KEY,
-    MAX_BYTES,
     check_scale,
     read_labels,
     read_object,
@@ -23,6 +22,9 @@ from edgecompress.formats.onnx.values import (
     readers,
     scale_and_zero_point,
 )
+from edgecompress.formats.reading import Kind, read_bytes
+
+KIND = Kind("an ONNX file", ".onnx")
 
 
 def describe(path: Path) -> Artifact:
@@ -78,22 +80,7 @@ def load(path: Path) -> ir.Model:
 
 
 def _parse(path: Path) -> onnx.ModelProto:
-    if path.is_dir():
-        raise ArtifactError(f"{path}: is a folder; give the .onnx file itself")
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ArtifactError(
-                f"{path}: has {size / 2**30:.1f} GiB, and an ONNX file ends at 2 GiB;"
-                " prune or quantise the model, or split it"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(
-            f"{path}: cannot be read: {error.strerror}; give an existing .onnx file"
-        ) from None
-    if not content:
-        raise ArtifactError(f"{path}: is empty; export it again")
+    content = read_bytes(path, KIND)
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)

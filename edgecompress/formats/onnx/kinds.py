@@ -79,6 +79,13 @@ FAILS = "none"
 """The dtype of a node that ONNX Runtime fused and then refuses to run."""
 
 
+REARRANGING = frozenset({
+    "DepthToSpace", "Flatten", "Identity", "Reshape", "SpaceToDepth", "Squeeze", "Transpose",
+    "Unsqueeze",
+})  # fmt: skip
+"""Operators of the standard that give every number that they were given, in another order."""
+
+
 def family(node: ir.Node) -> str:
     """The plain operator behind a fused or quantised one: Conv for QLinearConv and FusedConv."""
     plain = node.op_type.removeprefix("QLinear").removeprefix("Nhwc")

@@ -12,14 +12,11 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgecompress.errors import ArtifactError
+from edgecompress.formats.counting import Uncountable, by_rule
 from edgecompress.formats.onnx.propagate import matmul_shapes
 from edgecompress.formats.onnx.values import flag, node_name, shape_of
 
 Shape = tuple[int, ...]
-
-
-class Uncountable(Exception):
-    """The shapes that a count needs are not known, or the operator cannot be counted."""
 
 
 def macs_of(node: ir.Node) -> int:
@@ -29,13 +26,7 @@ def macs_of(node: ir.Node) -> int:
         Uncountable: an operator that multiplies, but not by how much.
 
     """
-    if node.op_type in _REFUSED:
-        raise Uncountable(f"{node.op_type} is not known to edgecompress")
-    rule = _RULES.get(node.op_type)
-    try:
-        return rule(node) if rule is not None else 0
-    except (IndexError, TypeError, ValueError):
-        raise Uncountable("it breaks its operator's rules") from None
+    return by_rule(node, node.op_type, _RULES, _REFUSED)
 
 
 def count(path: Path, node: ir.Node) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from edgecompress.formats.onnx.kinds import DEQUANTIZE, QUANTIZE, WEIGHTED, family
+from edgecompress.formats.onnx.kinds import DEQUANTIZE, QUANTIZE, WEIGHTED, dtype_name, family
 from edgecompress.spec.deploy import SEPARATOR
 
 Array = npt.NDArray[np.generic]
@@ -47,6 +47,13 @@ def shape_of(value: ir.Value | None) -> tuple[int, ...] | None:
 def flag(node: ir.Node, name: str) -> int:
     """An integer attribute, 0 where it is absent."""
     return node.attributes.get_int(name, 0)
+
+
+def data_inputs(node: ir.Node) -> list[ir.Value]:
+    """Inputs with floats in them, a bias left out."""
+    count = 2 if family(node) in WEIGHTED else len(node.inputs)
+    floats = [value for value in node.inputs[:count] if value is not None]
+    return [v for v in floats if dtype_name(v.dtype) in ("float32", "float16", "bfloat16")]
 
 
 def readers(value: ir.Value) -> tuple[ir.Node, ...]:

@@ -7,6 +7,7 @@ running one-operator int8 files in ai-edge-litert 2.3 without delegates.
 from collections.abc import Callable
 from math import prod
 
+from edgecompress.formats.counting import Uncountable, by_rule
 from edgecompress.formats.tflite.graph import Operator, Tensor
 
 QUANTIZE = "QUANTIZE"
@@ -73,10 +74,6 @@ _FLOAT_WEIGHTED = ("CONV_3D", "CONV_3D_TRANSPOSE")
 """Those without int8 kernels; their weights are the second input, as the others' are."""
 
 
-class Uncountable(Exception):
-    """The shapes that a count needs are not there, or the operator cannot be counted."""
-
-
 def data_inputs(op: Operator) -> list[Tensor]:
     """What the operator computes on: neither weights, nor sizes, axes and the like."""
     chosen = _DATA.get(op.op_type)
@@ -123,13 +120,7 @@ def macs_of(op: Operator) -> int:
         Uncountable: an operator that multiplies, but not by how much.
 
     """
-    if op.op_type in _REFUSED:
-        raise Uncountable(f"{op.op_type} is not known to edgecompress")
-    rule = _RULES.get(op.op_type)
-    try:
-        return rule(op) if rule is not None else 0
-    except (IndexError, ZeroDivisionError):
-        raise Uncountable("it breaks its operator's rules") from None
+    return by_rule(op, op.op_type, _RULES, _REFUSED)
 
 
 def _input(op: Operator, index: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgecompress.errors import ArtifactError
-from edgecompress.formats.metadata import MAX_BYTES
+from edgecompress.formats.reading import Kind, read_bytes
 from edgecompress.formats.tflite.graph import (
     Array,
     Graph,
@@ -24,8 +24,7 @@ from edgecompress.formats.tflite.ops import ACTIVATIONS, CONVERSIONS, WEIGHTED
 
 NO_OUTPUTS = frozenset({"ASSIGN_VARIABLE", "CALL", "CALL_ONCE", "IF", "WHILE"})
 """Operators whose outputs may be none."""
-IDENTIFIER = b"TFL3"
-"""Bytes 4 to 8 of every TFLite file, which is a flatbuffer."""
+KIND = Kind("a TFLite file", ".tflite", b"TFL3")
 VERSION = 3
 _OF_NUMPY = frozenset({
     "bool", "complex128", "complex64", "float16", "float32", "float64", "int16", "int32", "int64",
@@ -45,7 +44,7 @@ def load(path: Path) -> Model:
         RuntimeMissing: ai-edge-litert, which has the format's schema, is not installed.
 
     """
-    return parse(_read(path), f"{path}: not a valid TFLite file, or cut short")
+    return parse(read_bytes(path, KIND), f"{path}: not a valid TFLite file, or cut short")
 
 
 def parse(content: bytes, problem: str) -> Model:
@@ -66,28 +65,6 @@ def parse(content: bytes, problem: str) -> Model:
         raise ArtifactError(
             f"{problem} ({len(content)} bytes): {detail}; export or copy it again"
         ) from None
-
-
-def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise ArtifactError(f"{path}: is a folder; name the .tflite file in it")
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ArtifactError(
-                f"{path}: has {size / 2**30:.1f} GiB, and a TFLite file ends at 2 GiB;"
-                " prune or quantise the model, or split it"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
-    if not content:
-        raise ArtifactError(f"{path}: is empty; export or copy it again")
-    if content[4:8] != IDENTIFIER:
-        raise ArtifactError(
-            f"{path}: not a TFLite file: bytes 4 to 8 are not 'TFL3'; export or copy it again"
-        )
-    return content
 
 
 class _Reader:

@@ -8,7 +8,6 @@ from torch.utils._pytree import tree_leaves
 
 from edgecompress.compress.graphs import (
     CLIPPING,
-    CONTROL_FLOW,
     WEIGHTED,
     fake,
     fold_constants,
@@ -22,6 +21,7 @@ from edgecompress.compress.graphs import (
     stored,
 )
 from edgecompress.errors import ModelError
+from edgecompress.runtimes.conversion import refuse_control_flow
 from edgecompress.runtimes.executorch.rewrites import rewrite
 
 _THREE_DIMENSIONS = 5
@@ -44,12 +44,8 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> GraphModu
     except ModelError as error:
         raise ModelError(f"executorch: {error}") from error
     fold_constants(graph)
+    refuse_control_flow(graph, "executorch")
     for node in list(graph.graph.nodes):
-        if node.target in CONTROL_FLOW:
-            raise ModelError(
-                f"executorch: the model has control flow ({CONTROL_FLOW[node.target]}), which"
-                " ExecuTorch targets do not run; make forward() one straight line"
-            )
         if node.target in WEIGHTED and not _is_int8(node):
             _bake_weight(graph, node)
     rewrite(graph)

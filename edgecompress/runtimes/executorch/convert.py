@@ -1,16 +1,12 @@
 """From torch to the bytes of a .pte, by ExecuTorch's own lowering to XNNPACK."""
 
 import copy
-import functools
+import importlib
 import json
-import logging
-import textwrap
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch._export.utils as torch_export
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule, Node
@@ -18,6 +14,7 @@ from torch.fx.traceback import NodeSource
 
 from edgecompress.compress.graphs import module_path
 from edgecompress.errors import ModelError, RuntimeMissing
+from edgecompress.runtimes.conversion import ask_once_for_operators, first_line, silent
 from edgecompress.runtimes.culprit import node_in, place_of
 from edgecompress.runtimes.executorch.captured import captured
 from edgecompress.runtimes.executorch.notes import METHOD, MODULES_KEY, instruction
@@ -71,11 +68,8 @@ def to_pte(source: Source) -> bytes:
 
 def _import_converter() -> None:
     """Once, so that the process that converts is born with it."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent():
             import executorch.backends.xnnpack.partition.xnnpack_partitioner
             import executorch.exir  # noqa: F401
     except ImportError as error:
@@ -83,13 +77,11 @@ def _import_converter() -> None:
             f"executorch: writing .pte files needs executorch ({error}); run: pip install"
             " 'edgecompress[executorch]'"
         ) from None
-    finally:
-        logging.disable(level)
 
 
 def _converted(graph: GraphModule, source: Source) -> bytes:
     """Runs in a process of its own, which ends with it."""
-    _ask_once_for_operators()
+    ask_once_for_operators()
     _copy_no_history()
     try:
         with torch.no_grad():
@@ -101,20 +93,20 @@ def _converted(graph: GraphModule, source: Source) -> bytes:
         node = node_in(error)
         place = "" if node is None else f"{place_of(node)}: "
         raise ModelError(
-            f"executorch: {place}{_first_line(error)}; replace that operator, or choose a target"
+            f"executorch: {place}{first_line(error)}; replace that operator, or choose a target"
             " with another runtime"
         ) from error
 
 
 def _try(content: bytes, source: Source) -> None:
     """Some kernels refuse only at run time what the converter wrote for them."""
-    from executorch.extension.pybindings import _C as library  # noqa: N811 - its name there
+    library = importlib.import_module("executorch.extension.pybindings._C")
 
     try:
         library._load_program_from_buffer(content).load_method(METHOD).call(source.example_inputs)
     except RuntimeError as error:
         raise ModelError(
-            f"executorch: its kernels do not run the model ({_first_line(error)}): an operator of a"
+            f"executorch: its kernels do not run the model ({first_line(error)}): an operator of a"
             " size or kind that they lack; choose a target with another runtime"
         ) from error
 
@@ -172,23 +164,9 @@ def _nodes(graph: GraphModule) -> Iterator[Node]:
     yield from graph.graph.nodes
 
 
-def _ask_once_for_operators() -> None:
-    """PyTorch asks its dispatcher for all operators there are, some 30 times whenever a graph is
-    decomposed, because there may be new ones; here no one makes any.
-    """
-    found = getattr(torch_export, "_materialize_cpp_cia_ops", None)
-    if found is not None:
-        torch_export._materialize_cpp_cia_ops = functools.cache(found)
-
-
 def _copy_no_history() -> None:
     """Every pass copies, for every node, the chain of nodes that it came from, to the depth of all
     passes before. Nobody changes a link of these chains, so that copies may share them: an eighth
     of the time.
     """
     setattr(NodeSource, "__deepcopy__", lambda self, _: self)  # noqa: B010 - it has none to assign
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return textwrap.shorten(lines[0], 200, placeholder=" ..") if lines else type(error).__name__

@@ -1,11 +1,11 @@
 """What runs each operator of a .pte, XNNPACK or a portable kernel, and in which type."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgecompress.errors import ArtifactError
+from edgecompress.formats.counting import Uncountable
 from edgecompress.formats.metadata import read_kept
-from edgecompress.runtimes.executorch.model import Model, Node, Tensor, Uncountable
+from edgecompress.runtimes.executorch.model import Model, Node, Tensor
 from edgecompress.runtimes.executorch.ops import (
     CONVERT,
     FLOATS,
@@ -16,6 +16,7 @@ from edgecompress.runtimes.executorch.ops import (
 )
 from edgecompress.runtimes.executorch.program import load
 from edgecompress.runtimes.executorch.reasons import why_convert, why_float, why_move
+from edgecompress.runtimes.listing import reached
 from edgecompress.spec.measurement import Inspection, Op
 
 _PORTABLE = "a portable kernel of ExecuTorch runs it"
@@ -59,8 +60,8 @@ class _Lister:
         for node in model.nodes:
             for tensor in node.inputs:
                 self._readers.setdefault(tensor, []).append(node)
-        self._after = self._reached(model.nodes, self._before_it)
-        self._before = self._reached(model.nodes[::-1], self._after_it)
+        self._after = reached(model.nodes, self._before_it, computes)
+        self._before = reached(model.nodes[::-1], self._after_it, computes)
 
     def ops(self) -> tuple[Op, ...]:
         return tuple(map(self._op, self._model.nodes))
@@ -113,13 +114,3 @@ class _Lister:
 
     def _after_it(self, node: Node) -> list[Node]:
         return [reader for tensor in node.outputs for reader in self._readers.get(tensor, [])]
-
-    def _reached(
-        self, ordered: Sequence[Node], neighbours: Callable[[Node], list[Node]]
-    ) -> set[Node]:
-        """Operators that have one that computes somewhere on one side."""
-        reached: set[Node] = set()
-        for node in ordered:
-            if any(other in reached or computes(other) for other in neighbours(node)):
-                reached.add(node)
-        return reached

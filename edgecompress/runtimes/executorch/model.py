@@ -55,7 +55,3 @@ class Model:
     """What edgecompress wrote into it, by key: methods that return a constant text."""
     branches: bool
     """Whether it has jumps, so that an operator may run any number of times."""
-
-
-class Uncountable(Exception):
-    """The shapes that a count needs are not there, or the operator cannot be counted."""

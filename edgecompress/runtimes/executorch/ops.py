@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from math import prod
 
-from edgecompress.runtimes.executorch.model import Node, Tensor, Uncountable
+from edgecompress.formats.counting import by_rule
+from edgecompress.runtimes.executorch.model import Node, Tensor
 
 CONVERT = "XNNConvert"
 MOVES = frozenset(
@@ -121,13 +122,8 @@ def macs_of(node: Node) -> int:
         Uncountable: an operator that multiplies, but not by how much.
 
     """
-    if node.op_type in _REFUSED or not node.op_type.startswith(_KNOWN):
-        raise Uncountable(f"{node.op_type} is not known to edgecompress")
-    rule = _RULES.get(node.op_type)
-    try:
-        return rule(node) if rule is not None else 0
-    except (IndexError, KeyError, ZeroDivisionError):
-        raise Uncountable("it breaks its operator's rules") from None
+    refused = _REFUSED if node.op_type.startswith(_KNOWN) else {node.op_type}
+    return by_rule(node, node.op_type, _RULES, refused)
 
 
 def _windows(node: Node) -> int:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from edgecompress.errors import ArtifactError
 from edgecompress.formats.metadata import read_object
+from edgecompress.formats.reading import Kind, read_bytes
 from edgecompress.runtimes.executorch.flatbuffer import Budget, Damaged, Table, root
 from edgecompress.runtimes.executorch.model import Model, Node, Tensor
 from edgecompress.runtimes.executorch.notes import METHOD, MODULES_KEY, PREFIX, instruction
@@ -24,9 +25,7 @@ from edgecompress.runtimes.executorch.schema import (
 )
 from edgecompress.runtimes.executorch.xnnpack import BACKEND, MAX_RANK, Payload, read_payload
 
-MAX_BYTES = 2**31 - 1
-"""Offsets of a flatbuffer have 32 bits."""
-_IDENTIFIER = b"ET12"
+KIND = Kind("a .pte file", ".pte", b"ET12")
 _HEADER = b"eh00"
 T = TypeVar("T")
 
@@ -39,7 +38,7 @@ def load(path: Path) -> Model:
             method.
 
     """
-    content = _read(path)
+    content = read_bytes(path, KIND)
     try:
         return _Reader(path, memoryview(content)).model()
     except Foreign as error:
@@ -49,28 +48,6 @@ def load(path: Path) -> Model:
             f"{path}: not a valid .pte file, or cut short ({len(content)} bytes): {error};"
             " export or copy it again"
         ) from None
-
-
-def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise ArtifactError(f"{path}: is a folder; name the .pte file in it")
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise ArtifactError(
-                f"{path}: has {size / 2**30:.1f} GiB, and a .pte file is read up to 2 GiB;"
-                " prune or quantise the model"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
-    if not content:
-        raise ArtifactError(f"{path}: is empty; export or copy it again")
-    if content[4:8] != _IDENTIFIER:
-        raise ArtifactError(
-            f"{path}: not a .pte file: bytes 4 to 8 are not 'ET12'; export or copy it again"
-        )
-    return content
 
 
 class Foreign(Exception):

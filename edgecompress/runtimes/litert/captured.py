@@ -2,8 +2,6 @@
 others that compute the same.
 """
 
-import textwrap
-
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
@@ -13,7 +11,6 @@ from edgecompress.compress.graphs import (
     ATEN,
     CLIPPING,
     CONCATENATING,
-    CONTROL_FLOW,
     WEIGHTED,
     call_beside,
     fake,
@@ -31,6 +28,7 @@ from edgecompress.compress.graphs import (
 )
 from edgecompress.errors import ModelError
 from edgecompress.formats.resizing import RESIZING, resize_for_tflite
+from edgecompress.runtimes.conversion import refuse_control_flow
 from edgecompress.runtimes.litert.means import MEANS, average
 from edgecompress.runtimes.litert.passes.kernels import NEARLY_ONE
 from edgecompress.runtimes.litert.places import SPREADING, pad, pool_and_scale, spread
@@ -56,12 +54,8 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
     # Of a quantised graph this was done before; `eye` and `arange` have no kernel in TFLite.
     fold_constants(graph)
     _dequantize_for_each(graph)
+    refuse_control_flow(graph, "litert")
     for node in list(graph.graph.nodes):
-        if node.target in CONTROL_FLOW:
-            raise ModelError(
-                f"litert: the model has control flow ({CONTROL_FLOW[node.target]}), which TFLite"
-                " targets do not run; make forward() one straight line"
-            )
         if node.target in (*_MAX_POOLS, *_AVERAGE_POOLS):
             if _leaves_out_padding(node):
                 node = pool_and_scale(graph, node)
@@ -290,9 +284,3 @@ _REWRITES = {
     ATEN.where.ScalarSelf: _masked,
     ATEN.adaptive_max_pool2d.default: _adaptive_max_pool,
 }
-
-
-def first_line(error: BaseException) -> str:
-    """In whole words."""
-    lines = str(error).strip().splitlines()
-    return textwrap.shorten(lines[0], 200, placeholder=" ..") if lines else type(error).__name__

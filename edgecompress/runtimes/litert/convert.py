@@ -1,14 +1,10 @@
 """From torch to the graph that litert-torch makes of it, in its static Q/DQ mode."""
 
-import functools
 import linecache
-import logging
 import re
-import warnings
 from dataclasses import dataclass
 
 import torch
-import torch._export.utils as torch_export
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
@@ -16,6 +12,7 @@ from edgecompress.artifact import Layout
 from edgecompress.errors import ArtifactError, ModelError, RuntimeMissing
 from edgecompress.formats.tflite.graph import Model
 from edgecompress.formats.tflite.reader import parse
+from edgecompress.runtimes.conversion import ask_once_for_operators, first_line, silent
 from edgecompress.runtimes.culprit import (
     first_failing,
     keep_first,
@@ -24,7 +21,7 @@ from edgecompress.runtimes.culprit import (
     steps_of,
 )
 from edgecompress.runtimes.isolated import Died, Limits, is_memory, isolated
-from edgecompress.runtimes.litert.captured import captured, first_line
+from edgecompress.runtimes.litert.captured import captured
 from edgecompress.task.base import tensors_of
 
 # For the search of the operator at which a conversion fails.
@@ -181,11 +178,8 @@ def _places(names: tuple[str, ...]) -> list[int]:
 
 def _import_converter() -> None:
     """Once, so that the processes that convert are born with it."""
-    level = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent():
             import litert_torch
             import litert_torch.quantize.quant_config
     except ImportError as error:
@@ -193,8 +187,6 @@ def _import_converter() -> None:
             f"litert: writing TFLite needs litert-torch ({error}); run: pip install"
             " 'edgecompress[litert]'"
         ) from None
-    finally:
-        logging.disable(level)
     litert_torch.config.show_progress = False
 
 
@@ -212,7 +204,7 @@ def _converted(graph: GraphModule, source: Source) -> bytes:
         x.permute(0, 2, 3, 1).contiguous() if x.dim() == 4 and source.layout == "nhwc" else x
         for x in source.example_inputs
     )
-    _ask_once_for_operators()
+    ask_once_for_operators()
     config = QuantConfig(pt2e_quantizer=_Static()) if source.quantized else None
     straight = _Straight(graph, source.layout)
     try:
@@ -225,16 +217,6 @@ def _converted(graph: GraphModule, source: Source) -> bytes:
         node = node_in(error)
         raise _Failed(_reason(error), "" if node is None else place_of(node)) from error
     return content
-
-
-def _ask_once_for_operators() -> None:
-    """PyTorch asks its dispatcher for all operators there are, some 30 times whenever a graph is
-    decomposed, because there may be new ones; here no one makes any. A quarter of a small
-    conversion's time.
-    """
-    found = getattr(torch_export, "_materialize_cpp_cia_ops", None)
-    if found is not None:
-        torch_export._materialize_cpp_cia_ops = functools.cache(found)
 
 
 def _reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.errors import ArtifactError
+from edgecompress.formats.counting import Uncountable
 from edgecompress.formats.kept import NOT_QUANTISED, kept_because
 from edgecompress.formats.metadata import read_kept
 from edgecompress.formats.tflite.graph import Graph, Model, Operator, Tensor
@@ -17,7 +18,6 @@ from edgecompress.formats.tflite.ops import (
     INT8_KERNELS,
     MOVES,
     QUANTIZE,
-    Uncountable,
     compute_dtype,
     computes,
     data_inputs,

@@ -5,16 +5,17 @@ Each pass is one fact about ONNX Runtime's int8 kernels.
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 
 from edgecompress.formats.onnx.edit import (
     Array,
     Editor,
     QParams,
+    apply,
     array_of,
     cuts_of,
     dequantizer_before,
     dims_of,
+    finish,
     input_at,
     integers_of,
     only_reader,
@@ -22,6 +23,7 @@ from edgecompress.formats.onnx.edit import (
     qparams_of,
     quantizer_after,
 )
+from edgecompress.formats.onnx.kinds import REARRANGING
 from edgecompress.formats.onnx.layers import name_layers, weight_name
 from edgecompress.formats.onnx.rewrites import pool_globally
 from edgecompress.runtimes.onnxruntime.kernels import (
@@ -32,12 +34,8 @@ from edgecompress.runtimes.onnxruntime.kernels import (
 )
 
 # Operators that are the same on the integers as on what they stand for: some only rearrange.
-_REARRANGING = {
-    "DepthToSpace", "Flatten", "Identity", "Reshape", "SpaceToDepth", "Squeeze", "Transpose",
-    "Unsqueeze",
-}  # fmt: skip
 _MOVING = {
-    *_REARRANGING, "Concat", "Expand", "Gather", "MaxPool", "Pad", "Slice", "Split", "Tile"
+    *REARRANGING, "Concat", "Expand", "Gather", "MaxPool", "Pad", "Slice", "Split", "Tile"
 }  # fmt: skip
 # What else Pad's mode can be only repeats values.
 _CONSTANT = "constant"
@@ -69,14 +67,8 @@ def run_passes(model: ir.Model, layers: dict[str, str], shift: bool) -> None:
         _bias,
         _stay_in_float,
     )
-    for rewrite in rewrites:
-        editor = Editor(model)
-        nodes = list(model.graph)
-        for node in reversed(nodes) if rewrite is _quantize_before_moving else nodes:
-            rewrite(editor, node)
-        RemoveUnusedNodesPass()(model)
-    IdentityEliminationPass()(model)
-    model.graph.sort()
+    apply(model, rewrites, backwards=(_quantize_before_moving,))
+    finish(model)
 
 
 def _shift(model: ir.Model, weights: set[str]) -> None:
@@ -108,7 +100,7 @@ def _quantize_before_moving(editor: Editor, node: ir.Node) -> None:
     """Operator -> rearrange -> Q becomes operator -> Q -> rearrange: only an operator that is next
     to its Q is fused with it.
     """
-    after = quantizer_after(node.outputs[0]) if node.op_type in _REARRANGING else None
+    after = quantizer_after(node.outputs[0]) if node.op_type in REARRANGING else None
     if after is None or dequantizer_before(node.inputs[0]) is not None:
         return
     x = node.inputs[0]

@@ -21,6 +21,7 @@ from edgecompress.formats.onnx.kinds import (
 )
 from edgecompress.formats.onnx.values import (
     constant,
+    data_inputs,
     dequantizer,
     is_constant,
     label,
@@ -79,15 +80,8 @@ def _mode(node: ir.Node) -> str:
     return node.attributes.get_string("mode", "nearest")
 
 
-def _data_inputs(node: ir.Node) -> list[ir.Value]:
-    """Inputs with floats in them, a bias left out."""
-    count = 2 if family(node) in WEIGHTED else len(node.inputs)
-    floats = [value for value in node.inputs[:count] if value is not None]
-    return [v for v in floats if dtype_name(v.dtype) in ("float32", "float16", "bfloat16")]
-
-
 def _float_input(node: ir.Node) -> str | None:
-    for value in _data_inputs(node):
+    for value in data_inputs(node):
         # Resize's scales and Clip's limits are constants that no kernel wants quantised.
         if dequantizer(value) is None and not is_constant(value):
             return f"its input '{value.name}' is not quantised (no DequantizeLinear feeds it)"
@@ -97,7 +91,7 @@ def _float_input(node: ir.Node) -> str | None:
 def _float_weights(node: ir.Node) -> str | None:
     if family(node) not in ("Conv", "MatMul", "Add", "Mul", "Concat", "Where"):
         return None
-    for value in _data_inputs(node):
+    for value in data_inputs(node):
         if not is_constant(value):
             continue
         source = dequantizer(value)
@@ -111,7 +105,7 @@ def _float_weights(node: ir.Node) -> str | None:
 
 
 def _per_channel_activation(node: ir.Node) -> str | None:
-    for value in _data_inputs(node):
+    for value in data_inputs(node):
         source = dequantizer(value)
         if source is not None and not is_constant(value) and _per_channel(source):
             return f"per-channel activation scale on its input '{value.name}'"
@@ -168,7 +162,7 @@ def _mixed_types(node: ir.Node) -> str | None:
 
 def _quantized_around(node: ir.Node) -> list[ir.Value]:
     """The quantised activations that the node reads and writes, through DQ and Q."""
-    sources = [dequantizer(v) for v in _data_inputs(node) if not is_constant(v)]
+    sources = [dequantizer(v) for v in data_inputs(node) if not is_constant(v)]
     found = [source.inputs[0] for source in sources if source is not None]
     found += [quantizer.outputs[0] for quantizer in quantizers(_written(node))]
     return [value for value in found if value is not None]

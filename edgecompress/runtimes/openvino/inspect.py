@@ -12,6 +12,7 @@ from edgecompress.formats.onnx.kinds import CONVERSIONS, FLOATS, family
 from edgecompress.formats.onnx.macs import count
 from edgecompress.formats.onnx.propagate import propagate
 from edgecompress.formats.onnx.values import all_nodes, is_constant, module_of, node_name
+from edgecompress.runtimes.listing import reached
 from edgecompress.runtimes.openvino.executed import Graph, Node
 from edgecompress.runtimes.openvino.origins import Origins
 from edgecompress.runtimes.openvino.reasons import Setting, why_float
@@ -107,8 +108,8 @@ class _Lister:
             for source in executed.sources(node):
                 self._readers.setdefault(source.name, []).append(node)
         self._macs, self._lost = self._share(path, graph)
-        self._after = self._reached(self._nodes, self._sources)
-        self._before = self._reached(self._nodes[::-1], self._reading)
+        self._after = reached(self._nodes, self._sources, self._computes)
+        self._before = reached(self._nodes[::-1], self._reading, self._computes)
 
     def ops(self) -> tuple[Op, ...]:
         lost = tuple(
@@ -135,7 +136,7 @@ class _Lister:
             macs=self._macs.get(node.name, 0),
             reason=self._reason(node, computed),
             module=module_of(computed) if computed is not None and not converts else None,
-            between_compute=converts and node.name in self._after and node.name in self._before,
+            between_compute=converts and node in self._after and node in self._before,
             time_us=node.time_us,
         )
 
@@ -209,7 +210,7 @@ class _Lister:
     def _reason(self, node: Node, computed: ir.Node | None) -> str | None:
         if self._dtypes[node.name] not in FLOATS:
             return None
-        after, before = node.name in self._after, node.name in self._before
+        after, before = node in self._after, node in self._before
         if self._converts(node):
             return self._why_convert(node, after, before)
         if not self._setting.quantised:
@@ -268,11 +269,3 @@ class _Lister:
 
     def _listed(self, nodes: Iterable[Node]) -> str:
         return ", ".join(f"{node.type} '{node.name}'" for node in nodes) or "nothing"
-
-    def _reached(self, ordered: list[Node], step: _Step) -> set[str]:
-        """Names of primitives that have one that computes somewhere on one side."""
-        reached: set[str] = set()
-        for node in ordered:
-            if any(near.name in reached or self._computes(near) for near in step(node)):
-                reached.add(node.name)
-        return reached

@@ -7,24 +7,22 @@ multiply int8 by int8, for which its x86 kernels without VNNI halve the weights,
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 
 from edgecompress.formats.onnx.edit import (
     Editor,
     QParams,
+    apply,
     dequantizer_before,
+    finish,
     number_in,
     only_reader,
     qparams_of,
     quantizer_after,
 )
+from edgecompress.formats.onnx.kinds import REARRANGING
 from edgecompress.formats.onnx.layers import name_layers
 
-_REARRANGING = {
-    "DepthToSpace", "Flatten", "Identity", "Reshape", "SpaceToDepth", "Squeeze", "Transpose",
-    "Unsqueeze",
-}  # fmt: skip
-_MOVING = {*_REARRANGING, "Concat", "Expand", "Gather", "MaxPool", "Slice", "Split", "Tile"}
+_MOVING = {*REARRANGING, "Concat", "Expand", "Gather", "MaxPool", "Slice", "Split", "Tile"}
 """Operators whose results are numbers that they were given."""
 
 
@@ -37,21 +35,19 @@ def run_passes(model: ir.Model, layers: dict[str, str]) -> None:
 
     """
     name_layers(model, layers)
-    for rewrite in (_quantize_before_rearranging, _quantize_once, _pad_before_pooling):
-        editor = Editor(model)
-        nodes = list(model.graph)
-        for node in reversed(nodes) if rewrite is _quantize_before_rearranging else nodes:
-            rewrite(editor, node)
-        RemoveUnusedNodesPass()(model)
-    IdentityEliminationPass()(model)
-    model.graph.sort()
+    apply(
+        model,
+        (_quantize_before_rearranging, _quantize_once, _pad_before_pooling),
+        backwards=(_quantize_before_rearranging,),
+    )
+    finish(model)
 
 
 def _quantize_before_rearranging(editor: Editor, node: ir.Node) -> None:
     """Operator -> rearrange -> Q becomes operator -> Q -> DQ -> rearrange -> Q: only an operator
     that is next to its Q is fused with it.
     """
-    after = quantizer_after(node.outputs[0]) if node.op_type in _REARRANGING else None
+    after = quantizer_after(node.outputs[0]) if node.op_type in REARRANGING else None
     x = node.inputs[0]
     if after is None or x is None or x.producer() is None or dequantizer_before(x) is not None:
         return

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgecompress.formats.onnx.kept import why_kept
-from edgecompress.formats.onnx.kinds import QUANTIZE, WEIGHTED, dtype_name, family
+from edgecompress.formats.onnx.kinds import QUANTIZE, WEIGHTED, family
 from edgecompress.formats.onnx.values import (
+    data_inputs,
     dequantizer,
     flag,
     is_constant,
@@ -79,15 +80,8 @@ def _no_kernel(node: ir.Node) -> str | None:
     return None if kind in INT8 else _NO_KERNEL.format(node.op_type)
 
 
-def _data_inputs(node: ir.Node) -> list[ir.Value]:
-    """Inputs with floats in them, a bias left out."""
-    count = 2 if family(node) in WEIGHTED else len(node.inputs)
-    floats = [value for value in node.inputs[:count] if value is not None]
-    return [v for v in floats if dtype_name(v.dtype) in ("float32", "float16", "bfloat16")]
-
-
 def _float_input(node: ir.Node) -> str | None:
-    for value in _data_inputs(node):
+    for value in data_inputs(node):
         if _source(value) is not None or (is_constant(value) and family(node) not in WEIGHTED):
             continue
         if is_constant(value):
@@ -113,7 +107,7 @@ _MOVING = {
 
 def _zero_point(node: ir.Node) -> str | None:
     """Only convolutions, and layers with constant weights, subtract a zero point from integers."""
-    inputs = [value for value in _data_inputs(node) if not is_constant(value)]
+    inputs = [value for value in data_inputs(node) if not is_constant(value)]
     kind = family(node)
     if kind == "ConvTranspose":
         inputs = inputs[:1]

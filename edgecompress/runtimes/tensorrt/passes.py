@@ -4,17 +4,16 @@ Each pass is one fact about TensorRT's builder. Q/DQ stay next to each other eve
 them by itself, and takes int8 tensors from nowhere else.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 
 from edgecompress.formats.onnx.edit import (
     Editor,
+    apply,
     array_of,
     dequantizer_before,
     dims_of,
+    finish,
     input_at,
     integers_of,
     number_in,
@@ -37,19 +36,10 @@ def run_passes(model: ir.Model, layers: dict[str, str]) -> None:
         layers: name of a weight initializer -> path of the user's layer.
 
     """
-    _edit(model, _no_clip)
+    apply(model, (_no_clip,))
     name_layers(model, layers)
-    for rewrite in (_transpose_weights, pool_globally, _per_tensor, _fuse_addition):
-        _edit(model, rewrite)
-    IdentityEliminationPass()(model)
-    model.graph.sort()
-
-
-def _edit(model: ir.Model, rewrite: Callable[[Editor, ir.Node], None]) -> None:
-    editor = Editor(model)
-    for node in list(model.graph):
-        rewrite(editor, node)
-    RemoveUnusedNodesPass()(model)
+    apply(model, (_transpose_weights, pool_globally, _per_tensor, _fuse_addition))
+    finish(model)
 
 
 def _no_clip(editor: Editor, node: ir.Node) -> None:
