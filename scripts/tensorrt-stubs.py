@@ -73,11 +73,12 @@ strict = true
 python_version = 3.10
 mypy_path = {stubs}
 cache_dir = {cache}
+# The other runtimes publish no types, and some of them may not be installed.
+ignore_missing_imports = true
 # pybind11-stubgen leaves types in C++ here and there; what the agent uses is mended below.
 [mypy-tensorrt.*]
 ignore_errors = true
-[mypy-onnxruntime.*,ai_edge_litert.*,tflite_runtime.*]
-ignore_missing_imports = true
+ignore_missing_imports = false
 """
 EMPTY_MACROS = (
     *("__host__", "__device__", "__global__", "__device_builtin__", "__cudart_builtin__"),

@@ -2,7 +2,8 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ class Relay:
         """Bytes that have reached the server."""
         self.cut_at: int | None = None
         """At so many bytes sent, all connections end; once."""
+        self.holds: Callable[[], bool] = lambda: False
+        """While it says so, a cut that is due waits, and sends nothing more."""
         self.is_down = False
         """Nobody gets through."""
         self._server_port = server_port
@@ -57,6 +60,8 @@ class Relay:
                 self.sent += counts * len(data)
                 if counts and self.cut_at is not None and self.sent >= self.cut_at:
                     self.cut_at = None
+                    while self.holds():
+                        time.sleep(0.01)
                     self.cut()
         for end in (source, target):
             with suppress(OSError):

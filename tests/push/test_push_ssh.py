@@ -5,6 +5,7 @@ the middle of the model.
 """
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -194,6 +195,10 @@ def test_a_push_goes_on_where_its_connection_was_cut(
     size, relay = len(sending.content), sending.way.relay
     with quick_folder(tmp_path) as base:
         relay.cut_at = relay.sent + int(part * size)
+        # A busy machine may have read nothing of it by then: the cut waits for half of what came.
+        arriving = base / "root" / "incoming" / f"{sending.manifest.sha256}.part"
+        enough, deadline = part * size / 2, time.monotonic() + 60
+        relay.holds = lambda: arriving.stat().st_size < enough and time.monotonic() < deadline
         pushed, crossed = sending.push(base / "root", 0)
         assert relay.cut_at is None
         assert pushed.outcome == "success"
@@ -201,4 +206,4 @@ def test_a_push_goes_on_where_its_connection_was_cut(
         # It was on its way when the connection ended, and never arrived.
         lost = crossed - size
         print(f"cut after {part:.0%} of {size} bytes: {lost} bytes were lost on the way")
-        assert lost < min(IN_FLIGHT_BYTES, part * size)
+        assert lost < min(IN_FLIGHT_BYTES, 0.75 * part * size)
