@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Literal
 
-import numpy as np
 import torch
 from cifar10_task import Cifar10
 from fsdd_task import SpokenDigits
@@ -31,7 +30,7 @@ from edgecompress.compress.train import Training, train
 from edgecompress.formats.exportable import Exportable
 from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.evaluate import Runs, infer_all
-from edgecompress.measure.tensors import write_npz
+from edgecompress.pipeline.inputs import chosen
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import SilentProgress
 from edgecompress.runtimes import runtime
@@ -197,9 +196,7 @@ def accuracy(file: Artifact, task: ClassificationTask, folder: Path) -> float:
 def in_turns(
     before: Artifact, after: Artifact, task: ClassificationTask, folder: Path, turns: int
 ) -> Comparison:
-    inputs = folder / "inputs.npz"
-    arrays = [np.asarray(x) for x in task.example_inputs()]
-    write_npz(inputs, {f"input_{index}": array for index, array in enumerate(arrays)})
+    inputs = chosen(task.eval_data())
     protocol = TARGET.measurement.model_copy(update={"turns": turns})
     session = Session(agent_on(HERE, folder), protocol, 1, inputs)
     return compare(session, loaded_here(before, TARGET), loaded_here(after, TARGET), HERE)

@@ -19,6 +19,20 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
         raise Failure("input", f"{path}: not a readable .npz file: {error}") from None
 
 
+def read_feeds(path: str, samples: int) -> list[dict[str, np.ndarray]]:
+    """The arrays of so many inferences by name; those of several are called '<number>/<name>'."""
+    arrays = read_arrays(path)
+    if samples == 1:
+        return [arrays]
+    feeds: list[dict[str, np.ndarray]] = [{} for _ in range(samples)]
+    for numbered, array in arrays.items():
+        number, _, name = numbered.partition("/")
+        if not number.isdecimal() or int(number) >= samples:
+            raise Failure("input", f"{path}: '{numbered}' is of none of {samples} samples")
+        feeds[int(number)][name] = array
+    return feeds
+
+
 def write_arrays(path: str, arrays: dict[str, np.ndarray]) -> None:
     """Not np.savez: a tensor named 'file' clashes with its own argument."""
     try:

@@ -7,11 +7,11 @@ import platform
 import shutil
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 from . import memory
 from .accelerator import AcceleratorRunner
-from .arrays import read_arrays
+from .arrays import read_feeds
 from .files import sha256_of
 from .request import Request
 from .runners import runner
@@ -31,7 +31,7 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
     min_iterations = request.integer("min_iterations", 1)
     min_duration_s = request.number("min_duration_s")
     model = runner(request, threads)
-    feed = read_arrays(request.text("inputs"))
+    feeds = read_feeds(request.text("inputs"), request.integer("samples", 1, otherwise=1))
     unread = Unread()
     before = read_state(root, which, unread)
     telemetry = Telemetry(root, which, unread=unread)
@@ -42,12 +42,14 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
     runtime_rss_bytes = memory.current_rss()
 
     init_time_ms = _time_ms(model.activate)
-    call = model.checked(feed)
-    first_inference_ms = _time_ms(call)
-    warmup_ms = [_time_ms(call) for _ in range(warmup_iterations)]
+    calls = model.cycled(feeds)
+    first_inference_ms = _time_ms(next(calls))
+    warmup_ms = [_time_ms(next(calls)) for _ in range(warmup_iterations)]
     compute_ms = model.compute_ms if isinstance(model, AcceleratorRunner) else None
     with telemetry:
-        latency_ms, without_copies_ms = _steady_ms(call, compute_ms, min_iterations, min_duration_s)
+        latency_ms, without_copies_ms = _steady_ms(
+            calls, compute_ms, min_iterations, min_duration_s
+        )
 
     peak_rss_bytes = memory.peak_rss() - runtime_rss_bytes
     after = read_state(root, which, unread)
@@ -63,6 +65,7 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
         "runtime_rss_bytes": runtime_rss_bytes,
         "model_sha256": sha256_of(request.text("model")),
         "threads": threads,
+        "distinct_inputs": len(feeds),
         "before": before,
         "after": after,
         "telemetry": telemetry.samples,
@@ -80,7 +83,7 @@ def _time_ms(call: Callable[[], object]) -> float:
 
 
 def _steady_ms(
-    call: Callable[[], object],
+    calls: Iterator[Callable[[], object]],
     compute_ms: Callable[[], float] | None,
     min_iterations: int,
     min_duration_s: float,
@@ -96,7 +99,7 @@ def _steady_ms(
     while len(samples) < min_iterations or (
         len(samples) < ENOUGH_SAMPLES and time.perf_counter() < end
     ):
-        samples.append(_time_ms(call))
+        samples.append(_time_ms(next(calls)))
         if compute_ms is not None:
             computed.append(compute_ms())
     return samples, computed if compute_ms is not None else None

@@ -38,8 +38,9 @@ class Request:
             raise Failure("input", f"{key} {value!r} is unknown; known: {', '.join(known)}")
         return str(value)
 
-    def integer(self, key: str, minimum: int) -> int:
-        value = self._document.get(key)
+    def integer(self, key: str, minimum: int, otherwise: int | None = None) -> int:
+        """`otherwise`: where the key is absent; None: it must not be."""
+        value = self._document.get(key, otherwise)
         if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
             raise Failure("input", f"{key} must be an integer of at least {minimum}, got {value!r}")
         return value

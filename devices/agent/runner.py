@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple, Sequence
 
 from .failure import Failure
 
@@ -54,6 +55,12 @@ class Runner(ABC):
         for name, array in feed.items():
             _check(expected[name], array)
         return functools.partial(self._infer, feed)
+
+    def cycled(
+        self, feeds: Sequence[dict[str, np.ndarray]]
+    ) -> Iterator[Callable[[], dict[str, np.ndarray]]]:
+        """One after the other and round again, each checked once; see `checked`."""
+        return itertools.cycle([self.checked(feed) for feed in feeds])
 
     def optimised_graph(self, output: str) -> None:
         """Write the graph that the runtime will really execute to `output`."""

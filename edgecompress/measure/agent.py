@@ -27,6 +27,7 @@ from edgecompress.measure.agent_answer import (
     run_again_if_killed,
 )
 from edgecompress.measure.agent_file import build_agent
+from edgecompress.measure.inputs import read_feeds
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
@@ -143,12 +144,13 @@ class Agent:
     def measure(
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn:
-        """One turn; `inputs` is an .npz with the arrays of one inference by input name."""
+        """One turn; `inputs` is an .npz of `write_feeds`, whose samples are cycled."""
         request: dict[str, JsonValue] = {
             "model": self._send_model(loaded),
             "runtime": loaded.runner,
             "threads": threads,
             "inputs": self._send(inputs),
+            "samples": len(read_feeds(inputs, loaded.artifact)),
             "warmup_iterations": protocol.warmup_iterations,
             "min_iterations": protocol.min_iterations,
             "min_duration_s": protocol.min_duration_s,

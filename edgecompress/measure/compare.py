@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from edgecompress.errors import AgentError
 from edgecompress.measure.agent import DeviceAgent
+from edgecompress.measure.inputs import Inputs, write_feeds
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated, notes
 from edgecompress.measure.telemetry import energy_mj_per_inference
-from edgecompress.measure.tensors import feed, read_npz, write_npz
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import Comparison, Measurement, Turn
+from edgecompress.spec.measurement import Comparison, MeasuredInputs, Measurement, Turn
 from edgecompress.spec.target import MeasurementProtocol
 
 OnTurn = Callable[[str, int, Turn], None]
@@ -39,8 +39,8 @@ class Session:
     """How long, and how many turns."""
     threads: int
     """How many threads the runtime has."""
-    inputs: Path
-    """.npz with the arrays of one inference, in the order of the task's inputs."""
+    inputs: Inputs
+    """The samples that every file is given."""
     on_turn: OnTurn = lambda *_: None
     """Told of each finished turn."""
 
@@ -70,7 +70,7 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
                 turn = _turn(session, files[name], inputs_of[name])
                 turns[name].append(turn)
                 session.on_turn(name, number, turn)
-    before, after = (summarise(turns[name], probe.cores) for name in files)
+    before, after = (_summarised(session, turns[name], probe.cores) for name in files)
     low, high = speedup_interval(before, after)
     return Comparison(
         device=device.id,
@@ -92,7 +92,14 @@ def measure_file(session: Session, file: Loaded) -> Measurement:
             turn = _turn(session, file, inputs_of["file"])
             turns.append(turn)
             session.on_turn("file", number, turn)
-    return summarise(turns, session.agent.probe().cores)
+    return _summarised(session, turns, session.agent.probe().cores)
+
+
+def _summarised(session: Session, turns: list[Turn], cores: int) -> Measurement:
+    """The figures, with what the device says it was given."""
+    told = [turn.distinct_inputs for turn in turns if turn.distinct_inputs is not None]
+    inputs = MeasuredInputs(split=session.inputs.split, samples=min(told)) if told else None
+    return summarise(turns, cores).model_copy(update={"inputs": inputs})
 
 
 def summarise(turns: list[Turn], cores: int) -> Measurement:
@@ -172,12 +179,11 @@ def _turn(session: Session, file: Loaded, inputs: Path) -> Turn:
 
 
 @contextmanager
-def _inputs_of(files: dict[str, Loaded], inputs: Path) -> Iterator[dict[str, Path]]:
+def _inputs_of(files: dict[str, Loaded], inputs: Inputs) -> Iterator[dict[str, Path]]:
     """Per file, its own .npz: its names, and quantised where it takes integers."""
-    arrays = list(read_npz(inputs).values())
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         paths = {name: Path(folder) / f"{name}.npz" for name in files}
         for name, file in files.items():
             file.artifact.verify()
-            write_npz(paths[name], feed(file.artifact, arrays))
+            write_feeds(paths[name], inputs.feeds(file.artifact))
         yield paths

@@ -18,6 +18,7 @@ from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Inference
 from edgecompress.measure.agent_answer import run_again_if_killed
 from edgecompress.measure.android_board import read_probe
+from edgecompress.measure.inputs import read_feeds
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.phone_io import Named
 from edgecompress.measure.phone_tool import Tool, Wanted, find_tool
@@ -146,6 +147,14 @@ class PhoneAgent:
                 f" {str(there)[:12]}..; remove it there and try again"
             )
         return remote
+
+    def _first(self, artifact: Artifact, inputs: Path) -> tuple[Named, tuple[str, ...]]:
+        """The arrays of the inference that the tool repeats, and a note where there are more."""
+        feeds = read_feeds(inputs, artifact)
+        if len(feeds) == 1:
+            return feeds[0], ()
+        said = f"{self.wanted.name} takes the inputs of one inference: the first of {len(feeds)}"
+        return feeds[0], (f"{said} samples, again and again",)
 
     def _put_inputs(self, artifact: Artifact, arrays: Named, folder: str, name: str) -> None:
         """Each input's bytes, as files `name`0, `name`1, .. in the folder."""

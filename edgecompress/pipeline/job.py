@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgecompress.compress.plan import PrunePlan
 from edgecompress.compress.sparsify import Masks
+from edgecompress.pipeline.inputs import measured_inputs
 from edgecompress.pipeline.stages import Stages
 from edgecompress.runtimes import runtime
 from edgecompress.spec.base import Spec
@@ -24,6 +25,7 @@ from edgecompress.task.seed import seed_everything
 
 if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
+    from edgecompress.measure.inputs import Inputs
     from edgecompress.runtimes.base import Runtime
 
 _CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
@@ -69,6 +71,11 @@ class Job:
     def example_inputs(self) -> tuple[Tensor, ...]:
         seed_everything(self.recipe.config.seed, 0)
         return self.task.example_inputs()
+
+    @cached_property
+    def measured_inputs(self) -> "Inputs":
+        """What every file that is measured is given."""
+        return measured_inputs(self)
 
     @cached_property
     def calibration(self) -> list[Batch]:

@@ -14,7 +14,6 @@ from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S, DeviceAgent
 from edgecompress.measure.compare import Session, compare, measure_file
 from edgecompress.measure.loaded import Loaded
-from edgecompress.measure.tensors import write_npz
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.single import agent_over
@@ -75,8 +74,8 @@ def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built
 
 def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Loaded) -> Comparison:
     """Measure both files now: a latency belongs to its run and is never cached."""
+    target, progress, inputs = job.recipe.target, job.stages.progress, job.measured_inputs
     started = time.monotonic()
-    target, progress = job.recipe.target, job.stages.progress
     with progress.stage("measure"):
         protocol = protocol_for(target, connected.device)
         total, done = 2 * protocol.turns, 0
@@ -88,7 +87,7 @@ def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Loaded
             connected.tick()
 
         threads = target.runtime.threads
-        session = Session(connected.agent, protocol, threads, _inputs(job), on_turn)
+        session = Session(connected.agent, protocol, threads, inputs, on_turn)
         original = connected.prepare(target, baseline.artifact, original=True)
         comparison = compare(session, original, candidate, connected.device)
     job.stages.note("measure", time.monotonic() - started, cached=False)
@@ -112,7 +111,7 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
     """
     if job.runtime.capabilities.builds_engine:
         return None
-    target, progress = job.recipe.target, job.stages.progress
+    target, progress, inputs = job.recipe.target, job.stages.progress, job.measured_inputs
     protocol = protocol_for(target, device)
 
     def work(_: Path) -> Output:
@@ -123,7 +122,7 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
                 connected.tick()
 
             threads = target.runtime.threads
-            session = Session(connected.agent, protocol, threads, _inputs(job), on_turn)
+            session = Session(connected.agent, protocol, threads, inputs, on_turn)
             measured = measure_file(session, connected.prepare(target, built.artifact))
         return Output({"latency_ms_p50": measured.latency_ms_p50})
 
@@ -144,7 +143,7 @@ def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[
     once = protocol.model_copy(update={"turns": 1})
     latencies_ms: dict[str, list[float]] = {name: [] for name in files}
     with on_device(job, device) as connected:
-        session = Session(connected.agent, once, target.runtime.threads, _inputs(job))
+        session = Session(connected.agent, once, target.runtime.threads, job.measured_inputs)
         loaded = {name: connected.prepare(target, file) for name, file in files.items()}
         total, done = protocol.turns * len(files), 0
         for _ in range(protocol.turns):
@@ -174,10 +173,3 @@ def on_device(job: Job, device: Device) -> Iterator[Connected]:
             tick = partial(lock.renew, quiet_s(target))
             tick()
             yield Connected(device, agent, tick)
-
-
-def _inputs(job: Job) -> Path:
-    """Write the arrays of one inference."""
-    path = job.agent_dir / "inputs.npz"
-    write_npz(path, {f"input_{i}": x.numpy() for i, x in enumerate(job.example_inputs)})
-    return path

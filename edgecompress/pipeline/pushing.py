@@ -10,12 +10,13 @@ from edgecompress.artifact import sha256_of
 from edgecompress.errors import ArtifactError, Refused, SpecError
 from edgecompress.measure.compare import Session, measure_file
 from edgecompress.measure.evaluate import Runs
+from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated
-from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validate import draw
 from edgecompress.pipeline.fleet import side_by_side
 from edgecompress.pipeline.formats import describe_file
+from edgecompress.pipeline.inputs import chosen
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load_scored
 from edgecompress.pipeline.measuring import Connected, DeviceFindings, measure_on, protocol_for
@@ -71,8 +72,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         parity = report.candidate.parity
         sample = replace(sample, noise_rms=None if parity is None else parity.noise_rms)
         sent = candidate(artifact, sample, target, report.recipe_digest, report.run)
-        inputs = Path(name) / "inputs.npz"
-        write_npz(inputs, {f"input_{i}": x.numpy() for i, x in enumerate(examples)})
+        inputs = chosen(sample.batches)
 
         def push_one(device: Device, stop: Stop) -> Pushed:
             trial = Trial(
@@ -154,8 +154,7 @@ class _OneTurn:
     """One turn on the device, and the budgets that only it can check; none on an emulated one."""
 
     sent: Candidate
-    inputs: Path
-    """.npz, the arrays of one inference."""
+    inputs: Inputs
     budgets: Budgets
 
     def __call__(self, connected: Connected, loaded: Loaded, validation: Validation) -> Validation:

@@ -8,8 +8,9 @@ from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Agent, DeviceAgent, Kernels
 from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.compare import measure_file as measure_alone
+from edgecompress.measure.inputs import Inputs, enough
 from edgecompress.measure.loaded import Loaded
-from edgecompress.measure.tensors import random_inputs, write_npz
+from edgecompress.measure.tensors import random_inputs
 from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.progress import Progress
 from edgecompress.runtimes import formats, runtime
@@ -94,9 +95,7 @@ def measure_file(
         progress.stage("measure"),
     ):
         agent = agent_on(HERE, Path(folder))
-        inputs = Path(folder) / "inputs.npz"
-        arrays = random_inputs(candidate, seed=0)
-        write_npz(inputs, {f"input_{i}": array for i, array in enumerate(arrays)})
+        inputs = _random(candidate)
         done = 0
 
         def on_turn(name: str, number: int, _: object) -> None:
@@ -109,6 +108,13 @@ def measure_file(
             return measure_alone(session, loaded_here(candidate, wanted))
         original = loaded_here(baseline, wanted)
         return compare(session, original, loaded_here(candidate, wanted), HERE)
+
+
+def _random(artifact: Artifact) -> Inputs:
+    """Made up, because a file alone has no data."""
+    first = tuple(random_inputs(artifact, seed=0))
+    others = (tuple(random_inputs(artifact, seed)) for seed in range(1, enough(first)))
+    return Inputs((first, *others), "random")
 
 
 def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:

@@ -7,6 +7,10 @@ from pydantic import Field
 from edgecompress.spec.base import Many, Spec
 
 AGENT_SCHEMA_VERSION = 1
+InputSplit = Literal["evaluation", "random"]
+"""Where the inputs of a measurement come from: the task's evaluation data; or numbers drawn at
+random, for a file that is measured without a task.
+"""
 
 
 class DeviceState(Spec):
@@ -97,6 +101,8 @@ class Turn(Spec):
     model_sha256: str | None = None
     """The hash of the file that ran, read by the agent; None where none runs on the device."""
     threads: int
+    distinct_inputs: int | None = None
+    """How many different samples the inferences were given in turns; None: it is not told."""
     before: DeviceState
     after: DeviceState
     telemetry: Many[TelemetrySample] = ()
@@ -124,6 +130,16 @@ class Turn(Spec):
         return len(self.latency_ms) if self.summary is None else self.summary.count
 
 
+class MeasuredInputs(Spec):
+    """What the inferences of a measurement were given, the same for every file of a run."""
+
+    split: InputSplit
+    samples: int
+    """Different ones, each of one inference and given in turns; one where the device runs a tool
+    that takes no more.
+    """
+
+
 class Measurement(Spec):
     """All turns of one model; the summary figures are derived from the raw samples.
 
@@ -143,6 +159,8 @@ class Measurement(Spec):
     """Largest over the turns."""
     energy_mj_per_inference: float | None = None
     """Median over the turns; None unless all measured the power of the same. See Turn."""
+    inputs: MeasuredInputs | None = None
+    """None in reports of earlier versions, which measured with the task's example alone."""
     notes: tuple[str, ...] = ()
     """What may make it wrong: drift, throttling, a busy machine."""
 

@@ -99,6 +99,23 @@ def test_measure_keeps_every_sample_apart(ask, model, inputs):
     assert set(turn["versions"]) == {"onnxruntime", "numpy", "python"}
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("0/x", "7/x"), "'7/x' is of none of 2 samples"),
+        (("0/x", "x"), "'x' is of none of 2 samples"),
+        (("0/x", "0/y"), "inputs given: x, y; the model takes: x"),
+        (("1/x",), "inputs given: none; the model takes: x"),
+    ],
+)
+def test_samples_that_are_not_as_many_as_told(ask, model, tmp_path, names, said):
+    file = tmp_path / "feeds.npz"
+    np.savez(file, **{name: np.ones((1, 8), "float32") for name in names})
+    answer = ask("measure", model=str(model), inputs=str(file), samples=2, **MEASURE)
+    assert answer.error[0] == "input"
+    assert said in answer.error[1]
+
+
 def test_measure_runs_for_the_minimum_duration(ask, model, inputs):
     protocol = {**MEASURE, "min_iterations": 1, "min_duration_s": 0.2}
     turn = ask("measure", model=str(model), inputs=str(inputs), **protocol).result

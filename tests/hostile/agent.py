@@ -22,6 +22,7 @@ from edgecompress.devices.rows import checked
 from edgecompress.measure import compare as compare_of
 from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.tensors import most_bytes, outputs_of, write_npz
 from edgecompress.runtimes.litert.android import AndroidAgent
@@ -31,6 +32,7 @@ from edgecompress.spec.load import load_target
 from edgecompress.spec.target import MeasurementProtocol
 
 BOARD = Device(id="board", target="raspberry-pi-5", transport="ssh", address="board")
+ONE = np.ones((1, 2), np.float32)
 ONCE = MeasurementProtocol(turns=1, warmup_iterations=1, min_iterations=1, min_duration_s=0.01)
 
 
@@ -45,7 +47,7 @@ class AgentChannel(Channel):
         self._inputs, self._outputs = folder / "in.npz", folder / "out.npz"
         write_npz(self._inputs, {"x": np.ones((SAMPLES, 2), np.float32)})
         self._one = folder / "one.npz"
-        write_npz(self._one, {"x": np.ones((1, 2), np.float32)})
+        write_npz(self._one, {"x": ONE})
         self._target = load_target("raspberry-pi-5")
         self._phone = load_target("android-xnnpack")
         tool = folder / "benchmark_model"
@@ -81,7 +83,7 @@ class AgentChannel(Channel):
         return self._agent().probe()
 
     def _compare(self) -> object:
-        session = Session(self._agent(), ONCE, 1, self._one)
+        session = Session(self._agent(), ONCE, 1, Inputs(((ONE,),), "evaluation"))
         found = compare(session, self._onnx, self._onnx, BOARD)
         return printed(lambda console: tables.measured(found, console))
 

@@ -14,16 +14,18 @@ from edgecompress.measure.compare import (
     speedup_interval,
     summarise,
 )
+from edgecompress.measure.inputs import Inputs
 from edgecompress.spec.device import Device
+from edgecompress.spec.measurement import MeasuredInputs
 
 HERE = Device(id="here", target="local", transport="local")
 
 
 @pytest.fixture
-def inputs(tmp_path):
-    """One inference, by order and not by name."""
-    np.savez(tmp_path / "inputs.npz", np.ones((1, 512), "float32"))
-    return tmp_path / "inputs.npz"
+def inputs():
+    """Three inferences, by order and not by name."""
+    samples = np.random.default_rng(0).standard_normal((3, 1, 1, 512), np.float32)
+    return Inputs(tuple(tuple(sample) for sample in samples), "evaluation")
 
 
 @pytest.fixture
@@ -56,6 +58,7 @@ def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
         assert all(len(turn.latency_ms) >= 20 for turn in measurement.turns)
         assert measurement.latency_ms_p50 <= measurement.latency_ms_p90
         assert measurement.latency_ms_p90 <= measurement.latency_ms_p99
+        assert measurement.inputs == MeasuredInputs(split="evaluation", samples=3)
     # 10,000 times the work, 40 MB more weights: no load of the machine turns that round.
     assert found.speedup > 2
     assert found.speedup_low > 1
@@ -65,8 +68,8 @@ def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
 def test_integer_inputs_are_quantised_for_the_file(agent, protocol, tmp_path):
     onnx_files.doubler_int8(tmp_path / "int8.onnx")
     file = onnx_files.loaded(tmp_path / "int8.onnx", {"x": (0.5, 10), "y": (0.25, -3)})
-    np.savez(tmp_path / "inputs.npz", np.ones((1, 4), "float32"))
-    found = measure_file(Session(agent, protocol, 1, tmp_path / "inputs.npz"), file)
+    inputs = Inputs(((np.ones((1, 4), "float32"),),), "evaluation")
+    found = measure_file(Session(agent, protocol, 1, inputs), file)
     assert len(found.turns) == 2
 
 
@@ -80,10 +83,10 @@ def test_changed_artifact_is_not_measured(agent, protocol, inputs, small, big):
     assert told == []
 
 
-def test_inputs_that_do_not_fit(agent, protocol, tmp_path, small):
-    np.savez(tmp_path / "inputs.npz", np.ones((1, 9), "float32"))
+def test_inputs_that_do_not_fit(agent, protocol, small):
+    inputs = Inputs(((np.ones((1, 9), "float32"),),), "evaluation")
     with pytest.raises(TaskError, match=r"small\.onnx: input 'x' takes shape"):
-        measure_file(Session(agent, protocol, 1, tmp_path / "inputs.npz"), small)
+        measure_file(Session(agent, protocol, 1, inputs), small)
 
 
 def test_summary_is_of_the_pooled_samples():

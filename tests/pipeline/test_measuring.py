@@ -4,10 +4,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 from edgecompress.measure.agent import Agent, DeviceAgent
+from edgecompress.measure.inputs import Inputs
 from edgecompress.pipeline import measuring
 from edgecompress.progress import SilentProgress
 from edgecompress.runtimes import runtime
@@ -37,7 +38,7 @@ class Stage:
             runtime=runtime(target.runtime.name),
             stages=stages,
             agent_dir=folder,
-            example_inputs=(torch.zeros(1, 8),),
+            measured_inputs=Inputs(((np.zeros((1, 8), np.float32),),), "evaluation"),
         )
         self.agent: DeviceAgent = Agent(LocalTransport(folder), "python3")
         self.agent.retried.append("tried twice")

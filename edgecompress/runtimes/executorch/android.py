@@ -59,14 +59,15 @@ class AndroidAgent(PhoneAgent):
     def measure(
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn:
-        """One turn; `inputs` is an .npz with the arrays of one inference by input name.
+        """One turn; `inputs` is an .npz of `write_feeds`, of which the first is run.
 
         A short run before it tells how many inferences take as long as the protocol asks for. The
         memory is that of the whole process.
         """
         artifact = self._artifact(loaded)
         where = self._where(artifact)
-        arrays = {name: array[:1] for name, array in read_npz(inputs).items()}
+        first, cut = self._first(artifact, inputs)
+        arrays = {name: array[:1] for name, array in first.items()}
         inference_of(artifact, arrays, samples_in(artifact, arrays))
         warmups = 1 + protocol.warmup_iterations
         with self._folder() as folder:
@@ -93,9 +94,11 @@ class AndroidAgent(PhoneAgent):
             runtime_rss_bytes=None,
             model_sha256=artifact.sha256,
             threads=threads,
+            distinct_inputs=1,
             before=before,
             after=after,
             versions={"executor_runner": self.tool().version},
+            notes=cut,
         )
 
     def infer(self, loaded: Loaded, inference: Inference) -> None:

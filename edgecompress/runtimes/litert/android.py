@@ -84,12 +84,12 @@ class AndroidAgent(PhoneAgent):
     def measure(
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn:
-        """One turn; `inputs` is an .npz with the arrays of one inference by input name.
+        """One turn; `inputs` is an .npz of `write_feeds`, of which the first is run.
 
         The tool keeps its samples to itself, so the turn has their summary in their place.
         """
         artifact = self._artifact(loaded)
-        arrays = read_npz(inputs)
+        arrays, cut = self._first(artifact, inputs)
         one = inference_of(artifact, arrays, samples_in(artifact, arrays))
         where = self._where(artifact)
         tool = self.tool()
@@ -119,10 +119,11 @@ class AndroidAgent(PhoneAgent):
             runtime_rss_bytes=None,
             model_sha256=artifact.sha256,
             threads=threads,
+            distinct_inputs=1,
             before=before,
             after=after,
             versions={"benchmark_model": log.version or tool.version},
-            notes=(*delegation_notes(log, self.delegate, where), *unread_notes(log, where)),
+            notes=(*cut, *delegation_notes(log, self.delegate, where), *unread_notes(log, where)),
         )
 
     def infer(self, loaded: Loaded, inference: Inference) -> None:

@@ -25,6 +25,7 @@ from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.evaluate import Runs, evaluate
+from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
@@ -132,7 +133,7 @@ def test_several_calls_of_adb_make_one_stack(make_agent, tmp_path, images, monke
 
 def test_two_files_in_turns(make_agent, tmp_path, images):
     model = small(tmp_path)
-    nchw = npz(tmp_path / "in.npz", input_0=images[:1])
+    nchw = Inputs(tuple((images[row : row + 1],) for row in range(2)), "evaluation")
     told = []
 
     session = Session(make_agent(), PROTOCOL, 1, nchw, lambda n, i, t: told.append((n, i)))
@@ -152,6 +153,8 @@ def test_two_files_in_turns(make_agent, tmp_path, images):
     assert measurement.first_inference_ms > 0
     assert "the board says throttled=moderate (Android's thermal status)" in measurement.notes
     assert any("p90 and p99 are at most" in note for note in measurement.notes)
+    assert any("the first of 2 samples, again and again" in note for note in measurement.notes)
+    assert measurement.inputs.samples == 1
     for turn in measurement.turns:
         assert turn.summary.count >= 30
         assert turn.latency_ms == ()
