@@ -65,7 +65,7 @@ RECIPES: dict[str, dict[str, object]] = {
         "budgets": {"max_metric_drop": 0.1, "min_int8_op_fraction": 1.0},
     },
 }
-# The kinds of sparsity differ: what `local` gains nothing from, it refuses.
+# The kinds of sparsity differ: what `local-onnxruntime` gains nothing from, it refuses.
 TARGETS = {"resnet20-2to4": "jetson-orin-nano"}
 TASK = Path(__file__).with_name("cifar10_task.py").resolve()
 
@@ -76,14 +76,14 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--arch", choices=sorted(RECIPES), required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks"))
-    parser.add_argument("--target", help="default: local, for -2to4 jetson-orin-nano")
+    parser.add_argument("--target", help="default: local-onnxruntime, for -2to4 jetson-orin-nano")
     parser.add_argument(
         "--ptq", action="store_true", help="calibrate only, where the recipe would train"
     )
     arguments = parser.parse_args()
     folder = arguments.out / arguments.arch
     config = folder / ("ptq.yaml" if arguments.ptq else "deploy.yaml")
-    target = arguments.target or TARGETS.get(arguments.arch, "local")
+    target = arguments.target or TARGETS.get(arguments.arch, "local-onnxruntime")
     (report,) = deployed(config, recipe(arguments), [target])
     show(report)
 

@@ -107,7 +107,7 @@ def prepare() -> None:
 DEFAULTS: dict[str, dict[str, Any]] = {
     "inspect": {"require_int8": None, "target": None, "config": Path("deploy.yaml")},
     "compare": {"layers": False, "steps": 2.0, "config": None},
-    "measure": {"against": None, "threads": None, "target": "local"},
+    "measure": {"against": None, "threads": None, "target": "local-onnxruntime"},
 }
 ALONE: list[bool] = []
 """Not empty in a process of one command, whose agent gets a process too."""

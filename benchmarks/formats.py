@@ -16,7 +16,13 @@ from edgecompress.errors import EdgecompressError
 from edgecompress.pipeline.layers import compare_layers
 from edgecompress.spec.report import Report
 
-TARGETS = ["local", "local-litert", "local-openvino", "local-executorch", "jetson-orin-nano"]
+TARGETS = [
+    "local-onnxruntime",
+    "local-litert",
+    "local-openvino",
+    "local-executorch",
+    "jetson-orin-nano",
+]
 FSDD = Path(__file__).with_name("fsdd_task.py").resolve()
 FEW_EPOCHS = {**SGD, "epochs": 3, "learning_rate": 0.004}
 PORTABLE = {**QAT, "scheme": "portable", "train": FEW_EPOCHS}

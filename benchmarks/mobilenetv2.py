@@ -26,7 +26,7 @@ RECIPE: dict[str, object] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/mobilenetv2"))
-    parser.add_argument("--target", default="local")
+    parser.add_argument("--target", default="local-onnxruntime")
     arguments = parser.parse_args()
     (report,) = deployed(arguments.out / "deploy.yaml", RECIPE, [arguments.target])
     show(report)

@@ -10,8 +10,9 @@ import yaml
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BOARDS = (
-    "local", "local-litert", "jetson-orin-nano", "android-nnapi", "raspberry-pi-5",
-    "raspberry-pi-5-litert", "raspberry-pi-4", "raspberry-pi-4-litert", "android-xnnpack",
+    "local-onnxruntime", "local-litert", "jetson-orin-nano", "android-nnapi",
+    "raspberry-pi-5-onnxruntime", "raspberry-pi-5-litert", "raspberry-pi-4-onnxruntime",
+    "raspberry-pi-4-litert", "android-xnnpack",
     "android-gpu", "jetson-agx-orin", "jetson-xavier-nx",
 )  # fmt: skip
 """Those of three runtimes, by name: a new runtime's are no part of the comparison."""
@@ -122,4 +123,4 @@ def trained(data: Path | None, models: Path | None) -> Iterator[Case]:
             yield Case(f"trained/{arch}-{scheme}", wanted, OLDER)
 
 
-WARM_UP = replace(construct("relu6"), targets=("local", "jetson-orin-nano"))
+WARM_UP = replace(construct("relu6"), targets=("local-onnxruntime", "jetson-orin-nano"))

@@ -35,7 +35,7 @@ from edgecompress.task.seed import seed_everything
 
 HERE = Path(__file__).parent.resolve()
 TASKS = HERE / "trained_tasks"
-TARGETS = ("local", "local-litert")
+TARGETS = ("local-onnxruntime", "local-litert")
 CALIBRATION_BATCHES = 8
 FEWER_IMAGES = 2000
 """Fewer for EfficientNet, which LiteRT's reference kernels take a third of a second for."""
@@ -174,7 +174,7 @@ def compare(config: Path, baselines: dict[str, Path]) -> None:
 
 def _peers(target: str, baseline: Path, batches: Calibration, folder: Path) -> Iterator[Peer]:
     try:
-        if target == "local":
+        if target == "local-onnxruntime":
             yield from onnxruntime_peers(baseline, batches, folder)
         else:
             yield litert_peer(baseline, batches, folder)

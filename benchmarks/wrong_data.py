@@ -192,7 +192,7 @@ def main() -> int:
             folder = project(Path(name), KINDS[kind])
             start = time.monotonic()
             done = subprocess.run(
-                [sys.executable, "-m", "edgecompress", "deploy", "local"],
+                [sys.executable, "-m", "edgecompress", "deploy", "local-onnxruntime"],
                 cwd=folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 capture_output=True,

@@ -7,10 +7,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 WAYS = {
-    "onnxruntime": "local",
+    "onnxruntime": "local-onnxruntime",
     "litert": "local-litert",
     "tensorrt": "jetson-orin-nano",
-    "pruned": "local",
+    "pruned": "local-onnxruntime",
 }
 """With the target of each. TensorRT's file is checked against TensorRT's rules, and run by ONNX
 Runtime's reference kernels; 'pruned' is structured pruning and an epoch of QAT besides.

@@ -117,7 +117,7 @@ def compressed(name: str, way: str, folder: Path) -> Row:
 
 def job_of(order: DeployOrder, folder: Path) -> Job:
     """As `edgecompress.pipeline.whole` begins."""
-    wanted, recipe = order.wanted, order.recipes[0]
+    wanted, recipe = order.wanted, order.targets[0].recipes[0]
     store = Store(folder / "runs", lambda _: None)
     loaded = load(wanted, folder, store)
     run = store.start_run(recipe.target.name, recipe.digest())

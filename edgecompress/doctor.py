@@ -13,7 +13,7 @@ from edgecompress.errors import EdgecompressError
 from edgecompress.measure.agent import Agent
 from edgecompress.runtimes import runtime
 from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
-from edgecompress.spec.load import list_targets, load_inventory, load_target
+from edgecompress.spec.load import list_targets, load_inventory, load_targets
 from edgecompress.spec.measurement import Probe
 from edgecompress.spec.target import Target
 from edgecompress.transport import LocalTransport
@@ -30,7 +30,7 @@ def examine(folder: Path, target: str | None, *, imports: bool = False) -> Healt
 
     Args:
         folder: that of deploy.yaml.
-        target: None: all.
+        target: a target's name, or a board's; None: all.
         imports: whether to load what is installed, too: a package's version says nothing about its
             libraries. It takes seconds, torch most of them.
 
@@ -38,7 +38,7 @@ def examine(folder: Path, target: str | None, *, imports: bool = False) -> Healt
         SpecError: the target is unknown, or its file is not valid.
 
     """
-    targets = list_targets(folder) if target is None else [load_target(target, folder)]
+    targets = list_targets(folder) if target is None else load_targets(target, folder)
     requirements = _requirements()
     broken: list[Problem] = []
     cuda = None
@@ -92,7 +92,7 @@ def _wrong_version(target: Target) -> list[Problem]:
 
 
 def _notes(target: Target, folder: Path, probe: Probe | None) -> list[str]:
-    device = load_inventory(None, folder).for_target(target.name)
+    device = load_inventory(None, folder).for_target(target)
     if device is None:
         return [UNMEASURED]
     if probe is None or device.transport != "local":

@@ -29,10 +29,10 @@ from edgecompress.task.base import tensors_of
 parse_once()
 
 Inputs = tuple[Tensor, ...]
-LOCAL = load_target("local")
+LOCAL = load_target("local-onnxruntime")
 TARGETS = {
-    "int8 affine": load_target("raspberry-pi-5"),
-    "int8 symmetric": load_target("raspberry-pi-5"),
+    "int8 affine": load_target("raspberry-pi-5-onnxruntime"),
+    "int8 symmetric": load_target("raspberry-pi-5-onnxruntime"),
 }
 """Names of schemes that `local`, whose kernels take uint8, does not run as they are."""
 

@@ -36,7 +36,7 @@ from edgecompress.spec.load import load_target
 def warm_up() -> None:
     """Export a small net: much of torch is imported, and built, only when it is used."""
     parse_once()
-    local = load_target("local")
+    local = load_target("local-onnxruntime")
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
     inputs = (torch.zeros(1, 1, 8, 8),)
     prepared = prepare(net, inputs, local.quantization, "minmax")

@@ -77,7 +77,10 @@ def common(
 def deploy(
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TARGET...", help="Targets' names, or the paths of their files."),
+        typer.Argument(
+            metavar="TARGET...",
+            help="Boards, whose runtimes race; or names of targets, or the paths of their files.",
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every known target.")] = False,
     config: Config = DEPLOY_YAML,
@@ -250,7 +253,7 @@ def doctor(
 
         health = examine(config.parent, target, imports=imports)
         out.result(health.model_dump(mode="json"), lambda console: tables.health(health, console))
-        problems = health.targets[0].problems if target else ()
-        if problems:
-            text = f"target '{target}' cannot be used here: {problems[0].text}"
+        # One of several runtimes of a board is enough to use it.
+        if target and all(one.problems for one in health.targets):
+            text = f"target '{target}' cannot be used here: {health.targets[0].problems[0].text}"
             raise after_result(RuntimeMissing(text))

@@ -49,10 +49,12 @@ def devices_check(
         found = check_devices(ids or (), inventory, config.parent, progress_on_stderr())
         document = {"devices": [one.model_dump(mode="json") for one in found]}
         out.result(document, lambda console: tables.devices_checked(found, console))
-        unusable = [one for one in found if not one.usable]
+        # One of several runtimes on a board is enough to use it.
+        usable = {one.device for one in found if one.usable}
+        unusable = [one for one in found if one.device not in usable]
         if unusable:
             first = next(row for row in unusable[0].rows if row.state == "missing")
-            names = ", ".join(one.device for one in unusable)
+            names = ", ".join(dict.fromkeys(one.device for one in unusable))
             raise after_result(
                 RuntimeMissing(f"not usable: {names}; of {unusable[0].device}: {first.text}")
             )

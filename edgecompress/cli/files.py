@@ -78,7 +78,9 @@ def measure(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Instead of what the target says.")
     ] = None,
-    target: Annotated[str, typer.Option(help="Whose measurement protocol to follow.")] = "local",
+    target: Annotated[
+        str, typer.Option(help="Whose measurement protocol to follow: a target's, or a board's.")
+    ] = "local",
     as_json: Json = False,
 ) -> None:
     """Measure load time, latency and memory of a file."""

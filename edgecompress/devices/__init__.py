@@ -10,7 +10,7 @@ from edgecompress.devices.virtual import virtual_device
 from edgecompress.errors import SpecError
 from edgecompress.progress import Progress
 from edgecompress.spec.health import Row
-from edgecompress.spec.load import load_inventory, load_target
+from edgecompress.spec.load import load_inventory, load_targets
 
 __all__ = ["Checked", "Row", "add", "check_devices", "check_new", "virtual_device"]
 
@@ -18,7 +18,7 @@ __all__ = ["Checked", "Row", "add", "check_devices", "check_new", "virtual_devic
 def check_devices(
     ids: Sequence[str], inventory: Path | None, folder: Path, progress: Progress
 ) -> list[Checked]:
-    """What is missing on each of these devices, for its target.
+    """What is missing on each of these devices, for each target that it serves.
 
     Args:
         ids: of the inventory; none: all of it.
@@ -35,4 +35,5 @@ def check_devices(
         if name not in known:
             raise SpecError(f"device '{name}' is unknown; known: {', '.join(known)}")
     devices = [known[name] for name in dict.fromkeys(ids or known)]
-    return check_all([(one, load_target(one.target, folder)) for one in devices], progress)
+    wanted = [(one, target) for one in devices for target in load_targets(one.target, folder)]
+    return check_all(wanted, progress)

@@ -64,16 +64,14 @@ def check_all(wanted: Sequence[tuple[Device, Target]], progress: Progress) -> li
         # Nothing is changed on a device, so that an interrupt may leave them at once.
         results = together(wanted, one, lambda _, error: error or Interrupted("interrupted"))
     found: list[Checked] = []
-    for (device, _), result in zip(wanted, results.results, strict=True):
+    for (device, target), result in zip(wanted, results.results, strict=True):
         if isinstance(result, SpecError):
             raise result
-        found.append(result if isinstance(result, Checked) else _unknown(device, result))
+        if not isinstance(result, Checked):
+            # An exception that nobody meant.
+            result = checked(device, target, [missing("connection", told_as_defect(result))])
+        found.append(result)
     return found
-
-
-def _unknown(device: Device, error: BaseException) -> Checked:
-    """After an exception that nobody meant."""
-    return checked(device, [missing("connection", told_as_defect(error))])
 
 
 def check(device: Device, target: Target) -> Checked:
@@ -86,16 +84,16 @@ def check(device: Device, target: Target) -> Checked:
             tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
             connect(device, Path(folder)) as transport,
         ):
-            return checked(device, rows_of(transport, device, target))
+            return checked(device, target, rows_of(transport, device, target))
     except RuntimeMissing as error:
         # The way there needs something itself, and says how to get it: adb a program here, SSH a
         # Python there.
         name = "python" if device.transport == "ssh" else "connection"
-        return checked(device, [missing(name, str(error))])
+        return checked(device, target, [missing(name, str(error))])
     except SpecError:
         raise
     except EdgecompressError as error:
-        return checked(device, [missing("connection", str(error), _advice(device))])
+        return checked(device, target, [missing("connection", str(error), _advice(device))])
 
 
 def rows_of(transport: Transport, device: Device, target: Target) -> list[Row]:

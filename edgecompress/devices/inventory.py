@@ -14,7 +14,7 @@ from yaml.events import SequenceStartEvent
 from edgecompress.errors import SpecError
 from edgecompress.spec.base import parse
 from edgecompress.spec.device import Device, Inventory
-from edgecompress.spec.load import OWN_INVENTORY, load_inventory, load_target
+from edgecompress.spec.load import OWN_INVENTORY, load_inventory, load_targets
 from edgecompress.spec.yaml import load_yaml
 from edgecompress.store.files import publish, storage_errors, write_temp
 
@@ -33,7 +33,7 @@ def own_inventory(inventory: Path | None, folder: Path) -> Path:
 
 def check_new(device_id: str, target: str, inventory: Path | None, folder: Path) -> None:
     """Raises SpecError when the id is taken, or the target unknown (the nearest is named)."""
-    load_target(target, folder)
+    load_targets(target, folder)
     path = own_inventory(inventory, folder)
     known = load_inventory(inventory, folder) if inventory is None or path.exists() else None
     if known is not None and known.by_id(device_id) is not None:

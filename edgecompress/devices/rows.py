@@ -21,7 +21,7 @@ OLDEST_PYTHON, NEWEST_PYTHON = (3, 8), (3, 13)
 
 
 class Checked(Spec):
-    """One device, as it was found."""
+    """One device, as it was found, for one target that it serves."""
 
     device: str
     target: str
@@ -29,9 +29,9 @@ class Checked(Spec):
     rows: tuple[Row, ...]
 
 
-def checked(device: Device, rows: list[Row]) -> Checked:
+def checked(device: Device, target: Target, rows: list[Row]) -> Checked:
     usable = all(row.state != "missing" for row in rows)
-    return Checked(device=device.id, target=device.target, usable=usable, rows=tuple(rows))
+    return Checked(device=device.id, target=target.name, usable=usable, rows=tuple(rows))
 
 
 def python_row(version: str, program: str) -> Row:

@@ -7,6 +7,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.errors import ArtifactError, SpecError
 from edgecompress.measure.agent import Agent
 from edgecompress.runtimes import formats, runtime
+from edgecompress.spec.load import load_targets
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.target import Target
 
@@ -46,6 +47,20 @@ def runtime_for(artifact: Artifact, target: Target | None) -> "Runtime":
             f"{artifact.path}: {wanted.name} runs {wanted.format.name}, not {artifact.format}"
         )
     return wanted
+
+
+def target_for(artifact: Artifact, name: str, beside: Path | None = None) -> Target:
+    """The target of that name; of a board, the first whose runtime reads files of this format.
+
+    Raises:
+        SpecError: as `load_targets`.
+
+    """
+    targets = load_targets(name, beside)
+    reading = (
+        target for target in targets if runtime(target.runtime.name).format.name == artifact.format
+    )
+    return next(reading, targets[0])
 
 
 def inspect_for(

@@ -2,31 +2,43 @@
 Without torch, which takes seconds to load: whoever mistypes a key is told at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from edgecompress.errors import SpecError
 from edgecompress.measure import DEADLINE_S
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.spec.deploy import DeployConfig
-from edgecompress.spec.device import Device
-from edgecompress.spec.load import load_deploy, load_inventory, load_target
+from edgecompress.spec.device import Device, Inventory
+from edgecompress.spec.load import load_deploy, load_inventory, load_targets
 from edgecompress.spec.recipe import Recipe, resolve_all
+from edgecompress.spec.target import Target
+
+
+@dataclass(frozen=True)
+class TargetOrder:
+    """One target of a deploy, or a board, on which several runtimes race."""
+
+    name: str
+    """As the user named it."""
+    recipes: tuple[Recipe, ...]
+    """One; or one for each of the board's runtimes that the device serves."""
+    device: Device | None
+    """What measures the files; None: nothing is measured."""
+    pushes: bool
+    """Whether the model is pushed to the device and activated there."""
 
 
 @dataclass(frozen=True)
 class DeployOrder:
-    """What a deploy is to do; devices are found by the name of their target."""
+    """What a deploy is to do."""
 
     folder: Path
     """Where deploy.yaml lies."""
     wanted: DeployConfig
-    recipes: tuple[Recipe, ...]
-    sent_to: dict[str, Device]
-    """The device that a target's model is pushed to and activated on."""
-    measured_on: dict[str, Device]
-    """The device that measures a target's files; a target that is not in here is not measured."""
+    targets: tuple[TargetOrder, ...]
 
 
 @dataclass(frozen=True)
@@ -65,32 +77,45 @@ def deploy_order(
 
     """
     wanted = load_deploy(config)
-    recipes = resolve_all([load_target(name, config.parent) for name in targets], wanted)
+    named = {name: load_targets(name, config.parent) for name in targets}
+    recipes = iter(resolve_all([one for each in named.values() for one in each], wanted))
+    of = {name: tuple(islice(recipes, len(each))) for name, each in named.items()}
+    sent_to = _sent_to(named, device_ids, inventory, config)
     devices = load_inventory(inventory, config.parent)
-    sent_to = _by_target(recipes, device_ids, inventory, config)
-    names = [recipe.target.name for recipe in recipes]
-    chosen = {name: sent_to.get(name) or devices.for_target(name) for name in names}
-    measured_on = {name: device for name, device in chosen.items() if device is not None}
-    return DeployOrder(config.parent, wanted, tuple(recipes), sent_to, measured_on)
+    orders = []
+    for name in named:
+        device = sent_to.get(name) or _first(devices, named[name])
+        served = tuple(one for one in of[name] if device is None or device.serves(one.target))
+        orders.append(TargetOrder(name, served, device, pushes=name in sent_to))
+    return DeployOrder(config.parent, wanted, tuple(orders))
 
 
-def _by_target(
-    recipes: Sequence[Recipe], device_ids: Sequence[str], inventory: Path | None, config: Path
+def _first(devices: Inventory, targets: Sequence[Target]) -> Device | None:
+    """The first device of the inventory that serves any of them."""
+    serving = (one for one in devices.devices if any(map(one.serves, targets)))
+    return next(serving, None)
+
+
+def _sent_to(
+    named: Mapping[str, Sequence[Target]],
+    device_ids: Sequence[str],
+    inventory: Path | None,
+    config: Path,
 ) -> dict[str, Device]:
     """The device that each target's model is sent to, known before anything is trained."""
-    targets = {recipe.target.name: recipe.target for recipe in recipes}
     sent_to: dict[str, Device] = {}
-    for name in device_ids:
-        device = find_device(name, inventory, config)
-        if device.target not in targets:
+    for each in device_ids:
+        device = find_device(each, inventory, config)
+        name = next((name for name in named if any(map(device.serves, named[name]))), None)
+        if name is None:
             raise SpecError(
-                f"--device {name} is of target '{device.target}', which is not deployed for;"
-                f" add it: edgecompress deploy {device.target} --device {name}"
+                f"--device {each} is of target '{device.target}', which is not deployed for;"
+                f" add it: edgecompress deploy {device.target} --device {each}"
             )
-        if device.target in sent_to:
+        if name in sent_to:
             raise SpecError(
-                f"--device {name}: {sent_to[device.target].id} is of the same target; deploy to"
-                f" one, and then: edgecompress push latest {name}"
+                f"--device {each}: {sent_to[name].id} is of the same target; deploy to"
+                f" one, and then: edgecompress push latest {each}"
             )
-        sent_to[device.target] = device
+        sent_to[name] = device
     return sent_to

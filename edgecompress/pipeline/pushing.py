@@ -134,7 +134,7 @@ def push_judged(
 def _device_for(name: str, target: Target, order: PushOrder) -> Device:
     """The device of that id. Raises SpecError when there is none, or it is another target's."""
     device = find_device(name, order.inventory, order.config)
-    if device.target != target.name:
+    if not device.serves(target):
         raise SpecError(
             f"device '{name}' is of target '{device.target}', and the model is made for"
             f" '{target.name}'; deploy for its target, or correct the inventory"

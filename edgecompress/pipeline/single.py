@@ -11,11 +11,11 @@ from edgecompress.measure.compare import measure_file as measure_alone
 from edgecompress.measure.inputs import Inputs, enough
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import random_inputs
-from edgecompress.pipeline.formats import describe_file, inspect_for
+from edgecompress.pipeline.formats import describe_file, inspect_for, target_for
 from edgecompress.progress import Progress
 from edgecompress.runtimes import formats, runtime
 from edgecompress.spec.device import Device
-from edgecompress.spec.load import load_deploy, load_target
+from edgecompress.spec.load import load_deploy
 from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
 from edgecompress.spec.target import Target
 from edgecompress.transport import Transport, connect
@@ -56,7 +56,7 @@ def inspect_file(file: Path, target: str | None = None, targets: Path | None = N
 
     Args:
         file: of a format that is known.
-        target: by whose rules; None: the kernels of this machine.
+        target: by whose rules, a target's name or a board's; None: the kernels of this machine.
         targets: the folder of deploy.yaml, whose own targets are known too.
 
     Raises:
@@ -65,8 +65,8 @@ def inspect_file(file: Path, target: str | None = None, targets: Path | None = N
         DeviceError: the runtime is not installed here.
 
     """
-    wanted = None if target is None else load_target(target, targets)
     artifact = describe_file(file)
+    wanted = None if target is None else target_for(artifact, target, targets)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         return inspect_for(artifact, wanted, agent_on(HERE, Path(folder)), Path(folder))
 
@@ -84,8 +84,8 @@ def measure_file(
         ArtifactError, SpecError, DeviceError: as in `inspect_file`.
 
     """
-    wanted = load_target(target)
     candidate = describe_file(file)
+    wanted = target_for(candidate, target)
     baseline = None if against is None else describe_file(against)
     threads = wanted.runtime.threads if threads is None else threads
     protocol = wanted.measurement

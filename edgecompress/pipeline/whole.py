@@ -21,7 +21,7 @@ from edgecompress.pipeline.measuring import (
     on_device,
 )
 from edgecompress.pipeline.models import finetuned, noise, original, pruned, quantized, sparsified
-from edgecompress.pipeline.orders import DeployOrder, TargetFailed
+from edgecompress.pipeline.orders import DeployOrder, TargetFailed, TargetOrder
 from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.reporting import (
     chart_points,
@@ -55,11 +55,13 @@ def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFa
                 return load(order.wanted, order.folder, store, used)
 
         loaded = loaded_anew()
-        for index, recipe in enumerate(order.recipes):
-            notes = trains_again(recipe, order.recipes[:index])
+        before: list[Recipe] = []
+        for wish in order.targets:
+            notes = trains_again(wish.recipes[0], before)
+            before += wish.recipes
             for note in notes:
                 progress.note(note)
-            target = _Target(order, store, used, recipe, notes, progress)
+            target = _Target(order, wish, store, used, notes, progress)
             try:
                 try:
                     finished: Report | TargetFailed = target.deploy(loaded)
@@ -71,7 +73,7 @@ def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFa
                     finished = target.deploy(loaded)
             except Exception as error:
                 # The other targets may do without what this one lacks. Ctrl-C is none of these.
-                finished = TargetFailed(recipe.target.name, error)
+                finished = TargetFailed(wish.name, error)
             store.keep_hashes(used.hashes.dump())
             yield finished
 
@@ -81,15 +83,15 @@ class _Target:
     """One target of a deploy."""
 
     order: DeployOrder
+    wish: TargetOrder
     store: Store
     used: Used
-    recipe: Recipe
     notes: tuple[str, ...]
     progress: Progress
 
     def deploy(self, loaded: LoadedTask) -> Report:
         """One run. Raises FilesChanged when a file that it came from is no longer what it was."""
-        store, recipe = self.store, self.recipe
+        store, recipe = self.store, self.wish.recipes[0]
         run_id = store.start_run(recipe.target.name, recipe.digest())
         try:
             store.record_run_stage(run_id, loaded.checked)
@@ -105,13 +107,12 @@ class _Target:
                     stages,
                     Path(folder),
                 )
-                name = recipe.target.name
                 report = _run(
                     job,
-                    self.order.measured_on.get(name),
+                    self.wish.device,
                     store.run_dir(run_id),
                     self.notes,
-                    pushes=name in self.order.sent_to,
+                    pushes=self.wish.pushes,
                 )
             if report.pushed is None:
                 stages.check_files()

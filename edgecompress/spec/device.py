@@ -3,7 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -17,6 +17,9 @@ from edgecompress.spec.address import (
 )
 from edgecompress.spec.base import Spec
 
+if TYPE_CHECKING:
+    from edgecompress.spec.target import Target
+
 ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 """Ids become names of files and folders."""
 
@@ -24,6 +27,7 @@ ID = re.compile(r"[a-z0-9][a-z0-9._-]*")
 class Device(Spec):
     id: str
     target: str
+    """A target's name, or a board's: then it serves all the targets of that board."""
     transport: Literal["local", "ssh", "adb"]
     address: str | None = None
     """With `ssh` a host name, an IP address, or a Host of the SSH configuration; a user and a port
@@ -47,6 +51,10 @@ class Device(Spec):
     emulated: bool = False
     """Its latencies say nothing about a board, and decide nothing."""
     tags: tuple[str, ...] = ()
+
+    def serves(self, target: "Target") -> bool:
+        """Whether it runs what is made for a target: it is of that one, or of its board."""
+        return self.target in (target.name, target.board)
 
     @property
     def interpreter(self) -> str:
@@ -154,6 +162,6 @@ class Inventory(Spec):
     def by_id(self, device_id: str) -> Device | None:
         return next((device for device in self.devices if device.id == device_id), None)
 
-    def for_target(self, target: str) -> Device | None:
-        """The first device of that target, or None when none is at hand."""
-        return next((device for device in self.devices if device.target == target), None)
+    def for_target(self, target: "Target") -> Device | None:
+        """The first device of that target or of its board, or None when none is at hand."""
+        return next((device for device in self.devices if device.serves(target)), None)

@@ -8,7 +8,7 @@ from edgecompress.errors import SpecError
 from edgecompress.spec.base import parse
 from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.device import Inventory
-from edgecompress.spec.target import Target
+from edgecompress.spec.target import Target, in_order
 from edgecompress.spec.virtual import VirtualBoards
 from edgecompress.spec.words import words_of
 from edgecompress.spec.yaml import load_yaml
@@ -60,20 +60,48 @@ def load_target(target: str, beside: Path | None = None) -> Target:
         beside: the folder of deploy.yaml; a file in its `targets/` wins over a bundled one.
 
     Raises:
-        SpecError: unknown target (lists the known), or a file that is not a valid target.
+        SpecError: unknown target (lists the known), a board with several, or a file that is not a
+            valid target.
 
     """
-    if target.endswith(_SUFFIXES) or "/" in target or "\\" in target:
-        return _read_target(Path(target))
+    targets = load_targets(target, beside)
+    if len(targets) > 1:
+        names = ", ".join(one.name for one in targets)
+        raise SpecError(f"'{target}' is a board with several runtimes; name one of: {names}")
+    return targets[0]
+
+
+def load_targets(name: str, beside: Path | None = None) -> tuple[Target, ...]:
+    """A target, or all those of a board.
+
+    Args:
+        name: 'local-litert', 'boards/mine.yaml', or a board's: 'raspberry-pi-5'. A target of that
+            very name wins over a board.
+        beside: as for `load_target`.
+
+    Returns:
+        One target, or those of the board in the order of the table of runtimes.
+
+    Raises:
+        SpecError: as `load_target`.
+
+    """
+    if name.endswith(_SUFFIXES) or "/" in name or "\\" in name:
+        return (_read_target(Path(name)),)
     known = target_files(beside)
-    if target not in known:
-        near = difflib.get_close_matches(target, known, n=1)
+    if name in known:
+        return (_read_target(known[name]),)
+    targets = list_targets(beside)
+    on_board = [target for target in targets if target.board == name]
+    if not on_board:
+        names = [*known, *(target.board for target in targets if target.board is not None)]
+        near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean '{near[0]}'? " if near else ""
         raise SpecError(
-            f"target '{target}' is unknown; {hint}known: {', '.join(known)}"
+            f"target '{name}' is unknown; {hint}known: {', '.join(sorted(set(names)))}"
             " (add your own as targets/NAME.yaml beside deploy.yaml, or give its path)"
         )
-    return _read_target(known[target])
+    return in_order(on_board)
 
 
 def list_targets(beside: Path | None = None) -> list[Target]:

@@ -1,12 +1,13 @@
 """`targets/*.yaml`: what a kind of board with one runtime wants."""
 
+from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from edgecompress.runtimes import sections
+from edgecompress.runtimes import RUNTIMES, sections
 from edgecompress.spec.base import Spec
 from edgecompress.spec.runtime import Edges, FloatDtype, Positive, RuntimeSection
 from edgecompress.spec.scheme import QuantizationScheme
@@ -69,3 +70,9 @@ class Target(Spec):
     def _check(self) -> "Target":
         self.runtime.check(self)
         return self
+
+
+def in_order(targets: Sequence[Target]) -> tuple[Target, ...]:
+    """As their runtimes stand in the table."""
+    order = list(RUNTIMES)
+    return tuple(sorted(targets, key=lambda target: order.index(target.runtime.name)))

@@ -146,10 +146,10 @@ def test_with_json_a_usage_error_is_the_document_too(tmp_path: Path) -> None:
 def test_targets(tmp_path: Path) -> None:
     listed = document(run("targets", "list", "--json", folder=tmp_path))["targets"]
     assert listed == [target.model_dump(mode="json") for target in list_targets()]
-    shown = document(run("targets", "show", "local", "--json", folder=tmp_path))
+    shown = document(run("targets", "show", "local-onnxruntime", "--json", folder=tmp_path))
     assert shown in listed
     assert "raspberry-pi-5" in run("targets", "list", folder=tmp_path).stdout
-    assert "uint8 affine" in run("targets", "show", "local", folder=tmp_path).stdout
+    assert "uint8 affine" in run("targets", "show", "local-onnxruntime", folder=tmp_path).stdout
 
 
 def test_targets_of_ones_own_lie_beside_deploy_yaml(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_doctor_tries_what_is_installed_when_asked(tmp_path: Path) -> None:
 
 
 def test_doctor_of_a_target_that_is_unusable_here(tmp_path: Path) -> None:
-    target = load_target("local").model_dump(mode="json")
+    target = load_target("local-onnxruntime").model_dump(mode="json")
     target["name"] = "future"
     target["runtime"]["version"] = ">=99"
     (tmp_path / "future.yaml").write_text(json.dumps(target))

@@ -112,7 +112,7 @@ def test_a_file_that_is_no_model(tmp_path: Path, content: bytes | None) -> None:
 
 
 def test_measure_alone_and_in_turns(tmp_path: Path, model: Path) -> None:
-    quick = load_target("local").model_dump(mode="json")
+    quick = load_target("local-onnxruntime").model_dump(mode="json")
     quick["name"] = "quick"
     protocol = {"warmup_iterations": 1, "min_iterations": 3, "min_duration_s": 0.001, "turns": 2}
     quick["measurement"] = protocol

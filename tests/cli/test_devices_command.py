@@ -39,7 +39,10 @@ def test_added_listed_and_checked(tmp_path: Path) -> None:
 
     done = run("check", "pi", "this-machine", "--json", folder=tmp_path)
     assert done.returncode == 4
-    pi, here = document(done)["devices"]
+    found = document(done)["devices"]
+    assert {one["device"] for one in found} == {"pi", "this-machine"}
+    by_name = {(one["device"], one["target"]): one for one in found}
+    pi, here = (by_name[device, "local-onnxruntime"] for device in ("pi", "this-machine"))
     assert (pi["usable"], here["usable"]) == (False, True)
     assert pi["rows"][-1]["name"] == "python"
     assert pi["rows"][-1]["fix"].startswith("sudo apt install python3")

@@ -17,7 +17,7 @@ from edgecompress.devices.tools import SYSTEM_FOLDERS
 from edgecompress.errors import SpecError
 from edgecompress.progress import SilentProgress
 from edgecompress.spec.device import Device
-from edgecompress.spec.load import load_target
+from edgecompress.spec.load import load_target, load_targets
 
 Program = Callable[[str], str]
 SSHD = shutil.which("sshd") or shutil.which("sshd", path=":".join(SYSTEM_FOLDERS))
@@ -49,7 +49,7 @@ def local(python: str | None = None, target: str = "local") -> Device:
 
 
 def checked(device: Device) -> Checked:
-    return check(device, load_target(device.target))
+    return check(device, load_targets(device.target)[0])
 
 
 def missing(found: Checked) -> dict[str, Row]:
@@ -71,7 +71,7 @@ def test_a_python_that_has_nothing(bare_python: str) -> None:
     found = missing(checked(local(bare_python)))
     assert set(found) == {"numpy", "runtime"}
     assert found["numpy"].fix == f"{bare_python} -m pip install numpy"
-    wanted = load_target("local").runtime.version
+    wanted = load_target("local-onnxruntime").runtime.version
     assert found["runtime"].fix == f"{bare_python} -m pip install 'onnxruntime{wanted}'"
 
 
@@ -129,7 +129,13 @@ def test_a_board_that_does_not_answer_stops_nobody(tmp_path: Path) -> None:
         "- {id: gone, target: local, transport: ssh, address: gone,"
         f" ssh_config: {tmp_path / 'config'}}}\n"
     )
-    gone, here = check_devices(["gone", "here"], None, tmp_path, SilentProgress())
+    found = check_devices(["gone", "here"], None, tmp_path, SilentProgress())
+    # A board has a table for each of its targets.
+    names = [target.name for target in load_targets("local")]
+    assert [(one.device, one.target) for one in found] == [
+        (device, name) for device in ("gone", "here") for name in names
+    ]
+    gone, here = found[0], found[len(names)]
     assert missing(gone)["connection"].fix == f"try it with: ssh -F {tmp_path}/config gone true"
     assert missing(here) == {}
     with pytest.raises(SpecError, match="device 'nobody' is unknown; known: here, gone, this-mach"):

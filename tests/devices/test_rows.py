@@ -29,7 +29,7 @@ WELL = Probe(
 
 
 def rows(
-    target: str = "raspberry-pi-5",
+    target: str = "raspberry-pi-5-onnxruntime",
     behind_s: float = 0.0,
     python: str | None = None,
     **changed: object,
@@ -55,7 +55,12 @@ def test_a_board_that_has_it_all() -> None:
 @pytest.mark.parametrize(
     ("changed", "name", "text", "fix"),
     [
-        ({"machine": "armv7l"}, "architecture", "armv7l, where raspberry-pi-5 is aarch64", "list"),
+        (
+            {"machine": "armv7l"},
+            "architecture",
+            "armv7l, where raspberry-pi-5-onnxruntime is aarch64",
+            "list",
+        ),
         ({"python_bits": 32}, "architecture", "a Python of 32 bits", "64-bit edition"),
         ({"versions": {"onnxruntime": "1.20.1"}}, "numpy", "is missing", "/pip install numpy"),
         ({"versions": {"numpy": "2"}}, "runtime", "onnxruntime is missing", "'onnxruntime>=1.17'"),

@@ -33,11 +33,12 @@ def folder(tmp_path: Path) -> Path:
     shutil.copy(Path(__file__).with_name("my_project.py"), tmp_path)
     torch.save(trained().state_dict(), tmp_path / "weights.pt")
     as_of_a_gpu(tmp_path / "weights.pt")
-    # A target of the same name beside deploy.yaml wins: fewer samples.
-    target = (ROOT / "targets" / "local.yaml").read_text()
+    # A target beside deploy.yaml wins over a board of its name: one runtime, and fewer samples.
+    target = (ROOT / "targets" / "local-onnxruntime.yaml").read_text()
     for long, short in QUICK.items():
         assert long in target
         target = target.replace(long, short)
+    target = target.replace("name: local-onnxruntime", "name: local")
     (tmp_path / "targets").mkdir()
     (tmp_path / "targets" / "local.yaml").write_text(target)
     return tmp_path

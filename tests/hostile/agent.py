@@ -48,7 +48,7 @@ class AgentChannel(Channel):
         write_npz(self._inputs, {"x": np.ones((SAMPLES, 2), np.float32)})
         self._one = folder / "one.npz"
         write_npz(self._one, {"x": ONE})
-        self._target = load_target("raspberry-pi-5")
+        self._target = load_target("raspberry-pi-5-onnxruntime")
         self._phone = load_target("android-xnnpack")
         tool = folder / "benchmark_model"
         tool.write_bytes(b"tool")

@@ -19,7 +19,7 @@ def test_deploy_yaml_is_valid_for_every_bundled_target_family(tmp_path: Path) ->
     assert [path.name for path in started.written] == ["deploy.yaml", "task.py"]
     assert started.next == f"cd {tmp_path / 'new'} && edgecompress deploy local"
     config = load_deploy(tmp_path / "new" / "deploy.yaml")
-    for name in ("local", "raspberry-pi-5"):
+    for name in ("local-onnxruntime", "raspberry-pi-5-onnxruntime"):
         assert resolve(load_target(name), config).distill is not None
 
 

@@ -143,7 +143,9 @@ def test_sets_are_taken_by_their_files(
     )
     everything: Any = SimpleNamespace(name="all", trained=SimpleNamespace(metric=0.7))
     task = SimpleNamespace(metric=lambda: SimpleNamespace(higher_is_better=True))
-    job: Any = SimpleNamespace(task=task, recipe=SimpleNamespace(target=load_target("local")))
+    job: Any = SimpleNamespace(
+        task=task, recipe=SimpleNamespace(target=load_target("local-onnxruntime"))
+    )
     none: Any = None
     aim = keeping.Aim(job, none, everything, none, 0.1)
     taken, search = keeping._kept(aim, keeping.Means(none, None))
@@ -159,7 +161,7 @@ def asked_to_measure(
     monkeypatch: pytest.MonkeyPatch,
     candidates: tuple[Candidate, ...],
     device: Device | None,
-    target: str = "local",
+    target: str = "local-onnxruntime",
 ) -> tuple[dict[int, float], list[str]]:
     """p50 by index, and the sets that a device was asked for."""
     asked: list[str] = []
@@ -195,9 +197,9 @@ def test_of_many_sets_four_are_measured(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("count", "device", "target"),
     [
-        (1, BOARD, "local"),
-        (2, None, "local"),
-        (2, BOARD.model_copy(update={"emulated": True}), "local"),
+        (1, BOARD, "local-onnxruntime"),
+        (2, None, "local-onnxruntime"),
+        (2, BOARD.model_copy(update={"emulated": True}), "local-onnxruntime"),
         (2, BOARD, "jetson-orin-nano"),
     ],
 )
@@ -214,7 +216,7 @@ def test_files_are_measured_in_turns_by_the_real_agent(tmp_path: Path) -> None:
     for name in ("a", "b"):
         onnx_files.linear(tmp_path / f"{name}.onnx", features=8, classes=4)
         files[name] = onnx_files.artifact(tmp_path / f"{name}.onnx", {"scores": (0.25, 0)})
-    target = load_target("local")
+    target = load_target("local-onnxruntime")
     quick = REHEARSAL.model_copy(update={"turns": 2})
     steps: list[tuple[int, int, str]] = []
     progress = SilentProgress()
@@ -233,7 +235,7 @@ def test_files_are_measured_in_turns_by_the_real_agent(tmp_path: Path) -> None:
 
 
 def test_what_is_emulated_is_measured_as_shortly_as_it_takes_to_see_it_work() -> None:
-    target = load_target("local")
+    target = load_target("local-onnxruntime")
     assert protocol_for(target, BOARD) == target.measurement
     emulated = BOARD.model_copy(update={"emulated": True})
     assert protocol_for(target, emulated) == REHEARSAL
@@ -241,8 +243,8 @@ def test_what_is_emulated_is_measured_as_shortly_as_it_takes_to_see_it_work() ->
 
 
 def test_a_device_may_be_silent_for_a_command_and_for_the_engine_it_builds() -> None:
-    assert quiet_s(load_target("local")) == DEADLINE_S + MARGIN_S
-    assert quiet_s(load_target("local"), 5.0) == 5.0 + MARGIN_S
+    assert quiet_s(load_target("local-onnxruntime")) == DEADLINE_S + MARGIN_S
+    assert quiet_s(load_target("local-onnxruntime"), 5.0) == 5.0 + MARGIN_S
     assert quiet_s(load_target("jetson-orin-nano"), 5.0) == 5.0 + BUILD_S + MARGIN_S
 
 
@@ -321,14 +323,14 @@ def test_what_stays_in_float_says_who_wanted_it() -> None:
 
 def test_seven_bits_are_told_with_their_reason() -> None:
     quantized = config(quantize=PTQ)
-    eight = load_target("raspberry-pi-5")
+    eight = load_target("raspberry-pi-5-onnxruntime")
     weights = eight.quantization.weights.model_copy(update={"bits": 7})
     scheme = eight.quantization.model_copy(update={"weights": weights})
     seven = eight.model_copy(update={"quantization": scheme})
     portable = config(quantize={**PTQ, "scheme": "portable"})
     assert run_notes(resolve(eight, quantized), BOARD) == ()
     assert run_notes(resolve(seven, quantized), BOARD) == (
-        "weights use 7 of 8 bits, as target 'raspberry-pi-5' says",
+        "weights use 7 of 8 bits, as target 'raspberry-pi-5-onnxruntime' says",
     )
     assert run_notes(resolve(seven, config(prune=STRUCTURED)), BOARD) == ()
     here = resolve(eight, quantized).model_copy(update={"scheme": scheme})
@@ -337,4 +339,6 @@ def test_seven_bits_are_told_with_their_reason() -> None:
     (same,) = run_notes(resolve(eight, portable), BOARD)
     assert same == "weights use 7 of 8 bits, with which all int8 kernels round alike"
     (unmeasured,) = run_notes(resolve(eight, quantized), None)
-    assert unmeasured.startswith("no device of target 'raspberry-pi-5' is in the inventory")
+    assert unmeasured.startswith(
+        "no device of target 'raspberry-pi-5-onnxruntime' is in the inventory"
+    )

@@ -48,4 +48,4 @@ def test_deploy_to_a_virtual_board(
     (model,) = [kept for kept in report["artifacts"] if Path(kept["path"]).stem == "model"]
     assert release["whole"]
     assert release["manifest"]["sha256"] == model["sha256"]
-    assert release["manifest"]["target"] == BOARD
+    assert release["manifest"]["target"] == f"{BOARD}-onnxruntime"

@@ -70,11 +70,11 @@ def test_another_architecture_is_elsewhere(
     machine: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files.platform, "machine", lambda: machine)
-    assert files._runs_elsewhere(_job("raspberry-pi-5")) == elsewhere
+    assert files._runs_elsewhere(_job("raspberry-pi-5-onnxruntime")) == elsewhere
 
 
 @pytest.mark.parametrize(
-    ("name", "measured"), [("jetson-orin-nano", False), ("raspberry-pi-5", True)]
+    ("name", "measured"), [("jetson-orin-nano", False), ("raspberry-pi-5-onnxruntime", True)]
 )
 def test_no_engine_is_built_for_a_point_of_the_chart(name: str, measured: bool) -> None:
     record = SimpleNamespace(result={"latency_ms_p50": 1.5})

@@ -31,7 +31,7 @@ class Stage:
         stages = SimpleNamespace(
             progress=progress, note=lambda name, _, cached: self.notes.append((name, cached))
         )
-        target = load_target("local")
+        target = load_target("local-onnxruntime")
         twice = target.measurement.model_copy(update={"turns": 2})
         self.job: Any = SimpleNamespace(
             recipe=SimpleNamespace(target=target.model_copy(update={"measurement": twice})),

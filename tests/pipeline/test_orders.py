@@ -9,6 +9,7 @@ import pytest
 
 from edgecompress.errors import SpecError
 from edgecompress.pipeline.orders import PushOrder, deploy_order
+from edgecompress.runtimes import RUNTIMES
 
 SCRIPT = """\
 import sys
@@ -55,14 +56,31 @@ def project(tmp_path: Path) -> Path:
 
 def test_each_target_has_the_device_that_is_named_or_else_the_first(project: Path) -> None:
     config, inventory = project / "deploy.yaml", project / "inventory.yaml"
-    asked = deploy_order(config, ["tiny", "raspberry-pi-5", "local"], inventory, ["second"])
-    assert [recipe.target.name for recipe in asked.recipes] == ["tiny", "raspberry-pi-5", "local"]
-    assert {name: device.id for name, device in asked.sent_to.items()} == {"tiny": "second"}
-    measured_on = {name: device.id for name, device in asked.measured_on.items()}
-    assert measured_on == {"tiny": "second", "local": "other"}
-    nobody = deploy_order(config, ["tiny"], inventory, [])
-    assert (nobody.sent_to, nobody.measured_on["tiny"].id) == ({}, "first")
-    assert nobody.folder == project
+    names = ["tiny", "raspberry-pi-5", "local", "local-litert"]
+    asked = deploy_order(config, names, inventory, ["second"])
+    found = {
+        order.name: (order.device and order.device.id, order.pushes) for order in asked.targets
+    }
+    assert found == {
+        "tiny": ("second", True),
+        "raspberry-pi-5": (None, False),
+        "local": ("other", False),
+        "local-litert": ("other", False),
+    }
+    (nobody,) = deploy_order(config, ["tiny"], inventory, []).targets
+    assert (nobody.pushes, nobody.device and nobody.device.id) == (False, "first")
+
+
+def test_a_board_is_all_its_targets_that_the_device_serves(project: Path) -> None:
+    config, inventory = project / "deploy.yaml", project / "inventory.yaml"
+    (board,) = deploy_order(config, ["local"], inventory, []).targets
+    names = [recipe.target.name for recipe in board.recipes]
+    assert names == [f"local-{name}" for name in RUNTIMES if name != "tensorrt"]
+    only = INVENTORY + "  - {id: pi, target: raspberry-pi-5-litert, transport: ssh, address: pi}\n"
+    inventory.write_text(only)
+    (board,) = deploy_order(config, ["raspberry-pi-5"], inventory, ["pi"]).targets
+    assert [recipe.target.name for recipe in board.recipes] == ["raspberry-pi-5-litert"]
+    assert board.pushes
 
 
 @pytest.mark.parametrize(

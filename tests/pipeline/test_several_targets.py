@@ -6,7 +6,7 @@ from pathlib import Path
 import deploying
 import pytest
 
-BOTH = ("deploy", "tiny", "raspberry-pi-5", "--inventory", "inventory.yaml", "--json")
+BOTH = ("deploy", "tiny", "raspberry-pi-5-onnxruntime", "--inventory", "inventory.yaml", "--json")
 
 
 @pytest.mark.slow
@@ -54,7 +54,7 @@ def test_three_formats_from_one_training(tmp_path: Path, cli: deploying.Cli) -> 
     text = config.read_text().replace("mode: qat", "mode: qat\n  scheme: portable")
     # The Jetson steps by 32 channels, and the tiny model has no more.
     config.write_text(text[: text.index("prune:")] + text[text.index("quantize:") :])
-    targets = ("raspberry-pi-5", "android-xnnpack", "jetson-orin-nano")
+    targets = ("raspberry-pi-5-onnxruntime", "android-xnnpack", "jetson-orin-nano")
     done = cli.run(folder, "deploy", *targets, "--inventory", "inventory.yaml", "--json")
     assert done.returncode in (3, 5), done.stderr
     reports = json.loads(done.stdout)["reports"]
@@ -98,8 +98,8 @@ def test_an_engine_cannot_be_built_without_tensorrt(tmp_path: Path, cli: deployi
 
 
 FAILURES = {
-    "raspberry-pi-5": ("ModelError('conv: no counterpart')", 2),
-    "raspberry-pi-4": ("AgentError('died of SIGABRT')", 4),
+    "raspberry-pi-5-onnxruntime": ("ModelError('conv: no counterpart')", 2),
+    "raspberry-pi-4-onnxruntime": ("AgentError('died of SIGABRT')", 4),
     "cm5": ("ZeroDivisionError('by zero')", 1),
 }
 """How the export for a target fails: the error, and its exit code."""

@@ -59,7 +59,7 @@ def test_the_line(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("kind", THROUGH_THE_COMMAND)
 def test_the_command(kind: str, tmp_path: Path, cli: deploying.Cli) -> None:
     folder = project(tmp_path / "project", KINDS[kind])
-    done = cli.run(folder, "deploy", "local")
+    done = cli.run(folder, "deploy", "local-onnxruntime")
     assert_one_line(done, 2, (LINES[kind],))
     # Nothing was trained.
     assert not list((folder / "runs" / "store").glob("*/*"))

@@ -30,7 +30,11 @@ from edgecompress.runtimes import runtime as known
 from edgecompress.runtimes.tensorrt.rules import tensorrt_violations
 from edgecompress.spec.load import load_target
 
-TARGETS = {"onnxruntime": "local", "litert": "local-litert", "tensorrt": "jetson-orin-nano"}
+TARGETS = {
+    "onnxruntime": "local-onnxruntime",
+    "litert": "local-litert",
+    "tensorrt": "jetson-orin-nano",
+}
 
 
 def refusal(work: Callable[[], object]) -> str:

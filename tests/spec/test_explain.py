@@ -163,13 +163,13 @@ def test_a_mistake_in_deploy_yaml(change: dict[str, object], message: str) -> No
     ],
 )
 def test_a_mistake_in_a_target(section: str, key: str, value: object, message: str) -> None:
-    data = copy.deepcopy(load_target("local").model_dump(mode="json"))
+    data = copy.deepcopy(load_target("local-onnxruntime").model_dump(mode="json"))
     data[section][key] = value
     assert refusal(Target, data) == message
 
 
 def test_the_unknown_key_comes_before_the_key_that_it_leaves_missing() -> None:
-    data = load_target("local").model_dump(mode="json")
+    data = load_target("local-onnxruntime").model_dump(mode="json")
     data["measurement"]["min_duration_ms"] = data["measurement"].pop("min_duration_s")
     assert refusal(Target, data) == (
         "unknown key 'measurement.min_duration_ms'; did you mean 'min_duration_s'? known:"

@@ -22,24 +22,28 @@ budgets:
 
 
 def own_target(folder: Path, stem: str, name: str) -> Path:
-    text = (targets_dir() / "local.yaml").read_text()
+    text = (targets_dir() / "local-onnxruntime.yaml").read_text()
     (folder / "targets").mkdir(exist_ok=True)
     path = folder / "targets" / f"{stem}.yaml"
     path.write_text(
-        text.replace("name: local", f"name: {name}").replace("round_to: 8", "round_to: 4")
+        text.replace("name: local-onnxruntime", f"name: {name}").replace(
+            "round_to: 8", "round_to: 4"
+        )
     )
     return path
 
 
 def test_every_bundled_target_is_valid() -> None:
-    assert {"local", "raspberry-pi-4", "raspberry-pi-5"} <= {t.name for t in list_targets()}
+    assert {"local-onnxruntime", "raspberry-pi-4-onnxruntime", "raspberry-pi-5-onnxruntime"} <= {
+        t.name for t in list_targets()
+    }
 
 
 def test_activations_are_what_the_kernels_of_the_target_multiply() -> None:
     # facts: uint8 x int8 is what VNNI runs; Arm prefers int8 x int8.
-    local = load_target("local").quantization.activations
+    local = load_target("local-onnxruntime").quantization.activations
     assert (local.dtype, local.scheme) == ("uint8", "affine")
-    for name in ("raspberry-pi-4", "raspberry-pi-5"):
+    for name in ("raspberry-pi-4-onnxruntime", "raspberry-pi-5-onnxruntime"):
         pi = load_target(name)
         assert (pi.quantization.activations.dtype, pi.cpu.architecture) == ("int8", "aarch64")
 
@@ -50,16 +54,16 @@ def test_an_unknown_target_lists_the_known(tmp_path: Path) -> None:
         load_target("rasberry-pi-5", tmp_path)
     message = str(caught.value)
     assert message.startswith(
-        "target 'rasberry-pi-5' is unknown; did you mean 'raspberry-pi-5'? known: android-"
+        "target 'rasberry-pi-5' is unknown; did you mean 'raspberry-pi-5'? known: android, andr"
     )
     assert ", my-board, raspberry-pi-4," in message
 
 
 def test_the_users_own_target_wins_over_a_bundled_one(tmp_path: Path) -> None:
-    own_target(tmp_path, "local", "local")
-    assert load_target("local").round_to == 8
-    assert load_target("local", tmp_path).round_to == 4
-    assert [t.round_to for t in list_targets(tmp_path) if t.name == "local"] == [4]
+    own_target(tmp_path, "local-onnxruntime", "local-onnxruntime")
+    assert load_target("local-onnxruntime").round_to == 8
+    assert load_target("local-onnxruntime", tmp_path).round_to == 4
+    assert [t.round_to for t in list_targets(tmp_path) if t.name == "local-onnxruntime"] == [4]
 
 
 def test_a_target_by_path(tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ def test_deploy_that_is_not_there_names_init(tmp_path: Path) -> None:
 
 
 def test_bundled_inventory_has_this_machine() -> None:
-    device = load_inventory(None).for_target("local")
+    device = load_inventory(None).for_target(load_target("local-onnxruntime"))
     assert device is not None
     assert device.transport == "local"
 
@@ -101,15 +105,11 @@ def test_bundled_inventory_has_this_machine() -> None:
 def test_own_devices_come_before_the_bundled_and_hide_them(tmp_path: Path) -> None:
     (tmp_path / "devices.yaml").write_text(
         "devices:\n  - {id: mine, target: local, transport: local}\n"
-        "  - {id: this-machine-litert, target: local, transport: local, tags: [mine]}\n"
+        "  - {id: this-machine, target: local-litert, transport: local, tags: [mine]}\n"
     )
     found = load_inventory(None, tmp_path)
     bundled = [device.id for device in load_inventory(None).devices]
-    assert [device.id for device in found.devices[:3]] == [
-        "mine",
-        "this-machine-litert",
-        "this-machine",
-    ]
+    assert [device.id for device in found.devices[:2]] == ["mine", "this-machine"]
     assert sorted(device.id for device in found.devices[1:]) == sorted(bundled)
     assert found.devices[1].tags == ("mine",)
     assert load_inventory(None, tmp_path / "elsewhere") == load_inventory(None)

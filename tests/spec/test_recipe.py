@@ -32,7 +32,7 @@ SPARSE = UnstructuredPruneSpec(method="unstructured", sparsity=0.5, scope="globa
 
 
 def target(cpu: Cpu | None = None, dtype: str = "uint8", bits: int | None = None) -> Target:
-    local = load_target("local", Path())
+    local = load_target("local-onnxruntime", Path())
     activations = Activations.model_validate({"dtype": dtype, "scheme": "affine"})
     weights = local.quantization.weights.model_copy(update={"bits": bits})
     scheme = local.quantization.model_copy(update={"activations": activations, "weights": weights})
@@ -83,7 +83,8 @@ def test_sparsity_that_a_target_gains_nothing_from() -> None:
     with pytest.raises(SpecError) as caught:
         resolve(dense, CONFIG.model_copy(update={"prune": SPARSE}))
     assert str(caught.value) == (
-        "prune.method 'unstructured' gains nothing on target 'local'; supported there: structured"
+        "prune.method 'unstructured' gains nothing on target 'local-onnxruntime';"
+        " supported there: structured"
     )
 
 
@@ -109,7 +110,7 @@ def test_two_four_needs_a_target_that_has_it(key: str, prune: PruneSpec) -> None
     with pytest.raises(SpecError) as caught:
         resolve(target(), config)
     assert str(caught.value) == (
-        f"prune.{key} '2:4' gains nothing on target 'local';"
+        f"prune.{key} '2:4' gains nothing on target 'local-onnxruntime';"
         " supported there: structured, unstructured"
     )
     assert resolve(load_target("jetson-orin-nano"), config).config.prune == prune
@@ -133,10 +134,10 @@ def test_a_portable_scheme_is_one_for_all() -> None:
 
 
 def test_a_target_with_another_scheme_is_trained_again() -> None:
-    names = ("raspberry-pi-4", "raspberry-pi-5", "jetson-orin-nano")
+    names = ("raspberry-pi-4-onnxruntime", "raspberry-pi-5-onnxruntime", "jetson-orin-nano")
     four, five, orin = resolve_all([load_target(name) for name in names], CONFIG)
     assert trains_again(four, []) == ()
     assert trains_again(five, [four]) == ()
     (note,) = trains_again(orin, [four, five])
     assert note.startswith("jetson-orin-nano wants int8 symmetric activations, 8-bit weights")
-    assert "raspberry-pi-4 int8 affine activations" in note
+    assert "raspberry-pi-4-onnxruntime int8 affine activations" in note

@@ -35,7 +35,7 @@ from edgecompress.spec.measurement import Inspection  # noqa: E402
 from edgecompress.task.base import tensors_of  # noqa: E402
 
 FILES = {
-    "ONNX": "local",
+    "ONNX": "local-onnxruntime",
     "TFLite": "local-litert",
     "ONNX for TensorRT": "jetson-orin-nano",
 }
