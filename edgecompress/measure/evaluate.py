@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.agent import DeviceAgent, Inference, Kernels
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.parity import Executions, ParityChain
+from edgecompress.measure.parts import Rebuild, Scored, update
+from edgecompress.measure.record import Record
+from edgecompress.measure.recorder import Recorder
 from edgecompress.measure.tensors import Array, feed, most_bytes, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
 from edgecompress.task import Batch, ClassificationTask, Metric, MulticlassAccuracy, Task
@@ -23,10 +24,6 @@ from edgecompress.task.base import inputs_of
 SHARD_BYTES = 64 << 20
 SHARD_SAMPLES = 2000
 """What one process on the device is given at most, so that a small board's memory is enough."""
-
-
-Rebuild = Callable[[list[Tensor]], Any]
-"""Makes what the model returns of a file's outputs, for `task.update`."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +64,29 @@ def evaluate(
         DeviceError: the device, its runtime, or the way to it.
 
     """
+    return recorded(runs, task, on_progress, rebuild, against)[0]
+
+
+def recorded(
+    runs: Runs,
+    task: Task,
+    on_progress: Callable[[int], None],
+    rebuild: Rebuild | None = None,
+    against: Executions | None = None,
+) -> tuple[Evaluation, Record]:
+    """Score the file as `evaluate` does; its answers too, for a comparison with another file's."""
     metric = task.metric()
     higher_is_better = direction(metric)
     artifact = runs.file.artifact
     chain = ParityChain(artifact, Executions() if against is None else against)
-    samples = 0
+    recorder, samples = Recorder(task, rebuild), 0
     inferred = infer_all(runs, task.eval_data())
-    for outputs in scored(inferred, artifact, task, metric, rebuild):
-        chain.add(outputs)
-        samples += len(outputs[0])
+    for batch in scored(inferred, artifact, task, metric, rebuild):
+        chain.add(batch.outputs)
+        recorder.add(batch)
+        samples += batch.samples
         on_progress(samples)
-    return Evaluation(
+    evaluation = Evaluation(
         metric=type(metric).__name__,
         value=value_of(metric),
         higher_is_better=higher_is_better,
@@ -87,6 +96,7 @@ def evaluate(
         hops=chain.hops(),
         original=chain.original(),
     )
+    return evaluation, recorder.record(evaluation)
 
 
 def scored(
@@ -95,8 +105,8 @@ def scored(
     task: Task,
     metric: Metric,
     rebuild: Rebuild | None,
-) -> Iterator[list[Array]]:
-    """Feed `metric` with what `infer_all` gives; the outputs of each batch, after that.
+) -> Iterator[Scored]:
+    """Feed `metric` with what `infer_all` gives; each batch, after that.
 
     Raises:
         ModelError: the outputs do not fit the task, or are not numbers.
@@ -104,12 +114,9 @@ def scored(
     """
     for outputs, target in inferred:
         _check_outputs(artifact, task, outputs)
-        tensors = tuple(torch.from_numpy(array) for array in outputs)
-        if rebuild is not None:
-            task.update(metric, rebuild(list(tensors)), target)
-        else:
-            task.update(metric, tensors[0] if len(tensors) == 1 else tensors, target)
-        yield outputs
+        batch = Scored(outputs, target)
+        update(task, metric, rebuild, batch)
+        yield batch
 
 
 def infer_all(runs: Runs, batches: Iterable[Batch]) -> Iterator[tuple[list[Array], Any]]:

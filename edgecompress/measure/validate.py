@@ -9,8 +9,9 @@ import torch
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, Refused
-from edgecompress.measure.evaluate import Rebuild, Runs, direction, infer_all
+from edgecompress.measure.evaluate import Runs, direction, infer_all
 from edgecompress.measure.meter import Meter
+from edgecompress.measure.parts import Rebuild
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Parity

@@ -19,8 +19,9 @@ from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.readback import read_back
 from edgecompress.measure.agent import Agent, Kernels
 from edgecompress.measure.agent_file import build_agent
-from edgecompress.measure.evaluate import Runs, evaluate, infer_all, scored, value_of
+from edgecompress.measure.evaluate import Runs, infer_all, recorded, scored, value_of
 from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.record import metric_change, read_record, write_record
 from edgecompress.measure.tensors import Array
 from edgecompress.packages import version_of
 from edgecompress.pipeline.code import entry
@@ -31,6 +32,7 @@ from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
 from edgecompress.pipeline.single import reference_kernels
 from edgecompress.pipeline.stages import Output
 from edgecompress.runtimes import runtime
+from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Evaluation, Inspection
 from edgecompress.task.base import Batch
@@ -54,6 +56,8 @@ class Built:
     params: int
     inspection: Inspection
     evaluation: Evaluation
+    record: Path
+    """Its answers, as `read_record` reads them."""
 
 
 @cache
@@ -66,8 +70,18 @@ def build(job: Job, model: Executable, agent: Agent) -> Built:
     """Export, then inspect and evaluate the file with the agent here."""
     key, artifact, exported = _export(job, model)
     inspection = _inspect(job, key, artifact, agent)
-    evaluation = _evaluate(job, model, key, artifact, agent)
-    return Built(key, artifact, exported.macs, exported.params, inspection, evaluation)
+    evaluation, record = _evaluate(job, model, key, artifact, agent)
+    return Built(key, artifact, exported.macs, exported.params, inspection, evaluation, record)
+
+
+def change_between(before: Built, after: Built) -> MetricChange | None:
+    """What the metric loses from one file to another; None where they were not scored alike."""
+    old, new = read_record(before.record), read_record(after.record)
+    if before.artifact.sha256 != after.artifact.sha256:
+        return metric_change(old, new, after.artifact.labels)
+    return MetricChange(
+        method="same", drop=0.0, low=0.0, high=0.0, samples=new.samples, deviation=0.0
+    )
 
 
 def exported_file(job: Job, model: Executable) -> tuple[str, Artifact]:
@@ -169,7 +183,7 @@ def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection
 
 def _evaluate(
     job: Job, model: Executable, key: str, artifact: Artifact, agent: Agent
-) -> Evaluation:
+) -> tuple[Evaluation, Path]:
     def work(work_dir: Path) -> Output:
         def reference(batches: Iterable[Batch]) -> Iterator[list[Array]]:
             for outputs, _ in infer_all(replace(runs, kernels="reference"), batches):
@@ -178,7 +192,7 @@ def _evaluate(
         runs = runs_here(job, agent, artifact, work_dir)
         # Where the file already runs by them, or there are none, they explain nothing.
         explains = not elsewhere and reference_kernels(job.recipe.target) == "reference"
-        evaluation = evaluate(
+        evaluation, answers = recorded(
             runs,
             job.task,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
@@ -190,7 +204,8 @@ def _evaluate(
             held = format.numbers_of(artifact)
             found = read_back(held, module, model.layers)
             evaluation = evaluation.model_copy(update={"readback": found})
-        return Output(evaluation.model_dump(mode="json"))
+        kept = write_record(answers, work_dir / "answers.npz")
+        return Output(evaluation.model_dump(mode="json"), {"answers": kept})
 
     elsewhere, format = _runs_elsewhere(job), job.runtime.format
     depends_on = job.depends_on(
@@ -204,7 +219,8 @@ def _evaluate(
     )
     also = (model.maker, entry(format.numbers_of), *_packages_here(job))
     record = job.stages.run("evaluate", depends_on, work, also)
-    return parse(Evaluation, record.result, "stage evaluate")
+    found = parse(Evaluation, record.result, "stage evaluate")
+    return found, job.stages.store.path(record.blobs["answers"])
 
 
 def validated(job: Job, model: Executable, agent: Agent) -> float:
@@ -218,8 +234,8 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
         data = job.task.validation_data()
         inferred = infer_all(runs_here(job, agent, artifact, work_dir), data)
         samples = 0
-        for outputs in scored(inferred, artifact, job.task, metric, rebuild):
-            samples += len(outputs[0])
+        for batch in scored(inferred, artifact, job.task, metric, rebuild):
+            samples += batch.samples
             job.stages.progress.step(samples, 0, f"{samples} samples")
         return Output({"metric": value_of(metric)})
 

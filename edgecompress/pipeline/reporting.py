@@ -9,6 +9,7 @@ from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.results import Results
 from edgecompress.report.layer_types import layer_dtypes
 from edgecompress.runtimes import formats
+from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Inspection, Measurement
 from edgecompress.spec.recipe import Recipe
@@ -61,7 +62,10 @@ def _point(name: str, built: Built, latency: float | None) -> StagePoint:
     )
 
 
-def model_report(built: Built, measured: Measurement | None) -> ModelReport:
+def model_report(
+    built: Built, measured: Measurement | None, change: MetricChange | None = None
+) -> ModelReport:
+    """What is reported of one file; `change`: of the metric from the original's file to it."""
     evaluation = built.evaluation
     is_accuracy = evaluation.metric.endswith("Accuracy") and 0 <= evaluation.value <= 1
     return ModelReport(
@@ -88,6 +92,7 @@ def model_report(built: Built, measured: Measurement | None) -> ModelReport:
         hops=evaluation.hops,
         original=evaluation.original,
         readback=evaluation.readback,
+        change=change,
     )
 
 

@@ -1,10 +1,12 @@
 """What the stages made for one target: the model after each of them, and the files."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from edgecompress.pipeline.executable import Executable
-from edgecompress.pipeline.files import Built
+from edgecompress.pipeline.files import Built, change_between
 from edgecompress.pipeline.job import Point, QuantizedPoint
+from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.report import EpochRow, FloatSearch, QuantizationNoise
 
 
@@ -27,6 +29,11 @@ class Results:
     candidate: Built
     halfway: Built | None
     """The file of `recovered`, where that is neither the first model nor the last."""
+
+    @cached_property
+    def change(self) -> MetricChange | None:
+        """What the metric loses from the original's file to the candidate's."""
+        return change_between(self.baseline, self.candidate)
 
     @property
     def epochs(self) -> tuple[EpochRow, ...]:

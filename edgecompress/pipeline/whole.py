@@ -226,12 +226,14 @@ def _results(job: Job, here: Agent, device: Device | None) -> Results:
 
 def _reports(results: Results, there: DeviceFindings | None) -> tuple[ModelReport, ModelReport]:
     """What is reported of baseline and candidate, with what the device found where there is one."""
-    baseline, candidate = results.baseline, results.candidate
+    baseline, candidate, change = results.baseline, results.candidate, results.change
     if there is None:
-        return model_report(baseline, None), model_report(candidate, None)
+        return model_report(baseline, None), model_report(candidate, None, change)
     measured = there.comparison
     chosen = replace(candidate, inspection=there.inspection)
-    return model_report(baseline, measured.baseline), model_report(chosen, measured.candidate)
+    return model_report(baseline, measured.baseline), model_report(
+        chosen, measured.candidate, change
+    )
 
 
 def _finish(store: Store, run_id: str, report: Report) -> Report:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edgecompress.report.figures import factor, milliseconds, percent, plain
 from edgecompress.report.noise import named
+from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Comparison, Op
 from edgecompress.spec.pushed import Pushed
@@ -66,6 +67,9 @@ def _metric(facts: Facts) -> str:
     before, after = facts.baseline.metric, facts.candidate.metric
     if (before.name, before.samples) != (after.name, after.samples):
         return "let metric() and eval_data() of the task give the same every time they are called"
+    change, most = facts.candidate.change, facts.budgets.max_metric_drop
+    if change is not None and change.judged(most) == "cannot tell":
+        return _more_samples(change, most)
     noise, search = facts.seen.noise, facts.seen.search
     if noise is None:
         return "nothing was quantised: prune less (pruning_ratio), or fine-tune for more epochs"
@@ -85,6 +89,15 @@ def _metric(facts: Facts) -> str:
     else:
         remedy = "no set of operators in float keeps it: use mode: qat with quantize.train"
     return f"{remedy}; or try ranges: auto, or mode: qat; worst alone are {worst}"
+
+
+def _more_samples(change: MetricChange, limit: float) -> str:
+    needed = change.needed(limit)
+    more = f"give eval_data() {needed:,} samples" if needed else "give eval_data() more samples"
+    return (
+        f"{more}, or allow more than max_metric_drop: {limit:g}; budgets.accept_uncertain: true"
+        " ships on what these samples say"
+    )
 
 
 def _speed(facts: Facts) -> str:

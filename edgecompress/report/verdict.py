@@ -64,7 +64,7 @@ def judge(
     checks = [
         *_finite(budgets=budgets, baseline=baseline, candidate=candidate, comparison=comparison),
         # What it computes decides before what it costs, and the metric before all agreement.
-        *metric_checks(budgets, baseline.metric, candidate.metric),
+        *metric_checks(budgets, baseline.metric, candidate.metric, candidate.change),
         *agreements(baseline, candidate),
         *([] if seen.builds_engine else _size(budgets, baseline, candidate)),
         *_offline(budgets, candidate, comparison is not None),
@@ -74,7 +74,9 @@ def judge(
     checks.sort(key=lambda each: ("fail", "unmeasured", "warning", "pass").index(each.outcome))
     outcomes = {each.outcome for each in checks}
     advice = advise(checks, Facts(budgets, baseline, candidate, comparison, seen))
-    if "fail" in outcomes:
+    # A loss that nobody can rule out does not ship, however little else is wrong.
+    uncertain = any(one.kind == "metric" and one.outcome == "unmeasured" for one in checks)
+    if "fail" in outcomes or uncertain:
         return Judgement("refuse", tuple(checks), advice)
     if "unmeasured" in outcomes:
         return Judgement("unmeasured", tuple(checks), advice)

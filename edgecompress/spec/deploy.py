@@ -188,6 +188,8 @@ class Budgets(Spec):
 
     max_metric_drop: NonNegative
     """In the metric's own unit, against the baseline on the same data: 0.01 is one point."""
+    accept_uncertain: bool = False
+    """Ship on the metric that was found where the evaluation set is too small to tell."""
     min_speedup: Annotated[float, Field(ge=1)] = 1.0
     """Baseline p50 / candidate p50, measured in turns."""
     latency_ms_p50: PositiveFloat | None = None

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import ValidationError, model_validator
 
 from edgecompress.errors import SpecError
+from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity, Readback
 from edgecompress.spec.pushed import Pushed
@@ -91,6 +92,9 @@ class ModelReport(Spec):
     original: Parity | None = None
     readback: Readback | None = None
     """Both as Evaluation has them."""
+    change: MetricChange | None = None
+    """What the metric lost from the baseline; None for that itself, and in reports of an earlier
+    edgecompress."""
 
 
 class ReportArtifact(Spec):

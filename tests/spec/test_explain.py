@@ -21,8 +21,8 @@ DEPLOY: dict[str, Any] = {
 }
 PRUNE = {"method": "structured", "importance": "taylor", "allocation": "uniform", "steps": 1}
 BUDGETS = (
-    "known: init_time_ms, latency_ms_p50, latency_ms_p90, latency_ms_p99, max_metric_drop,"
-    " min_int8_op_fraction, min_speedup, model_size_bytes, peak_rss_bytes"
+    "known: accept_uncertain, init_time_ms, latency_ms_p50, latency_ms_p90, latency_ms_p99,"
+    " max_metric_drop, min_int8_op_fraction, min_speedup, model_size_bytes, peak_rss_bytes"
 )
 
 
