@@ -44,6 +44,9 @@ def in_words(field: FieldInfo) -> str:
         return "needed"
     if field.default is None:
         return "off"
+    if isinstance(field.default, bool):
+        # As YAML spells it.
+        return str(field.default).lower()
     return str(field.default) if field.default not in ((), {}) else "none"
 
 
