@@ -13,6 +13,8 @@ from .failure import Failure
 if TYPE_CHECKING:
     import numpy as np
 
+    from .counts import Counts
+
 KERNELS = ("default", "reference")
 """Those that the runtime chooses, or the plain ones that it defines its operators by."""
 
@@ -32,6 +34,10 @@ class Runner(ABC):
     """Known once activated."""
     kernels = "default"
     """One of KERNELS, set before `activate`."""
+    uncounted: str | None = "the runtime tells no time of its operators"
+    """Why it cannot count; None: it can."""
+    counting = False
+    """Whether it counts the time of its operators, set before `activate`."""
 
     def __init__(self, model: str, threads: int) -> None:
         self.model = model
@@ -70,6 +76,14 @@ class Runner(ABC):
     def notes(self) -> list[str]:
         """What the runtime does otherwise than one would expect; known once activated."""
         return []
+
+    def note_counts(self) -> None:
+        """Called after each inference, for runtimes that keep what they counted of the last one."""
+        return
+
+    def counted(self) -> Counts:
+        """The operators of all inferences so far; counting ends."""
+        raise Failure("runtime", f"{self.uncounted}")
 
     def _find(self) -> None:
         if not Path(self.model).is_file():

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import importlib
 import json
+import tempfile
 from importlib.metadata import version
-from typing import Any, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Sequence
 
 import numpy as np
 
 # First: it loads the libraries that the extension module is linked to.
 import torch
 
+from .etdump import read_etdump
 from .failure import Failure
 from .runner import Runner, Tensor
+
+if TYPE_CHECKING:
+    from .counts import Counts
 
 library = importlib.import_module("executorch.extension.pybindings._C")
 """It has no types."""
@@ -45,6 +51,7 @@ SCALARS = {
 
 
 class ExecuTorchRunner(Runner):
+    uncounted = None
     _program: Any = None
     """The method refers to it."""
     _method: Any = None
@@ -60,6 +67,12 @@ class ExecuTorchRunner(Runner):
     def deactivate(self) -> None:
         self._method = self._program = None
 
+    def counted(self) -> Counts:
+        with tempfile.TemporaryDirectory() as folder:
+            dump, debug = str(Path(folder) / "etdump"), str(Path(folder) / "debug")
+            self._program.write_etdump_result_to_file(dump, debug)
+            return read_etdump(dump)
+
     def _activate(self) -> Sequence[Tensor]:
         if self.kernels == "reference":
             raise Failure("input", NO_REFERENCE)
@@ -70,8 +83,11 @@ class ExecuTorchRunner(Runner):
         try:
             self._program = library._load_program(
                 self.model,
+                enable_etdump=self.counting,
                 program_verification=library.Verification.InternalConsistency,
             )
+            if self.counting and not self._program.has_etdump():
+                raise Failure("runtime", f"{NAME}: was built without its event tracer")
             self._method = self._program.load_method(METHOD)
             about = self._method.method_meta()
             inputs = [about.input_tensor_meta(at) for at in range(about.num_inputs())]

@@ -39,6 +39,7 @@ NAME = f"{PACKAGE} {version(PACKAGE)}"
 
 
 class LiteRtRunner(Runner):
+    uncounted = f"{NAME}: its Python package has no profiler"
     _interpreter: Any = None
     _indices: dict[str, int] = {}
     """Those of the inputs."""

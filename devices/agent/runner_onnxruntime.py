@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 import onnxruntime as ort
 
 from .failure import Failure
 from .files import whole
+from .onnxruntime_trace import read_trace
 from .runner import Runner, Tensor
+
+if TYPE_CHECKING:
+    from .counts import Counts
 
 PROVIDERS = ["CPUExecutionProvider"]
 LOG_ERRORS_ONLY = 3
@@ -29,8 +35,11 @@ UNREADABLE = {"InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel"}
 
 
 class OnnxRuntimeRunner(Runner):
+    uncounted = None
     _session: ort.InferenceSession | None = None
     _outputs: Sequence[str] = ()
+    _traces: tempfile.TemporaryDirectory[str]
+    """Where it writes what it counts."""
 
     def versions(self) -> dict[str, str]:
         return {"onnxruntime": ort.__version__, "numpy": np.__version__}
@@ -38,8 +47,19 @@ class OnnxRuntimeRunner(Runner):
     def deactivate(self) -> None:
         self._session = None
 
+    def counted(self) -> Counts:
+        if self._session is None:
+            raise Failure("runtime", "counted before activate")
+        with self._traces:
+            return read_trace(self._session.end_profiling()).counts
+
     def _activate(self) -> Sequence[Tensor]:
-        self._session = self._open(_options(self.threads, self.kernels))
+        options = _options(self.threads, self.kernels)
+        if self.counting:
+            options.enable_profiling = True
+            self._traces = tempfile.TemporaryDirectory()
+            options.profile_file_prefix = str(Path(self._traces.name) / "trace")
+        self._session = self._open(options)
         self._outputs = [output.name for output in self._session.get_outputs()]
         return [
             Tensor(tensor.name, DTYPES.get(tensor.type, tensor.type), tuple(tensor.shape))

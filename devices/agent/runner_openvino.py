@@ -9,6 +9,7 @@ from typing import Any, Sequence
 import numpy as np
 import openvino as ov
 
+from .counts import Counted, Counts
 from .failure import Failure
 from .files import whole
 from .runner import Runner, Tensor
@@ -26,8 +27,10 @@ class OpenVinoRunner(Runner):
     float that are int8 otherwise (seen in 2026.4).
     """
 
+    uncounted = None
     _request: Any = None
     _outputs: Sequence[str] = ()
+    _counts: Counts
 
     def versions(self) -> dict[str, str]:
         return {"openvino": NAME.partition(" ")[2], "numpy": np.__version__}
@@ -35,8 +38,23 @@ class OpenVinoRunner(Runner):
     def deactivate(self) -> None:
         self._request = None
 
+    def note_counts(self) -> None:
+        self._counts.add(
+            Counted(
+                str(counter.node_name),
+                str(counter.node_type),
+                counter.real_time.total_seconds() * 1e6,
+            )
+            for counter in self._request.get_profiling_info()
+            if counter.real_time
+        )
+
+    def counted(self) -> Counts:
+        return self._counts
+
     def _activate(self) -> Sequence[Tensor]:
-        compiled = self._compile(timed=False)
+        self._counts = Counts()
+        compiled = self._compile(timed=self.counting)
         self._request = compiled.create_infer_request()
         self._outputs = _names(compiled.outputs)
         ports = compiled.inputs

@@ -25,6 +25,9 @@ def inspect(
     target: Annotated[
         str | None, typer.Option(help="By whose rules; else with the kernels of this machine.")
     ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="Run it too, and show where the time goes.")
+    ] = False,
     config: Config = DEPLOY_YAML,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +36,7 @@ def inspect(
         from edgecompress import pipeline
         from edgecompress.cli import tables
 
-        inspection = pipeline.inspect_file(file, target, config.parent)
+        inspection = pipeline.inspect_file(file, target, config.parent, time=time)
         fraction = inspection.int8_op_fraction
         document = {
             "file": str(file),

@@ -32,6 +32,7 @@ from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
+from edgecompress.spec.profile import Counting
 from edgecompress.spec.target import MeasurementProtocol
 from edgecompress.transport import Transport
 from edgecompress.transport.base import COPY_BYTES, STALL_S
@@ -100,6 +101,8 @@ class DeviceAgent(Protocol):
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn: ...
 
+    def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting: ...
+
     def infer(self, loaded: Loaded, inference: Inference) -> None: ...
 
 
@@ -158,6 +161,19 @@ class Agent:
         turn = self._ask(Turn, "measure", request, loaded.name, protocol.min_duration_s)
         self._check_model(loaded, turn.model_sha256)
         return turn
+
+    def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting:
+        """The time of each operator, where the runtime counts it; `inputs` as for `measure`."""
+        request: dict[str, JsonValue] = {
+            "model": self._send_model(loaded),
+            "runtime": loaded.runner,
+            "threads": threads,
+            "inputs": self._send(inputs),
+            "samples": len(read_feeds(inputs, loaded.artifact)),
+        }
+        counting = self._ask(Counting, "profile", request, loaded.name)
+        self._check_model(loaded, counting.model_sha256)
+        return counting
 
     def infer(self, loaded: Loaded, inference: Inference) -> None:
         """Run the samples and write their outputs."""

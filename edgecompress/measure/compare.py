@@ -63,11 +63,11 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
     files = {"baseline": baseline, "candidate": candidate}
     probe = session.agent.probe()
     turns: dict[str, list[Turn]] = {name: [] for name in files}
-    with _inputs_of(files, session.inputs) as inputs_of:
+    with inputs_of(files, session.inputs) as paths:
         for number in range(1, session.protocol.turns + 1):
             order = list(files) if number % 2 else list(reversed(files))
             for name in order:
-                turn = _turn(session, files[name], inputs_of[name])
+                turn = _turn(session, files[name], paths[name])
                 turns[name].append(turn)
                 session.on_turn(name, number, turn)
     before, after = (_summarised(session, turns[name], probe.cores) for name in files)
@@ -87,9 +87,9 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
 def measure_file(session: Session, file: Loaded) -> Measurement:
     """Measure one file by itself; errors as in `compare`."""
     turns = []
-    with _inputs_of({"file": file}, session.inputs) as inputs_of:
+    with inputs_of({"file": file}, session.inputs) as paths:
         for number in range(1, session.protocol.turns + 1):
-            turn = _turn(session, file, inputs_of["file"])
+            turn = _turn(session, file, paths["file"])
             turns.append(turn)
             session.on_turn("file", number, turn)
     return _summarised(session, turns, session.agent.probe().cores)
@@ -179,7 +179,7 @@ def _turn(session: Session, file: Loaded, inputs: Path) -> Turn:
 
 
 @contextmanager
-def _inputs_of(files: dict[str, Loaded], inputs: Inputs) -> Iterator[dict[str, Path]]:
+def inputs_of(files: dict[str, Loaded], inputs: Inputs) -> Iterator[dict[str, Path]]:
     """Per file, its own .npz: its names, and quantised where it takes integers."""
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         paths = {name: Path(folder) / f"{name}.npz" for name in files}

@@ -28,7 +28,7 @@ class Inputs:
     """Samples for a measurement, at least one."""
 
     samples: tuple[tuple[Array, ...], ...]
-    """Of each inference the arrays, in the order of the task's inputs."""
+    """The arrays of each inference, in the order of the task's inputs."""
     split: InputSplit
 
     def feeds(self, artifact: Artifact) -> list[Feed]:

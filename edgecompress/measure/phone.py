@@ -23,6 +23,7 @@ from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.phone_io import Named
 from edgecompress.measure.phone_tool import Tool, Wanted, find_tool
 from edgecompress.spec.measurement import Probe
+from edgecompress.spec.profile import Counting
 from edgecompress.transport import Completed, Transport
 from edgecompress.transport.base import STALL_S
 
@@ -109,6 +110,12 @@ class PhoneAgent:
         if preparation.engine is not None:
             raise AgentError(f"{self.transport.name}: this device has no agent to build engines")
         return Loaded(artifact, preparation.runner)
+
+    def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting:
+        """Nothing: the tools are run without counters."""
+        return Counting(
+            runtime=self.wanted.name, why_none=f"{self.wanted.name} is run without counters"
+        )
 
     def tool(self) -> Tool:
         """Where it is on the device. Raises RuntimeMissing: neither there nor here."""

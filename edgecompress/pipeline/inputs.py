@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgecompress.pipeline.job import Job
 
 BATCHES = 4
-"""From so many at least, where there are as many: the first one may be of one class alone."""
+"""How many are read at least, where there are as many: the first may be of one class alone."""
 
 
 def measured_inputs(job: Job) -> Inputs:

@@ -16,6 +16,7 @@ from edgecompress.measure.compare import Session, compare, measure_file
 from edgecompress.measure.loaded import Loaded
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.profiling import profiled
 from edgecompress.pipeline.single import agent_over
 from edgecompress.pipeline.stages import Output
 from edgecompress.progress import Transfer
@@ -23,6 +24,7 @@ from edgecompress.push import Board, held, make_folders
 from edgecompress.runtimes import runtime
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Inspection
+from edgecompress.spec.profile import Profile
 from edgecompress.spec.target import MeasurementProtocol, Target
 from edgecompress.transport import connect
 
@@ -43,6 +45,9 @@ class DeviceFindings(NamedTuple):
     makes one."""
     notes: tuple[str, ...] = ()
     """What had to be tried once more there."""
+    baseline_profile: Profile | None = None
+    candidate_profile: Profile | None = None
+    """Where their time goes; None: the device is emulated."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +73,22 @@ def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built
     writer = agent.graph_writer
     if connected.device.transport != "local" and writer is not None:
         inspection = job.runtime.inspect_there(loaded, target, writer, job.agent_dir)
-    comparison = _in_turns(job, connected, baseline, loaded)
-    return DeviceFindings(comparison, inspection, tuple(agent.retried))
+    files = _Files(baseline, connected.prepare(target, baseline.artifact, original=True), loaded)
+    session, comparison = _in_turns(job, connected, files)
+    findings = DeviceFindings(comparison, inspection, tuple(agent.retried))
+    return findings if comparison.emulated else _with_profiles(session, files, findings)
 
 
-def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Loaded) -> Comparison:
+class _Files(NamedTuple):
+    """As the device runs them."""
+
+    built: Built
+    """The baseline, as it is known here."""
+    baseline: Loaded
+    candidate: Loaded
+
+
+def _in_turns(job: Job, connected: Connected, files: _Files) -> tuple[Session, Comparison]:
     """Measure both files now: a latency belongs to its run and is never cached."""
     target, progress, inputs = job.recipe.target, job.stages.progress, job.measured_inputs
     started = time.monotonic()
@@ -88,10 +104,21 @@ def _in_turns(job: Job, connected: Connected, baseline: Built, candidate: Loaded
 
         threads = target.runtime.threads
         session = Session(connected.agent, protocol, threads, inputs, on_turn)
-        original = connected.prepare(target, baseline.artifact, original=True)
-        comparison = compare(session, original, candidate, connected.device)
+        comparison = compare(session, files.baseline, files.candidate, connected.device)
     job.stages.note("measure", time.monotonic() - started, cached=False)
-    return comparison
+    return session, comparison
+
+
+def _with_profiles(session: Session, files: _Files, found: DeviceFindings) -> DeviceFindings:
+    """The same, and where the time of both files goes."""
+    before, after = found.comparison.baseline, found.comparison.candidate
+    _, baseline = profiled(session, files.baseline, files.built.inspection, before.latency_ms_p50)
+    inspection, candidate = profiled(
+        session, files.candidate, found.inspection, after.latency_ms_p50
+    )
+    return found._replace(
+        inspection=inspection, baseline_profile=baseline, candidate_profile=candidate
+    )
 
 
 def quiet_s(target: Target, deadline_s: float = DEADLINE_S) -> float:

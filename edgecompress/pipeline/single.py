@@ -4,14 +4,17 @@ import tempfile
 from pathlib import Path
 
 from edgecompress.artifact import Artifact
+from edgecompress.errors import AgentError, SpecError
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Agent, DeviceAgent, Kernels
 from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.compare import measure_file as measure_alone
 from edgecompress.measure.inputs import Inputs, enough
 from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.profile import count_operators
 from edgecompress.measure.tensors import random_inputs
 from edgecompress.pipeline.formats import describe_file, inspect_for, target_for
+from edgecompress.pipeline.profiling import joined
 from edgecompress.progress import Progress
 from edgecompress.runtimes import formats, runtime
 from edgecompress.spec.device import Device
@@ -51,24 +54,45 @@ def reference_kernels(target: Target) -> Kernels:
     return "reference" if runner.capabilities.reference_kernels else "default"
 
 
-def inspect_file(file: Path, target: str | None = None, targets: Path | None = None) -> Inspection:
+def inspect_file(
+    file: Path, target: str | None = None, targets: Path | None = None, *, time: bool = False
+) -> Inspection:
     """Every op that the runtime runs for a file.
 
     Args:
         file: of a format that is known.
         target: by whose rules, a target's name or a board's; None: the kernels of this machine.
         targets: the folder of deploy.yaml, whose own targets are known too.
+        time: let the runtime count the time of each here, on made up inputs.
 
     Raises:
         ArtifactError: the file is missing, damaged, or of no format that is known.
         SpecError: there is no such target, or its runtime does not run files of this format.
-        DeviceError: the runtime is not installed here.
+        DeviceError: the runtime is not installed here, or does not count.
 
     """
     artifact = describe_file(file)
     wanted = None if target is None else target_for(artifact, target, targets)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        return inspect_for(artifact, wanted, agent_on(HERE, Path(folder)), Path(folder))
+        agent = agent_on(HERE, Path(folder))
+        inspection = inspect_for(artifact, wanted, agent, Path(folder))
+        return _with_times(agent, artifact, wanted, inspection) if time else inspection
+
+
+def _with_times(
+    agent: Agent, artifact: Artifact, target: Target | None, inspection: Inspection
+) -> Inspection:
+    loaded = loaded_here(artifact, target)
+    if target is not None and loaded.runner != target.runtime.name:
+        raise SpecError(
+            f"target '{target.name}' runs {target.runtime.name}, and this machine has"
+            f" {loaded.runner} in its place: no time can be counted here; leave --time out"
+        )
+    threads = 1 if target is None else target.runtime.threads
+    counting = count_operators(agent, loaded, _random(artifact), threads)
+    if counting.why_none is not None:
+        raise AgentError(f"{artifact.path}: no time of operators: {counting.why_none}")
+    return joined(counting, loaded.runner, inspection)[0]
 
 
 def measure_file(

@@ -231,8 +231,11 @@ def _reports(results: Results, there: DeviceFindings | None) -> tuple[ModelRepor
         return model_report(baseline, None), model_report(candidate, None, change)
     measured = there.comparison
     chosen = replace(candidate, inspection=there.inspection)
-    return model_report(baseline, measured.baseline), model_report(
-        chosen, measured.candidate, change
+    before = model_report(baseline, measured.baseline)
+    after = model_report(chosen, measured.candidate, change)
+    return (
+        before.model_copy(update={"profile": there.baseline_profile}),
+        after.model_copy(update={"profile": there.candidate_profile}),
     )
 
 

@@ -1,7 +1,7 @@
 """What a runtime is to the rest of edgecompress."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,8 +18,10 @@ from edgecompress.spec.runtime import Capabilities, RuntimeSection
 if TYPE_CHECKING:
     from edgecompress.formats.exportable import Exportable
     from edgecompress.measure.agent import Agent, DeviceAgent
+    from edgecompress.measure.profile import Pairs
     from edgecompress.spec.device import Device
-    from edgecompress.spec.measurement import Inspection, Probe
+    from edgecompress.spec.measurement import Inspection, Op, Probe
+    from edgecompress.spec.profile import CountedOperator
     from edgecompress.spec.target import Target
     from edgecompress.transport import Transport
 
@@ -98,6 +100,18 @@ class Runtime(ABC):
     ) -> "Inspection":
         """What the runtime of a device makes of a file that it got ready; as `inspect` here."""
         return self.inspect(loaded.artifact, target, agent, folder)
+
+    def counted(self, operators: "Sequence[CountedOperator]", ops: "Sequence[Op]") -> "Pairs":
+        """Which operators of an inspection those are that the runtime counted the time of.
+
+        Args:
+            operators: what it counted, in order of execution.
+            ops: the inspection's.
+
+        """
+        from edgecompress.measure.profile import by_name
+
+        return by_name(operators, ops)
 
     def phone_agent(
         self, transport: "Transport", device: "Device", target: "Target", deadline_s: float

@@ -10,6 +10,7 @@ from edgecompress.errors import SpecError
 from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity, Readback
+from edgecompress.spec.profile import Profile
 from edgecompress.spec.pushed import Pushed
 
 Status = Literal["pass", "warning", "fail", "unmeasured"]
@@ -95,6 +96,8 @@ class ModelReport(Spec):
     change: MetricChange | None = None
     """What the metric lost from the baseline; None for that itself, and in reports of an earlier
     edgecompress."""
+    profile: Profile | None = None
+    """Where the time of an inference goes; None where nothing was measured."""
 
 
 class ReportArtifact(Spec):

@@ -43,14 +43,20 @@ class Stage:
         self.agent: DeviceAgent = Agent(LocalTransport(folder), "python3")
         self.agent.retried.append("tried twice")
         self.built: Any = SimpleNamespace(artifact="file", inspection="as it was here")
+        self.emulated = False
         monkeypatch.setattr(measuring, "compare", self.compare)
+        monkeypatch.setattr(measuring, "profiled", self.profiled)
         monkeypatch.setattr(Runtime, "inspect_there", lambda *_: "as it is there")
 
-    def compare(self, *arguments: Any) -> str:
+    def compare(self, *arguments: Any) -> Any:
         on_turn = arguments[0].on_turn
         for name, number in (("baseline", 1), ("candidate", 1), ("candidate", 2), ("baseline", 2)):
             on_turn(name, number, None)
-        return "compared"
+        alone = SimpleNamespace(latency_ms_p50=2.0)
+        return SimpleNamespace(baseline=alone, candidate=alone, emulated=self.emulated)
+
+    def profiled(self, _: object, __: object, inspection: str, latency_ms_p50: float) -> Any:
+        return f"{inspection}, timed", f"of {inspection} in {latency_ms_p50} ms"
 
     def tick(self) -> None:
         self.ticks += 1
@@ -66,7 +72,7 @@ def test_every_turn_is_told_and_the_lock_renewed(
 ) -> None:
     stage = Stage(tmp_path, monkeypatch)
     there = stage.look("local")
-    assert (there.comparison, there.notes) == ("compared", ("tried twice",))
+    assert there.notes == ("tried twice",)
     assert stage.steps == [
         (1, 4, "baseline, turn 1"),
         (2, 4, "candidate, turn 1"),
@@ -82,8 +88,21 @@ def test_what_a_file_becomes_is_asked_of_the_device_unless_that_is_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage = Stage(tmp_path, monkeypatch)
-    assert stage.look("local").inspection == "as it was here"
-    assert stage.look("ssh").inspection == "as it is there"
+    assert stage.look("local").inspection == "as it was here, timed"
+    assert stage.look("ssh").inspection == "as it is there, timed"
     # benchmark_model tells no graph, whatever the way to the phone is.
     stage.agent = AndroidAgent(LocalTransport(tmp_path), None, None)
-    assert stage.look("adb").inspection == "as it was here"
+    assert stage.look("adb").inspection == "as it was here, timed"
+
+
+def test_where_the_time_goes_is_asked_after_measuring_and_never_of_an_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = Stage(tmp_path, monkeypatch)
+    there: Any = stage.look("ssh")
+    assert there.baseline_profile == "of as it was here in 2.0 ms"
+    assert there.candidate_profile == "of as it is there in 2.0 ms"
+    stage.emulated = True
+    emulated = stage.look("ssh")
+    assert emulated.inspection == "as it is there"
+    assert (emulated.baseline_profile, emulated.candidate_profile) == (None, None)

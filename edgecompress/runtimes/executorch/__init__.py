@@ -12,11 +12,15 @@ from edgecompress.runtimes.executorch.target import ExecuTorchSection
 from edgecompress.spec.health import Row, missing, ok
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgecompress.formats.constants import Numbers
     from edgecompress.formats.exportable import Exportable
     from edgecompress.measure.agent import Agent, DeviceAgent
+    from edgecompress.measure.profile import Pairs
     from edgecompress.spec.device import Device
-    from edgecompress.spec.measurement import Inspection
+    from edgecompress.spec.measurement import Inspection, Op
+    from edgecompress.spec.profile import CountedOperator
     from edgecompress.spec.target import Target
     from edgecompress.transport import Transport
 
@@ -64,6 +68,11 @@ class ExecuTorch(Runtime):
             return inspect_pte(artifact.path, self.name, platform.machine())
         machine = platform.machine() if target.cpu == "native" else target.cpu.architecture
         return inspect_pte(artifact.path, target.runtime.label, machine)
+
+    def counted(self, operators: "Sequence[CountedOperator]", ops: "Sequence[Op]") -> "Pairs":
+        from edgecompress.runtimes.executorch.counted import counted
+
+        return counted(operators, ops)
 
     def phone_agent(
         self, transport: "Transport", device: "Device", target: "Target", deadline_s: float

@@ -20,9 +20,13 @@ from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.health import Row, missing, ok, warning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgecompress.formats.exportable import Exportable
     from edgecompress.measure.agent import Agent
-    from edgecompress.spec.measurement import Inspection, Probe
+    from edgecompress.measure.profile import Pairs
+    from edgecompress.spec.measurement import Inspection, Op, Probe
+    from edgecompress.spec.profile import CountedOperator
     from edgecompress.spec.target import Target
 
 WORKSPACE_BYTES = 1 << 30
@@ -72,6 +76,11 @@ class TensorRt(Runtime):
                 runtime = f"{ruled.runtime}; the engine does not tell its layers: {error}"
                 return ruled.model_copy(update={"runtime": runtime})
         return inspect_engine(loaded.file, TensorRtSection.of(target).release, layers)
+
+    def counted(self, operators: "Sequence[CountedOperator]", ops: "Sequence[Op]") -> "Pairs":
+        from edgecompress.runtimes.tensorrt.layers import counted
+
+        return counted(operators, ops)
 
     def preparation(self, target: "Target", *, original: bool) -> Preparation:
         """An engine: of the original in float32, as it was trained."""

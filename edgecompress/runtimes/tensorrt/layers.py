@@ -10,7 +10,7 @@ trt-engine-explorer.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from edgecompress.errors import ArtifactError
 from edgecompress.runtimes.tensorrt.graph import Release
 from edgecompress.runtimes.tensorrt.inspect import inspect_tensorrt
 from edgecompress.spec.measurement import Inspection, Op
+from edgecompress.spec.profile import CountedOperator
 from edgecompress.spec.untrusted import NotJson, read_json
 
 MAX_BYTES = 64 << 20
@@ -97,6 +98,20 @@ def inspect_engine(path: Path, release: Release, layers: Iterable[Layer]) -> Ins
         f" {counted} operators that multiply)"
     )
     return ruled.model_copy(update={"runtime": runtime, "ops": ops})
+
+
+def counted(operators: Sequence[CountedOperator], ops: Sequence[Op]) -> dict[int, int]:
+    """Pairs of layers that the profiler timed and operators of the file: of those that a layer's
+    name has, the one that multiplies most, since the others are fused into it.
+    """
+    places = {op.name: place for place, op in enumerate(ops)}
+    pairs: dict[int, int] = {}
+    for number, operator in enumerate(operators):
+        named = [places[name] for name in _JOINED.split(operator.name) if name in places]
+        free = [place for place in named if place not in pairs.values()]
+        if free:
+            pairs[number] = max(free, key=lambda place: ops[place].macs)
+    return pairs
 
 
 def _op(op: Op, running: Mapping[str, Layer]) -> Op:
