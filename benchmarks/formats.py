@@ -26,6 +26,12 @@ TARGETS = [
 FSDD = Path(__file__).with_name("fsdd_task.py").resolve()
 FEW_EPOCHS = {**SGD, "epochs": 3, "learning_rate": 0.004}
 PORTABLE = {**QAT, "scheme": "portable", "train": FEW_EPOCHS}
+CALIBRATED = {
+    "mode": "ptq",
+    "scheme": "portable",
+    "ranges": "mse",
+    "calibration_batches": 8,
+}
 BUDGETS = {"max_metric_drop": 0.01}
 
 
@@ -35,7 +41,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=Path())
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/formats"))
-    parser.set_defaults(ptq=False)
+    parser.add_argument(
+        "--ptq", action="store_true", help="calibrate only, where resnet8 and resnet20 would train"
+    )
     arguments = parser.parse_args()
     document = spoken(arguments.data) if arguments.arch == "fsdd" else images(arguments)
     config = arguments.out / arguments.arch / "deploy.yaml"
@@ -49,7 +57,7 @@ def images(arguments: argparse.Namespace) -> dict[str, object]:
     return {
         "task": document["task"],
         "seed": 0,
-        "quantize": PORTABLE,
+        "quantize": CALIBRATED if arguments.ptq else PORTABLE,
         "budgets": BUDGETS,
     }
 

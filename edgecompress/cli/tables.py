@@ -178,8 +178,18 @@ def layers(found: LayerComparison, each: bool, console: Console) -> None:
     if each:
         rows = [(row.layer, f"{row.max_steps:g}", f"{row.differing:.2%}") for row in found.layers]
         table(console, ("layer", "steps apart", "values that differ"), rows)
+        alone = [(one.layer, f"of {one.file.upper()}", one.reason) for one in found.unpaired]
+        if alone:
+            table(console, ("not compared", "", "why"), alone)
     where = f"they part at {found.first_apart}" if found.first_apart else "they stay together"
     line(console, f"{where}, on {found.samples} samples")
+    if found.unpaired:
+        compared, more = len(found.layers), "" if each else "; --layers names them"
+        line(
+            console,
+            f"{compared} activations were compared; {len(found.unpaired)} are not proven to have a"
+            f" counterpart{more}",
+        )
 
 
 def runs(rows: "Sequence[RunRow]", console: Console) -> None:

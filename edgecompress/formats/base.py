@@ -18,6 +18,10 @@ class Activation(NamedTuple):
     output: str
     scale: float
     zero_point: int
+    identity: str | None
+    """What it is computed of, as `provenance.identified` says; None: not known."""
+    number: int = 1
+    """The how many-eth of that identity and scale, where each is computed of the one before."""
 
 
 class Exposed(NamedTuple):
@@ -57,4 +61,7 @@ class Format(ABC):
             ArtifactError: the format cannot show them, or nothing in the file is quantised.
 
         """
-        raise ArtifactError(f"{artifact.path}: files of {self.name} do not show their activations")
+        raise ArtifactError(
+            f"{artifact.path}: {self.suffix} files do not show their activations; compare another"
+            " file of the same training, such as the ONNX or the TFLite one"
+        )

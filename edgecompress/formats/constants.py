@@ -44,7 +44,12 @@ class Numbers:
 
 def path_of(weight: Constant | None) -> str | None:
     """Where the layer is in the user's model: exporters name its weight so."""
-    path, dot, what = ("" if weight is None else weight.name).rpartition(".")
+    return None if weight is None else weighted_layer(weight.name)
+
+
+def weighted_layer(weight: str | None) -> str | None:
+    """The layer whose weight has that name."""
+    path, dot, what = (weight or "").rpartition(".")
     return path if dot and what == "weight" else None
 
 

@@ -1,7 +1,6 @@
 """`edgecompress compare A B --layers`: the first layer at which two files part."""
 
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -22,24 +21,26 @@ from edgecompress.measure.tensors import (
     write_npz,
 )
 from edgecompress.pipeline.formats import describe_file
+from edgecompress.pipeline.pairing import Pairing, pair
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.runtimes import formats
 from edgecompress.spec.load import load_deploy
-from edgecompress.spec.measurement import LayerComparison, LayerDifference
+from edgecompress.spec.measurement import LayerComparison, LayerDifference, UnpairedActivation
 
 Steps = NDArray[np.int32]
 
 SAMPLES = 32
 NUMBERS = 1 << 22
 """The most of one input over all samples, where it is random: large inputs are fewer."""
-NHWC_TO_NCHW = (0, 3, 1, 2)
 
 
 def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> LayerComparison:
     """Run both files here and compare what they compute inside.
 
-    Activations are matched by their scale, which files of one training share: an x86 file that
-    was shifted to uint8, a TFLite file and one for TensorRT all have it.
+    Activations are matched by the layers that they come from, which every file names as the user's
+    model does, and by their scale, which files of one training share: an x86 file that was shifted
+    to uint8, a TFLite file and one for TensorRT all have it. What is not proven to be the same
+    is not compared, and listed.
 
     Args:
         a: a quantised file.
@@ -58,14 +59,23 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
     inputs = _random(files[0]) if config is None else _from_task(config)
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         agent = agent_on(HERE, Path(name))
-        sides = [_Side(agent, file, inputs, Path(name) / str(i)) for i, file in enumerate(files)]
-        layers = tuple(_differences(*sides))
+        sides = [_Side(file, Path(name) / str(place)) for place, file in enumerate(files)]
+        pairing = pair(*(side.activations for side in sides))
+        agent = agent_on(HERE, Path(name))
+        for side in sides if pairing.pairs else ():
+            side.run(agent, inputs)
+        layers, unlike = _differences(pairing, *sides)
     if not layers:
         raise ArtifactError(
             f"{b}: has no activation in common with {a}; compare files of one training"
         )
     apart = (layer.layer for layer in layers if layer.max_steps > max_steps)
-    return LayerComparison(samples=len(inputs[0]), layers=layers, first_apart=next(apart, None))
+    return LayerComparison(
+        samples=len(inputs[0]),
+        layers=layers,
+        first_apart=next(apart, None),
+        unpaired=(*unlike, *pairing.unpaired),
+    )
 
 
 def _check_inputs(a: Artifact, b: Artifact) -> None:
@@ -103,25 +113,25 @@ def _fits(a: int | str, b: int | str) -> bool:
 
 
 class _Side:
-    """One file's activations, by their scale."""
+    """One file that gives its activations, and what they were."""
 
-    def __init__(self, agent: Agent, artifact: Artifact, inputs: list[Array], folder: Path) -> None:
+    def __init__(self, artifact: Artifact, folder: Path) -> None:
         folder.mkdir()
-        copy, outputs = folder / f"exposed{artifact.path.suffix}", folder / "outputs.npz"
+        copy = folder / f"exposed{artifact.path.suffix}"
         with in_place_of(artifact.path, copy):
             exposed = formats()[artifact.format][0].expose(artifact, copy)
-            if not exposed.activations:
-                raise ArtifactError(
-                    f"{artifact.path}: nothing in it is quantised; compare int8 files"
-                )
-            write_npz(folder / "inputs.npz", feed(exposed.artifact, inputs))
-            file = exposed.artifact
-            agent.infer(loaded_here(file), Inference(folder / "inputs.npz", outputs))
-            self._arrays = read_npz(outputs)
+        if not exposed.activations:
+            raise ArtifactError(f"{artifact.path}: nothing in it is quantised; compare int8 files")
+        self._file, self._folder, self._original = exposed.artifact, folder, artifact.path
+        self._arrays: dict[str, Array] = {}
         self.activations = exposed.activations
-        self.by_scale: dict[np.float32, list[Activation]] = defaultdict(list)
-        for activation in exposed.activations:
-            self.by_scale[np.float32(activation.scale)].append(activation)
+
+    def run(self, agent: Agent, inputs: list[Array]) -> None:
+        given, outputs = self._folder / "inputs.npz", self._folder / "outputs.npz"
+        with in_place_of(self._original, self._file.path):
+            write_npz(given, feed(self._file, inputs))
+            agent.infer(loaded_here(self._file), Inference(given, outputs))
+            self._arrays = read_npz(outputs)
 
     def steps(self, activation: Activation) -> Steps:
         """An activation's integers without their zero point, [N, ..]."""
@@ -130,45 +140,56 @@ class _Side:
         return integers
 
 
-def _differences(a: _Side, b: _Side) -> Iterator[LayerDifference]:
-    taken: dict[np.float32, int] = defaultdict(int)
-    for activation in a.activations:
-        scale = np.float32(activation.scale)
-        others, number = b.by_scale.get(scale, []), taken[scale]
-        taken[scale] += 1
-        if number >= len(others):
+def _differences(
+    pairing: Pairing, a: _Side, b: _Side
+) -> tuple[tuple[LayerDifference, ...], list[UnpairedActivation]]:
+    """How far each pair is apart, and those pairs whose shapes say that they are none."""
+    differences, unlike = [], []
+    for ours, theirs in pairing.pairs:
+        one, other = a.steps(ours), b.steps(theirs)
+        difference = _difference(ours.layer, one, other)
+        if difference is not None:
+            differences.append(difference)
             continue
-        one = a.steps(activation)
-        pairs = _arranged(one, b.steps(others[number]))
-        differences = [np.abs(one - other) for other in pairs]
-        if differences:
-            # Of two arrangements with equal shapes the wrong one is far off.
-            least = min(differences, key=lambda found: float(found.mean()))
-            yield LayerDifference(
-                layer=activation.layer,
-                max_steps=float(least.max(initial=0)),
-                differing=float((least > 0).mean()),
-            )
+        reason = f"its shape is {list(one.shape)} here and {list(other.shape)} there"
+        unlike.append(UnpairedActivation(file="a", layer=ours.layer, reason=reason))
+    return tuple(differences), unlike
 
 
-def _arranged(like: Steps, other: Steps) -> list[Steps]:
-    """`other` in the layouts that have the shape of `like`: files keep channels first or last."""
+def _difference(layer: str, one: Steps, other: Steps) -> LayerDifference | None:
+    """None where they have shapes that no layout explains."""
+    differences = [np.abs(squeezed - like) for squeezed, like in _arranged(one, other)]
+    if not differences:
+        return None
+    # Of two arrangements with equal shapes the wrong one is far off.
+    least = min(differences, key=lambda found: float(found.mean()))
+    return LayerDifference(
+        layer=layer,
+        max_steps=float(least.max(initial=0)),
+        differing=float((least > 0).mean()),
+    )
+
+
+def _arranged(one: Steps, other: Steps) -> Iterator[tuple[Steps, Steps]]:
+    """Both without dimensions of 1, in each layout in which they have one shape: files keep
+    channels first or last, and one-dimensional signals as images of one row.
+    """
+    one, other = (array.reshape(len(array), *_sizes(array)) for array in (one, other))
     layouts = [other]
-    if other.ndim == 4:
-        inverse = tuple(int(axis) for axis in np.argsort(NHWC_TO_NCHW))
-        layouts += [other.transpose(NHWC_TO_NCHW), other.transpose(inverse)]
-    return [array for array in layouts if array.shape == like.shape]
+    if other.ndim > 2:
+        layouts += [np.moveaxis(other, 1, -1), np.moveaxis(other, -1, 1)]
+    return ((one, layout) for layout in layouts if layout.shape == one.shape)
+
+
+def _sizes(array: Steps) -> list[int]:
+    return [size for size in array.shape[1:] if size != 1]
 
 
 def _random(artifact: Artifact) -> list[Array]:
     """In the layout of a torch model."""
     count = max(1, min(SAMPLES, NUMBERS // max(1, *map(numbers_in, artifact.inputs))))
     samples = [random_inputs(artifact, seed) for seed in range(count)]
-    stacks = [np.concatenate(column) for column in zip(*samples, strict=True)]
-    return [
-        stack.transpose(NHWC_TO_NCHW) if info.layout == "nhwc" and stack.ndim == 4 else stack
-        for stack, info in zip(stacks, artifact.inputs, strict=True)
-    ]
+    return [np.concatenate(column) for column in zip(*samples, strict=True)]
 
 
 def _from_task(config: Path) -> list[Array]:

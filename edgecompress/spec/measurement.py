@@ -310,6 +310,16 @@ class LayerDifference(Spec):
     """Share of the values that are not equal."""
 
 
+class UnpairedActivation(Spec):
+    """One that no activation of the other file is known to be the same as."""
+
+    file: Literal["a", "b"]
+    """The first or the second."""
+    layer: str
+    """As that file calls it."""
+    reason: str
+
+
 class LayerComparison(Spec):
     """Two quantised files on the same inputs, activation by activation in order of execution."""
 
@@ -317,3 +327,5 @@ class LayerComparison(Spec):
     layers: tuple[LayerDifference, ...]
     first_apart: str | None
     """The first layer that differs by more steps than are allowed; None: they stay together."""
+    unpaired: tuple[UnpairedActivation, ...] = ()
+    """Activations that were not compared."""

@@ -40,7 +40,7 @@ from edgecompress.report.html import render_html
 from edgecompress.spec.device import Device
 from edgecompress.spec.health import Problem, missing, ok
 from edgecompress.spec.load import list_targets
-from edgecompress.spec.measurement import LayerComparison, LayerDifference
+from edgecompress.spec.measurement import LayerComparison, LayerDifference, UnpairedActivation
 from edgecompress.spec.report import to_json
 from edgecompress.store import RunRow
 
@@ -103,7 +103,10 @@ HEALTH = Health(
     targets=(TargetHealth(name="t", board="b", problems=(PROBLEM,), notes=("n",)),),
 )
 LAYERS = LayerComparison(
-    samples=1, layers=(LayerDifference(layer="l", max_steps=1.0, differing=0.5),), first_apart="l"
+    samples=1,
+    layers=(LayerDifference(layer="l", max_steps=1.0, differing=0.5),),
+    first_apart="l",
+    unpaired=(UnpairedActivation(file="a", layer="m", reason="r"),),
 )
 RUN = RunRow("id", "t", "d", "now", "now", "ship", "Accuracy", 0.5, 0.5, 2.0, False)
 INSPECTION = REPORT.candidate.inspection

@@ -64,7 +64,7 @@ def test_activations_are_shown_beside_what_a_file_gives(tmp_path):
     path = float_edges(tmp_path / "m.tflite")
     exposed = Tflite().expose(describe_tflite(path), tmp_path / "exposed.tflite")
 
-    assert [each.layer for each in exposed.activations] == ["stem", "conv", "pooled", "fc"]
+    assert [each.layer for each in exposed.activations] == ["xq", "stem", "conv", "pooled", "fc"]
     x = np.random.default_rng(0).normal(size=(1, 6, 6, 3)).astype(np.float32)
     results = []
     for file in (path, exposed.artifact.path):

@@ -1,14 +1,11 @@
 """`edgecompress compare --layers`: the layer at which two files of one training part."""
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx_models import GraphBuilder
 from quantizing import calibrated, exported
@@ -16,7 +13,8 @@ from torch import nn
 
 from edgecompress.errors import ArtifactError
 from edgecompress.formats.base import Activation
-from edgecompress.pipeline.layers import SAMPLES, _arranged, _differences, compare_layers
+from edgecompress.pipeline.layers import SAMPLES, _difference, compare_layers
+from edgecompress.pipeline.pairing import NOT_THERE, REARRANGED, pair
 from edgecompress.spec.measurement import LayerDifference
 
 
@@ -85,41 +83,73 @@ def test_files_of_two_trainings_have_nothing_in_common(file: Path, tmp_path: Pat
         compare_layers(file, other, None, 1.0)
 
 
-def side(*activations: tuple[str, float, NDArray[np.int32]]) -> Any:
-    """A file that was run: layers with their scales and integers."""
-    steps = {name: values for name, _, values in activations}
-    listed = [Activation(name, name, scale, 0) for name, scale, _ in activations]
-    by_scale: dict[np.float32, list[Activation]] = {}
-    for one in listed:
-        by_scale.setdefault(np.float32(one.scale), []).append(one)
-    return SimpleNamespace(
-        activations=listed, by_scale=by_scale, steps=lambda activation: steps[activation.output]
-    )
+def activation(layer: str, scale: float, identity: str | None, number: int = 1) -> Activation:
+    return Activation(layer, layer, scale, 0, identity, number)
 
 
-def test_tensors_of_one_scale_are_paired_in_their_order() -> None:
-    one, two = np.array([[1, 2]]), np.array([[5, 9]])
-    a = side(("a1", 0.5, one), ("a2", 0.5, two), ("a3", 0.5, two), ("a4", 0.25, one))
-    b = side(("b1", 0.5, one), ("b2", 0.5, two + np.array([[0, 3]])))
-    assert list(_differences(a, b)) == [
-        LayerDifference(layer="a1", max_steps=0.0, differing=0.0),
-        LayerDifference(layer="a2", max_steps=3.0, differing=0.5),
-    ]
+def told(a: list[Activation], b: list[Activation]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Pairs by their names, and 'file name: reason' of what has none."""
+    found = pair(a, b)
+    alone = [f"{one.file} {one.layer}: {one.reason}" for one in found.unpaired]
+    return [(one.layer, other.layer) for one, other in found.pairs], alone
+
+
+def test_what_comes_from_the_same_layers_with_the_same_scale_is_paired() -> None:
+    a = [activation("a1", 0.5, "x"), activation("a2", 0.5, "y"), activation("a3", 0.25, "x")]
+    b = [activation("b1", 0.25, "x"), activation("b2", 0.5, "x"), activation("b3", 0.5, "z")]
+    pairs, alone = told(a, b)
+    assert pairs == [("a1", "b2"), ("a3", "b1")]
+    assert alone == [f"a a2: {NOT_THERE}", f"b b3: {NOT_THERE}"]
+
+
+def test_those_that_follow_each_other_are_paired_in_order_if_they_are_equally_many() -> None:
+    chain = [activation("a1", 0.5, "x", 1), activation("a2", 0.5, "x", 2)]
+    other = [activation("b1", 0.5, "x", 1), activation("b2", 0.5, "x", 2)]
+    assert told(chain, other) == ([("a1", "b1"), ("a2", "b2")], [])
+    pairs, alone = told(chain, other[:1])
+    assert pairs == []
+    assert len(alone) == 3
+    assert all("come from the same layers" in line for line in alone)
+
+
+def test_those_beside_each_other_cannot_be_told_apart() -> None:
+    beside = [activation("a1", 0.5, "x"), activation("a2", 0.5, "x")]
+    pairs, alone = told(beside, [activation("b1", 0.5, "x"), activation("b2", 0.5, "x")])
+    assert pairs == []
+    assert [line.split(":")[0] for line in alone] == ["a a1", "a a2", "b b1", "b b2"]
+    assert "'a2'" in alone[0]
+    assert told(beside, [activation("b1", 0.5, "x")])[0] == []
+
+
+def test_numbers_in_an_unknown_order_are_not_compared() -> None:
+    pairs, alone = told([activation("a", 0.5, None)], [activation("b", 0.5, None)])
+    assert pairs == []
+    assert alone == [f"a a: {REARRANGED}", f"b b: {REARRANGED}"]
 
 
 @pytest.mark.parametrize("axes", [(0, 1, 2, 3), (0, 2, 3, 1), (0, 3, 1, 2)])
 def test_channels_may_be_first_or_last(axes: tuple[int, ...]) -> None:
     for shape in ((1, 2, 3, 4), (2, 3, 3, 3)):
-        values = np.arange(np.prod(shape)).reshape(shape)
-        (found,) = _differences(side(("a", 0.5, values)), side(("b", 0.5, values.transpose(axes))))
-        assert found.max_steps == 0
-    assert len(_arranged(np.zeros((1, 2, 3, 4)), np.zeros((1, 3, 4, 2)))) == 1
-    assert len(_arranged(np.zeros((2, 3)), np.zeros((2, 3)))) == 1
+        values = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+        found = _difference("a", values, values.transpose(axes))
+        assert found == LayerDifference(layer="a", max_steps=0, differing=0)
 
 
-def test_tensors_of_other_shapes_are_no_pair() -> None:
-    a, b = side(("a", 0.5, np.zeros((2, 3)))), side(("b", 0.5, np.zeros((3, 2))))
-    assert list(_differences(a, b)) == []
+def test_dimensions_of_one_say_nothing() -> None:
+    signal = np.arange(24, dtype=np.int32).reshape(2, 3, 4)
+    image = signal.transpose(0, 2, 1).reshape(2, 1, 4, 3)
+    found = _difference("a", signal, image)
+    assert found is not None
+    assert found.max_steps == 0
+
+
+def test_tensors_of_other_shapes_have_no_difference() -> None:
+    assert _difference("a", np.zeros((2, 3), np.int32), np.zeros((2, 4), np.int32)) is None
+
+
+def test_a_difference_is_in_steps() -> None:
+    one, other = np.array([[5, 9]], np.int32), np.array([[5, 12]], np.int32)
+    assert _difference("a", one, other) == LayerDifference(layer="a", max_steps=3, differing=0.5)
 
 
 def square(path: Path, shape: tuple[int, ...]) -> Path:
