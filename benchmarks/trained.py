@@ -23,7 +23,7 @@ import yaml
 from peers import Calibration, Peer, litert_peer, onnxruntime_peers
 
 from edgecompress.errors import EdgecompressError
-from edgecompress.pipeline import deploy, evaluate_file, measure_file
+from edgecompress.pipeline import HowMeasured, deploy, evaluate_file, measure_file
 from edgecompress.pipeline.loading import seeded_task
 from edgecompress.progress import progress_on_stderr
 from edgecompress.report.noise import search_lines
@@ -165,7 +165,9 @@ def compare(config: Path, baselines: dict[str, Path]) -> None:
             for peer in _peers(target, baseline, batches, Path(name)):
                 try:
                     value = evaluate_file(peer.file, config, progress_on_stderr()).value
-                    timed = measure_file(peer.file, baseline, target, progress_on_stderr())
+                    timed = measure_file(
+                        peer.file, baseline, HowMeasured(target), progress_on_stderr()
+                    )
                     speed = f"{timed.speedup:.2f}x" if isinstance(timed, Comparison) else ""
                     print(f"  {target}, {peer.name}: {value:.4f}, {speed}", flush=True)
                 except EdgecompressError as error:

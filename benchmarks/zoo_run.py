@@ -20,7 +20,7 @@ from edgecompress.pipeline.files import build
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load
 from edgecompress.pipeline.models import noise, original, pruned, quantized
-from edgecompress.pipeline.orders import DeployOrder, deploy_order
+from edgecompress.pipeline.orders import DeployOrder, Measured, deploy_order
 from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
@@ -96,7 +96,7 @@ def compressed(name: str, way: str, folder: Path) -> Row:
     task = {"path": f"{TASK}:Zoo", "options": {"name": name}}
     document = {"task": task, "seed": 0, "budgets": budget, **RECIPES[way]}
     config.write_text(yaml.safe_dump(document))
-    job = job_of(deploy_order(config, [WAYS[way]], inventory, ()), folder)
+    job = job_of(deploy_order(config, [WAYS[way]], Measured(inventory)), folder)
     start = original(job, job.model)
     point = quantized(job, pruned(job, start, start), start)
     assert point is not None, "every recipe here quantises"

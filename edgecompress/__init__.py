@@ -41,8 +41,10 @@ def deploy(
         Path(config),
         target,
         progress=progress or SilentProgress(),
-        inventory=None if inventory is None else Path(inventory),
-        device=device,
+        measured=pipeline.Measured(
+            inventory=None if inventory is None else Path(inventory),
+            devices=() if device is None else (device,),
+        ),
     )
 
 

@@ -3,6 +3,7 @@
 import random
 from statistics import quantiles
 
+from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import (
     Comparison,
     DeviceState,
@@ -17,7 +18,6 @@ from edgecompress.spec.pushed import Outcome, Pushed, Validation
 from edgecompress.spec.report import (
     Check,
     EpochRow,
-    Figure,
     FloatSearch,
     FloatSet,
     KeptOperator,
@@ -32,6 +32,7 @@ from edgecompress.spec.report import (
     StagePoint,
     VerdictResult,
 )
+from edgecompress.spec.validity import Validity
 
 VERSIONS = {"python": "3.11.7", "numpy": "2.4.0", "onnxruntime": "1.31.1"}
 LAYERS = [
@@ -73,6 +74,7 @@ def measurement(rng: random.Random, p50_ms: float, rss_bytes: int) -> Measuremen
         first_inference_ms=3.0 * p50_ms,
         init_time_ms=12.0 * p50_ms,
         peak_rss_bytes=rss_bytes,
+        validity=Validity(valid=True),
     )
 
 

@@ -5,33 +5,65 @@ from __future__ import annotations
 import gc
 import platform
 import shutil
-import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Iterator, NamedTuple
+
+import numpy as np
 
 from . import memory
 from .accelerator import AcceleratorRunner
 from .arrays import read_feeds
+from .conditions import Stops, Watch
+from .cores import usable_cores
+from .failure import Failure
 from .files import sha256_of
+from .loops import Call, Limits, Pace, WarmupLimits, side_by_side, steady, time_ms, warm_up
 from .request import Request
+from .runner import Runner
 from .runners import runner
-from .sensors import Which
+from .sensors import Sensors, Which
 from .state import read_state
 from .telemetry import Telemetry, energy_mj
 from .unread import Unread
 
-ENOUGH_SAMPLES = 200_000
-"""The host takes an answer of so many, and not one without end."""
+
+class Protocol(NamedTuple):
+    """How it is measured."""
+
+    warmup: WarmupLimits
+    limits: Limits
+    interval_ms: float
+    """From one inference to the next; 0: at once."""
+    streams: int
+    batch: int
+
+    @classmethod
+    def of(cls, request: Request, cores: int, threads: int) -> Protocol:
+        streams = request.integer("streams", 0, otherwise=1)
+        return cls(
+            WarmupLimits(
+                request.integer("warmup_iterations", 0),
+                request.number("max_warmup_s", otherwise=0.0),
+            ),
+            Limits(request.integer("min_iterations", 1), request.number("min_duration_s")),
+            request.number("interval_ms", otherwise=0.0),
+            streams if streams else max(1, cores // threads),
+            request.integer("batch", 1, otherwise=1),
+        )
 
 
 def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -> dict[str, object]:
     """A Turn; sensors are looked for under `root`, and the programs that read them by `which`."""
-    threads = request.integer("threads", 1)
-    warmup_iterations = request.integer("warmup_iterations", 0)
-    min_iterations = request.integer("min_iterations", 1)
-    min_duration_s = request.number("min_duration_s")
-    model = runner(request, threads)
-    feeds = read_feeds(request.text("inputs"), request.integer("samples", 1, otherwise=1))
+    wanted, cores = request.integer("threads", 1), usable_cores(root)
+    # More threads than cores would wait for one another.
+    threads = min(wanted, cores)
+    protocol = Protocol.of(request, cores, threads)
+    models = [runner(request, threads) for _ in range(protocol.streams)]
+    model = models[0]
+    samples = request.integer("samples", 1, otherwise=1)
+    feeds = [
+        _repeated(feed, protocol.batch) for feed in read_feeds(request.text("inputs"), samples)
+    ]
     unread = Unread()
     before = read_state(root, which, unread)
     telemetry = Telemetry(root, which, unread=unread)
@@ -41,65 +73,81 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
     memory.reset_peak()
     runtime_rss_bytes = memory.current_rss()
 
-    init_time_ms = _time_ms(model.activate)
-    calls = model.cycled(feeds)
-    first_inference_ms = _time_ms(next(calls))
-    warmup_ms = [_time_ms(next(calls)) for _ in range(warmup_iterations)]
-    compute_ms = model.compute_ms if isinstance(model, AcceleratorRunner) else None
-    with telemetry:
-        latency_ms, without_copies_ms = _steady_ms(
-            calls, compute_ms, min_iterations, min_duration_s
-        )
+    with Stops() as stops:
+        watch = Watch(root, Sensors(root, which, unread), stops)
+        watch.begin()
+        init_time_ms = time_ms(model.activate)
+        calls = _calls(model, feeds, protocol.batch)
+        first_inference_ms = time_ms(next(calls))
+        loading = watch.end()
+        sessions = [calls, *(_opened(other, feeds, protocol.batch) for other in models[1:])]
+        pace = Pace(protocol.interval_ms) if protocol.interval_ms else None
+        warmup = warm_up(calls, protocol.warmup._replace(cycle=len(feeds)), pace)
+        if pace is not None:
+            pace.restart()
+        compute_ms = model.compute_ms if isinstance(model, AcceleratorRunner) else None
+        watch.begin()
+        with telemetry:
+            if len(sessions) > 1:
+                taken = side_by_side(sessions, protocol.limits)
+            else:
+                taken = steady(calls, protocol.limits, pace, compute_ms)
+        running = watch.end(0.0 if pace is None else pace.slept_s)
 
     peak_rss_bytes = memory.peak_rss() - runtime_rss_bytes
     after = read_state(root, which, unread)
     notes = [*model.notes(), *unread.notes()]
-    model.deactivate()
+    for each in models:
+        each.deactivate()
     return {
         "init_time_ms": init_time_ms,
         "first_inference_ms": first_inference_ms,
-        "warmup_ms": warmup_ms,
-        "latency_ms": latency_ms,
-        "latency_ms_without_copies": without_copies_ms,
+        "warmup_ms": warmup.latency_ms,
+        "warmup_spread": warmup.spread,
+        "latency_ms": taken.latency_ms,
+        "latency_ms_without_copies": taken.compute_ms,
+        "iterations": taken.iterations,
+        "latency_ms_max": taken.latency_ms_max,
+        "late": None if pace is None else pace.late,
+        "streams": protocol.streams,
+        "batch": protocol.batch,
+        "samples_per_s": taken.iterations * protocol.batch / taken.elapsed_s,
+        "loading": loading,
+        "running": running,
         "peak_rss_bytes": peak_rss_bytes,
         "runtime_rss_bytes": runtime_rss_bytes,
         "model_sha256": sha256_of(request.text("model")),
         "threads": threads,
+        "threads_wanted": wanted,
         "distinct_inputs": len(feeds),
         "before": before,
         "after": after,
         "telemetry": telemetry.samples,
         "power_of": telemetry.power_of,
-        "energy_mj_per_inference": energy_mj(telemetry.power_mw, latency_ms),
+        "energy_mj_per_inference": energy_mj(telemetry.power_mw, taken.latency_ms),
         "versions": {**model.versions(), "python": platform.python_version()},
         "notes": notes,
     }
 
 
-def _time_ms(call: Callable[[], object]) -> float:
-    start = time.perf_counter_ns()
-    call()
-    return (time.perf_counter_ns() - start) / 1e6
+def _repeated(feed: dict[str, np.ndarray], batch: int) -> dict[str, np.ndarray]:
+    """The arrays of one inference, `batch` times one after the other."""
+    if batch == 1:
+        return feed
+    return {name: np.concatenate([array] * batch) for name, array in feed.items() if array.ndim}
 
 
-def _steady_ms(
-    calls: Iterator[Callable[[], object]],
-    compute_ms: Callable[[], float] | None,
-    min_iterations: int,
-    min_duration_s: float,
-) -> tuple[list[float], list[float] | None]:
-    """Every sample in order, until both minima are reached, or there are more than enough.
+def _calls(model: Runner, feeds: list[dict[str, np.ndarray]], batch: int) -> Iterator[Call]:
+    sizes = [tensor.shape[0] for tensor in model.inputs if tensor.shape]
+    if batch > 1 and any(isinstance(size, int) for size in sizes):
+        raise Failure(
+            "input",
+            f"the file's batch is fixed, so that it takes no {batch} at a time; measure it with"
+            " batch: 1, or export it with a free one",
+        )
+    return model.cycled(feeds)
 
-    Beside them, where there is an accelerator, `compute_ms` of the same inferences: read between
-    two samples, so that reading it is no part of either.
-    """
-    samples: list[float] = []
-    computed: list[float] = []
-    end = time.perf_counter() + min_duration_s
-    while len(samples) < min_iterations or (
-        len(samples) < ENOUGH_SAMPLES and time.perf_counter() < end
-    ):
-        samples.append(_time_ms(next(calls)))
-        if compute_ms is not None:
-            computed.append(compute_ms())
-    return samples, computed if compute_ms is not None else None
+
+def _opened(model: Runner, feeds: list[dict[str, np.ndarray]], batch: int) -> Iterator[Call]:
+    model.activate()
+    return _calls(model, feeds, batch)

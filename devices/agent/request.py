@@ -45,8 +45,9 @@ class Request:
             raise Failure("input", f"{key} must be an integer of at least {minimum}, got {value!r}")
         return value
 
-    def number(self, key: str) -> float:
-        value = self._document.get(key)
+    def number(self, key: str, otherwise: float | None = None) -> float:
+        """`otherwise` as for an integer."""
+        value = self._document.get(key, otherwise)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or value < 0:
             raise Failure("input", f"{key} must be a number of at least 0, got {value!r}")
         return float(value)

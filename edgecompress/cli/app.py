@@ -13,7 +13,7 @@ from edgecompress.cli.deployed import Deployed, show, show_report, worst
 from edgecompress.cli.devices import devices_app
 from edgecompress.cli.failure import after_result, failure_of
 from edgecompress.cli.files import files_app
-from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json
+from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json, Protocol
 from edgecompress.cli.output import output
 from edgecompress.cli.push import push_app
 from edgecompress.errors import RuntimeMissing, SpecError
@@ -28,7 +28,8 @@ Exit codes:
   2    bad input: a file, an option, the task or the model must change
   3    refused: by the verdict, on the device, or by inspect --require-int8
   4    a device, its runtime, or the way to it; one of several did not take a push
-  5    built but unmeasured: no device of that target at hand, or an emulated one
+  5    built but unmeasured: no device of that target at hand, an emulated one,
+       or one that was too busy to be measured on
   130  interrupted; the same command again resumes
 Of several targets the worst decides: 1, 2, 3, 4, 5, then 0.
 
@@ -91,6 +92,7 @@ def deploy(
             "--device", help="Push the model there, validate and activate it; one for each target."
         ),
     ] = None,
+    protocol: Protocol = None,
     as_json: Json = False,
 ) -> None:
     """Compress, export, evaluate and measure; give a verdict."""
@@ -103,9 +105,8 @@ def deploy(
             raise SpecError("deploy: name at least one target, or give --all, not both")
         names = targets or list(target_files(config.parent))
         progress, results = progress_on_stderr(), []
-        for result in pipeline.deploy_all(
-            config, names, progress=progress, inventory=inventory, devices=devices or ()
-        ):
+        measured = pipeline.Measured(inventory, devices or (), protocol)
+        for result in pipeline.deploy_all(config, names, progress=progress, measured=measured):
             if not isinstance(result, pipeline.TargetFailed):
                 page = config.parent / "runs" / result.run / "report.html"
                 results.append(Deployed(result.target, result, page))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from edgecompress.cli.failure import after_result
-from edgecompress.cli.options import DEPLOY_YAML, Config, Json
+from edgecompress.cli.options import DEPLOY_YAML, Config, Json, Protocol
 from edgecompress.cli.output import output
 from edgecompress.errors import Refused
 
@@ -84,6 +84,7 @@ def measure(
     target: Annotated[
         str, typer.Option(help="Whose measurement protocol to follow: a target's, or a board's.")
     ] = "local",
+    protocol: Protocol = None,
     as_json: Json = False,
 ) -> None:
     """Measure load time, latency and memory of a file."""
@@ -92,7 +93,8 @@ def measure(
         from edgecompress.cli import tables
         from edgecompress.progress import progress_on_stderr
 
-        measured = pipeline.measure_file(file, against, target, progress_on_stderr(), threads)
+        how = pipeline.HowMeasured(target, threads, protocol)
+        measured = pipeline.measure_file(file, against, how, progress_on_stderr())
         document = {"file": str(file), **measured.model_dump(mode="json")}
         out.result(document, lambda console: tables.measured(measured, console))
 

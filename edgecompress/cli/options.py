@@ -15,3 +15,12 @@ InventoryFile = Annotated[
         "--inventory", help="A file with all devices, instead of devices.yaml beside deploy.yaml."
     ),
 ]
+
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        help="How to measure: quick, standard, sustained, paced or throughput; else as the target"
+        " says.",
+    ),
+]

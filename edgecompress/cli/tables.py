@@ -11,11 +11,11 @@ from edgecompress.runtimes import modules
 from edgecompress.shown import rich_text
 from edgecompress.spec.device import Device
 from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
+from edgecompress.spec.layers import LayerComparison
 from edgecompress.spec.measurement import (
     Comparison,
     Evaluation,
     Inspection,
-    LayerComparison,
     Measurement,
     Op,
 )

@@ -2,8 +2,8 @@
 
 import re
 
-from edgecompress.measure.notes import UNTHROTTLED, is_emulated
-from edgecompress.measure.telemetry import flags
+from edgecompress.measure.notes import is_emulated
+from edgecompress.measure.telemetry import UNTHROTTLED, flags
 from edgecompress.runtimes import runtime
 from edgecompress.spec.base import Spec
 from edgecompress.spec.device import Device

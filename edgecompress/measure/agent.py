@@ -33,7 +33,7 @@ from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
 from edgecompress.spec.profile import Counting
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.transport import Transport
 from edgecompress.transport.base import COPY_BYTES, STALL_S
 
@@ -154,11 +154,9 @@ class Agent:
             "threads": threads,
             "inputs": self._send(inputs),
             "samples": len(read_feeds(inputs, loaded.artifact)),
-            "warmup_iterations": protocol.warmup_iterations,
-            "min_iterations": protocol.min_iterations,
-            "min_duration_s": protocol.min_duration_s,
+            **protocol.request(),
         }
-        turn = self._ask(Turn, "measure", request, loaded.name, protocol.min_duration_s)
+        turn = self._ask(Turn, "measure", request, loaded.name, protocol.longest_s)
         self._check_model(loaded, turn.model_sha256)
         return turn
 

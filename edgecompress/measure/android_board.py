@@ -2,7 +2,7 @@
 
 import re
 
-from edgecompress.measure.notes import THERMAL_STATUS
+from edgecompress.measure.telemetry import THERMAL_STATUS
 from edgecompress.spec.measurement import DeviceState, Probe
 from edgecompress.transport import Transport
 from edgecompress.vendor.dumpsys import ThermalService, parse_thermalservice

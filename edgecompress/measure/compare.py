@@ -1,33 +1,47 @@
-"""Latency and memory of one file, or of two in turns."""
+"""Latency and memory of one file, or of two in turns.
+
+For whoever measures in another order: `inputs_of`, `measure_turn`, `summarise`, `speedup_of`; and
+`turn_fault` of `validity`, which says whether a turn is to be measured again.
+"""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecompress.errors import AgentError
 from edgecompress.measure.agent import DeviceAgent
 from edgecompress.measure.inputs import Inputs, write_feeds
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated, notes
+from edgecompress.measure.statistics import (
+    cost_ms,
+    drift,
+    outliers,
+    parts_ms,
+    quantile_intervals,
+    ratio_interval,
+    variation,
+)
 from edgecompress.measure.telemetry import energy_mj_per_inference
+from edgecompress.measure.validity import Rules, turn_fault, validity_of
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, MeasuredInputs, Measurement, Turn
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import MeasurementProtocol
+from edgecompress.spec.validity import Finding
 
 OnTurn = Callable[[str, int, Turn], None]
 """Called after each turn: 'baseline', 'candidate' or, for one alone, 'file'; number from 1; it."""
 
-RESAMPLES = 1000
-CONFIDENCE_PERCENT = 95
 LONGEST_MS = 1e9
 """Eleven days; none is 0 or less either."""
-SAMPLES_PER_TURN = 500
-"""At most so many enter the bootstrap; thinning widens the interval, never narrows it."""
+AGAIN = 2
+"""At most so many times the turns that the protocol asks for."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,18 @@ class Session:
     """Told of each finished turn."""
 
 
+class Speedup(NamedTuple):
+    """How many times faster one file is than another, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Device) -> Comparison:
     """Measure two files in turns, each turn a fresh process; who goes first alternates.
+
+    What was disturbed is measured again, see `_measured`.
 
     Args:
         session: where and how.
@@ -60,114 +84,36 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
         DeviceError: the device, its runtime, or the way to it.
 
     """
-    files = {"baseline": baseline, "candidate": candidate}
     probe = session.agent.probe()
-    turns: dict[str, list[Turn]] = {name: [] for name in files}
-    with inputs_of(files, session.inputs) as paths:
-        for number in range(1, session.protocol.turns + 1):
-            order = list(files) if number % 2 else list(reversed(files))
-            for name in order:
-                turn = _turn(session, files[name], paths[name])
-                turns[name].append(turn)
-                session.on_turn(name, number, turn)
-    before, after = (_summarised(session, turns[name], probe.cores) for name in files)
-    low, high = speedup_interval(before, after)
+    files = {"baseline": baseline, "candidate": candidate}
+    measured = _measured(session, files, probe.cores)
+    before, after = measured["baseline"], measured["candidate"]
+    speedup = speedup_of(before, after, session.protocol)
     return Comparison(
         device=device.id,
         probe=probe,
         emulated=device.emulated or is_emulated(probe),
         baseline=before,
         candidate=after,
-        speedup=before.latency_ms_p50 / after.latency_ms_p50,
-        speedup_low=low,
-        speedup_high=high,
+        speedup=speedup.value,
+        speedup_low=speedup.low,
+        speedup_high=speedup.high,
+        protocol=session.protocol,
     )
 
 
 def measure_file(session: Session, file: Loaded) -> Measurement:
     """Measure one file by itself; errors as in `compare`."""
-    turns = []
-    with inputs_of({"file": file}, session.inputs) as paths:
-        for number in range(1, session.protocol.turns + 1):
-            turn = _turn(session, file, paths["file"])
-            turns.append(turn)
-            session.on_turn("file", number, turn)
-    return _summarised(session, turns, session.agent.probe().cores)
+    return _measured(session, {"file": file}, session.agent.probe().cores)["file"]
 
 
-def _summarised(session: Session, turns: list[Turn], cores: int) -> Measurement:
-    """The figures, with what the device says it was given."""
-    told = [turn.distinct_inputs for turn in turns if turn.distinct_inputs is not None]
-    inputs = MeasuredInputs(split=session.inputs.split, samples=min(told)) if told else None
-    return summarise(turns, cores).model_copy(update={"inputs": inputs})
+def measure_turn(session: Session, file: Loaded, inputs: Path) -> Turn:
+    """One file in one fresh process; `inputs` is the file's own, of `inputs_of`.
 
+    Raises:
+        AgentError: its latencies cannot be; and as in `compare`.
 
-def summarise(turns: list[Turn], cores: int) -> Measurement:
-    """The figures of all turns; percentiles are of the samples of all turns together.
-
-    Where there are summaries only: see Measurement.
     """
-    p50, p90, p99 = _percentiles(turns)
-    return Measurement(
-        turns=tuple(turns),
-        latency_ms_p50=p50,
-        latency_ms_p90=p90,
-        latency_ms_p99=p99,
-        first_inference_ms=float(np.median([turn.first_inference_ms for turn in turns])),
-        init_time_ms=float(np.median([turn.init_time_ms for turn in turns])),
-        peak_rss_bytes=max(turn.peak_rss_bytes for turn in turns),
-        energy_mj_per_inference=energy_mj_per_inference(turns),
-        notes=notes(turns, cores),
-    )
-
-
-def _percentiles(turns: list[Turn]) -> tuple[float, float, float]:
-    """p50, p90 and p99, the latter two as upper bounds where samples are missing."""
-    central = np.concatenate([turn.central_ms for turn in turns])
-    p50, p90, p99 = (float(value) for value in np.percentile(central, [50, 90, 99]))
-    summaries = [turn.summary for turn in turns if turn.summary is not None]
-    if not summaries:
-        return p50, p90, p99
-    largest = max(summary.latency_ms_max for summary in summaries)
-    p95s = [summary.latency_ms_p95 for summary in summaries]
-    return p50, max((largest if p95 is None else p95) for p95 in p95s), largest
-
-
-def speedup_interval(baseline: Measurement, candidate: Measurement) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the ratio of medians, with a fixed seed.
-
-    Turns are resampled first and their samples second (Davison & Hinkley, 1997, section 3.8):
-    samples of one turn share its luck, so by themselves they would promise too much. Turns with
-    the same number ran next to each other and are drawn together. A turn that has no samples
-    counts with its median, so that the interval is that of the turns alone.
-    """
-    pairs = [
-        (_thin(before.central_ms), _thin(after.central_ms))
-        for before, after in zip(baseline.turns, candidate.turns, strict=True)
-    ]
-    generator = np.random.default_rng(0)
-    ratios = []
-    for _ in range(RESAMPLES):
-        drawn = [pairs[index] for index in generator.integers(len(pairs), size=len(pairs))]
-        before, after = (
-            np.median(
-                np.concatenate([generator.choice(pair[side], pair[side].size) for pair in drawn])
-            )
-            for side in (0, 1)
-        )
-        ratios.append(before / after)
-    tail = (100 - CONFIDENCE_PERCENT) / 2
-    low, high = np.percentile(ratios, [tail, 100 - tail])
-    return float(low), float(high)
-
-
-def _thin(samples: tuple[float, ...]) -> NDArray[np.float64]:
-    """Evenly spaced, so that a drift stays in."""
-    step = -(-len(samples) // SAMPLES_PER_TURN)
-    return np.asarray(samples[::step])
-
-
-def _turn(session: Session, file: Loaded, inputs: Path) -> Turn:
     agent = session.agent
     turn = agent.measure(file, session.threads, inputs, session.protocol)
     if not turn.central_ms or not all(0 < ms < LONGEST_MS for ms in turn.central_ms):
@@ -178,8 +124,140 @@ def _turn(session: Session, file: Loaded, inputs: Path) -> Turn:
     return turn
 
 
+def summarise(
+    turns: Sequence[Turn], rules: Rules, discarded: Sequence[Finding] = ()
+) -> Measurement:
+    """The figures of all turns, and whether they may decide anything.
+
+    Percentiles are of the samples of all turns together; where there are summaries only, see
+    Measurement.
+    """
+    validity = validity_of(turns, rules)
+    central = np.concatenate([turn.central_ms for turn in turns])
+    p50, p90, p95, p99 = (float(value) for value in np.percentile(central, [50, 90, 95, 99]))
+    has_samples = all(turn.summary is None for turn in turns)
+    bound, largest = max(map(_p95_at_most, turns)), max(map(_largest_ms, turns))
+    samples = [ms for turn in turns for ms in turn.latency_ms]
+    rates = [turn.samples_per_s for turn in turns if turn.samples_per_s is not None]
+    return Measurement(
+        turns=tuple(turns),
+        latency_ms_p50=p50,
+        latency_ms_p90=p90 if has_samples else bound,
+        latency_ms_p95=p95 if has_samples else bound,
+        latency_ms_p99=p99 if has_samples else largest,
+        latency_ms_max=largest,
+        intervals=quantile_intervals(turns),
+        drift=float(np.median([drift(turn.latency_ms) for turn in turns])) if has_samples else None,
+        variation=variation(samples),
+        variation_of_turns=variation([cost_ms(turn) for turn in turns]),
+        outliers=sum(outliers(turn.latency_ms) for turn in turns) if has_samples else None,
+        samples_per_s=float(np.median(rates)) if len(rates) == len(turns) else None,
+        first_inference_ms=float(np.median([turn.first_inference_ms for turn in turns])),
+        init_time_ms=float(np.median([turn.init_time_ms for turn in turns])),
+        peak_rss_bytes=max(turn.peak_rss_bytes for turn in turns),
+        energy_mj_per_inference=energy_mj_per_inference(turns),
+        notes=notes(turns, validity),
+        validity=validity,
+        discarded=tuple(discarded),
+    )
+
+
+def speedup_of(before: Measurement, after: Measurement, protocol: MeasurementProtocol) -> Speedup:
+    """How many times faster `after` is; turns with one index ran next to each other."""
+    sides = (before, after)
+    if protocol.protocol == "throughput":
+        costs = [[cost_ms(turn, throughput=True) for turn in side.turns] for side in sides]
+        value = float(np.median(costs[0]) / np.median(costs[1]))
+    else:
+        costs = [[cost_ms(turn) for turn in side.turns] for side in sides]
+        value = before.latency_ms_p50 / after.latency_ms_p50
+    if len(before.turns) == 1:
+        parts = [parts_ms(side.turns[0]) for side in sides]
+        costs = [each[: min(map(len, parts))] for each in parts]
+    low, high = ratio_interval(*costs)
+    # The ratio of the medians of all samples is not the mean of the turns' own ratios.
+    return Speedup(value, min(low, value), max(high, value))
+
+
+def _measured(session: Session, files: Mapping[str, Loaded], cores: int) -> dict[str, Measurement]:
+    """Measure files in rounds of one turn each, until as many rounds count as the protocol asks
+    for, or there were AGAIN times as many.
+
+    A round counts if nothing befell any of its turns. Where what counts is not valid as a whole, it
+    is measured anew, within the same bound. Where too few count, all are kept, and are invalid.
+    """
+    rules, wanted = Rules(session.protocol, cores), session.protocol.turns
+    discarded: dict[str, list[Finding]] = {name: [] for name in files}
+    left = deque(range(1, AGAIN * wanted + 1))
+    with inputs_of(files, session.inputs) as inputs:
+        while True:
+            tried: list[dict[str, Turn]] = []
+            counted: list[dict[str, Turn]] = []
+            faults: list[tuple[str, Finding]] = []
+            while left and len(counted) < wanted:
+                turns = _round(session, files, inputs, left.popleft())
+                told = [(name, turn_fault(turn, rules)) for name, turn in turns.items()]
+                befell = [(name, fault) for name, fault in told if fault is not None]
+                tried.append(turns)
+                faults += befell
+                if not befell:
+                    counted.append(turns)
+            enough = len(counted) == wanted
+            for name, fault in faults if enough else ():
+                discarded[name].append(fault)
+            chosen = counted if enough else tried
+            measured = {
+                name: _summarised(
+                    session, [turns[name] for turns in chosen], rules, discarded[name]
+                )
+                for name in files
+            }
+            reasons = {name: _reasons(measurement) for name, measurement in measured.items()}
+            if len(left) < wanted or not any(reasons.values()):
+                return measured
+            for name, against in reasons.items():
+                discarded[name] += against[:1]
+
+
+def _round(
+    session: Session, files: Mapping[str, Loaded], inputs: Mapping[str, Path], number: int
+) -> dict[str, Turn]:
+    """One turn of each file; the order alternates."""
+    turns = {}
+    for name in list(files) if number % 2 else reversed(list(files)):
+        turns[name] = measure_turn(session, files[name], inputs[name])
+        session.on_turn(name, number, turns[name])
+    return turns
+
+
+def _summarised(
+    session: Session, turns: Sequence[Turn], rules: Rules, discarded: Sequence[Finding]
+) -> Measurement:
+    """The figures, with what the device says it was given."""
+    told = [turn.distinct_inputs for turn in turns if turn.distinct_inputs is not None]
+    inputs = MeasuredInputs(split=session.inputs.split, samples=min(told)) if told else None
+    return summarise(turns, rules, discarded).model_copy(update={"inputs": inputs})
+
+
+def _reasons(measurement: Measurement) -> tuple[Finding, ...]:
+    return () if measurement.validity is None else measurement.validity.reasons
+
+
+def _largest_ms(turn: Turn) -> float:
+    if turn.summary is not None:
+        return turn.summary.latency_ms_max
+    return max(turn.latency_ms) if turn.latency_ms_max is None else turn.latency_ms_max
+
+
+def _p95_at_most(turn: Turn) -> float:
+    """An upper bound, where a tool tells so much."""
+    if turn.summary is None or turn.summary.latency_ms_p95 is None:
+        return _largest_ms(turn)
+    return turn.summary.latency_ms_p95
+
+
 @contextmanager
-def inputs_of(files: dict[str, Loaded], inputs: Inputs) -> Iterator[dict[str, Path]]:
+def inputs_of(files: Mapping[str, Loaded], inputs: Inputs) -> Iterator[dict[str, Path]]:
     """Per file, its own .npz: its names, and quantised where it takes integers."""
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         paths = {name: Path(folder) / f"{name}.npz" for name in files}

@@ -3,8 +3,15 @@
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from edgecompress.measure.limits import Seen
 from edgecompress.spec.measurement import Turn
 from edgecompress.vendor.vcgencmd import Throttled
+
+THERMAL_STATUS = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+"""Android's, by its number."""
+UNTHROTTLED = ("0x0", THERMAL_STATUS[0])
+_LITTLE, _NOW = 0.5, 1.0
+"""Held back a little, or at some time since boot; while it was measured."""
 
 
 def flags(word: str | None) -> Throttled | None:
@@ -34,18 +41,45 @@ def energy_note(turns: Sequence[Turn]) -> list[str]:
     ]
 
 
-def throttling_during(turns: Sequence[Turn]) -> list[str]:
+def held_back(turn: Turn) -> list[Seen]:
+    """What the board's own word says of it; see 'throttled' in the table of limits."""
+    words = [state.throttled for state in (turn.before, turn.after)]
+    around = [_of_word(word) for word in sorted({word for word in words if word})]
+    doubts = [each for each in (*around, *_during(turn)) if each is not None]
+    if not doubts:
+        return []
+    worst = max(value for value, _ in doubts)
+    return [Seen("throttled", "held_back", worst, "; ".join(text for _, text in doubts))]
+
+
+def _of_word(word: str) -> tuple[float, str] | None:
+    if word in UNTHROTTLED:
+        return None
+    if word in THERMAL_STATUS:
+        value = _LITTLE if word == THERMAL_STATUS[1] else _NOW
+        return value, f"the board says throttled={word} (Android's thermal status)"
+    state = flags(word)
+    said = (
+        [] if state is None else [*state.now, *(f"{flag} since boot" for flag in state.since_boot)]
+    )
+    value = _NOW if state is not None and state.now else _LITTLE
+    return value, f"the board says throttled={word} ({', '.join(said) or 'unknown flags'})"
+
+
+def _during(turn: Turn) -> list[tuple[float, str]]:
     """What held a Raspberry Pi back while it was measured, seen or remembered by its firmware."""
-    readings = [flags(sample.throttled) for turn in turns for sample in turn.telemetry]
-    held_back = [found for found in readings if found is not None and found.now]
-    seen = _words(found.now for found in held_back)
+    readings = [flags(sample.throttled) for sample in turn.telemetry]
+    seen_now = [found for found in readings if found is not None and found.now]
+    seen = _words(found.now for found in seen_now)
     said = []
-    if held_back:
-        count = f"{len(held_back)} of {len(readings)} readings"
-        said.append(f"during the run the board was held back in {count}: {', '.join(seen)}")
-    missed = [word for word in _words(map(_set_during, turns)) if word not in seen]
+    if seen_now:
+        count = f"{len(seen_now)} of {len(readings)} readings"
+        text = f"during the run the board was held back in {count}: {', '.join(seen)}"
+        said.append((_NOW, text))
+    missed = [word for word in _set_during(turn) if word not in seen]
     if missed:
-        said.append(f"during the run, between two readings, the board had: {', '.join(missed)}")
+        text = f"during the run, between two readings, the board had: {', '.join(missed)}"
+        said.append((_NOW, text))
     return said
 
 

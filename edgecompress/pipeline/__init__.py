@@ -3,13 +3,21 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgecompress.pipeline.orders import PushOrder, TargetFailed, deploy_order
-from edgecompress.pipeline.single import evaluate_file, inspect_file, measure_file
+from edgecompress.pipeline.orders import (
+    HERE_AS_USUAL,
+    Measured,
+    PushOrder,
+    TargetFailed,
+    deploy_order,
+)
+from edgecompress.pipeline.single import HowMeasured, evaluate_file, inspect_file, measure_file
 from edgecompress.progress import Progress
-from edgecompress.spec.measurement import LayerComparison
+from edgecompress.spec.layers import LayerComparison
 from edgecompress.spec.report import PushedRun, Report
 
 __all__ = [
+    "HowMeasured",
+    "Measured",
     "PushOrder",
     "TargetFailed",
     "compare_layers",
@@ -31,18 +39,10 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
 
 
 def deploy(
-    config: Path,
-    target: str,
-    *,
-    progress: Progress,
-    inventory: Path | None = None,
-    device: str | None = None,
+    config: Path, target: str, *, progress: Progress, measured: Measured = HERE_AS_USUAL
 ) -> Report:
     """`deploy_all` for one target; what went wrong is raised."""
-    devices = () if device is None else (device,)
-    (result,) = deploy_all(
-        config, [target], progress=progress, inventory=inventory, devices=devices
-    )
+    (result,) = deploy_all(config, [target], progress=progress, measured=measured)
     if isinstance(result, TargetFailed):
         raise result.error
     return result
@@ -53,8 +53,7 @@ def deploy_all(
     targets: Sequence[str],
     *,
     progress: Progress,
-    inventory: Path | None = None,
-    devices: Sequence[str] = (),
+    measured: Measured = HERE_AS_USUAL,
 ) -> Iterator[Report | TargetFailed]:
     """Prune, fine-tune, quantise, export, inspect, evaluate, measure, judge; see `whole.py`.
 
@@ -62,9 +61,7 @@ def deploy_all(
         config: deploy.yaml; results go to `runs/` beside it.
         targets: names, or paths of their files; what several have in common is done once.
         progress: told of every stage.
-        inventory: the devices at hand; None: the one that comes with edgecompress.
-        devices: ids of those that the models are pushed to and activated on, at most one for a
-            target; a target without is measured on the first of its devices, and nothing stays.
+        measured: on which devices, and how.
 
     Returns:
         A report for each target, in order, as soon as it is done. What goes wrong with one, of
@@ -74,7 +71,7 @@ def deploy_all(
         BadInput: something in the files or the task must change before any target can be tried.
 
     """
-    asked = deploy_order(config, targets, inventory, devices)
+    asked = deploy_order(config, targets, measured)
     # Imports torch; the functions on single files do without.
     from edgecompress.pipeline import whole
 

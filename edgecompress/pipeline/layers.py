@@ -24,8 +24,8 @@ from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.pairing import Pairing, pair
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.runtimes import formats
+from edgecompress.spec.layers import LayerComparison, LayerDifference, UnpairedActivation
 from edgecompress.spec.load import load_deploy
-from edgecompress.spec.measurement import LayerComparison, LayerDifference, UnpairedActivation
 
 Steps = NDArray[np.int32]
 

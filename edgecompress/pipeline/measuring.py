@@ -25,10 +25,13 @@ from edgecompress.runtimes import runtime
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Comparison, Inspection
 from edgecompress.spec.profile import Profile
-from edgecompress.spec.target import MeasurementProtocol, Target
+from edgecompress.spec.protocol import MeasurementProtocol, Standard
+from edgecompress.spec.target import Target
 from edgecompress.transport import connect
 
-REHEARSAL = MeasurementProtocol(turns=1, warmup_iterations=1, min_iterations=5, min_duration_s=0.01)
+REHEARSAL = Standard(
+    turns=1, warmup_iterations=1, max_warmup_s=0.0, min_iterations=5, min_duration_s=0.01
+)
 MARGIN_S = 60.0
 """How much longer than a command's deadline a device may seem silent to others."""
 
@@ -99,7 +102,7 @@ def _in_turns(job: Job, connected: Connected, files: _Files) -> tuple[Session, C
         def on_turn(name: str, number: int, _: object) -> None:
             nonlocal done
             done += 1
-            progress.step(done, total, f"{name}, turn {number}")
+            progress.step(done, max(done, total), f"{name}, turn {number}")
             connected.tick()
 
         threads = target.runtime.threads
@@ -145,7 +148,7 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
         with on_device(job, device) as connected:
 
             def on_turn(name: str, number: int, _: object) -> None:
-                progress.step(number, protocol.turns, f"{name}, turn {number}")
+                progress.step(number, max(number, protocol.turns), f"{name}, turn {number}")
                 connected.tick()
 
             threads = target.runtime.threads

@@ -14,7 +14,7 @@ from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.device import Device, Inventory
 from edgecompress.spec.load import load_deploy, load_inventory, load_targets
 from edgecompress.spec.recipe import Recipe, resolve_all
-from edgecompress.spec.target import Target
+from edgecompress.spec.target import Target, measured_by
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,23 @@ class TargetOrder:
     """What measures the files; None: nothing is measured."""
     pushes: bool
     """Whether the model is pushed to the device and activated there."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Where and how a deploy measures."""
+
+    inventory: Path | None = None
+    """The devices at hand; None: the one that comes with edgecompress."""
+    devices: Sequence[str] = ()
+    """Ids of those that the models are pushed to and activated on, at most one for a target; a
+    target without is measured on the first of its devices, and nothing stays there.
+    """
+    protocol: str | None = None
+    """How, in this run; None: as each target says."""
+
+
+HERE_AS_USUAL = Measured()
 
 
 @dataclass(frozen=True)
@@ -67,20 +84,21 @@ class PushOrder:
     """Whether the model is to be used there, or validated only."""
 
 
-def deploy_order(
-    config: Path, targets: Sequence[str], inventory: Path | None, device_ids: Sequence[str]
-) -> DeployOrder:
+def deploy_order(config: Path, targets: Sequence[str], measured: Measured) -> DeployOrder:
     """Arguments as in `edgecompress.pipeline.deploy_all`.
 
     Raises:
-        SpecError: a file, a target or a device that is not there or is not right.
+        SpecError: a file, a target, a device or a protocol that is not there or is not right.
 
     """
-    wanted = load_deploy(config)
-    named = {name: load_targets(name, config.parent) for name in targets}
+    wanted, inventory = load_deploy(config), measured.inventory
+    named = {
+        name: [measured_by(one, measured.protocol) for one in load_targets(name, config.parent)]
+        for name in targets
+    }
     recipes = iter(resolve_all([one for each in named.values() for one in each], wanted))
     of = {name: tuple(islice(recipes, len(each))) for name, each in named.items()}
-    sent_to = _sent_to(named, device_ids, inventory, config)
+    sent_to = _sent_to(named, measured.devices, inventory, config)
     devices = load_inventory(inventory, config.parent)
     orders = []
     for name in named:

@@ -1,6 +1,7 @@
 """Commands on one file: inspect, measure, evaluate; here, with the agent, without a run."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.artifact import Artifact
@@ -20,7 +21,7 @@ from edgecompress.runtimes import formats, runtime
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy
 from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
-from edgecompress.spec.target import Target
+from edgecompress.spec.target import Target, measured_by
 from edgecompress.transport import Transport, connect
 
 HERE = Device(id="this-machine", target="local", transport="local")
@@ -95,12 +96,19 @@ def _with_times(
     return joined(counting, loaded.runner, inspection)[0]
 
 
+@dataclass(frozen=True)
+class HowMeasured:
+    """As a target says, or otherwise for once."""
+
+    target: str
+    threads: int | None = None
+    """None: as many as the target says."""
+    protocol: str | None = None
+    """The name of another than the target's; None: the target's."""
+
+
 def measure_file(
-    file: Path,
-    against: Path | None,
-    target: str,
-    progress: Progress,
-    threads: int | None = None,
+    file: Path, against: Path | None, how: HowMeasured, progress: Progress
 ) -> Measurement | Comparison:
     """Latency and memory of a file on this machine; with `against`, of both in turns.
 
@@ -109,9 +117,9 @@ def measure_file(
 
     """
     candidate = describe_file(file)
-    wanted = target_for(candidate, target)
+    wanted = measured_by(target_for(candidate, how.target), how.protocol)
     baseline = None if against is None else describe_file(against)
-    threads = wanted.runtime.threads if threads is None else threads
+    threads = wanted.runtime.threads if how.threads is None else how.threads
     protocol = wanted.measurement
     total = protocol.turns * (1 if baseline is None else 2)
     with (
@@ -125,7 +133,7 @@ def measure_file(
         def on_turn(name: str, number: int, _: object) -> None:
             nonlocal done
             done += 1
-            progress.step(done, total, f"{name}, turn {number}")
+            progress.step(done, max(done, total), f"{name}, turn {number}")
 
         session = Session(agent, protocol, threads, inputs, on_turn)
         if baseline is None:

@@ -104,6 +104,8 @@ def _speed(facts: Facts) -> str:
     comparison, candidate = facts.comparison, facts.candidate
     if comparison is None:
         return _device(facts)
+    if not comparison.valid:
+        return _measure_again(comparison)
     slow = comparison.speedup < facts.budgets.min_speedup
     if comparison.speedup >= 1 and not slow:
         return (
@@ -128,6 +130,12 @@ def _speed(facts: Facts) -> str:
     if floats:
         return floats
     return f"try another runtime's target, or less work: {_less_work(facts, _lacking(facts))}"
+
+
+def _measure_again(comparison: Comparison) -> str:
+    against = comparison.against
+    first = "" if against is None else f"{against.remedy}, then "
+    return f"{first}deploy again: all but the measurement is kept"
 
 
 def _lacking(facts: Facts) -> float:
@@ -225,6 +233,8 @@ def _budget(facts: Facts) -> str:
         limit, value = getattr(facts.budgets, key), getattr(facts.candidate, key)
         if limit is not None and value is not None and value > limit:
             over[key] = value / limit
+    if facts.comparison is not None and not facts.comparison.valid:
+        return _measure_again(facts.comparison)
     if not over:
         return _memory(facts) if facts.comparison is not None else _device(facts)
     key = max(over, key=over.__getitem__)

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, percent
+from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import Hop, HopKind, Parity, Readback
-from edgecompress.spec.report import Check, Figure, ModelReport
+from edgecompress.spec.report import Check, ModelReport
 
 
 @dataclass(frozen=True)

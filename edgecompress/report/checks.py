@@ -1,6 +1,7 @@
 """The making of one check of a verdict."""
 
-from edgecompress.spec.report import Check, CheckKind, Figure, Status
+from edgecompress.spec.figure import Figure
+from edgecompress.spec.report import Check, CheckKind, Status
 
 
 def check(kind: CheckKind, outcome: Status, text: str, *figures: Figure) -> Check:

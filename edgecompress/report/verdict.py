@@ -5,7 +5,7 @@ measure, or an emulator did, decides nothing: the verdict is then 'unmeasured' a
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,9 +17,10 @@ from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
 from edgecompress.report.metric import metric_checks
 from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import Comparison, Measurement
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import Check, Figure, ModelReport, VerdictResult
+from edgecompress.spec.report import Check, ModelReport, VerdictResult
 
 MEMORY_MARGIN = 0.10
 MEMORY_MARGIN_BYTES = 1 << 20
@@ -153,6 +154,11 @@ def _on_device(
             " nothing about the board",
         )
         yield from _not_measured(budgets, "emulated")
+    elif not comparison.valid:
+        yield _invalid(comparison)
+        yield from _memory(baseline, candidate)
+        yield from _within(budgets, candidate, keys=set(_LIMITS) - _BY_CLOCK)
+        yield from _not_measured(budgets, "the measurement is invalid", _BY_CLOCK)
     else:
         yield from _speed(budgets.min_speedup, comparison)
         yield from _memory(baseline, candidate)
@@ -179,6 +185,20 @@ def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
         f"{text}; its lower end must be at least {one}",
         at_least("speedup_low", comparison.speedup_low, 1.0),
     )
+
+
+def _invalid(comparison: Comparison) -> Check:
+    """Why the figures of speed decide nothing, and what to do about it."""
+    against = comparison.against
+    if against is None:
+        text = "the speed is not known: nobody looked at whether its measurement was disturbed"
+        return check("speed", "unmeasured", text)
+    turns = len(comparison.candidate.turns)
+    text = (
+        f"the speed is not known, because no valid measurement came of {turns} turns of each file:"
+        f" {against.text}; {against.remedy}, and deploy again"
+    )
+    return check("speed", "unmeasured", text, *against.figures)
 
 
 def _memory(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]:
@@ -233,13 +253,17 @@ _LIMITS = {
     "peak_rss_bytes": ("peak memory", mebibytes),
 }
 """Budgets that only a device can check, each also the name of the candidate's figure."""
+_BY_CLOCK = frozenset(_LIMITS) - {"peak_rss_bytes"}
+"""Those of which an invalid measurement says nothing."""
 
 
-def _within(budgets: Budgets, candidate: ModelReport | Measurement) -> Iterator[Check]:
+def _within(
+    budgets: Budgets, candidate: ModelReport | Measurement, keys: Set[str] = frozenset(_LIMITS)
+) -> Iterator[Check]:
     for key, (name, unit) in _LIMITS.items():
         limit: float | None = getattr(budgets, key)
         value: float | None = getattr(candidate, key)
-        if limit is None:
+        if limit is None or key not in keys:
             continue
         asked = at_most(key, value, limit)
         if value is None:
@@ -251,10 +275,12 @@ def _within(budgets: Budgets, candidate: ModelReport | Measurement) -> Iterator[
             yield passed_if(value <= limit, "budget", text, asked)
 
 
-def _not_measured(budgets: Budgets, why: str) -> Iterator[Check]:
+def _not_measured(
+    budgets: Budgets, why: str, keys: Set[str] = frozenset(_LIMITS)
+) -> Iterator[Check]:
     for key, (name, unit) in _LIMITS.items():
         limit: float | None = getattr(budgets, key)
-        if limit is not None:
+        if limit is not None and key in keys:
             text = f"{name} is not known ({why}); at most {unit(limit)} allowed"
             yield check("budget", "unmeasured", text, at_most(key, None, limit))
 

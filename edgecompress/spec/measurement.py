@@ -5,53 +5,16 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgecompress.spec.base import Many, Spec
+from edgecompress.spec.probe import DeviceState as DeviceState
+from edgecompress.spec.probe import Probe as Probe
+from edgecompress.spec.protocol import AnyProtocol
+from edgecompress.spec.validity import Conditions, Finding, QuantileInterval, Validity
 
 AGENT_SCHEMA_VERSION = 1
 InputSplit = Literal["evaluation", "random"]
 """Where the inputs of a measurement come from: the task's evaluation data; or numbers drawn at
 random, for a file that is measured without a task.
 """
-
-
-class DeviceState(Spec):
-    """Read before and after a run; None where the board does not say."""
-
-    governor: str | None
-    clock_mhz: float | None
-    temperature_c: float | None
-    throttled: str | None
-    """The board's own word for it, such as '0x50005'."""
-    load_1m: float | None
-    unread: tuple[str, ...] | None = None
-    """What the board said of it that looks like data and was not understood, fit to be shown."""
-
-
-class Probe(Spec):
-    """What the board is and has."""
-
-    machine: str
-    """As uname says it: x86_64, aarch64."""
-    system: str
-    python: str
-    cpu_model: str | None
-    cpu_features: Many[str]
-    cores: int
-    memory_bytes: int | None
-    versions: dict[str, str]
-    """Those of what was found: numpy, onnxruntime, ..."""
-    kernel_machine: str | None = None
-    """As the kernel calls it, which no emulator of programs changes; Linux 6.1 and later say so."""
-    python_bits: int | None = None
-    trtexec: str | None = None
-    """Its path, where TensorRT's tool is."""
-    free_disk_bytes: int | None = None
-    """Where the agent works."""
-    available_memory_bytes: int | None = None
-    epoch_s: float | None = None
-    """Seconds since 1970, by the board's clock."""
-    state: DeviceState | None = None
-    is_emulator: bool = False
-    """Android says so of itself."""
 
 
 class LatencySummary(Spec):
@@ -89,7 +52,27 @@ class Turn(Spec):
     first_inference_ms: float
     warmup_ms: Many[float]
     latency_ms: Many[float]
-    """Every steady sample, in order; none where there is a summary."""
+    """Every steady sample, in order; none where there is a summary. Of more than 200,000 only
+    every second, fourth, .. is kept.
+    """
+    iterations: int | None = None
+    """All steady inferences; None: as many as there are samples."""
+    latency_ms_max: float | None = None
+    """The largest of all of them; None: that of the samples."""
+    warmup_spread: float | None = None
+    """How far apart the last windows of the warm-up were, as a share; None: not looked at."""
+    late: int | None = None
+    """Paced inferences that began late, because the one before took too long."""
+    streams: int = 1
+    """Sessions at once."""
+    batch: int = 1
+    """Samples of one inference."""
+    samples_per_s: float | None = None
+    """All sessions together; None: not told."""
+    loading: Conditions | None = None
+    """From before the file was loaded to the end of the first inference."""
+    running: Conditions | None = None
+    """While the steady inferences ran."""
     summary: LatencySummary | None = None
     """Where the device runs a tool that keeps its samples to itself."""
     latency_ms_without_copies: Many[float] | None = None
@@ -101,6 +84,8 @@ class Turn(Spec):
     model_sha256: str | None = None
     """The hash of the file that ran, read by the agent; None where none runs on the device."""
     threads: int
+    threads_wanted: int | None = None
+    """More than `threads` where the process may use fewer cores; None: `threads`."""
     distinct_inputs: int | None = None
     """How many different samples the inferences were given in turns; None: it is not told."""
     before: DeviceState
@@ -127,7 +112,10 @@ class Turn(Spec):
 
     @property
     def samples(self) -> int:
-        return len(self.latency_ms) if self.summary is None else self.summary.count
+        """All steady inferences, whether their samples are known or not."""
+        if self.summary is not None:
+            return self.summary.count
+        return len(self.latency_ms) if self.iterations is None else self.iterations
 
 
 class MeasuredInputs(Spec):
@@ -163,6 +151,25 @@ class Measurement(Spec):
     """None in reports of earlier versions, which measured with the task's example alone."""
     notes: tuple[str, ...] = ()
     """What may make it wrong: drift, throttling, a busy machine."""
+    latency_ms_p95: float | None = None
+    """As p90, an upper bound where samples are missing; None: measured by an earlier release."""
+    latency_ms_max: float | None = None
+    intervals: tuple[QuantileInterval, ...] = ()
+    """Those of p50, p90, p95 and p99; none where samples are missing."""
+    drift: float | None = None
+    """Last third of the samples against the first, as a share; the median over the turns."""
+    variation: float | None = None
+    """Coefficient of variation of all samples: standard deviation over mean."""
+    variation_of_turns: float | None = None
+    """The same of the turns' medians; None of one turn."""
+    outliers: int | None = None
+    """Samples above the third quartile of their turn by three times the quartiles' distance."""
+    samples_per_s: float | None = None
+    """Median over the turns."""
+    validity: Validity | None = None
+    """None: measured by an earlier release."""
+    discarded: tuple[Finding, ...] = ()
+    """Why turns were measured again, one for each."""
 
     @property
     def has_samples(self) -> bool:
@@ -178,10 +185,27 @@ class Comparison(Spec):
     baseline: Measurement
     candidate: Measurement
     speedup: float
-    """Baseline p50 / candidate p50."""
+    """Baseline p50 / candidate p50; by the protocol 'throughput' the samples per second of the
+    candidate over those of the baseline.
+    """
     speedup_low: float
-    """Lower end of the 95 % bootstrap interval of speedup, resampling turns and samples."""
+    """Lower end of the 95 % interval of speedup, from how much the turns differ."""
     speedup_high: float
+    protocol: AnyProtocol | None = None
+    """How both were measured; None: by an earlier release."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether both are known to be."""
+        sides = (self.baseline.validity, self.candidate.validity)
+        return all(side is not None and side.valid for side in sides)
+
+    @property
+    def against(self) -> Finding | None:
+        """The weightiest reason why it decides nothing."""
+        sides = (self.candidate.validity, self.baseline.validity)
+        reasons = (reason for side in sides if side is not None for reason in side.reasons)
+        return next(reasons, None)
 
 
 class Parity(Spec):
@@ -297,35 +321,3 @@ class Inspection(Spec):
         """Share of the MACs that int8 kernels run; 0 when nothing multiplies."""
         int8 = sum(op.macs for op in self.ops if op.dtype == "int8")
         return int8 / self.macs if self.macs else 0.0
-
-
-class LayerDifference(Spec):
-    """One activation that two files have in common."""
-
-    layer: str
-    """As the first file calls it."""
-    max_steps: float
-    """Largest difference, in steps of its scale."""
-    differing: float
-    """Share of the values that are not equal."""
-
-
-class UnpairedActivation(Spec):
-    """One that no activation of the other file is known to be the same as."""
-
-    file: Literal["a", "b"]
-    """The first or the second."""
-    layer: str
-    """As that file calls it."""
-    reason: str
-
-
-class LayerComparison(Spec):
-    """Two quantised files on the same inputs, activation by activation in order of execution."""
-
-    samples: int
-    layers: tuple[LayerDifference, ...]
-    first_apart: str | None
-    """The first layer that differs by more steps than are allowed; None: they stay together."""
-    unpaired: tuple[UnpairedActivation, ...] = ()
-    """Activations that were not compared."""

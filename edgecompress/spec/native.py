@@ -26,12 +26,19 @@ def native_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
             f"cpu: native: architecture '{machine}' is not known;"
             f" known: {', '.join(sorted(_ARCHITECTURES))}"
         )
-    cores = os.cpu_count()
     return Cpu(
         architecture=_ARCHITECTURES[machine],
         features=_features(cpuinfo, machine),
-        cores=1 if cores is None else cores,
+        cores=_cores(),
     )
+
+
+def _cores() -> int:
+    """Those that this process may use, as the agent counts them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    known = os.cpu_count()
+    return 1 if known is None else known
 
 
 def _features(cpuinfo: Path, machine: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError, model_validator
 from edgecompress.errors import SpecError
 from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.base import Spec, parse
+from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity, Readback
 from edgecompress.spec.profile import Profile
 from edgecompress.spec.pushed import Pushed
@@ -38,17 +39,6 @@ class VerdictResult(Spec):
     """The report's checks in words, one line each: a Status, ': ', and the check's text."""
     advice: tuple[str, ...] = ()
     """After a refusal: what to try, from what was seen, the most promising first."""
-
-
-class Figure(Spec):
-    """What a check compares, and with which limit."""
-
-    name: str
-    """Units are in it, as in every key of a report."""
-    value: float | None
-    """None: it was not measured."""
-    at_most: float | None = None
-    at_least: float | None = None
 
 
 class Check(Spec):

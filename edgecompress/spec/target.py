@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from edgecompress.runtimes import RUNTIMES, sections
 from edgecompress.spec.base import Spec
+from edgecompress.spec.protocol import AnyProtocol, protocol_named
 from edgecompress.spec.runtime import Edges, FloatDtype, Positive, RuntimeSection
 from edgecompress.spec.scheme import QuantizationScheme
 
@@ -36,17 +37,6 @@ class Gpu(Spec):
     """CUDA's name of it: 'sm_87'."""
 
 
-class MeasurementProtocol(Spec):
-    """How a latency is taken; the samples of all turns are kept."""
-
-    warmup_iterations: Annotated[int, Field(ge=0)]
-    min_iterations: Positive
-    """Per turn; a turn ends when both minima are reached."""
-    min_duration_s: Annotated[float, Field(gt=0, le=600)]
-    turns: Positive
-    """Baseline and candidate alternate this many times, each turn in a fresh process."""
-
-
 class Target(Spec):
     name: str
     description: str
@@ -64,7 +54,7 @@ class Target(Spec):
     """Channel counts are kept at multiples of this: what the kernels step by."""
     sparsity: tuple[Sparsity, ...]
     """Kinds of sparsity from which this target gains."""
-    measurement: MeasurementProtocol
+    measurement: AnyProtocol
 
     @model_validator(mode="after")
     def _check(self) -> "Target":
@@ -76,3 +66,16 @@ def in_order(targets: Sequence[Target]) -> tuple[Target, ...]:
     """As their runtimes stand in the table."""
     order = list(RUNTIMES)
     return tuple(sorted(targets, key=lambda target: order.index(target.runtime.name)))
+
+
+def measured_by(target: Target, protocol: str | None) -> Target:
+    """The target with another protocol for one run; None: with its own.
+
+    Raises:
+        SpecError: there is no such protocol.
+
+    """
+    if protocol is None:
+        return target
+    usual = protocol_named(protocol, target.measurement)
+    return target.model_copy(update={"measurement": usual})

@@ -121,12 +121,3 @@ def test_peak_counts_what_was_freed_again(pyz):
     command = [sys.executable, "-c", PEAK, str(pyz)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) > 70 << 20
-
-
-def test_a_quick_model_is_measured_often_enough_and_not_for_ever(agent_module, monkeypatch):
-    measure = agent_module("measure")
-    monkeypatch.setattr(measure, "ENOUGH_SAMPLES", 50)
-    samples, computed = measure._steady_ms(lambda: None, None, 5, 3600.0)
-    assert (len(samples), computed) == (50, None)
-    samples, _ = measure._steady_ms(lambda: None, None, 70, 3600.0)
-    assert len(samples) == 70

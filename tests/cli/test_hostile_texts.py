@@ -39,8 +39,8 @@ from edgecompress.push.documents import (
 from edgecompress.report.html import render_html
 from edgecompress.spec.device import Device
 from edgecompress.spec.health import Problem, missing, ok
+from edgecompress.spec.layers import LayerComparison, LayerDifference, UnpairedActivation
 from edgecompress.spec.load import list_targets
-from edgecompress.spec.measurement import LayerComparison, LayerDifference, UnpairedActivation
 from edgecompress.spec.report import to_json
 from edgecompress.store import RunRow
 

@@ -29,11 +29,11 @@ from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.load import load_target
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import Standard
 
 BOARD = Device(id="board", target="raspberry-pi-5", transport="ssh", address="board")
 ONE = np.ones((1, 2), np.float32)
-ONCE = MeasurementProtocol(turns=1, warmup_iterations=1, min_iterations=1, min_duration_s=0.01)
+ONCE = Standard(turns=1, warmup_iterations=1, min_iterations=1, min_duration_s=0.01)
 
 
 class AgentChannel(Channel):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edgecompress.measure.agent import Agent
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import MeasurementProtocol, Standard
 from edgecompress.transport import LocalTransport
 
 
@@ -34,6 +34,4 @@ def agent(transport: CountingTransport) -> Agent:
 
 @pytest.fixture
 def protocol() -> MeasurementProtocol:
-    return MeasurementProtocol(
-        warmup_iterations=2, min_iterations=20, min_duration_s=0.001, turns=2
-    )
+    return Standard(warmup_iterations=2, min_iterations=20, min_duration_s=0.001, turns=2)

@@ -1,13 +1,18 @@
 """What may make a latency wrong is said."""
 
 import pytest
-from turns import make_turn
+from turns import FOUR, make_turn
 
-from edgecompress.measure.notes import drift, is_emulated, notes
-from edgecompress.spec.measurement import Probe
+from edgecompress.measure.compare import summarise
+from edgecompress.measure.notes import is_emulated
+from edgecompress.spec.measurement import Probe, Turn
 
 STEADY = [1.0] * 30
 SLOWER = [1.0] * 10 + [1.1] * 10 + [1.2] * 10
+
+
+def notes(turns: list[Turn], cores: int = 4) -> tuple[str, ...]:
+    return summarise(turns, FOUR._replace(cores=cores)).notes
 
 
 def test_nothing_to_say():
@@ -20,14 +25,14 @@ def test_too_few_samples_have_no_drift(samples):
 
 
 def test_drift_inside_a_turn():
-    (note,) = notes([make_turn(STEADY), make_turn(SLOWER)], cores=4)
-    assert "turn 2 +20%" in note
-    assert "turn 1" not in note
+    note, _ = notes([make_turn(STEADY), make_turn(SLOWER)], cores=4)
+    assert "+20%" in note
+    assert note.endswith("(turn 2 of 2)")
 
 
 def test_one_turn_has_no_drift_from_turn_to_turn():
     (note,) = notes([make_turn(SLOWER)], cores=4)
-    assert note.endswith("of the samples: turn 1 +20%")
+    assert note == "latency drifted by +20% from the first to the last third of the samples"
 
 
 def test_drift_of_a_tenth_is_none():
@@ -35,14 +40,11 @@ def test_drift_of_a_tenth_is_none():
         assert len(notes([make_turn([1.0] * 20 + [last] * 10)], cores=4)) == count
 
 
-def test_drift_is_from_third_to_third():
-    assert drift([1.0, 1.0, 3.0, 3.0, *[9.0] * 4, *[4.0] * 4]) == 1.0
-
-
 def test_drift_from_turn_to_turn():
     turns = [make_turn([ms] * 30) for ms in (1.0, 1.0, 0.8)]
-    (note,) = notes(turns, cores=4)
-    assert "all turns -20%" in note
+    drifted, differ = notes(turns, cores=4)
+    assert drifted == "latency drifted by -20% from the first to the last third of the turns"
+    assert differ == "turns differ: their medians are between 0.8 and 1 ms"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +59,7 @@ def test_drift_from_turn_to_turn():
 )
 def test_throttling(word, expected):
     (note,) = notes([make_turn(STEADY), make_turn(STEADY, throttled=word)], cores=4)
-    assert note == f"the board says throttled={word} ({expected})"
+    assert note == f"the board says throttled={word} ({expected}) (turn 2 of 2)"
 
 
 @pytest.mark.parametrize("word", [None, "0x0", "none"])
@@ -67,7 +69,7 @@ def test_no_throttling(word):
 
 def test_load():
     turns = [make_turn(STEADY, load_1m=1.0), make_turn(STEADY, load_1m=4.5)]
-    assert notes(turns, cores=4) == ("the machine was busy: load 4.5 on 4 cores",)
+    assert notes(turns, cores=4) == ("the machine was busy: load 4.5 on 4 cores (turn 2 of 2)",)
     assert notes(turns, cores=5) == ()
     # One for each core is no more than they can do.
     assert notes([make_turn(STEADY, load_1m=4.0)], cores=4) == ()

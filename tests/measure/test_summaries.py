@@ -1,9 +1,9 @@
 """Turns of a tool that keeps its samples to itself: what may be said of them, and what may not."""
 
 import pytest
-from turns import make_turn
+from turns import FOUR, make_turn
 
-from edgecompress.measure.compare import speedup_interval, summarise
+from edgecompress.measure.compare import speedup_of, summarise
 from edgecompress.spec.measurement import LatencySummary, Turn
 
 
@@ -23,27 +23,27 @@ def turn(mean: float, largest: float, p50: float | None, p95: float | None) -> T
 
 def test_p90_and_p99_are_upper_bounds():
     turns = [turn(4.0, 20.0, 3.0, 7.0), turn(4.5, 9.0, 3.2, 8.0), turn(4.2, 11.0, 3.1, 6.0)]
-    found = summarise(turns, cores=8)
+    found = summarise(turns, FOUR)
     assert (found.latency_ms_p50, found.latency_ms_p90, found.latency_ms_p99) == (3.1, 8.0, 20.0)
     assert not found.has_samples
     assert [note for note in found.notes if note.startswith("the tool prints no samples")]
 
 
 def test_without_percentiles_the_bounds_are_the_largest_and_it_is_said():
-    found = summarise([turn(4.0, 20.0, None, None), turn(6.0, 9.0, None, None)], cores=8)
+    found = summarise([turn(4.0, 20.0, None, None), turn(6.0, 9.0, None, None)], FOUR)
     assert (found.latency_ms_p50, found.latency_ms_p90, found.latency_ms_p99) == (5.0, 20.0, 20.0)
     assert [note for note in found.notes if "neither samples nor percentiles" in note]
 
 
 def test_samples_need_no_such_note():
-    found = summarise([make_turn([1.0, 1.01, 1.02])], cores=8)
+    found = summarise([make_turn([1.0, 1.01, 1.02])], FOUR)
     assert found.has_samples
     assert found.notes == ()
 
 
 def test_interval_of_the_speedup_is_that_of_the_turns():
-    fast = summarise([turn(1.0, 2.0, p50, 1.5) for p50 in (1.0, 1.1, 0.9)], cores=8)
-    slow = summarise([turn(2.0, 3.0, p50, 2.5) for p50 in (2.0, 2.2, 2.1)], cores=8)
-    low, high = speedup_interval(slow, fast)
-    assert 2.0 / 1.1 <= low < high <= 2.1 / 0.9
-    assert speedup_interval(slow, slow) == pytest.approx((1.0, 1.0))
+    fast = summarise([turn(1.0, 2.0, p50, 1.5) for p50 in (1.0, 1.1, 0.9)], FOUR)
+    slow = summarise([turn(2.0, 3.0, p50, 2.5) for p50 in (2.0, 2.2, 2.1)], FOUR)
+    _, low, high = speedup_of(slow, fast, FOUR.protocol)
+    assert 1.5 < low < 2.0 < 2.2 < high < 2.8
+    assert speedup_of(slow, slow, FOUR.protocol) == pytest.approx((1.0, 1.0, 1.0))

@@ -1,13 +1,16 @@
 """Throttling during a run, and energy, in words."""
 
 import pytest
-from turns import make_turn
+from turns import FOUR, make_turn
 
 from edgecompress.measure.compare import summarise
-from edgecompress.measure.notes import notes
 from edgecompress.spec.measurement import TelemetrySample, Turn
 
 STEADY = [1.0] * 30
+
+
+def notes(turns: list[Turn]) -> tuple[str, ...]:
+    return summarise(turns, FOUR).notes
 
 
 def watched(
@@ -37,25 +40,26 @@ def watched(
 
 @pytest.mark.parametrize("word", ["0x0", None, "light"])
 def test_nothing_held_it_back(word):
-    assert notes([watched(word, word)], cores=4) == ()
+    assert notes([watched(word, word)]) == ()
 
 
 def test_flags_since_boot_are_nothing_of_this_run():
-    (note,) = notes([watched("0x50000", before="0x50000", after="0x50000")], cores=4)
+    (note,) = notes([watched("0x50000", before="0x50000", after="0x50000")])
     assert note.startswith("the board says throttled=0x50000")
 
 
 def test_held_back_and_free_again():
     turns = [watched("0x0", "0x50005"), watched("0x50004", "0x50000", before=None, after=None)]
-    assert notes(turns, cores=4) == (
-        "during the run the board was held back in 2 of 4 readings: under-voltage, throttled",
+    assert notes(turns) == (
+        "during the run the board was held back in 1 of 2 readings: under-voltage, throttled"
+        " (turn 1 of 2, the worst of 2 such)",
     )
 
 
 def test_what_no_reading_saw_the_firmware_remembers():
     turn = watched("0x0", "0x2", before="0x80000", after="0xf0000")
-    during = [note for note in notes([turn], cores=4) if note.startswith("during")]
-    assert during == [
+    (note,) = notes([turn])
+    assert [part for part in note.split("; ") if part.startswith("during")] == [
         "during the run the board was held back in 1 of 2 readings: frequency capped",
         "during the run, between two readings, the board had: under-voltage, throttled",
     ]
@@ -63,18 +67,18 @@ def test_what_no_reading_saw_the_firmware_remembers():
 
 @pytest.mark.parametrize(("before", "after"), [(None, "0x80000"), ("0x0", None), ("0x0", "hot")])
 def test_what_the_firmware_did_not_say_before_and_after_is_not_compared(before, after):
-    said = notes([watched("0x0", before=before, after=after)], cores=4)
+    said = notes([watched("0x0", before=before, after=after)])
     assert [note for note in said if note.startswith("during")] == []
 
 
 def test_energy():
     turns = [watched(power_of="VDD_IN", energy=mj) for mj in (10.0, 14.0, 12.0)]
-    assert summarise(turns, cores=4).energy_mj_per_inference == 12.0
-    assert notes(turns, cores=4) == (
+    assert summarise(turns, FOUR).energy_mj_per_inference == 12.0
+    assert notes(turns) == (
         "energy: 12 mJ per inference, from the mean power of VDD_IN while it ran: idle power is"
         " in it",
     )
-    assert notes(turns[:1], cores=4)[0].startswith("energy: 10 mJ per inference")
+    assert notes(turns[:1])[0].startswith("energy: 10 mJ per inference")
 
 
 @pytest.mark.parametrize(
@@ -82,5 +86,5 @@ def test_energy():
 )
 def test_no_energy_of_turns_that_are_not_alike(other):
     turns = [watched(power_of="VDD_IN", energy=10.0), watched(**other)]
-    assert summarise(turns, cores=4).energy_mj_per_inference is None
-    assert notes(turns, cores=4) == ()
+    assert summarise(turns, FOUR).energy_mj_per_inference is None
+    assert notes(turns) == ()

@@ -80,7 +80,7 @@ def test_measure_two_files_of_different_edges(tmp_path):
     metadata = {"edgecompress.layout": b'{"image": "nhwc"}'}
     last = float_edges(tmp_path / "float.tflite", metadata)
 
-    found = pipeline.measure_file(int8, last, str(quick), SilentProgress())
+    found = pipeline.measure_file(int8, last, pipeline.HowMeasured(str(quick)), SilentProgress())
 
     assert found.baseline.latency_ms_p50 > 0
     assert found.candidate.turns[0].versions["ai-edge-litert"]

@@ -15,7 +15,7 @@ from edgecompress.errors import ArtifactError
 from edgecompress.formats.base import Activation
 from edgecompress.pipeline.layers import SAMPLES, _difference, compare_layers
 from edgecompress.pipeline.pairing import NOT_THERE, REARRANGED, pair
-from edgecompress.spec.measurement import LayerDifference
+from edgecompress.spec.layers import LayerDifference
 
 
 def net() -> nn.Module:

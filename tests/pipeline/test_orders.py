@@ -8,7 +8,7 @@ import deploying
 import pytest
 
 from edgecompress.errors import SpecError
-from edgecompress.pipeline.orders import PushOrder, deploy_order
+from edgecompress.pipeline.orders import Measured, PushOrder, deploy_order
 from edgecompress.runtimes import RUNTIMES
 
 SCRIPT = """\
@@ -57,7 +57,7 @@ def project(tmp_path: Path) -> Path:
 def test_each_target_has_the_device_that_is_named_or_else_the_first(project: Path) -> None:
     config, inventory = project / "deploy.yaml", project / "inventory.yaml"
     names = ["tiny", "raspberry-pi-5", "local", "local-litert"]
-    asked = deploy_order(config, names, inventory, ["second"])
+    asked = deploy_order(config, names, Measured(inventory, ["second"]))
     found = {
         order.name: (order.device and order.device.id, order.pushes) for order in asked.targets
     }
@@ -67,18 +67,18 @@ def test_each_target_has_the_device_that_is_named_or_else_the_first(project: Pat
         "local": ("other", False),
         "local-litert": ("other", False),
     }
-    (nobody,) = deploy_order(config, ["tiny"], inventory, []).targets
+    (nobody,) = deploy_order(config, ["tiny"], Measured(inventory)).targets
     assert (nobody.pushes, nobody.device and nobody.device.id) == (False, "first")
 
 
 def test_a_board_is_all_its_targets_that_the_device_serves(project: Path) -> None:
     config, inventory = project / "deploy.yaml", project / "inventory.yaml"
-    (board,) = deploy_order(config, ["local"], inventory, []).targets
+    (board,) = deploy_order(config, ["local"], Measured(inventory)).targets
     names = [recipe.target.name for recipe in board.recipes]
     assert names == [f"local-{name}" for name in RUNTIMES if name != "tensorrt"]
     only = INVENTORY + "  - {id: pi, target: raspberry-pi-5-litert, transport: ssh, address: pi}\n"
     inventory.write_text(only)
-    (board,) = deploy_order(config, ["raspberry-pi-5"], inventory, ["pi"]).targets
+    (board,) = deploy_order(config, ["raspberry-pi-5"], Measured(inventory, ["pi"])).targets
     assert [recipe.target.name for recipe in board.recipes] == ["raspberry-pi-5-litert"]
     assert board.pushes
 
@@ -94,8 +94,9 @@ def test_a_board_is_all_its_targets_that_the_device_serves(project: Path) -> Non
 def test_a_device_that_cannot_be_sent_to_is_named(
     project: Path, devices: list[str], message: str
 ) -> None:
+    measured = Measured(project / "inventory.yaml", devices)
     with pytest.raises(SpecError, match=message):
-        deploy_order(project / "deploy.yaml", ["tiny"], project / "inventory.yaml", devices)
+        deploy_order(project / "deploy.yaml", ["tiny"], measured)
 
 
 def test_what_is_pushed_is_used_there_unless_it_is_asked_for_less() -> None:

@@ -9,9 +9,11 @@ from synthetic import pushed
 from edgecompress.report import Seen
 from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, Judgement, judge, over_budget
 from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import ModelReport
+from edgecompress.spec.validity import Finding, Validity
 
 BUDGETS = Budgets(max_metric_drop=0.01, min_speedup=1.2)
 LIMITS = {
@@ -177,3 +179,51 @@ def test_what_decides_comes_first_and_only_what_does_not_ship_is_advised_on() ->
     assert result.advice
     assert verdict({}, compared=None).advice
     assert not verdict().advice
+
+
+WAITED = Finding(
+    kind="waiting",
+    text="for 40% of the time other programs had the core",
+    remedy="end what else runs there",
+    figures=(Figure(name="waiting_share", value=0.4, at_most=0.05),),
+)
+
+
+def disturbed(side: str, validity: Validity | None) -> Comparison:
+    measured = getattr(COMPARED, side).model_copy(update={"validity": validity})
+    return COMPARED.model_copy(update={side: measured})
+
+
+@pytest.mark.parametrize("side", ["baseline", "candidate"])
+def test_an_invalid_measurement_never_ships(side: str) -> None:
+    result = verdict(compared=disturbed(side, Validity(valid=False, reasons=(WAITED,))))
+    assert result.decision == "unmeasured"
+    (line,) = (check for check in result.checks if check.kind == "speed")
+    assert line.text == (
+        "the speed is not known, because no valid measurement came of 4 turns of each file: for 40%"
+        " of the time other programs had the core; end what else runs there, and deploy again"
+    )
+    assert line.figures == WAITED.figures
+    assert result.advice == (
+        "end what else runs there, then deploy again: all but the measurement is kept",
+    )
+
+
+def test_a_measurement_that_nobody_looked_at_never_ships() -> None:
+    assert verdict(compared=disturbed("candidate", None)).decision == "unmeasured"
+
+
+def test_flags_alone_leave_it_valid() -> None:
+    found = disturbed("candidate", Validity(valid=True, flags=(WAITED,)))
+    assert verdict(compared=found).decision == "ship"
+
+
+def test_of_an_invalid_measurement_memory_counts_and_no_latency() -> None:
+    found = disturbed("candidate", Validity(valid=False, reasons=(WAITED,)))
+    lines = {check.text: check.outcome for check in verdict(LIMITS, compared=found).checks}
+    known = {text.split(" is ")[0]: outcome for text, outcome in lines.items()}
+    for name in ("latency p50", "latency p90", "latency p99", "time to load"):
+        assert known[name] == "unmeasured"
+    assert known["peak memory"] in ("pass", "fail")
+    slow = verdict(candidate={"peak_rss_bytes": 90 << 20}, compared=found)
+    assert slow.decision == "refuse"

@@ -151,7 +151,7 @@ def test_a_mistake_in_deploy_yaml(change: dict[str, object], message: str) -> No
             "min_duration_ms",
             500,
             "unknown key 'measurement.min_duration_ms'; did you mean 'min_duration_s'? known:"
-            " min_duration_s, min_iterations, turns, warmup_iterations",
+            " max_warmup_s, min_duration_s, min_iterations, protocol, turns, warmup_iterations",
         ),
         (
             "quantization",
@@ -173,7 +173,7 @@ def test_the_unknown_key_comes_before_the_key_that_it_leaves_missing() -> None:
     data["measurement"]["min_duration_ms"] = data["measurement"].pop("min_duration_s")
     assert refusal(Target, data) == (
         "unknown key 'measurement.min_duration_ms'; did you mean 'min_duration_s'? known:"
-        " min_duration_s, min_iterations, turns, warmup_iterations (and 1 more)"
+        " max_warmup_s, min_duration_s, min_iterations, protocol, turns, warmup_iterations"
     )
 
 

@@ -22,7 +22,7 @@ from edgecompress.measure.phone_tool import Wanted
 from edgecompress.measure.tensors import Array, read_npz, write_npz
 from edgecompress.runtimes.executorch.android_log import BUILD, Log, read_log
 from edgecompress.spec.measurement import Turn
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import MeasurementProtocol
 
 MOST = 20_000
 """Inferences of a turn, each of which is a line of the log."""

@@ -41,7 +41,7 @@ from edgecompress.runtimes.litert.android_log import (
 )
 from edgecompress.runtimes.litert.target import DelegateName
 from edgecompress.spec.measurement import Turn
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.transport import Completed, Transport
 from edgecompress.vendor.text import integer
 

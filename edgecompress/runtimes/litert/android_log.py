@@ -3,7 +3,7 @@
 from edgecompress.errors import AgentError
 from edgecompress.runtimes.litert.target import DelegateName
 from edgecompress.spec.measurement import LatencySummary
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.vendor.benchmark_model import BenchmarkModel, Timings, parse_benchmark_model
 from edgecompress.vendor.text import VendorText
 

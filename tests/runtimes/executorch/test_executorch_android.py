@@ -17,14 +17,14 @@ from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.loaded import Loaded
 from edgecompress.runtimes.executorch.android import AndroidAgent
 from edgecompress.runtimes.executorch.file import describe
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import Standard
 from edgecompress.transport import LocalTransport
 
 __all__ = ["adb", "adb_server", "make_phone", "phone"]
 
 NET = Path(__file__).with_name("net.pte")
 TOOL = Path(__file__).with_name("executor_runner.py")
-PROTOCOL = MeasurementProtocol(warmup_iterations=2, min_iterations=5, min_duration_s=1e-4, turns=1)
+PROTOCOL = Standard(warmup_iterations=2, min_iterations=5, min_duration_s=1e-4, turns=1)
 
 
 def tool(folder: Path, logs: bool = True) -> str:

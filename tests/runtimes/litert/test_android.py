@@ -30,16 +30,14 @@ from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import Standard
 from edgecompress.task import ClassificationTask
 from edgecompress.task.guard import guard
 from edgecompress.transport import LocalTransport
 
 __all__ = ["adb", "adb_server", "make_phone", "phone"]
 
-PROTOCOL = MeasurementProtocol(
-    warmup_iterations=2, min_iterations=30, min_duration_s=0.001, turns=2
-)
+PROTOCOL = Standard(warmup_iterations=2, min_iterations=30, min_duration_s=0.001, turns=2)
 IN_SYSTEM = "/system/bin/benchmark_model"
 
 

@@ -9,7 +9,7 @@ from edgecompress.runtimes.litert.android_log import (
     run_flags,
     summary_of,
 )
-from edgecompress.spec.target import MeasurementProtocol
+from edgecompress.spec.protocol import Standard
 from edgecompress.vendor.benchmark_model import Timings
 
 RUN = """INFO: count=50 first=3 curr=3 min=2 max=9 avg=3.5 std=1 p5=2 median=3 p95=7
@@ -113,9 +113,7 @@ def test_what_is_no_success(text, code, expected):
 
 
 def test_flags_of_a_measurement_keep_the_first_inference_apart():
-    protocol = MeasurementProtocol(
-        warmup_iterations=20, min_iterations=200, min_duration_s=2.0, turns=5
-    )
+    protocol = Standard(warmup_iterations=20, min_iterations=200, min_duration_s=2.0, turns=5)
     flags = run_flags("nnapi", 4, protocol)
     assert {"--warmup_runs=21", "--num_runs=200", "--min_secs=2.0"} <= set(flags)
     # The tool's own limit of 150 s must not end a run before it has its iterations.

@@ -1,0 +1,190 @@
+"""What befalls this process while it is measured: read once before and once after.
+
+Nothing here runs in between, so that it costs the measurement nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import NamedTuple
+
+from .cores import allowed_cores, quota_cores, quota_wait_s
+from .sensors import Sensors, number, read
+
+BUSY = (0, 1, 2, 5, 6)
+"""Columns of /proc/stat: user, nice, system, irq, softirq. Those of guests are in user and nice."""
+STOLEN = 7
+SWAP_KEYS = ("pswpin", "pswpout")
+
+
+class Stops:
+    """Counts how often this process is continued, which it is after every stop."""
+
+    def __init__(self) -> None:
+        self.count: int | None = None
+
+    def __enter__(self) -> Stops:
+        try:
+            self._before = signal.signal(signal.SIGCONT, self._continued)
+        except (AttributeError, ValueError):
+            # Another system, or not the main thread: nothing is known then.
+            return self
+        self.count = 0
+        return self
+
+    def __exit__(
+        self,
+        _: type[BaseException] | None,
+        __: BaseException | None,
+        ___: TracebackType | None,
+    ) -> None:
+        if self.count is not None:
+            signal.signal(signal.SIGCONT, self._before)
+
+    def _continued(self, _: int, __: FrameType | None) -> None:
+        if self.count is not None:
+            self.count += 1
+
+
+class Reading(NamedTuple):
+    """Counters that only grow; None where the system does not tell."""
+
+    wall_s: float
+    cpu_s: float
+    waits_s: dict[str, float]
+    """Each thread's: ready to run and not running."""
+    busy_s: float | None
+    """CPU time of everything on the cores that this process may use, its own included."""
+    stolen_s: float | None
+    quota_s: float | None
+    switches: int | None
+    major_faults: int | None
+    read_bytes: int | None
+    swapped_pages: int | None
+    stops: int | None
+    suspended_s: float | None
+
+
+class Watch:
+    """Conditions from `begin` to `end`."""
+
+    def __init__(self, root: Path, sensors: Sensors, stops: Stops) -> None:
+        self._root = root
+        self._sensors = sensors
+        self._stops = stops
+        self._cores = allowed_cores()
+
+    def begin(self) -> None:
+        self._clock_mhz = self._sensors.clock_mhz()
+        self._before = self._read()
+
+    def end(self, slept_s: float = 0.0) -> dict[str, object]:
+        """A Conditions; `slept_s`: asleep because the protocol asks for it."""
+        # The clock first, because it falls as soon as there is nothing to do.
+        clock_mhz = self._sensors.clock_mhz()
+        before, after = self._before, self._read()
+        passed = {
+            key: _difference(getattr(before, key), getattr(after, key))
+            for key in Reading._fields
+            if key not in ("waits_s", "busy_s")
+        }
+        busy_s = _difference(before.busy_s, after.busy_s)
+        return {
+            **passed,
+            "slept_s": slept_s,
+            "waited_s": _longest_s(before.waits_s, after.waits_s),
+            # Ticks are of 10 ms: what is left may be less than nothing.
+            "others_s": None if busy_s is None else max(0.0, busy_s - (after.cpu_s - before.cpu_s)),
+            "cores": len(self._cores),
+            "quota_cores": quota_cores(self._root),
+            "clock_mhz_first": self._clock_mhz,
+            "clock_mhz_last": clock_mhz,
+        }
+
+    def _read(self) -> Reading:
+        busy_s, stolen_s = _cores_s(self._root, self._cores)
+        switches, major_faults = _usage()
+        return Reading(
+            time.monotonic(),
+            time.process_time(),
+            _waits_s(self._root),
+            busy_s,
+            stolen_s,
+            quota_wait_s(self._root),
+            switches,
+            major_faults,
+            _field(read(self._root / "proc/self/io"), "read_bytes:"),
+            _swapped_pages(self._root),
+            self._stops.count,
+            _suspended_s(),
+        )
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _waits_s(root: Path) -> dict[str, float]:
+    """Linux keeps, of each thread: ns that it ran, ns that it waited to run, times that it ran."""
+    waits = {}
+    for file in root.glob("proc/self/task/[0-9]*/schedstat"):
+        waited = read(file).split(" ")[1:2]
+        value = number(waited[0]) if waited else None
+        if value is not None:
+            waits[file.parent.name] = value / 1e9
+    return waits
+
+
+def _longest_s(before: dict[str, float], after: dict[str, float]) -> float | None:
+    """A parallel inference ends with its slowest thread. Threads may begin in between."""
+    return max((wait - before.get(thread, 0.0) for thread, wait in after.items()), default=None)
+
+
+def _cores_s(root: Path, cores: set[int]) -> tuple[float | None, float | None]:
+    """Busy and stolen time of these cores."""
+    ticks = {}
+    for line in read(root / "proc/stat").splitlines():
+        name, *values = line.split()
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in cores:
+            ticks[name] = [int(value) for value in values]
+    if not ticks or any(len(values) <= STOLEN for values in ticks.values()):
+        return None, None
+    ticks_s = os.sysconf("SC_CLK_TCK")
+    busy = sum(values[at] for values in ticks.values() for at in BUSY)
+    return busy / ticks_s, sum(values[STOLEN] for values in ticks.values()) / ticks_s
+
+
+def _usage() -> tuple[int | None, int | None]:
+    """Involuntary context switches and major page faults, of all threads."""
+    try:
+        import resource
+    except ImportError:
+        return None, None
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_nivcsw, usage.ru_majflt
+
+
+def _swapped_pages(root: Path) -> int | None:
+    text = read(root / "proc/vmstat")
+    counts = [_field(text, key + " ") for key in SWAP_KEYS]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _field(text: str, key: str) -> int | None:
+    values = [line[len(key) :] for line in text.splitlines() if line.startswith(key)]
+    return int(values[0]) if values and values[0].strip().isdigit() else None
+
+
+def _suspended_s() -> float | None:
+    """How long the machine has slept since it started: only one of the two clocks goes on then."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return (
+        None
+        if clock is None
+        else time.clock_gettime(clock) - time.clock_gettime(time.CLOCK_MONOTONIC)
+    )
