@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from edgecompress.formats.base import Activation
-from edgecompress.spec.measurement import UnpairedActivation
+from edgecompress.spec.layers import UnpairedActivation
 
 _Alike = dict[tuple[str | None, np.float32], list[Activation]]
 """Activations of one provenance and scale."""

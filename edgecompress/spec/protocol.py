@@ -126,7 +126,7 @@ def protocol_named(name: str, usual: MeasurementProtocol) -> MeasurementProtocol
     """
     if name not in PROTOCOLS:
         raise SpecError(f"protocol '{name}' is unknown; known: {', '.join(PROTOCOLS)}")
-    return usual if usual.protocol == name else PROTOCOLS[name]()
+    return usual if usual.protocol == name else PROTOCOLS[name].model_validate({})
 
 
 def _standard_unless_named(data: Any) -> Any:
