@@ -3,6 +3,7 @@
 import traceback
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
 
 _OURS = "edgecompress"
 _LIBRARIES = ("site-packages", "dist-packages")
@@ -15,6 +16,8 @@ def version_of(module: str) -> str | None:
         return version(module)  # nearly all are named like their module; "_" and "-" are one
     except PackageNotFoundError:
         pass
+    if find_spec(module) is None:
+        return None
     # Reads the file lists of all that is installed, which takes a tenth of a second.
     names = packages_distributions().get(module, ())
     return ", ".join(sorted(version(name) for name in names)) or None

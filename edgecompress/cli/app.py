@@ -214,7 +214,6 @@ def _whole_page(store: "Store", run: str) -> Path:
     page = store.page(store.find_run(run).id)
     if page is not None:
         return page
-    # Imports matplotlib, which takes a second.
     from edgecompress.report.html import render_html
 
     found = store.report(run)

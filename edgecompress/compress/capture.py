@@ -14,15 +14,11 @@ from torch.fx import GraphModule
 
 from edgecompress.compress.arguments import spell_out
 from edgecompress.compress.functional import make_functional
-from edgecompress.compress.fx import ATEN, module_path
+from edgecompress.compress.fx import module_path
 from edgecompress.compress.regions import inline_regions
 from edgecompress.compress.state import refuse_kept, see_one_sample
 from edgecompress.errors import ModelError
 
-_TRAINING_ARGUMENT = {  # operator -> position of its `training` argument
-    ATEN.dropout.default: 2,
-    ATEN.feature_dropout.default: 2,
-}
 BATCH = "batch"
 _FUNCTION_TRANSFORMS = "torch._functorch.predispatch"
 # What torch.export says when the path through forward() depends on values.
@@ -113,22 +109,6 @@ def graph_of(program: ExportedProgram) -> GraphModule:
             module.graph.erase_node(node)
     module.recompile()
     return module
-
-
-def set_training(model: nn.Module, training: bool) -> None:
-    """Like `model.train(training)`, for exported graphs too, where dropout has the mode as
-    an argument.
-    """
-    if not isinstance(model, GraphModule):
-        model.train(training)
-        return
-    for module in model.modules():
-        module.training = training  # prepared graphs refuse train() itself
-    for node in model.graph.nodes:
-        position = _TRAINING_ARGUMENT.get(node.target)
-        if position is not None:
-            node.update_arg(position, training)
-    model.recompile()
 
 
 def _as_taken(model: nn.Module, shapes: tuple[object, ...]) -> tuple[object, ...]:

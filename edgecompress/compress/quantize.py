@@ -15,10 +15,11 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt
 from edgecompress.compress import folding
 from edgecompress.compress.calibration import CalibrationRun, share_run
 from edgecompress.compress.canonical import canonicalise
-from edgecompress.compress.capture import capture, set_training
+from edgecompress.compress.capture import capture
 from edgecompress.compress.constants import fold_constants
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.fx import LOOPS, module_path
+from edgecompress.compress.modes import set_training
 from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges, observers_of
 from edgecompress.compress.operators import WEIGHTED

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from edgecompress.compress.capture import set_training
+from edgecompress.compress.modes import set_training
 from edgecompress.errors import TaskError
 from edgecompress.spec.base import Spec
 from edgecompress.task.base import Task, inputs_of

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from edgecompress.compress.calibration import CalibrationRun
-from edgecompress.compress.capture import set_training
+from edgecompress.compress.modes import set_training
 from edgecompress.compress.quantize import Prepared
 from edgecompress.compress.stepping import Stepper, work_of
 from edgecompress.compress.units import Unit, units_of

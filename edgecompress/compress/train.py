@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from edgecompress.compress.capture import set_training
 from edgecompress.compress.checkpoint import Resuming, load_checkpoint, save_checkpoint
 from edgecompress.compress.distill import Teacher
 from edgecompress.compress.memory import keep_freed_memory
+from edgecompress.compress.modes import set_training
 from edgecompress.compress.score import validate
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.progress import Progress

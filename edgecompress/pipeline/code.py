@@ -112,15 +112,22 @@ class _Module:
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self._content = path.read_bytes()
+        self._named_by: dict[str, tuple[tuple[str, str], ...]] = {}
 
     @cached_property
     def digest(self) -> str:
         return hashlib.sha256(self._content).hexdigest()
 
-    def named_by(self, name: str) -> Iterator[tuple[str, str]]:
+    def named_by(self, name: str) -> tuple[tuple[str, str], ...]:
         """What is named where `name` is defined, and by what runs whenever the module is imported;
         an empty name: by all of it.
         """
+        # Stages have most of their code in common.
+        if name not in self._named_by:
+            self._named_by[name] = tuple(dict.fromkeys(self._found_by(name)))
+        return self._named_by[name]
+
+    def _found_by(self, name: str) -> Iterator[tuple[str, str]]:
         yield from self._at_import
         if not name:
             for other in self._defined:

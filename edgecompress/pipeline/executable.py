@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgecompress.compress.capture import capture
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.code import entry
@@ -96,6 +95,9 @@ class FloatModel(Executable):
 
     @cached_property
     def free_batch(self) -> bool:
+        # Imports torch.export, which a deploy that has all of it in the store does without.
+        from edgecompress.compress.capture import capture
+
         return capture(self.module, self._job.example_inputs)[1]  # it traces the whole model
 
 

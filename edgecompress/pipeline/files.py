@@ -16,7 +16,6 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.fx import stored
 from edgecompress.compress.macs import count
 from edgecompress.formats.exportable import Exportable
-from edgecompress.formats.readback import read_back
 from edgecompress.measure.agent import Agent, Kernels
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.measure.evaluate import Runs, infer_all, recorded, scored, value_of
@@ -26,7 +25,7 @@ from edgecompress.measure.tensors import Array
 from edgecompress.packages import version_of
 from edgecompress.pipeline.code import entry
 from edgecompress.pipeline.executable import Executable, executions
-from edgecompress.pipeline.formats import describe_file, inspect_for
+from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
 from edgecompress.pipeline.single import reference_kernels
@@ -43,6 +42,8 @@ class Exported(Spec):
 
     macs: int
     params: int
+    file: Artifact
+    """What the file says of itself; `path` is its name alone."""
     keep_float: tuple[str, ...] = ()
 
 
@@ -98,10 +99,12 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
         module = model.module
         cost = count(module, job.example_inputs)
         path = work_dir / f"model{format.suffix}"
-        artifact = job.runtime.export(_exportable(job, model, module), path)
+        job.runtime.export(_exportable(job, model, module), path)
         params = _parameters(module) if isinstance(module, GraphModule) else cost.params
-        exported = Exported(macs=cost.macs, params=params, keep_float=model.keep_float)
-        return Output(exported.model_dump(mode="json"), {"file": artifact.path})
+        # Looked at here, so that a deploy that has it in the store needs no reader of the format.
+        file = format.describe(path).model_copy(update={"path": Path(path.name)})
+        exported = Exported(macs=cost.macs, params=params, file=file, keep_float=model.keep_float)
+        return Output(exported.model_dump(mode="json"), {"file": path})
 
     depends_on = job.depends_on(
         # What an exporter reads of it; how it is measured changes no file.
@@ -113,10 +116,12 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
         parent=model.key,
         model=model.name,
     )
-    also = (entry(job.runtime.export), *job.runtime.needs.exports_with, model.maker)
+    does = (entry(job.runtime.export), entry(format.describe), model.maker)
+    also = (*does, *job.runtime.needs.exports_with)
     record = job.stages.run(f"export {model.name}", depends_on, work, also)
-    artifact = describe_file(job.stages.store.path(record.blobs["file"]), format.suffix)
-    return record.key, artifact, parse(Exported, record.result, f"stage {record.name}")
+    exported = parse(Exported, record.result, f"stage {record.name}")
+    where = job.stages.store.path(record.blobs["file"])
+    return record.key, exported.file.model_copy(update={"path": where}), exported
 
 
 def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
@@ -201,6 +206,9 @@ def _evaluate(
         )
         module = model.module
         if model.fake_quantized is not None and isinstance(module, GraphModule):
+            # Imports torch.export.
+            from edgecompress.formats.readback import read_back
+
             held = format.numbers_of(artifact)
             found = read_back(held, module, model.layers)
             evaluation = evaluation.model_copy(update={"readback": found})

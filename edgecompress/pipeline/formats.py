@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from edgecompress.runtimes.base import Runtime
 
 
-def describe_file(file: Path, suffix: str | None = None) -> Artifact:
-    """What a file is, by its suffix; by `suffix` where its name has none, as in the store.
+def describe_file(file: Path) -> Artifact:
+    """What a file is, by its suffix.
 
     Raises:
         ArtifactError: missing, damaged, or of no format that is known.
@@ -24,7 +24,7 @@ def describe_file(file: Path, suffix: str | None = None) -> Artifact:
 
     """
     known = {format.suffix: format for format, _ in formats().values()}
-    format_of_file = known.get(suffix or file.suffix)
+    format_of_file = known.get(file.suffix)
     if format_of_file is not None:
         return format_of_file.describe(file)
     if not file.exists():

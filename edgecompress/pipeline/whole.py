@@ -240,7 +240,7 @@ def _reports(results: Results, there: DeviceFindings | None) -> tuple[ModelRepor
 
 
 def _finish(store: Store, run_id: str, report: Report) -> Report:
-    # Imports matplotlib, which takes a second.
+    # Imports jinja2, which nothing else needs.
     from edgecompress.report.html import render_html
 
     store.finish_run(run_id, report, render_html(report))

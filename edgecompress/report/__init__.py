@@ -1,6 +1,6 @@
 """What came of a run: the verdict, and how it is shown.
 
-`edgecompress.report.html` is not imported here, because it needs matplotlib.
+`edgecompress.report.html` is not imported here, because it needs jinja2.
 """
 
 from edgecompress.report.advice import Seen

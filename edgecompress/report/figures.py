@@ -1,15 +1,34 @@
 """How a figure is written for people, in reasons, the terminal and the HTML alike."""
 
 import math
+import re
 from typing import Protocol
 
 MOST_DIGITS = 12
+_WORDS = re.compile(r"[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
+_KINDS = ("multiclass", "multilabel", "binary")
 
 
 class Unit(Protocol):
     """Writes a value with its unit and `digits` more digits than usual."""
 
     def __call__(self, value: float, digits: int = 0) -> str: ...
+
+
+def metric_name(name: str) -> str:
+    """What a metric is called where people read: 'accuracy' for MulticlassAccuracy, 'F1 score',
+    'word error rate'. A name that is no class's stays as it is.
+    """
+    if not (name.isidentifier() and name[:1].isupper()):
+        return name.replace("_", " ")
+    words = [_lower(word) for word in _WORDS.findall(name)]
+    return " ".join(words[1:] if len(words) > 1 and words[0] in _KINDS else words)
+
+
+def _lower(word: str) -> str:
+    """An abbreviation keeps its capitals: AUROC, F1."""
+    is_short = sum(map(str.isupper, word)) > 1 or word[1:].isdigit()
+    return word if is_short else word.lower()
 
 
 def plain(value: float, digits: int = 0) -> str:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from edgecompress.report.charts import draw_charts
 from edgecompress.report.device import notes, pushed_rows
+from edgecompress.report.dots import dots_of
 from edgecompress.report.figures import count, factor, milliseconds, percent, plain
 from edgecompress.report.noise import noise_lines, noise_rows, search_lines
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
@@ -40,7 +41,7 @@ def render_html(report: Report) -> str:
     environment.filters.update(
         {"count": count, "ms": milliseconds, "percent": percent, "plain": plain}
     )
-    charts = {chart.id: chart for chart in draw_charts(report)}
+    charts = {chart.id: chart for chart in draw_charts(report, dots_of(report))}
     return environment.get_template("template.html").render(
         report=report,
         summary=_summary(report.checks),

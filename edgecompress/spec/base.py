@@ -26,7 +26,7 @@ Many = Annotated[tuple[T, ...], _FirstWrong()]
 class Spec(BaseModel):
     """A frozen description that came from YAML or JSON, or goes there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     def digest(self) -> str:
         """sha256 of the canonical JSON: equal content, equal digest."""

@@ -9,8 +9,8 @@ from quantizing import calibrated
 from torch import Tensor, nn
 from zoo.catalogue import build
 
-from edgecompress.compress.capture import set_training
 from edgecompress.compress.layers import rows
+from edgecompress.compress.modes import set_training
 from edgecompress.compress.plan import PrunePlan, replay
 from edgecompress.compress.prune import Pruned, prune
 from edgecompress.compress.quantize import convert

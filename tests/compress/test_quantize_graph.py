@@ -13,7 +13,7 @@ from torch.nn import functional
 from zoo.catalogue import build
 
 from edgecompress.compress.calibration import CalibrationRun
-from edgecompress.compress.capture import set_training
+from edgecompress.compress.modes import set_training
 from edgecompress.compress.observers import Ranges, observers_of
 from edgecompress.compress.quantize import (
     Prepared,

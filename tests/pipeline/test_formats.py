@@ -122,12 +122,6 @@ def test_files_of_no_known_format(tmp_path):
         describe_file(tmp_path / "none.pt")
 
 
-def test_a_blob_of_the_store_has_no_suffix(tmp_path):
-    blob = float_edges(tmp_path / "m.tflite").rename(tmp_path / "0a1b")
-
-    assert describe_file(blob, ".tflite").format == "tflite"
-
-
 def test_the_command_line_shows_who_takes_what(tmp_path):
     b = FileBuilder()
     b.tensor("x", (1, 2, 2, 2, 2))

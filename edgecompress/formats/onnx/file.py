@@ -15,7 +15,7 @@ from edgecompress.formats.metadata import (
     read_object,
 )
 from edgecompress.formats.onnx.checks import check, check_functions, external_data
-from edgecompress.formats.onnx.kinds import dtype_name
+from edgecompress.formats.onnx.dtypes import dtype_name
 from edgecompress.formats.onnx.values import (
     dequantizer,
     quantizers,

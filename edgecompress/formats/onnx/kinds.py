@@ -2,10 +2,14 @@
 
 Sources: onnxruntime/docs/ContribOperators.md and OperatorKernels.md, core/graph/contrib_ops, and
 core/optimizer/qdq_transformer/selectors_actions; STATIC_INT8 was checked by running each operator
-between Q and DQ in ONNX Runtime 1.31 on x86.
+between Q and DQ in ONNX Runtime 1.31 on x86. What imports onnx_ir is in dtypes.py, because a report
+needs these names too.
 """
 
-import onnx_ir as ir
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
 
 NCHWC = "com.microsoft.nchwc"
 """Float operators on blocked channels: padded up to the width of a vector register."""
@@ -21,7 +25,6 @@ ALWAYS_INT8 = frozenset({
 })  # fmt: skip
 """Besides everything that starts with QLinear."""
 
-EIGHT_BIT = (ir.DataType.INT8, ir.DataType.UINT8)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 MOVES = frozenset({
@@ -86,33 +89,7 @@ REARRANGING = frozenset({
 """Operators of the standard that give every number that they were given, in another order."""
 
 
-def family(node: ir.Node) -> str:
+def family(node: "ir.Node") -> str:
     """The plain operator behind a fused or quantised one: Conv for QLinearConv and FusedConv."""
     plain = node.op_type.removeprefix("QLinear").removeprefix("Nhwc")
     return _FAMILIES.get(plain, plain)
-
-
-def dtype_name(dtype: ir.DataType | None) -> str:
-    """As numpy writes it: float32, int8; 'string'; 'unknown' where the file does not say."""
-    if dtype is None or dtype == ir.DataType.UNDEFINED:
-        return "unknown"
-    return "string" if dtype == ir.DataType.STRING else str(dtype.numpy())
-
-
-def compute_dtype(node: ir.Node) -> str:
-    """The type that a node's kernel computes in; 'int8' stands for uint8 as well.
-
-    The node's values must carry types (see propagate).
-    """
-    if node.op_type.startswith("QLinear") or node.op_type in ALWAYS_INT8:
-        return "int8"
-    by_input = node.op_type in TYPED_BY_INPUT or node.op_type in (QUANTIZE, "DynamicQuantizeLinear")
-    value = node.inputs[0] if by_input and node.inputs else node.outputs[0]
-    dtype = value.dtype if value is not None else None
-    return "int8" if dtype in EIGHT_BIT else dtype_name(dtype)
-
-
-def computes(node: ir.Node, dtype: str) -> bool:
-    """Whether the node does arithmetic on the model's data, in int8 or in float."""
-    moves = node.op_type in MOVES or node.op_type in CONVERSIONS
-    return not moves and (dtype == "int8" or dtype in FLOATS)

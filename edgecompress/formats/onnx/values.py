@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from edgecompress.formats.onnx.kinds import DEQUANTIZE, QUANTIZE, WEIGHTED, dtype_name, family
+from edgecompress.formats.onnx.dtypes import dtype_name
+from edgecompress.formats.onnx.kinds import DEQUANTIZE, QUANTIZE, WEIGHTED, family
 from edgecompress.spec.deploy import SEPARATOR
 
 Array = npt.NDArray[np.generic]

@@ -7,16 +7,9 @@ import onnx_ir as ir
 
 from edgecompress.errors import ArtifactError
 from edgecompress.formats.metadata import read_kept
+from edgecompress.formats.onnx.dtypes import compute_dtype, computes
 from edgecompress.formats.onnx.file import load
-from edgecompress.formats.onnx.kinds import (
-    CONVERSIONS,
-    FAILS,
-    FLOATS,
-    MOVES,
-    NCHWC,
-    compute_dtype,
-    computes,
-)
+from edgecompress.formats.onnx.kinds import CONVERSIONS, FAILS, FLOATS, MOVES, NCHWC
 from edgecompress.formats.onnx.macs import count
 from edgecompress.formats.onnx.propagate import propagate
 from edgecompress.formats.onnx.values import all_nodes, module_of, node_name

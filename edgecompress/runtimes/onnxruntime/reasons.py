@@ -6,17 +6,16 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from edgecompress.formats.kept import NOT_QUANTISED
+from edgecompress.formats.onnx.dtypes import EIGHT_BIT, dtype_name
 from edgecompress.formats.onnx.kept import why_kept
 from edgecompress.formats.onnx.kinds import (
     ACTIVATION_SCALES,
     ACTIVATIONS,
     DEQUANTIZE,
-    EIGHT_BIT,
     FLOAT_OUTPUT_ALLOWED,
     QUANTIZE,
     STATIC_INT8,
     WEIGHTED,
-    dtype_name,
     family,
 )
 from edgecompress.formats.onnx.values import (

@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from edgecompress.formats.kept import NOT_QUANTISED
 from edgecompress.formats.metadata import read_kept
+from edgecompress.formats.onnx.dtypes import compute_dtype, computes, dtype_name
 from edgecompress.formats.onnx.file import load
 from edgecompress.formats.onnx.kept import why_kept
 from edgecompress.formats.onnx.kinds import (
@@ -18,9 +19,6 @@ from edgecompress.formats.onnx.kinds import (
     MOVES,
     QUANTIZE,
     WEIGHTED,
-    compute_dtype,
-    computes,
-    dtype_name,
     family,
 )
 from edgecompress.formats.onnx.macs import count

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from edgecompress.formats.onnx.dtypes import dtype_name
 from edgecompress.formats.onnx.file import load
-from edgecompress.formats.onnx.kinds import DEQUANTIZE, QUANTIZE, dtype_name
+from edgecompress.formats.onnx.kinds import DEQUANTIZE, QUANTIZE
 from edgecompress.formats.onnx.propagate import propagate
 from edgecompress.formats.onnx.values import (
     all_nodes,
