@@ -58,7 +58,8 @@ def layers(rows: Sequence[LayerRow]) -> tuple[str, Drawing]:
 
 def times(ops: Sequence[Op]) -> tuple[str, Drawing]:
     """Time of each operator by the runtime's own counters, the longest first."""
-    timed = sorted(((op.time_us or 0.0, op) for op in ops), key=lambda each: -each[0])
+    timed = [(0.0 if op.time_us is None else op.time_us, op) for op in ops]
+    timed.sort(key=lambda each: -each[0])
     total = sum(time for time, _ in timed)
     bars = [
         Bar(

@@ -16,7 +16,7 @@ BASELINE, CANDIDATE = "--baseline", "--candidate"
 INT8, FLOAT, OTHER, REMOVED = "--int8", "--float", "--other", "--removed"
 
 WIDTH = 360
-"""Of every drawing: text of 10 units is about 9 px on a phone, and 13 px on a desktop."""
+"""Every drawing is so wide: text of 10 units is about 9 px on a phone, and 13 px on a desktop."""
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 
 Point = tuple[float, float]

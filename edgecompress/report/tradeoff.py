@@ -32,7 +32,7 @@ _COLOURS: dict[Kind, str] = {
 LEAST_OF_SHARE = 0.1
 """An axis of a metric between 0 and 1 is at least ten points long."""
 LEAST_OF_OTHERS = 0.1
-"""Of another metric: of its largest value."""
+"""The same for another metric, as a share of its largest value."""
 LOGARITHMIC_FROM = 8
 """Slowest over fastest, beyond which a linear axis would show the fast ones as one."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, WIDTH - 14.0, 16.0, 190.0
@@ -101,7 +101,11 @@ def tradeoff(dots: Sequence[Dot], metric: str, *, is_share: bool) -> Tradeoff:
 
 
 def _axes(placed: Sequence[Placed], *, is_share: bool) -> tuple[Scale, Scale]:
-    values = [value for dot, _, _ in placed for value in (dot.metric, *(dot.metric_interval or ()))]
+    values = [
+        value
+        for dot, _, _ in placed
+        for value in (dot.metric, *(dot.metric_interval or (dot.metric,)))
+    ]
     least = LEAST_OF_SHARE if is_share else LEAST_OF_OTHERS * max(map(abs, values), default=1.0)
     low, high = spread(values or [0.0], least)
     if is_share and max(values, default=0.0) <= 1:
@@ -131,7 +135,8 @@ def _dots(drawing: Drawing, placed: Sequence[Placed], xs: Scale, ys: Scale) -> N
         for dot, _, x in placed
         if dot.kind in ("original", "stage", "shipped")
     ]
-    largest = max((dot.size_bytes or 0 for dot, _, _ in placed), default=0)
+    sizes = [dot.size_bytes for dot, _, _ in placed if dot.size_bytes is not None]
+    largest = max(sizes, default=0)
     for dot, _, x in placed:
         if dot.kind == "earlier":
             drawing.dot((xs(x), ys(dot.metric)), 4, _COLOURS[dot.kind], hollow=True)

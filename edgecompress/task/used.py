@@ -54,6 +54,8 @@ class Used:
         """With what was there before the first time; None where there was nothing."""
         self._written: set[str] = set()
         self._listed: set[str] = set()
+        self._sources: set[str] = set()
+        """Imported modules' own files, looked at before."""
         self._known: dict[str, str] = {}
         """What earlier calls gave, or what is in the store came from: it may not change."""
         forget_modules()
@@ -149,7 +151,10 @@ class Used:
                 self._listed.add(event.path)
             else:
                 self._read.setdefault(event.path, event.stat)
-        for path in _loaded_sources():
+        # Each once: there are thousands, nearly all of them libraries', and this is asked often.
+        sources = _loaded_sources() - self._sources
+        self._sources |= sources
+        for path in sources:
             in_folders = any(lies_in(path, folder) for folder in self._watch.folders)
             if path not in self._read and in_folders and opened.is_watched(self._watch, path):
                 self._read[path] = opened.stat_of(path)
