@@ -27,6 +27,15 @@ class Tensor(NamedTuple):
     """Only an integer is fixed."""
 
 
+class Arena(NamedTuple):
+    """Memory that a runtime keeps for tensors, by its own word."""
+
+    size: int
+    """Bytes."""
+    of: str
+    """What that is."""
+
+
 class Runner(ABC):
     """Public methods check, private ones work; every failure is a Failure."""
 
@@ -84,6 +93,16 @@ class Runner(ABC):
     def counted(self) -> Counts:
         """The operators of all inferences so far; counting ends."""
         raise Failure("runtime", f"{self.uncounted}")
+
+    def set_up(self) -> object | None:
+        """Run a model of one operator, so that what the runtime makes once for all models is there
+        for as long as what is returned is kept; None: it makes nothing worth that.
+        """
+        return None
+
+    def arena(self, feeds: Sequence[dict[str, np.ndarray]]) -> Arena | None:
+        """What the runtime tells of its memory; the model may be loaded again for it."""
+        return None
 
     def _find(self) -> None:
         if not Path(self.model).is_file():

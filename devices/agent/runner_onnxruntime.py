@@ -11,8 +11,9 @@ import onnxruntime as ort
 
 from .failure import Failure
 from .files import whole
-from .onnxruntime_trace import read_trace
-from .runner import Runner, Tensor
+from .onnxruntime_trace import Trace, read_trace
+from .runner import Arena, Runner, Tensor
+from .trivial import RELU_ONNX
 
 if TYPE_CHECKING:
     from .counts import Counts
@@ -30,6 +31,9 @@ DTYPES = {
         for bits in (8, 16, 32, 64)
     },
 }
+ARENA = "held by ONNX Runtime's arena for tensors"
+PLANNED_AFTER = 3
+"""Inferences; it plans in the first, and takes what it planned in the second."""
 UNREADABLE = {"InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel"}
 """Its exceptions that mean that the file, not the runtime, is wrong."""
 
@@ -48,10 +52,31 @@ class OnnxRuntimeRunner(Runner):
         self._session = None
 
     def counted(self) -> Counts:
+        return self.traced().counts
+
+    def traced(self) -> Trace:
+        """What it told while it was counting, which ends."""
         if self._session is None:
             raise Failure("runtime", "counted before activate")
         with self._traces:
-            return read_trace(self._session.end_profiling()).counts
+            return read_trace(self._session.end_profiling())
+
+    def set_up(self) -> object | None:
+        options = _options(self.threads, self.kernels)
+        session = ort.InferenceSession(RELU_ONNX, options, providers=PROVIDERS)
+        session.run(None, {"x": np.zeros(1, np.float32)})
+        kept: object = session
+        return kept
+
+    def arena(self, feeds: Sequence[dict[str, np.ndarray]]) -> Arena | None:
+        counting = OnnxRuntimeRunner(self.model, self.threads)
+        counting.counting = True
+        counting.activate()
+        calls = counting.cycled(feeds)
+        for _ in range(PLANNED_AFTER):
+            next(calls)()
+        held = counting.traced().arena_bytes
+        return None if held is None else Arena(held, ARENA)
 
     def _activate(self) -> Sequence[Tensor]:
         options = _options(self.threads, self.kernels)

@@ -20,7 +20,7 @@ from .cuda import Cuda
 from .engines import check_loadable
 from .failure import Failure
 from .files import whole
-from .runner import Tensor
+from .runner import Arena, Tensor
 
 try:
     import tensorrt as trt
@@ -115,6 +115,12 @@ class Session:
     def _failure(self, what: str) -> Failure:
         return Failure("runtime", f"TensorRT {trt.__version__}: {what}: {self._log.why()}")
 
+    def device_bytes(self) -> int:
+        """What its context holds of the GPU for activations."""
+        if hasattr(self.engine, "device_memory_size_v2"):
+            return int(self.engine.device_memory_size_v2)
+        return int(self.engine.device_memory_size)
+
 
 class TensorRtRunner(AcceleratorRunner):
     _session: Session | None = None
@@ -129,6 +135,15 @@ class TensorRtRunner(AcceleratorRunner):
 
     def compute_ms(self) -> float:
         return self._opened().compute_ms()
+
+    def set_up(self) -> object | None:
+        cuda = Cuda()
+        # Makes the context, which takes more of the host's memory than most engines.
+        cuda.destroy_stream(cuda.stream())
+        return cuda
+
+    def arena(self, feeds: Sequence[dict[str, np.ndarray]]) -> Arena | None:
+        return Arena(self._opened().device_bytes(), "TensorRT's memory of the GPU for activations")
 
     def _activate(self) -> Sequence[Tensor]:
         if self.kernels != "default":

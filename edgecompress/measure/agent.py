@@ -32,6 +32,7 @@ from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
+from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.profile import Counting
 from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.transport import Transport
@@ -103,6 +104,8 @@ class DeviceAgent(Protocol):
 
     def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting: ...
 
+    def usage(self, loaded: Loaded, threads: int, inputs: Path) -> MemoryUse | None: ...
+
     def infer(self, loaded: Loaded, inference: Inference) -> None: ...
 
 
@@ -148,30 +151,34 @@ class Agent:
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn:
         """One turn; `inputs` is an .npz of `write_feeds`, whose samples are cycled."""
-        request: dict[str, JsonValue] = {
-            "model": self._send_model(loaded),
-            "runtime": loaded.runner,
-            "threads": threads,
-            "inputs": self._send(inputs),
-            "samples": len(read_feeds(inputs, loaded.artifact)),
-            **protocol.request(),
-        }
+        request = {**self._inferring(loaded, threads, inputs), **protocol.request()}
         turn = self._ask(Turn, "measure", request, loaded.name, protocol.longest_s)
         self._check_model(loaded, turn.model_sha256)
         return turn
 
     def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting:
         """The time of each operator, where the runtime counts it; `inputs` as for `measure`."""
-        request: dict[str, JsonValue] = {
+        request = self._inferring(loaded, threads, inputs)
+        counting = self._ask(Counting, "profile", request, loaded.name)
+        self._check_model(loaded, counting.model_sha256)
+        return counting
+
+    def usage(self, loaded: Loaded, threads: int, inputs: Path) -> MemoryUse | None:
+        """The memory that it takes; `inputs` as for `measure`."""
+        request = self._inferring(loaded, threads, inputs)
+        memory = self._ask(MemoryUse, "usage", request, loaded.name)
+        self._check_model(loaded, memory.model_sha256)
+        return memory
+
+    def _inferring(self, loaded: Loaded, threads: int, inputs: Path) -> dict[str, JsonValue]:
+        """The request to run a model on the samples of an .npz of `write_feeds`."""
+        return {
             "model": self._send_model(loaded),
             "runtime": loaded.runner,
             "threads": threads,
             "inputs": self._send(inputs),
             "samples": len(read_feeds(inputs, loaded.artifact)),
         }
-        counting = self._ask(Counting, "profile", request, loaded.name)
-        self._check_model(loaded, counting.model_sha256)
-        return counting
 
     def infer(self, loaded: Loaded, inference: Inference) -> None:
         """Run the samples and write their outputs."""

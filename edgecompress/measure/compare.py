@@ -4,10 +4,8 @@ For whoever measures in another order: `inputs_of`, `measure_turn`, `summarise`,
 `turn_fault` of `validity`, which says whether a turn is to be measured again.
 """
 
-import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +14,9 @@ import numpy as np
 
 from edgecompress.errors import AgentError
 from edgecompress.measure.agent import DeviceAgent
-from edgecompress.measure.inputs import Inputs, write_feeds
+from edgecompress.measure.inputs import Inputs, inputs_of
 from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.memory import with_memory
 from edgecompress.measure.notes import is_emulated, notes
 from edgecompress.measure.statistics import (
     cost_ms,
@@ -57,6 +56,8 @@ class Session:
     """The samples that every file is given."""
     on_turn: OnTurn = lambda *_: None
     """Told of each finished turn."""
+    memory: bool = True
+    """Whether memory is asked for too, which takes a process more for each file."""
 
 
 class Speedup(NamedTuple):
@@ -86,13 +87,16 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
     """
     probe = session.agent.probe()
     files = {"baseline": baseline, "candidate": candidate}
+    emulated = device.emulated or is_emulated(probe)
     measured = _measured(session, files, probe.cores)
+    if not emulated:
+        measured = {name: _remembered(session, files[name], measured[name]) for name in files}
     before, after = measured["baseline"], measured["candidate"]
     speedup = speedup_of(before, after, session.protocol)
     return Comparison(
         device=device.id,
         probe=probe,
-        emulated=device.emulated or is_emulated(probe),
+        emulated=emulated,
         baseline=before,
         candidate=after,
         speedup=speedup.value,
@@ -104,7 +108,14 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
 
 def measure_file(session: Session, file: Loaded) -> Measurement:
     """Measure one file by itself; errors as in `compare`."""
-    return _measured(session, {"file": file}, session.agent.probe().cores)["file"]
+    measured = _measured(session, {"file": file}, session.agent.probe().cores)["file"]
+    return _remembered(session, file, measured)
+
+
+def _remembered(session: Session, file: Loaded, measured: Measurement) -> Measurement:
+    if not session.memory:
+        return measured
+    return with_memory(session.agent, file, session.inputs, measured)
 
 
 def measure_turn(session: Session, file: Loaded, inputs: Path) -> Turn:
@@ -254,14 +265,3 @@ def _p95_at_most(turn: Turn) -> float:
     if turn.summary is None or turn.summary.latency_ms_p95 is None:
         return _largest_ms(turn)
     return turn.summary.latency_ms_p95
-
-
-@contextmanager
-def inputs_of(files: Mapping[str, Loaded], inputs: Inputs) -> Iterator[dict[str, Path]]:
-    """Per file, its own .npz: its names, and quantised where it takes integers."""
-    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
-        paths = {name: Path(folder) / f"{name}.npz" for name in files}
-        for name, file in files.items():
-            file.artifact.verify()
-            write_feeds(paths[name], inputs.feeds(file.artifact))
-        yield paths

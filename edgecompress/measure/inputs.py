@@ -5,11 +5,14 @@ kernel skips, denormal numbers. So samples are the task's own, they are cycled, 
 is measured gets the same.
 """
 
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgecompress.artifact import Artifact
+from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import Array, feed, read_npz, write_npz
 from edgecompress.spec.measurement import InputSplit
 
@@ -40,6 +43,17 @@ def enough(arrays: Sequence[Array]) -> int:
     """How many samples of this size are cycled."""
     size_bytes = sum(array.nbytes for array in arrays)
     return max(LEAST_SAMPLES, min(MOST_SAMPLES, MOST_BYTES // max(size_bytes, 1)))
+
+
+@contextmanager
+def inputs_of(files: Mapping[str, Loaded], inputs: Inputs) -> Iterator[dict[str, Path]]:
+    """Per file, its own .npz: its names, and quantised where it takes integers."""
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
+        paths = {name: Path(folder) / f"{name}.npz" for name in files}
+        for name, file in files.items():
+            file.artifact.verify()
+            write_feeds(paths[name], inputs.feeds(file.artifact))
+        yield paths
 
 
 def write_feeds(path: Path, feeds: Sequence[Feed]) -> None:

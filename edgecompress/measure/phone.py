@@ -23,6 +23,7 @@ from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.phone_io import Named
 from edgecompress.measure.phone_tool import Tool, Wanted, find_tool
 from edgecompress.spec.measurement import Probe
+from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.profile import Counting
 from edgecompress.transport import Completed, Transport
 from edgecompress.transport.base import STALL_S
@@ -116,6 +117,10 @@ class PhoneAgent:
         return Counting(
             runtime=self.wanted.name, why_none=f"{self.wanted.name} is run without counters"
         )
+
+    def usage(self, loaded: Loaded, threads: int, inputs: Path) -> MemoryUse | None:
+        """Nothing beside what a turn has: no tool tells more."""
+        return None
 
     def tool(self) -> Tool:
         """Where it is on the device. Raises RuntimeMissing: neither there nor here."""

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from edgecompress.errors import ArtifactError, DeviceError
 from edgecompress.measure.agent import DeviceAgent
-from edgecompress.measure.compare import inputs_of
-from edgecompress.measure.inputs import Inputs
+from edgecompress.measure.inputs import Inputs, inputs_of
 from edgecompress.measure.loaded import Loaded
 from edgecompress.spec.measurement import Inspection, Op
 from edgecompress.spec.profile import CountedOperator, Counting, OperatorTime, Profile

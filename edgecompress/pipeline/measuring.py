@@ -152,7 +152,7 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
                 connected.tick()
 
             threads = target.runtime.threads
-            session = Session(connected.agent, protocol, threads, inputs, on_turn)
+            session = Session(connected.agent, protocol, threads, inputs, on_turn, memory=False)
             measured = measure_file(session, connected.prepare(target, built.artifact))
         return Output({"latency_ms_p50": measured.latency_ms_p50})
 
@@ -173,7 +173,8 @@ def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[
     once = protocol.model_copy(update={"turns": 1})
     latencies_ms: dict[str, list[float]] = {name: [] for name in files}
     with on_device(job, device) as connected:
-        session = Session(connected.agent, once, target.runtime.threads, job.measured_inputs)
+        threads = target.runtime.threads
+        session = Session(connected.agent, once, threads, job.measured_inputs, memory=False)
         loaded = {name: connected.prepare(target, file) for name, file in files.items()}
         total, done = protocol.turns * len(files), 0
         for _ in range(protocol.turns):

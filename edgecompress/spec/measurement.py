@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgecompress.spec.base import Many, Spec
+from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.probe import DeviceState as DeviceState
 from edgecompress.spec.probe import Probe as Probe
 from edgecompress.spec.protocol import AnyProtocol
@@ -144,9 +145,13 @@ class Measurement(Spec):
     init_time_ms: float
     """Median over the turns."""
     peak_rss_bytes: int
-    """Largest over the turns."""
+    """Its memory's; without that the largest over the turns."""
     energy_mj_per_inference: float | None = None
     """Median over the turns; None unless all measured the power of the same. See Turn."""
+    memory: MemoryUse | None = None
+    """As watched in a process of its own; None: it was not, and peak_rss_bytes is the turns', with
+    code that the runtime first ran then, and what it sets up once for all models.
+    """
     inputs: MeasuredInputs | None = None
     """None in reports of earlier versions, which measured with the task's example alone."""
     notes: tuple[str, ...] = ()

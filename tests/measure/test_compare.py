@@ -1,5 +1,7 @@
 """Two files in turns, on the real agent; and the figures made of given samples."""
 
+import dataclasses
+
 import numpy as np
 import onnx_files
 import pytest
@@ -16,6 +18,7 @@ from edgecompress.measure.compare import (
 from edgecompress.measure.inputs import Inputs
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import MeasuredInputs
+from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.protocol import Throughput
 
 HERE = Device(id="here", target="local", transport="local")
@@ -162,6 +165,7 @@ class Board:
     """Measures nothing: gives the turns of a list, and then the last one for ever."""
 
     transport = None
+    memory: MemoryUse | None = None
 
     def __init__(self, probe, *turns):
         self._probe, self.turns, self.asked = probe, list(turns), 0
@@ -172,6 +176,23 @@ class Board:
     def measure(self, *_):
         self.asked += 1
         return self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
+
+    def usage(self, *_):
+        return self.memory
+
+
+def test_memory_is_that_of_its_own_process_or_else_the_turns(agent, inputs, small):
+    board = Board(agent.probe(), make_turn([1.0] * 30, peak_rss_bytes=5000))
+    session = Session(board, FOUR.protocol, 1, inputs)
+    found = measure_file(session, small)
+    assert (found.memory, found.peak_rss_bytes) == (None, 5000)
+    board.memory = MemoryUse(
+        runtime_rss_bytes=9, runtime_was_used=True, loaded_rss_bytes=1, peak_rss_bytes=4000
+    )
+    found = measure_file(session, small)
+    assert (found.memory, found.peak_rss_bytes) == (board.memory, 4000)
+    alone = dataclasses.replace(session, memory=False)
+    assert measure_file(alone, small).peak_rss_bytes == 5000
 
 
 QUIET = make_turn([1.0] * 30, running=conditions())

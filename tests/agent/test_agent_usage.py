@@ -1,0 +1,113 @@
+"""Memory of known size, by the real agent: 64 MiB of activations, within 5 %."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import onnx_files
+import pytest
+from onnx import TensorProto, helper
+from onnx_files import value
+
+ROWS, COLUMNS, CHANNELS = 1024, 1024, 16
+ACTIVATIONS = ROWS * COLUMNS * CHANNELS * 4
+KNOWN_WITHIN = 0.05
+
+
+def broad_onnx(path: Path, rows: int = ROWS) -> np.ndarray:
+    """One activation [1, 16, rows, 1024] of two small tensors, and its mean; gives an input."""
+    column = np.random.default_rng(0).random((1, CHANNELS, rows, 1), np.float32)
+    onnx_files.save(
+        path,
+        [
+            helper.make_node("Add", ["x", "column"], ["broad"]),
+            helper.make_node("GlobalAveragePool", ["broad"], ["y"]),
+        ],
+        [value("x", TensorProto.FLOAT, [1, CHANNELS, 1, COLUMNS])],
+        [value("y", TensorProto.FLOAT, [1, CHANNELS, 1, 1])],
+        {"column": column},
+    )
+    return np.ones((1, CHANNELS, 1, COLUMNS), np.float32)
+
+
+def broad_tflite(path: Path, rows: int = ROWS) -> np.ndarray:
+    """The same, channels last."""
+    from ai_edge_litert import schema_py_generated as schema
+    from tflite_files import FileBuilder
+
+    b = FileBuilder()
+    column = np.random.default_rng(0).random((1, rows, 1, CHANNELS), np.float32)
+    b.tensor("x", (1, 1, COLUMNS, CHANNELS), "float32", None)
+    b.tensor("column", column.shape, "float32", None, data=column)
+    b.tensor("broad", (1, rows, COLUMNS, CHANNELS), "float32", None)
+    b.tensor("y", (1, 1, 1, CHANNELS), "float32", None)
+    b.op("ADD", ["x", "column"], ["broad"], 1, schema.AddOptionsT())
+    axes = b.integers("axes", [1, 2])
+    b.op("MEAN", ["broad", axes], ["y"], 1, schema.ReducerOptionsT(keepDims=True))
+    b.save(path, {"x": "x"}, {"y": "y"})
+    return np.ones((1, 1, COLUMNS, CHANNELS), np.float32)
+
+
+FILES = {
+    "onnxruntime": (broad_onnx, "onnx"),
+    "openvino": (broad_onnx, "onnx"),
+    "litert": (broad_tflite, "tflite"),
+}
+HELD = {"onnxruntime": 2}
+"""ONNX Runtime plans its memory in the first inference, and holds what that took and the plan."""
+
+
+@pytest.fixture
+def used(ask, tmp_path):
+    """used(runtime, rows): its memory for that many rows of activations."""
+
+    def use(runtime: str, rows: int) -> dict:
+        pytest.importorskip({"litert": "ai_edge_litert"}.get(runtime, runtime))
+        make, suffix = FILES[runtime]
+        path = tmp_path / f"{rows}.{suffix}"
+        np.savez(tmp_path / "x.npz", x=make(path, rows))
+        request = {"model": str(path), "inputs": str(tmp_path / "x.npz"), "threads": 1}
+        return ask("usage", runtime=runtime, **request).result
+
+    return use
+
+
+@pytest.mark.parametrize("runtime", FILES)
+def test_activations_of_known_size(used, runtime):
+    found = used(runtime, ROWS)
+    expected = ACTIVATIONS * HELD.get(runtime, 1)
+    for key in ("peak_rss_bytes", "peak_pss_bytes"):
+        assert found[key] == pytest.approx(expected, rel=KNOWN_WITHIN), key
+    assert found["runtime_rss_bytes"] > 10_000_000
+    assert found["loaded_rss_bytes"] <= found["peak_rss_bytes"]
+
+
+@pytest.mark.parametrize("runtime", FILES)
+def test_a_small_model_is_not_given_what_is_the_runtime_s(used, runtime):
+    found = used(runtime, 1)
+    assert found["peak_rss_bytes"] < 3_000_000
+    assert found["peak_pss_bytes"] < 3_000_000
+
+
+def test_the_arena_by_the_runtime_s_own_word(used):
+    found = used("onnxruntime", ROWS)
+    assert found["arena_bytes"] == pytest.approx(2 * ACTIVATIONS, rel=0.01)
+    assert found["arena_of"] == "held by ONNX Runtime's arena for tensors"
+
+
+def test_a_model_that_is_mapped_counts_and_code_does_not(pyz, monkeypatch, tmp_path):
+    import mmap
+
+    monkeypatch.syspath_prepend(str(pyz))
+    memory = importlib.import_module("edgecompress_agent.memory")
+    (tmp_path / "model").write_bytes(b"x" * (8 << 20))
+    before = memory.current()
+    with (tmp_path / "model").open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        assert content[:: mmap.PAGESIZE].count(b"x") == (8 << 20) // mmap.PAGESIZE
+        mapped = memory.current()
+        content.close()
+    assert mapped.data_rss - before.data_rss == pytest.approx(8 << 20, rel=0.05)
+    assert mapped.pss - before.pss == pytest.approx(8 << 20, rel=0.05)
+    assert before.code_rss > 1_000_000
+    assert memory.current().pss - before.pss < 1 << 20
