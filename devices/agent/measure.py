@@ -78,7 +78,8 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
         watch.begin()
         init_time_ms = time_ms(model.activate)
         calls = _calls(model, feeds, protocol.batch)
-        first_inference_ms = time_ms(next(calls))
+        first_inference_ms = time_ms(model.checked(feeds[0]))
+        next(calls)
         loading = watch.end()
         sessions = [calls, *(_opened(other, feeds, protocol.batch) for other in models[1:])]
         pace = Pace(protocol.interval_ms) if protocol.interval_ms else None

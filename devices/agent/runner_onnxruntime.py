@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING, Callable, Sequence
 
 import numpy as np
 import onnxruntime as ort
@@ -98,6 +99,11 @@ class OnnxRuntimeRunner(Runner):
             return dict(zip(self._outputs, self._session.run(None, feed)))
         except Exception as error:
             raise Failure("runtime", f"onnxruntime {ort.__version__}: {error}") from None
+
+    def _timed(self, feed: dict[str, np.ndarray]) -> Callable[[], object]:
+        if self._session is None:
+            raise Failure("runtime", "infer before activate")
+        return functools.partial(self._session.run, None, feed)
 
     def _optimised_graph(self, output: str) -> None:
         options = _options(self.threads, self.kernels)

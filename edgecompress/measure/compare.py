@@ -30,7 +30,7 @@ from edgecompress.measure.statistics import (
 from edgecompress.measure.telemetry import energy_mj_per_inference
 from edgecompress.measure.validity import Rules, turn_fault, validity_of
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import Comparison, MeasuredInputs, Measurement, Turn
+from edgecompress.spec.measurement import Comparison, MeasuredInputs, Measurement, Probe, Turn
 from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.spec.validity import Finding
 
@@ -86,9 +86,9 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
 
     """
     probe = session.agent.probe()
-    files = {"baseline": baseline, "candidate": candidate}
     emulated = device.emulated or is_emulated(probe)
-    measured = _measured(session, files, probe.cores)
+    files = {"baseline": baseline, "candidate": candidate}
+    measured = _measured(session, files, probe, again=not emulated)
     if not emulated:
         measured = {name: _remembered(session, files[name], measured[name]) for name in files}
     before, after = measured["baseline"], measured["candidate"]
@@ -108,8 +108,11 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
 
 def measure_file(session: Session, file: Loaded) -> Measurement:
     """Measure one file by itself; errors as in `compare`."""
-    measured = _measured(session, {"file": file}, session.agent.probe().cores)["file"]
-    return _remembered(session, file, measured)
+    probe = session.agent.probe()
+    again = not is_emulated(probe)
+    return _remembered(
+        session, file, _measured(session, {"file": file}, probe, again=again)["file"]
+    )
 
 
 def _remembered(session: Session, file: Loaded, measured: Measurement) -> Measurement:
@@ -190,16 +193,19 @@ def speedup_of(before: Measurement, after: Measurement, protocol: MeasurementPro
     return Speedup(value, min(low, value), max(high, value))
 
 
-def _measured(session: Session, files: Mapping[str, Loaded], cores: int) -> dict[str, Measurement]:
+def _measured(
+    session: Session, files: Mapping[str, Loaded], probe: Probe, *, again: bool
+) -> dict[str, Measurement]:
     """Measure files in rounds of one turn each, until as many rounds count as the protocol asks
     for, or there were AGAIN times as many.
 
     A round counts if nothing befell any of its turns. Where what counts is not valid as a whole, it
     is measured anew, within the same bound. Where too few count, all are kept, and are invalid.
+    `again`: false where nothing follows from the figures, as on an emulator.
     """
-    rules, wanted = Rules(session.protocol, cores), session.protocol.turns
+    rules, wanted = Rules(session.protocol, probe.cores), session.protocol.turns
     discarded: dict[str, list[Finding]] = {name: [] for name in files}
-    left = deque(range(1, AGAIN * wanted + 1))
+    left = deque(range(1, (AGAIN if again else 1) * wanted + 1))
     with inputs_of(files, session.inputs) as inputs:
         while True:
             tried: list[dict[str, Turn]] = []

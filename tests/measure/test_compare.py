@@ -236,6 +236,15 @@ def test_what_does_not_pass_is_invalid_after_twice_as_many(measured):
     assert "(turn 1 of 6, the worst of 6 such)" in found.validity.reasons[0].text
 
 
+def test_an_emulator_is_asked_once(agent, inputs, small):
+    """Nothing follows from its figures."""
+    board = Board(agent.probe(), STOPPED)
+    protocol = FOUR.protocol.model_copy(update={"turns": 2})
+    emulated = HERE.model_copy(update={"emulated": True})
+    found = compare(Session(board, protocol, 1, inputs), small, small, emulated)
+    assert (board.asked, found.valid) == (4, False)
+
+
 def test_a_partner_is_measured_again_too(agent, inputs, small):
     """Turns are compared with those next to them."""
     board = Board(agent.probe(), QUIET, STOPPED, QUIET)

@@ -1,0 +1,108 @@
+"""The agent's own cost: its loop and its telemetry against a bare loop, in turns in one process."""
+
+import gc
+import importlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import onnxruntime
+from measuring_files import chain, inputs_for
+
+from edgecompress.measure.agent_file import PACKAGE, build_agent
+from edgecompress.measure.statistics import ratio_interval
+
+BLOCK_S = 1.2
+"""One block of either; the telemetry's thread reads once a second, so that it is in each."""
+SIZES = {"50 us": (3, 12, 10), "20 ms": (36, 32, 24)}
+"""Layers, channels and side of a chain that takes about as long."""
+
+
+class Block(NamedTuple):
+    median_ms: float
+    """The inferences', by the wall clock: what a measurement tells."""
+    cpu_ms: float
+    """CPU time of the whole process, its threads and loops included, for each inference: it is the
+    same on a machine that is shared.
+    """
+
+
+def cost(rounds: int) -> None:
+    """Print the time of an inference in the agent's loop over that in a bare one."""
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
+        folder = Path(name)
+        (folder / "agent.pyz").write_bytes(build_agent())
+        sys.path.insert(0, str(folder / "agent.pyz"))
+        for label, size in SIZES.items():
+            _one(label, folder, size, rounds)
+
+
+def _one(label: str, folder: Path, size: tuple[int, int, int], rounds: int) -> None:
+    file = chain(folder / f"{label[:2]}.onnx", *size)
+    ((sample,),) = inputs_for(file).samples
+    runner = _agent("runner_onnxruntime").OnnxRuntimeRunner(str(file.file), 1)
+    runner.activate()
+    calls, session = runner.cycled([{"x": sample}]), _session(str(file.file))
+    loops: dict[str, Callable[[Any], list[float]]] = {
+        "bare": lambda _: _bare(session, sample),
+        "agent": lambda telemetry: _in_agent(calls, telemetry),
+    }
+    # Neither is to meet what a collection costs.
+    gc.disable()
+    blocks: dict[str, list[Block]] = {name: [] for name in loops}
+    for number in range(rounds + 1):
+        for name in list(loops) if number % 2 else reversed(list(loops)):
+            # What it reads is looked for before anything is timed.
+            telemetry = _agent("telemetry").Telemetry()
+            start_s = time.process_time()
+            taken = loops[name](telemetry)
+            cpu_ms = 1000 * (time.process_time() - start_s) / len(taken)
+            if number:
+                # The first round warms up.
+                blocks[name].append(Block(statistics.median(taken), cpu_ms))
+    print(f"{label}, {rounds} rounds")
+    for at, of in enumerate(("median of the latencies", "CPU time, all included")):
+        agent, bare = ([block[at] for block in blocks[name]] for name in ("agent", "bare"))
+        low, high = ratio_interval(agent, bare)
+        ratio = statistics.median(a / b for a, b in zip(agent, bare, strict=True))
+        print(
+            f"  {of:24} bare {1000 * statistics.median(bare):9.2f} us, in the agent"
+            f" {ratio - 1:+.2%} (95 % interval {low - 1:+.2%} to {high - 1:+.2%})",
+            flush=True,
+        )
+
+
+def _session(file: str) -> Any:
+    """A session as the agent's."""
+    options = _agent("runner_onnxruntime")._options(1, "default")
+    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+
+
+def _bare(session: Any, sample: np.ndarray) -> list[float]:
+    """What somebody would write who wants to know how long `run` takes."""
+    clock, feed, taken = time.perf_counter_ns, {"x": sample}, []
+    end = clock() + int(BLOCK_S * 1e9)
+    while True:
+        start = clock()
+        session.run(None, feed)
+        now = clock()
+        taken.append((now - start) / 1e6)
+        if now >= end:
+            return taken
+
+
+def _in_agent(calls: Any, telemetry: Any) -> list[float]:
+    """A turn's steady part, with everything that goes on beside it."""
+    loops = _agent("loops")
+    with telemetry:
+        samples: list[float] = loops.steady(calls, loops.Limits(1, BLOCK_S)).latency_ms
+        return samples
+
+
+def _agent(module: str) -> Any:
+    return importlib.import_module(f"{PACKAGE}.{module}")
