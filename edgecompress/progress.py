@@ -93,6 +93,25 @@ class SilentProgress:
         yield self.step
 
 
+class Labelled:
+    """Another's progress, whose stages also say whom they are for."""
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        self._progress, self._label = progress, label
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return self._progress.stage(f"{name}: {self._label}")
+
+    def step(self, done: int, total: int, text: str) -> None:
+        self._progress.step(done, total, text)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+    def lane(self, name: str) -> AbstractContextManager[Lane]:
+        return self._progress.lane(name)
+
+
 class PlainProgress:
     """One line per event, for logs and pipes."""
 

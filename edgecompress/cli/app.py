@@ -93,6 +93,13 @@ def deploy(
         ),
     ] = None,
     protocol: Protocol = None,
+    accepts_regression: Annotated[
+        bool,
+        typer.Option(
+            "--accept-regression",
+            help="Ship what is worse than what shipped before, too; the report records it.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compress, export, evaluate and measure; give a verdict."""
@@ -105,7 +112,7 @@ def deploy(
             raise SpecError("deploy: name at least one target, or give --all, not both")
         names = targets or list(target_files(config.parent))
         progress, results = progress_on_stderr(), []
-        measured = pipeline.Measured(inventory, devices or (), protocol)
+        measured = pipeline.Measured(inventory, devices or (), protocol, accepts_regression)
         for result in pipeline.deploy_all(config, names, progress=progress, measured=measured):
             if not isinstance(result, pipeline.TargetFailed):
                 page = config.parent / "runs" / result.run / "report.html"

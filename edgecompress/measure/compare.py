@@ -30,7 +30,15 @@ from edgecompress.measure.statistics import (
 from edgecompress.measure.telemetry import energy_mj_per_inference
 from edgecompress.measure.validity import Rules, turn_fault, validity_of
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import Comparison, MeasuredInputs, Measurement, Probe, Turn
+from edgecompress.spec.measurement import (
+    Comparison,
+    MeasuredInputs,
+    Measurement,
+    Probe,
+    RivalKind,
+    RivalResult,
+    Turn,
+)
 from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.spec.validity import Finding
 
@@ -60,6 +68,24 @@ class Session:
     """Whether memory is asked for too, which takes a process more for each file."""
 
 
+@dataclass(frozen=True)
+class Lane:
+    """A file that is measured, and how; files in several runtimes may differ in it."""
+
+    session: Session
+    file: Loaded
+
+
+@dataclass(frozen=True)
+class Rival:
+    """What else a candidate must not be slower than, measured in the same turns."""
+
+    kind: RivalKind
+    name: str
+    target: str
+    lane: Lane
+
+
 class Speedup(NamedTuple):
     """How many times faster one file is than another, with its 95 % interval."""
 
@@ -68,8 +94,14 @@ class Speedup(NamedTuple):
     high: float
 
 
-def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Device) -> Comparison:
-    """Measure two files in turns, each turn a fresh process; who goes first alternates.
+def compare(
+    session: Session,
+    baseline: Loaded,
+    candidate: Loaded,
+    device: Device,
+    rivals: Sequence[Rival] = (),
+) -> Comparison:
+    """Measure two files, and their rivals, in turns, each in a fresh process; the order alternates.
 
     What was disturbed is measured again, see `_measured`.
 
@@ -78,6 +110,7 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
         baseline: the original.
         candidate: what shall replace it.
         device: for the record; whether it is emulated is what it or its probe says.
+        rivals: on the same device.
 
     Raises:
         ArtifactError: a file is not the one described, or the runtime cannot read it.
@@ -87,12 +120,28 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
     """
     probe = session.agent.probe()
     emulated = device.emulated or is_emulated(probe)
-    files = {"baseline": baseline, "candidate": candidate}
-    measured = _measured(session, files, probe, again=not emulated)
+    lanes = {"baseline": Lane(session, baseline), "candidate": Lane(session, candidate)}
+    lanes |= {rival.name: rival.lane for rival in rivals}
+    measured = _measured(lanes, probe, again=not emulated)
     if not emulated:
-        measured = {name: _remembered(session, files[name], measured[name]) for name in files}
+        for name in ("baseline", "candidate"):
+            measured[name] = _remembered(lanes[name], measured[name])
     before, after = measured["baseline"], measured["candidate"]
     speedup = speedup_of(before, after, session.protocol)
+    results = []
+    for rival in rivals:
+        times = speedup_of(measured[rival.name], after, session.protocol)
+        results.append(
+            RivalResult(
+                kind=rival.kind,
+                name=rival.name,
+                target=rival.target,
+                measurement=measured[rival.name],
+                speedup=times.value,
+                speedup_low=times.low,
+                speedup_high=times.high,
+            )
+        )
     return Comparison(
         device=device.id,
         probe=probe,
@@ -103,22 +152,22 @@ def compare(session: Session, baseline: Loaded, candidate: Loaded, device: Devic
         speedup_low=speedup.low,
         speedup_high=speedup.high,
         protocol=session.protocol,
+        rivals=tuple(results),
     )
 
 
 def measure_file(session: Session, file: Loaded) -> Measurement:
     """Measure one file by itself; errors as in `compare`."""
     probe = session.agent.probe()
-    again = not is_emulated(probe)
-    return _remembered(
-        session, file, _measured(session, {"file": file}, probe, again=again)["file"]
-    )
+    lane = Lane(session, file)
+    return _remembered(lane, _measured({"file": lane}, probe, again=not is_emulated(probe))["file"])
 
 
-def _remembered(session: Session, file: Loaded, measured: Measurement) -> Measurement:
+def _remembered(lane: Lane, measured: Measurement) -> Measurement:
+    session = lane.session
     if not session.memory:
         return measured
-    return with_memory(session.agent, file, session.inputs, measured)
+    return with_memory(session.agent, lane.file, session.inputs, measured)
 
 
 def measure_turn(session: Session, file: Loaded, inputs: Path) -> Turn:
@@ -193,9 +242,7 @@ def speedup_of(before: Measurement, after: Measurement, protocol: MeasurementPro
     return Speedup(value, min(low, value), max(high, value))
 
 
-def _measured(
-    session: Session, files: Mapping[str, Loaded], probe: Probe, *, again: bool
-) -> dict[str, Measurement]:
+def _measured(lanes: Mapping[str, Lane], probe: Probe, *, again: bool) -> dict[str, Measurement]:
     """Measure files in rounds of one turn each, until as many rounds count as the protocol asks
     for, or there were AGAIN times as many.
 
@@ -203,16 +250,18 @@ def _measured(
     is measured anew, within the same bound. Where too few count, all are kept, and are invalid.
     `again`: false where nothing follows from the figures, as on an emulator.
     """
+    session = next(iter(lanes.values())).session
     rules, wanted = Rules(session.protocol, probe.cores), session.protocol.turns
-    discarded: dict[str, list[Finding]] = {name: [] for name in files}
+    discarded: dict[str, list[Finding]] = {name: [] for name in lanes}
     left = deque(range(1, (AGAIN if again else 1) * wanted + 1))
+    files = {name: lane.file for name, lane in lanes.items()}
     with inputs_of(files, session.inputs) as inputs:
         while True:
             tried: list[dict[str, Turn]] = []
             counted: list[dict[str, Turn]] = []
             faults: list[tuple[str, Finding]] = []
             while left and len(counted) < wanted:
-                turns = _round(session, files, inputs, left.popleft())
+                turns = _round(lanes, inputs, left.popleft())
                 told = [(name, turn_fault(turn, rules)) for name, turn in turns.items()]
                 befell = [(name, fault) for name, fault in told if fault is not None]
                 tried.append(turns)
@@ -227,7 +276,7 @@ def _measured(
                 name: _summarised(
                     session, [turns[name] for turns in chosen], rules, discarded[name]
                 )
-                for name in files
+                for name in lanes
             }
             reasons = {name: _reasons(measurement) for name, measurement in measured.items()}
             if len(left) < wanted or not any(reasons.values()):
@@ -236,13 +285,12 @@ def _measured(
                 discarded[name] += against[:1]
 
 
-def _round(
-    session: Session, files: Mapping[str, Loaded], inputs: Mapping[str, Path], number: int
-) -> dict[str, Turn]:
+def _round(lanes: Mapping[str, Lane], inputs: Mapping[str, Path], number: int) -> dict[str, Turn]:
     """One turn of each file; the order alternates."""
     turns = {}
-    for name in list(files) if number % 2 else reversed(list(files)):
-        turns[name] = measure_turn(session, files[name], inputs[name])
+    for name in list(lanes) if number % 2 else reversed(list(lanes)):
+        session = lanes[name].session
+        turns[name] = measure_turn(session, lanes[name].file, inputs[name])
         session.on_turn(name, number, turns[name])
     return turns
 

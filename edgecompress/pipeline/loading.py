@@ -1,6 +1,5 @@
 """From deploy.yaml to a task whose model and data are known to fit each other."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from pydantic import JsonValue
 from torch import nn
 
 from edgecompress.pipeline.code import code_of
+from edgecompress.pipeline.cost import CostMeter
 from edgecompress.pipeline.stages import Cache, Output, stage_key
 from edgecompress.spec.deploy import DeployConfig, StructuredPruneSpec
 from edgecompress.store import Store
@@ -60,9 +60,9 @@ def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = N
     with store.lock(asked):
         record = cache.find(asked, name)
         if record is None:
-            start = time.monotonic()
+            meter = CostMeter()
             check_data(task, model, reads, wanted.seed)
-            record = cache.keep(asked, name, time.monotonic() - start, Output({}))
+            record = cache.keep(asked, name, meter.cost(), Output({}))
     return LoadedTask(task, model, digest, record.key)
 
 

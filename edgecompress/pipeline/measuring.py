@@ -1,9 +1,9 @@
 """The stage that needs the device: baseline and candidate, in turns."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -12,7 +12,8 @@ from typing import NamedTuple
 from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S, DeviceAgent
-from edgecompress.measure.compare import Session, compare, measure_file
+from edgecompress.measure.compare import Lane, Rival, Session, compare, measure_file
+from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.job import Job
@@ -23,11 +24,11 @@ from edgecompress.progress import Transfer
 from edgecompress.push import Board, held, make_folders
 from edgecompress.runtimes import runtime
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import Comparison, Inspection
+from edgecompress.spec.measurement import Comparison, Inspection, RivalKind
 from edgecompress.spec.profile import Profile
 from edgecompress.spec.protocol import MeasurementProtocol, Standard
 from edgecompress.spec.target import Target
-from edgecompress.transport import connect
+from edgecompress.transport import Transport, connect
 
 REHEARSAL = Standard(
     turns=1, warmup_iterations=1, max_warmup_s=0.0, min_iterations=5, min_duration_s=0.01
@@ -59,7 +60,13 @@ class Connected:
 
     device: Device
     agent: DeviceAgent
+    """That of the target that it was connected for."""
     tick: Tick
+    transport: Transport
+
+    def on(self, target: Target) -> "Connected":
+        """The same, for another target of the board."""
+        return replace(self, agent=agent_over(self.transport, self.device, target))
 
     def prepare(self, target: Target, artifact: Artifact, *, original: bool = False) -> Loaded:
         """Get a file ready there; errors as in `DeviceAgent.prepare`."""
@@ -68,7 +75,24 @@ class Connected:
         return self.agent.prepare(artifact, preparation)
 
 
-def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built) -> DeviceFindings:
+class RivalFile(NamedTuple):
+    """A file that is measured beside baseline and candidate; see `compare.Rival`."""
+
+    kind: RivalKind
+    name: str
+    target: Target
+    file: Artifact
+    original: bool
+    """Whether it is the user's own model."""
+
+
+def measure_on(
+    job: Job,
+    connected: Connected,
+    baseline: Built,
+    candidate: Built,
+    rivals: Sequence[RivalFile] = (),
+) -> DeviceFindings:
     """Which kernels the candidate gets on the device, and how fast it is; nothing is cached."""
     connected.tick()
     agent, target, inspection = connected.agent, job.recipe.target, candidate.inspection
@@ -76,7 +100,11 @@ def measure_on(job: Job, connected: Connected, baseline: Built, candidate: Built
     writer = agent.graph_writer
     if connected.device.transport != "local" and writer is not None:
         inspection = job.runtime.inspect_there(loaded, target, writer, job.agent_dir)
-    files = _Files(baseline, connected.prepare(target, baseline.artifact, original=True), loaded)
+    original = connected.prepare(target, baseline.artifact, original=True)
+    # These are measured anyway; in another runtime the same file is another rival.
+    measured = {(target.name, built.artifact.sha256) for built in (baseline, candidate)}
+    others = [one for one in rivals if (one.target.name, one.file.sha256) not in measured]
+    files = _Files(baseline, original, loaded, others)
     session, comparison = _in_turns(job, connected, files)
     findings = DeviceFindings(comparison, inspection, tuple(agent.retried))
     return findings if comparison.emulated else _with_profiles(session, files, findings)
@@ -89,6 +117,7 @@ class _Files(NamedTuple):
     """The baseline, as it is known here."""
     baseline: Loaded
     candidate: Loaded
+    rivals: Sequence[RivalFile]
 
 
 def _in_turns(job: Job, connected: Connected, files: _Files) -> tuple[Session, Comparison]:
@@ -97,7 +126,7 @@ def _in_turns(job: Job, connected: Connected, files: _Files) -> tuple[Session, C
     started = time.monotonic()
     with progress.stage("measure"):
         protocol = protocol_for(target, connected.device)
-        total, done = 2 * protocol.turns, 0
+        total, done = (2 + len(files.rivals)) * protocol.turns, 0
 
         def on_turn(name: str, number: int, _: object) -> None:
             nonlocal done
@@ -105,11 +134,26 @@ def _in_turns(job: Job, connected: Connected, files: _Files) -> tuple[Session, C
             progress.step(done, max(done, total), f"{name}, turn {number}")
             connected.tick()
 
-        threads = target.runtime.threads
-        session = Session(connected.agent, protocol, threads, inputs, on_turn)
-        comparison = compare(session, files.baseline, files.candidate, connected.device)
+        session = Session(connected.agent, protocol, target.runtime.threads, inputs, on_turn)
+        rivals = [_rival(one, connected, session) for one in files.rivals]
+        comparison = compare(session, files.baseline, files.candidate, connected.device, rivals)
     job.stages.note("measure", time.monotonic() - started, cached=False)
     return session, comparison
+
+
+def _rival(one: RivalFile, connected: Connected, session: Session) -> Rival:
+    there, threads = connected.on(one.target), one.target.runtime.threads
+    lane = Lane(
+        replace(session, agent=there.agent, threads=threads),
+        there.prepare(one.target, one.file, original=one.original),
+    )
+    return Rival(one.kind, one.name, one.target.name, lane)
+
+
+def lane_of(target: Target, file: Loaded, connected: Connected, inputs: Inputs) -> Lane:
+    """A file of a target, as it is measured by itself on the device."""
+    protocol = protocol_for(target, connected.device)
+    return Lane(Session(connected.agent, protocol, target.runtime.threads, inputs), file)
 
 
 def _with_profiles(session: Session, files: _Files, found: DeviceFindings) -> DeviceFindings:
@@ -195,7 +239,7 @@ def on_device(job: Job, device: Device) -> Iterator[Connected]:
         agent = agent_over(transport, device, target)
         if device.transport == "local":
             # It works in a folder of this run, and nothing of it is left anywhere else.
-            yield Connected(device, agent, lambda: None)
+            yield Connected(device, agent, lambda: None, transport)
             return
         transport.moved = Transfer(lambda _, __, text: progress.step(0, 0, text))
         board = Board(transport, device=device.id)
@@ -203,4 +247,4 @@ def on_device(job: Job, device: Device) -> Iterator[Connected]:
         with held(board, progress.note) as lock:
             tick = partial(lock.renew, quiet_s(target))
             tick()
-            yield Connected(device, agent, tick)
+            yield Connected(device, agent, tick, transport)

@@ -27,6 +27,8 @@ class TargetOrder:
     """One; or one for each of the board's runtimes that the device serves."""
     device: Device | None
     """What measures the files; None: nothing is measured."""
+    is_board: bool
+    """Whether it is the name of a board, whose runtimes race, and of no target."""
     pushes: bool
     """Whether the model is pushed to the device and activated there."""
 
@@ -43,6 +45,9 @@ class Measured:
     """
     protocol: str | None = None
     """How, in this run; None: as each target says."""
+    accepts_regression: bool = False
+    """Whether what is shown to be worse than what shipped before may ship; the report records it.
+    """
 
 
 HERE_AS_USUAL = Measured()
@@ -56,6 +61,8 @@ class DeployOrder:
     """Where deploy.yaml lies."""
     wanted: DeployConfig
     targets: tuple[TargetOrder, ...]
+    accepts_regression: bool = False
+    """As in Measured."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +111,9 @@ def deploy_order(config: Path, targets: Sequence[str], measured: Measured) -> De
     for name in named:
         device = sent_to.get(name) or _first(devices, named[name])
         served = tuple(one for one in of[name] if device is None or device.serves(one.target))
-        orders.append(TargetOrder(name, served, device, pushes=name in sent_to))
-    return DeployOrder(config.parent, wanted, tuple(orders))
+        is_board = all(one.target.board == name for one in of[name])
+        orders.append(TargetOrder(name, served, device, is_board, pushes=name in sent_to))
+    return DeployOrder(config.parent, wanted, tuple(orders), measured.accepts_regression)
 
 
 def _first(devices: Inventory, targets: Sequence[Target]) -> Device | None:

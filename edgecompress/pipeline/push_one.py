@@ -132,7 +132,7 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                         trial.stop.check()
                         alive(quiet_s(sent.target, trial.deadline_s))
 
-                    connected = Connected(device, agent, tick)
+                    connected = Connected(device, agent, tick, transport)
                     loaded = connected.prepare(sent.target, sent.artifact)
                     there = Runs(agent, loaded, Path(name))
                     validation = validate(there, sent.sample, trial.budgets, tick)

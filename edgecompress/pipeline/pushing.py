@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,13 @@ from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.inputs import chosen
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.loading import load_scored
-from edgecompress.pipeline.measuring import Connected, DeviceFindings, measure_on, protocol_for
+from edgecompress.pipeline.measuring import (
+    Connected,
+    DeviceFindings,
+    RivalFile,
+    measure_on,
+    protocol_for,
+)
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.orders import PushOrder
 from edgecompress.pipeline.outputs import rebuilder
@@ -96,7 +102,11 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
 
 
 def push_judged(
-    job: Job, device: Device, results: Results, verdict: Callable[[DeviceFindings], Judgement]
+    job: Job,
+    device: Device,
+    results: Results,
+    verdict: Callable[[DeviceFindings], Judgement],
+    rivals: Sequence[RivalFile] = (),
 ) -> tuple[Pushed, DeviceFindings | None]:
     """The device's part of a deploy: push, validate, measure in turns with the original, activate.
 
@@ -118,7 +128,7 @@ def push_judged(
 
     def judge(connected: Connected, _: Loaded, validation: Validation) -> Validation:
         nonlocal there
-        there = measure_on(job, connected, results.baseline, built)
+        there = measure_on(job, connected, results.baseline, built, rivals)
         judgement = verdict(there)
         if judgement.decision == "refuse":
             raise Refused(judgement.checks[0].text)

@@ -9,15 +9,18 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from edgecompress.pipeline.code import Code, code_of
+from edgecompress.pipeline.cost import CostMeter
 from edgecompress.progress import Progress
 from edgecompress.spec.base import digest
-from edgecompress.spec.report import ReportStage
+from edgecompress.spec.report import ReportStage, StageCost
 from edgecompress.store import StageRecord, Store
 from edgecompress.task.seed import seed_everything
 from edgecompress.task.used import Used, UsedFiles
 
 _USED = "used files"
 """Label of the blob that says what a stage read of the task's files."""
+_COST = "cost"
+"""Label of the blob that says what it took."""
 _STAGE_SEED = 1_000_001  # an "epoch" that no training reaches
 
 
@@ -51,14 +54,21 @@ class Cache:
             self.store.note(f"{name}: done again, because {changed} has changed")
         return None
 
-    def keep(self, asked: str, name: str, seconds: float, output: Output) -> StageRecord:
+    def keep(self, asked: str, name: str, cost: StageCost, output: Output) -> StageRecord:
         """Make a stage finished. Raises FilesChanged when a file has changed meanwhile."""
-        contents = dict(output.blobs)
+        contents = {**output.blobs, _COST: cost.model_dump_json().encode()}
         if self.used is not None:
             contents[_USED] = json.dumps(self.used.taken()).encode()
         blobs = {label: self.store.put(content) for label, content in contents.items()}
-        record = StageRecord("", name, seconds, dict(output.result), blobs, asked)
+        record = StageRecord("", name, cost.seconds, dict(output.result), blobs, asked)
         return self.store.keep(replace(record, key=_key_of(record)))
+
+    def cost_of(self, record: StageRecord) -> StageCost | None:
+        """What it took when it was done; None: it was done before that was kept."""
+        if _COST not in record.blobs:
+            return None
+        content = self.store.path(record.blobs[_COST]).read_text()
+        return StageCost.model_validate_json(content)
 
     def _files_of(self, record: StageRecord) -> UsedFiles:
         if _USED not in record.blobs:
@@ -69,7 +79,7 @@ class Cache:
 
 def _key_of(record: StageRecord) -> str:
     """What others depend on: what was asked, and what came out of it."""
-    came = {label: sha256 for label, sha256 in record.blobs.items() if label != _USED}
+    came = {label: sha256 for label, sha256 in record.blobs.items() if label not in (_USED, _COST)}
     # As text, because a result may hold a NaN.
     result = json.dumps(record.result, sort_keys=True)
     return digest({"asked": record.asked, "result": result, "blobs": came})
@@ -122,10 +132,11 @@ class Stages:
             if record is None:
                 # What ran before, or was cached, must not change what random numbers it draws.
                 seed_everything(self.seed, _STAGE_SEED)
+                meter = CostMeter()
                 output = work(self.store.work_dir(asked))
-                record = cache.keep(asked, name, time.monotonic() - start, output)
+                record = cache.keep(asked, name, meter.cost(), output)
             self.store.record_run_stage(self.run_id, record.key)
-        self.note(name, time.monotonic() - start, cached)
+        self.note(name, time.monotonic() - start, cached, cache.cost_of(record))
         return record
 
     def check_files(self) -> None:
@@ -133,8 +144,9 @@ class Stages:
         if self.used is not None:
             self.used.check()
 
-    def note(self, name: str, seconds: float, cached: bool) -> None:
-        self.done.append(ReportStage(name=name, seconds=round(seconds, 3), cached=cached))
+    def note(self, name: str, seconds: float, cached: bool, cost: StageCost | None = None) -> None:
+        row = ReportStage(name=name, seconds=round(seconds, 3), cached=cached, cost=cost)
+        self.done.append(row)
 
 
 def stage_key(name: str, depends_on: dict[str, JsonValue], code: Code) -> str:

@@ -13,7 +13,13 @@ from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Comparison, Op
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import Check, FloatSearch, ModelReport, QuantizationNoise
+from edgecompress.spec.report import (
+    Check,
+    FloatSearch,
+    MetricValue,
+    ModelReport,
+    QuantizationNoise,
+)
 
 MOST_LINES = 3
 _WORST = 3
@@ -27,6 +33,15 @@ _MARGIN = 1.1
 
 
 @dataclass(frozen=True)
+class Shipped:
+    """A candidate of an earlier run."""
+
+    run: str
+    metric: MetricValue
+    change: MetricChange | None
+
+
+@dataclass(frozen=True)
 class Seen:
     """What is known beside the figures of the files."""
 
@@ -35,6 +50,10 @@ class Seen:
     search: FloatSearch | None = None
     builds_engine: bool = False
     """The device makes an engine of the file, and that is what has a size there."""
+    before: Shipped | None = None
+    """What shipped before, of the same task on the same device."""
+    accepts_regression: bool = False
+    """Whether what is worse than that may ship."""
     pushed: Pushed | None = None
     """What became of the file on the device that it was sent to; None: not sent."""
 
@@ -249,6 +268,25 @@ def _device(facts: Facts) -> str:
     return "add the board with edgecompress devices add, and deploy again to measure on it"
 
 
+def _race(facts: Facts) -> str:
+    rivals = () if facts.comparison is None else facts.comparison.rivals
+    best = next((rival for rival in rivals if rival.kind == "best float"), None)
+    if best is None:
+        return _speed(facts)
+    times = max(facts.budgets.min_speedup / best.speedup, 1.0) if best.speedup > 0 else 2.0
+    return (
+        f"ship {best.name} (runs/<id>/best_float), which needs no compressing; or less work:"
+        f" {_less_work(facts, times)}"
+    )
+
+
+def _history(_: Facts) -> str:
+    return (
+        "look what changed since that run (edgecompress report A B), or keep what is shipped;"
+        " --accept-regression ships it nevertheless, and the report records it"
+    )
+
+
 def _push(_: Facts) -> str:
     return "see what the device lacks with edgecompress devices check, then push the run again"
 
@@ -264,6 +302,8 @@ _ADVICE: Mapping[str, Callable[[Facts], str]] = {
     "device": _device,
     "speed": _speed,
     "memory": _memory,
+    "race": _race,
+    "history": _history,
     "budget": _budget,
     "push": _push,
 }

@@ -16,6 +16,7 @@ from edgecompress.report.agreement import agreements
 from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
 from edgecompress.report.metric import metric_checks
+from edgecompress.report.rivals import metric_before, rival_checks
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import Comparison, Measurement
@@ -70,6 +71,8 @@ def judge(
         *([] if seen.builds_engine else _size(budgets, baseline, candidate)),
         *_offline(budgets, candidate, comparison is not None),
         *_on_device(budgets, baseline, candidate, comparison),
+        *_against_rivals(budgets, comparison, seen),
+        *metric_before(candidate, seen),
         *([] if seen.pushed is None else [_pushed(seen.pushed)]),
     ]
     checks.sort(key=lambda each: ("fail", "unmeasured", "warning", "pass").index(each.outcome))
@@ -185,6 +188,13 @@ def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
         f"{text}; its lower end must be at least {one}",
         at_least("speedup_low", comparison.speedup_low, 1.0),
     )
+
+
+def _against_rivals(budgets: Budgets, comparison: Comparison | None, seen: Seen) -> Iterator[Check]:
+    if comparison is not None and comparison.valid and not comparison.emulated:
+        yield from rival_checks(
+            budgets.min_speedup, comparison, accepts_regression=seen.accepts_regression
+        )
 
 
 def _invalid(comparison: Comparison) -> Check:

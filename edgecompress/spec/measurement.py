@@ -181,6 +181,24 @@ class Measurement(Spec):
         return all(turn.summary is None for turn in self.turns)
 
 
+RivalKind = Literal["best float", "last shipped"]
+"""The fastest float original of any of the board's runtimes; what shipped before."""
+
+
+class RivalResult(Spec):
+    """What was measured beside baseline and candidate, in the same turns."""
+
+    kind: RivalKind
+    name: str
+    target: str
+    measurement: Measurement
+    speedup: float
+    """Its p50 / the candidate's."""
+    speedup_low: float
+    speedup_high: float
+    """95 % interval of that."""
+
+
 class Comparison(Spec):
     """Baseline and candidate, measured in turns in one run on one device."""
 
@@ -198,17 +216,22 @@ class Comparison(Spec):
     speedup_high: float
     protocol: AnyProtocol | None = None
     """How both were measured; None: by an earlier release."""
+    rivals: tuple[RivalResult, ...] = ()
 
     @property
     def valid(self) -> bool:
         """Whether both are known to be."""
-        sides = (self.baseline.validity, self.candidate.validity)
+        sides = (each.validity for each in (self.baseline, self.candidate, *self._others))
         return all(side is not None and side.valid for side in sides)
+
+    @property
+    def _others(self) -> tuple[Measurement, ...]:
+        return tuple(rival.measurement for rival in self.rivals)
 
     @property
     def against(self) -> Finding | None:
         """The weightiest reason why it decides nothing."""
-        sides = (self.candidate.validity, self.baseline.validity)
+        sides = (each.validity for each in (self.candidate, self.baseline, *self._others))
         reasons = (reason for side in sides if side is not None for reason in side.reasons)
         return next(reasons, None)
 

@@ -13,6 +13,7 @@ from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity, Readback
 from edgecompress.spec.profile import Profile
 from edgecompress.spec.pushed import Pushed
+from edgecompress.spec.race import Race
 
 Status = Literal["pass", "warning", "fail", "unmeasured"]
 CheckKind = Literal[
@@ -26,6 +27,8 @@ CheckKind = Literal[
     "device",
     "speed",
     "memory",
+    "race",
+    "history",
     "budget",
     "push",
 ]
@@ -96,10 +99,24 @@ class ReportArtifact(Spec):
     sha256: str
 
 
+class StageCost(Spec):
+    """What a stage took of the machine that did it, with all its threads and processes."""
+
+    seconds: float
+    cpu_s: float
+    peak_rss_bytes: int | None
+    """Its own, torch and all; None where the system does not say."""
+    energy_j: float | None
+    """What the CPU packages took, with all else that ran; None where no counter may be read."""
+
+
 class ReportStage(Spec):
     name: str
     seconds: float
+    """In this run."""
     cached: bool
+    cost: StageCost | None = None
+    """When it was done, which may have been in an earlier run."""
 
 
 class StagePoint(Spec):
@@ -234,6 +251,8 @@ class Report(Spec):
     kept: tuple[KeptOperator, ...] = ()
     search: FloatSearch | None = None
     """None where quantize.max_metric_drop is not set."""
+    race: Race | None = None
+    """With the name of a board: all that ran there."""
     pushed: Pushed | None = None
     """With `--device`: what became of the model there."""
     notes: tuple[str, ...] = ()

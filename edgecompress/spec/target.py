@@ -37,6 +37,13 @@ class Gpu(Spec):
     """CUDA's name of it: 'sm_87'."""
 
 
+class RaceSpec(Spec):
+    """What a race on the board leaves open."""
+
+    threads: tuple[Positive, ...] = ()
+    """Numbers of threads that are tried beside `runtime.threads`."""
+
+
 class Target(Spec):
     name: str
     description: str
@@ -55,6 +62,7 @@ class Target(Spec):
     sparsity: tuple[Sparsity, ...]
     """Kinds of sparsity from which this target gains."""
     measurement: AnyProtocol
+    race: RaceSpec = RaceSpec()
 
     @model_validator(mode="after")
     def _check(self) -> "Target":

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import onnx_files
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S
+from edgecompress.measure.inputs import Inputs
 from edgecompress.pipeline import keeping, measuring
 from edgecompress.pipeline.executable import _first
 from edgecompress.pipeline.float_sets import Candidate, Searched
@@ -225,7 +227,7 @@ def test_files_are_measured_in_turns_by_the_real_agent(tmp_path: Path) -> None:
         recipe=SimpleNamespace(target=target.model_copy(update={"measurement": quick})),
         stages=SimpleNamespace(progress=progress),
         agent_dir=tmp_path,
-        example_inputs=(torch.zeros(1, 8),),
+        measured_inputs=Inputs(((np.zeros((1, 8), np.float32),),), "evaluation"),
     )
     found = measuring.measure_files(job, BOARD, files)
     assert list(found) == ["a", "b"]

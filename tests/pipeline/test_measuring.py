@@ -25,7 +25,7 @@ class Stage:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps: list[tuple[int, int, str]] = []
         self.notes: list[tuple[str, bool]] = []
-        self.ticks = 0
+        self.ticks, self.folder = 0, folder
         progress = SilentProgress()
         progress.step = lambda *step: self.steps.append(step)  # type: ignore[method-assign,assignment]
         stages = SimpleNamespace(
@@ -42,7 +42,9 @@ class Stage:
         )
         self.agent: DeviceAgent = Agent(LocalTransport(folder), "python3")
         self.agent.retried.append("tried twice")
-        self.built: Any = SimpleNamespace(artifact="file", inspection="as it was here")
+        self.built: Any = SimpleNamespace(
+            artifact=SimpleNamespace(sha256="0"), inspection="as it was here"
+        )
         self.emulated = False
         monkeypatch.setattr(measuring, "compare", self.compare)
         monkeypatch.setattr(measuring, "profiled", self.profiled)
@@ -63,7 +65,7 @@ class Stage:
 
     def look(self, transport: str) -> measuring.DeviceFindings:
         device = Device.model_construct(id="board", transport=transport, emulated=False)
-        connected = measuring.Connected(device, self.agent, self.tick)
+        connected = measuring.Connected(device, self.agent, self.tick, LocalTransport(self.folder))
         return measuring.measure_on(self.job, connected, self.built, self.built)
 
 

@@ -1,0 +1,99 @@
+"""Files that race on one device: round after round, until those that are left are alike."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from edgecompress.errors import AgentError, ArtifactError, TaskError
+from edgecompress.measure.compare import Lane, measure_turn
+from edgecompress.measure.elimination import leavers
+from edgecompress.measure.inputs import inputs_of
+from edgecompress.measure.statistics import cost_ms
+from edgecompress.measure.validity import Rules, turn_fault
+
+AGAIN = 1
+"""How often a turn that something befell is taken again, at most."""
+
+OnTurn = Callable[[str, int], None]
+"""Called before each turn: whose, and the number of the round, from 1."""
+
+
+@dataclass
+class Ran:
+    """How one file ran."""
+
+    costs_ms: list[float] = field(default_factory=list)
+    """A turn's median latency, by round."""
+    taken: int = 0
+    """Turns, with those that were taken again."""
+    failure: str | None = None
+    """Why it could not run, or not on."""
+    left_early: bool = False
+
+    @property
+    def latency_ms(self) -> float:
+        """Median over the rounds."""
+        return float(np.median(self.costs_ms))
+
+
+def race(lanes: Mapping[str, Lane], rounds: int, on_turn: OnTurn) -> dict[str, Ran]:
+    """Measure files in rounds of one turn each; who is shown to be slower leaves.
+
+    Args:
+        lanes: the files by name, all on one device.
+        rounds: how many there are at most.
+        on_turn: told before each turn.
+
+    Returns:
+        How each ran. One that the runtime does not take has a failure, and holds nobody up.
+
+    Raises:
+        DeviceError: the device, or the way to it.
+
+    """
+    ran = {name: Ran() for name in lanes}
+    running = list(lanes)
+    with ExitStack() as stack:
+        inputs: dict[str, Path] = {}
+        for name in lanes:
+            _keep(ran[name], partial(_prepare, name, lanes[name], inputs, stack))
+        for number in range(1, rounds + 1):
+            running = [name for name in running if ran[name].failure is None]
+            for name in running if number % 2 else reversed(running):
+                on_turn(name, number)
+                _keep(ran[name], partial(_turn, ran[name], lanes[name], inputs[name]))
+            running = [name for name in running if ran[name].failure is None]
+            if number == rounds or len(running) < 2:
+                break
+            logs = np.log([ran[name].costs_ms for name in running]).T
+            gone = leavers(logs, rounds, len(lanes))
+            for index in gone:
+                ran[running[index]].left_early = True
+            running = [name for index, name in enumerate(running) if index not in gone]
+    return ran
+
+
+def _prepare(name: str, lane: Lane, inputs: dict[str, Path], stack: ExitStack) -> None:
+    inputs |= stack.enter_context(inputs_of({name: lane.file}, lane.session.inputs))
+
+
+def _turn(ran: Ran, lane: Lane, inputs: Path) -> None:
+    rules = Rules(lane.session.protocol, lane.session.agent.probe().cores)
+    for attempt in range(1 + AGAIN):
+        turn = measure_turn(lane.session, lane.file, inputs)
+        ran.taken += 1
+        if attempt == AGAIN or turn_fault(turn, rules) is None:
+            ran.costs_ms.append(cost_ms(turn))
+            return
+
+
+def _keep(ran: Ran, work: Callable[[], None]) -> None:
+    """Do it; what a runtime makes of one file is that file's failure."""
+    try:
+        work()
+    except (AgentError, ArtifactError, TaskError) as error:
+        ran.failure = str(error)
