@@ -34,9 +34,9 @@ from edgecompress.pipeline.inputs import chosen
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import SilentProgress
 from edgecompress.runtimes import runtime
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.load import load_target
-from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.task.seed import seed_everything
 

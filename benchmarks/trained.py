@@ -27,8 +27,8 @@ from edgecompress.pipeline import HowMeasured, deploy, evaluate_file, measure_fi
 from edgecompress.pipeline.loading import seeded_task
 from edgecompress.progress import progress_on_stderr
 from edgecompress.report.noise import search_lines
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.load import load_deploy
-from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.report import Report
 from edgecompress.task.base import Task, inputs_of
 from edgecompress.task.seed import seed_everything

@@ -3,9 +3,9 @@
 import random
 from statistics import quantiles
 
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import (
-    Comparison,
     DeviceState,
     Inspection,
     Measurement,

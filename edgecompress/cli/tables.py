@@ -9,16 +9,11 @@ from rich.table import Table
 
 from edgecompress.runtimes import modules
 from edgecompress.shown import rich_text
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
 from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
 from edgecompress.spec.layers import LayerComparison
-from edgecompress.spec.measurement import (
-    Comparison,
-    Evaluation,
-    Inspection,
-    Measurement,
-    Op,
-)
+from edgecompress.spec.measurement import Evaluation, Inspection, Measurement, Op
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.recipe import weight_bits
 from edgecompress.spec.report import Check

@@ -29,16 +29,9 @@ from edgecompress.measure.statistics import (
 )
 from edgecompress.measure.telemetry import energy_mj_per_inference
 from edgecompress.measure.validity import Rules, turn_fault, validity_of
+from edgecompress.spec.comparison import Comparison, RivalKind, RivalResult
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import (
-    Comparison,
-    MeasuredInputs,
-    Measurement,
-    Probe,
-    RivalKind,
-    RivalResult,
-    Turn,
-)
+from edgecompress.spec.measurement import MeasuredInputs, Measurement, Probe, Turn
 from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.spec.validity import Finding
 

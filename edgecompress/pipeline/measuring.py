@@ -23,8 +23,9 @@ from edgecompress.pipeline.stages import Output
 from edgecompress.progress import Transfer
 from edgecompress.push import Board, held, make_folders
 from edgecompress.runtimes import runtime
+from edgecompress.spec.comparison import Comparison, RivalKind
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import Comparison, Inspection, RivalKind
+from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.profile import Profile
 from edgecompress.spec.protocol import MeasurementProtocol, Standard
 from edgecompress.spec.target import Target

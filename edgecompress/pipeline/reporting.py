@@ -10,8 +10,9 @@ from edgecompress.pipeline.results import Results
 from edgecompress.report.layer_types import layer_dtypes
 from edgecompress.runtimes import formats
 from edgecompress.spec.accuracy import MetricChange
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import Comparison, Inspection, Measurement
+from edgecompress.spec.measurement import Inspection, Measurement
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import (
     KeptOperator,

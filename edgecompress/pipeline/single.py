@@ -18,9 +18,10 @@ from edgecompress.pipeline.formats import describe_file, inspect_for, target_for
 from edgecompress.pipeline.profiling import joined
 from edgecompress.progress import Progress
 from edgecompress.runtimes import formats, runtime
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy
-from edgecompress.spec.measurement import Comparison, Evaluation, Inspection, Measurement
+from edgecompress.spec.measurement import Evaluation, Inspection, Measurement
 from edgecompress.spec.target import Target, measured_by
 from edgecompress.transport import Transport, connect
 

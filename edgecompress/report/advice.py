@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from edgecompress.report.figures import factor, milliseconds, percent, plain
 from edgecompress.report.noise import named
 from edgecompress.spec.accuracy import MetricChange
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.measurement import Comparison, Op
+from edgecompress.spec.measurement import Op
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import (
     Check,

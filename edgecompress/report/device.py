@@ -1,7 +1,8 @@
 """What became of the model on the device that it was sent to, and what is to be said besides."""
 
 from edgecompress.report.figures import apart, milliseconds, percent, plain
-from edgecompress.spec.measurement import Comparison, Parity
+from edgecompress.spec.comparison import Comparison
+from edgecompress.spec.measurement import Parity
 from edgecompress.spec.pushed import Pushed, Validation
 from edgecompress.spec.report import Report
 

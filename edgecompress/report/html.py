@@ -14,7 +14,8 @@ from edgecompress.report.figures import count, factor, milliseconds, percent, pl
 from edgecompress.report.noise import noise_lines, noise_rows, search_lines
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
 from edgecompress.shown import shown
-from edgecompress.spec.measurement import Comparison, DeviceState, TelemetrySample, Turn
+from edgecompress.spec.comparison import Comparison
+from edgecompress.spec.measurement import DeviceState, TelemetrySample, Turn
 from edgecompress.spec.native import KERNEL_FEATURES
 from edgecompress.spec.report import Check, Report
 

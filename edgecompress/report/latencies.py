@@ -17,7 +17,8 @@ from edgecompress.report.svg import (
     Type,
     label,
 )
-from edgecompress.spec.measurement import Comparison, Measurement
+from edgecompress.spec.comparison import Comparison
+from edgecompress.spec.measurement import Measurement
 
 LOGARITHMIC_FROM = 10
 """Slowest over fastest sample, beyond which a linear axis would only show the outliers."""

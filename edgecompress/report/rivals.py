@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from edgecompress.report.advice import Seen
 from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, factor, milliseconds, plain
-from edgecompress.spec.measurement import Comparison, RivalResult
+from edgecompress.spec.comparison import Comparison, RivalResult
 from edgecompress.spec.report import Check, ModelReport
 
 REGRESSION = 0.02

@@ -15,7 +15,7 @@ from edgecompress.report.figures import (
     percent,
     plain,
 )
-from edgecompress.spec.measurement import Comparison
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.report import ModelReport, Report
 
 Trend = Literal["better", "worse", "same"]

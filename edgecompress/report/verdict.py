@@ -17,9 +17,10 @@ from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
 from edgecompress.report.metric import metric_checks
 from edgecompress.report.rivals import metric_before, rival_checks
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.figure import Figure
-from edgecompress.spec.measurement import Comparison, Measurement
+from edgecompress.spec.measurement import Measurement
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Check, ModelReport, VerdictResult
 

@@ -9,8 +9,9 @@ from pydantic import ValidationError, model_validator
 from edgecompress.errors import SpecError
 from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.base import Spec, parse
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.figure import Figure
-from edgecompress.spec.measurement import Comparison, Hop, Inspection, Parity, Readback
+from edgecompress.spec.measurement import Hop, Inspection, Parity, Readback
 from edgecompress.spec.profile import Profile
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.race import Race

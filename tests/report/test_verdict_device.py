@@ -8,9 +8,9 @@ from synthetic import pushed
 
 from edgecompress.report import Seen
 from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, Judgement, judge, over_budget
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.figure import Figure
-from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import ModelReport
 from edgecompress.spec.validity import Finding, Validity

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from judging import BASELINE, CANDIDATE, COMPARED, with_metric
 
 from edgecompress.report.verdict import judge
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
-from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.report import ModelReport
 
 FIGURES = {
