@@ -116,21 +116,29 @@ def compressed(name: str, way: str, folder: Path) -> Row:
 
 
 def job_of(order: DeployOrder, folder: Path) -> Job:
-    """As `edgecompress.pipeline.whole` begins."""
-    wanted, recipe = order.wanted, order.targets[0].recipes[0]
+    """The first of `jobs_of`."""
+    return jobs_of(order, folder)[0]
+
+
+def jobs_of(order: DeployOrder, folder: Path) -> list[Job]:
+    """As `edgecompress.pipeline.whole` begins, for the first target or board."""
+    wanted, recipes = order.wanted, order.targets[0].recipes
     store = Store(folder / "runs", lambda _: None)
     loaded = load(wanted, folder, store)
-    run = store.start_run(recipe.target.name, recipe.digest())
+    run = store.start_run(recipes[0].target.name, recipes[0].digest())
     stages = Stages(store, run, SilentProgress(), wanted.seed)
-    return Job(
-        recipe,
-        native_cpu(),
-        loaded.task,
-        loaded.model,
-        loaded.fingerprint,
-        stages,
-        store.work_dir("agent"),
-    )
+    return [
+        Job(
+            recipe,
+            native_cpu(),
+            loaded.task,
+            loaded.model,
+            loaded.fingerprint,
+            stages,
+            store.work_dir("agent"),
+        )
+        for recipe in recipes
+    ]
 
 
 def described(name: str, way: str, report: ModelReport, verdict: Judgement) -> Row:
