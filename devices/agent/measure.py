@@ -6,7 +6,7 @@ import gc
 import platform
 import shutil
 from pathlib import Path
-from typing import Iterator, NamedTuple
+from typing import Iterator, NamedTuple, Sequence
 
 import numpy as np
 
@@ -52,6 +52,14 @@ class Protocol(NamedTuple):
         )
 
 
+class Board(NamedTuple):
+    """Where sensors are looked for."""
+
+    root: Path
+    which: Which
+    unread: Unread
+
+
 def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -> dict[str, object]:
     """A Turn; sensors are looked for under `root`, and the programs that read them by `which`."""
     wanted, cores = request.integer("threads", 1), usable_cores(root)
@@ -59,34 +67,58 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
     threads = min(wanted, cores)
     protocol = Protocol.of(request, cores, threads)
     models = [runner(request, threads) for _ in range(protocol.streams)]
-    model = models[0]
     samples = request.integer("samples", 1, otherwise=1)
     feeds = [
         _repeated(feed, protocol.batch) for feed in read_feeds(request.text("inputs"), samples)
     ]
-    unread = Unread()
-    before = read_state(root, which, unread)
-    telemetry = Telemetry(root, which, unread=unread)
+    board = Board(root, which, Unread())
+    before = read_state(*board)
+    timed = _timed(models, feeds, protocol, board)
+    after = read_state(*board)
+    notes = [*models[0].notes(), *board.unread.notes()]
+    for model in models:
+        model.deactivate()
+    return {
+        **timed,
+        "streams": protocol.streams,
+        "batch": protocol.batch,
+        "model_sha256": sha256_of(request.text("model")),
+        "threads": threads,
+        "threads_wanted": wanted,
+        "distinct_inputs": len(feeds),
+        "before": before,
+        "after": after,
+        "versions": {**models[0].versions(), "python": platform.python_version()},
+        "notes": notes,
+    }
+
+
+def _timed(
+    models: Sequence[Runner], feeds: list[dict[str, np.ndarray]], protocol: Protocol, board: Board
+) -> dict[str, object]:
+    """What is measured of a Turn, in order: load, first inference, warm-up, steady inferences."""
+    model = models[0]
+    telemetry = Telemetry(board.root, board.which, unread=board.unread)
+    pace = Pace(protocol.interval_ms) if protocol.interval_ms else None
+    compute_ms = model.compute_ms if isinstance(model, AcceleratorRunner) else None
     # A collection in the middle would show as an outlier of the model.
     gc.collect()
     gc.disable()
     memory.reset_peak()
     runtime_rss_bytes = memory.current_rss()
-
     with Stops() as stops:
-        watch = Watch(root, Sensors(root, which, unread), stops)
+        watch = Watch(board.root, Sensors(*board), stops)
         watch.begin()
         init_time_ms = time_ms(model.activate)
         calls = _calls(model, feeds, protocol.batch)
         first_inference_ms = time_ms(model.checked(feeds[0]))
-        next(calls)
         loading = watch.end()
+        # The first sample has had its turn.
+        next(calls)
         sessions = [calls, *(_opened(other, feeds, protocol.batch) for other in models[1:])]
-        pace = Pace(protocol.interval_ms) if protocol.interval_ms else None
         warmup = warm_up(calls, protocol.warmup._replace(cycle=len(feeds)), pace)
         if pace is not None:
             pace.restart()
-        compute_ms = model.compute_ms if isinstance(model, AcceleratorRunner) else None
         watch.begin()
         with telemetry:
             if len(sessions) > 1:
@@ -94,12 +126,6 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
             else:
                 taken = steady(calls, protocol.limits, pace, compute_ms)
         running = watch.end(0.0 if pace is None else pace.slept_s)
-
-    peak_rss_bytes = memory.peak_rss() - runtime_rss_bytes
-    after = read_state(root, which, unread)
-    notes = [*model.notes(), *unread.notes()]
-    for each in models:
-        each.deactivate()
     return {
         "init_time_ms": init_time_ms,
         "first_inference_ms": first_inference_ms,
@@ -110,24 +136,14 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
         "iterations": taken.iterations,
         "latency_ms_max": taken.latency_ms_max,
         "late": None if pace is None else pace.late,
-        "streams": protocol.streams,
-        "batch": protocol.batch,
         "samples_per_s": taken.iterations * protocol.batch / taken.elapsed_s,
         "loading": loading,
         "running": running,
-        "peak_rss_bytes": peak_rss_bytes,
+        "peak_rss_bytes": memory.peak_rss() - runtime_rss_bytes,
         "runtime_rss_bytes": runtime_rss_bytes,
-        "model_sha256": sha256_of(request.text("model")),
-        "threads": threads,
-        "threads_wanted": wanted,
-        "distinct_inputs": len(feeds),
-        "before": before,
-        "after": after,
         "telemetry": telemetry.samples,
         "power_of": telemetry.power_of,
         "energy_mj_per_inference": energy_mj(telemetry.power_mw, taken.latency_ms),
-        "versions": {**model.versions(), "python": platform.python_version()},
-        "notes": notes,
     }
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from edgecompress.artifact import Artifact
-from edgecompress.errors import AgentError, ArtifactError, StorageError, TimedOut
+from edgecompress.errors import AgentError, ArtifactError, SpecError, StorageError, TimedOut
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Inference
 from edgecompress.measure.agent_answer import run_again_if_killed
@@ -25,6 +25,7 @@ from edgecompress.measure.phone_tool import Tool, Wanted, find_tool
 from edgecompress.spec.measurement import Probe
 from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.profile import Counting
+from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.transport import Completed, Transport
 from edgecompress.transport.base import STALL_S
 
@@ -136,6 +137,15 @@ class PhoneAgent:
                 f" {loaded.artifact.format}"
             )
         return loaded.artifact
+
+    def _check_protocol(self, protocol: MeasurementProtocol) -> None:
+        """Raises SpecError: the tool cannot follow it."""
+        if not protocol.one_by_one:
+            raise SpecError(
+                f"{self.transport.name}: {self.wanted.name} runs one inference right after the"
+                f" other, so that it cannot follow the protocol '{protocol.protocol}'; use"
+                " quick, standard or sustained"
+            )
 
     def _check_kernels(self, inference: Inference) -> None:
         if inference.kernels != "default":

@@ -251,8 +251,19 @@ def _pushed(pushed: Pushed) -> Check:
 
 
 def over_budget(budgets: Budgets, measured: Measurement) -> tuple[str, ...]:
-    """The budgets that only a device can check and that it does not keep, in words."""
-    checks = _within(budgets, measured)
+    """The budgets that only a device can check and that it does not keep, or is not known to keep,
+    in words.
+    """
+    validity = measured.validity
+    if validity is None or validity.valid:
+        checks = list(_within(budgets, measured))
+    else:
+        against = validity.reasons[0]
+        why = f"invalid: {against.text}; {against.remedy}, and try again"
+        checks = [
+            *_within(budgets, measured, keys=set(_LIMITS) - _BY_CLOCK),
+            *_not_measured(budgets, why, _BY_CLOCK),
+        ]
     return tuple(each.text for each in checks if each.outcome != "pass")
 
 

@@ -23,6 +23,8 @@ class MeasurementProtocol(Spec):
     """Whether a board that slows down is what is looked for, and makes nothing invalid."""
     shows_clock: ClassVar[bool] = False
     """The same of clocks that change."""
+    one_by_one: ClassVar[bool] = True
+    """Whether inferences follow one another at once, which the tools of phones can do too."""
 
     protocol: ProtocolName
     warmup_iterations: Count = 20
@@ -82,6 +84,7 @@ class Paced(MeasurementProtocol):
     """One inference every so often, as a camera gives pictures; asleep between."""
 
     shows_clock = True
+    one_by_one = False
 
     protocol: Literal["paced"] = "paced"
     warmup_iterations: Count = 5
@@ -97,6 +100,8 @@ class Paced(MeasurementProtocol):
 
 class Throughput(MeasurementProtocol):
     """As many inferences a second as there can be."""
+
+    one_by_one = False
 
     protocol: Literal["throughput"] = "throughput"
     streams: Annotated[int, Field(ge=0, le=1024)] = 0

@@ -227,3 +227,13 @@ def test_of_an_invalid_measurement_memory_counts_and_no_latency() -> None:
     assert known["peak memory"] in ("pass", "fail")
     slow = verdict(candidate={"peak_rss_bytes": 90 << 20}, compared=found)
     assert slow.decision == "refuse"
+
+
+def test_a_push_is_not_activated_by_an_invalid_measurement_where_its_speed_is_limited() -> None:
+    validity = Validity(valid=False, reasons=(WAITED,))
+    measured = COMPARED.candidate.model_copy(update={"validity": validity})
+    assert over_budget(Budgets(max_metric_drop=0.0), measured) == ()
+    assert over_budget(Budgets(max_metric_drop=0.0, latency_ms_p90=900.0), measured) == (
+        "latency p90 is not known (invalid: for 40% of the time other programs had the core; end"
+        " what else runs there, and try again); at most 900 ms allowed",
+    )

@@ -64,6 +64,7 @@ class AndroidAgent(PhoneAgent):
         A short run before it tells how many inferences take as long as the protocol asks for. The
         memory is that of the whole process.
         """
+        self._check_protocol(protocol)
         artifact = self._artifact(loaded)
         where = self._where(artifact)
         first, cut = self._first(artifact, inputs)

@@ -88,6 +88,7 @@ class AndroidAgent(PhoneAgent):
 
         The tool keeps its samples to itself, so the turn has their summary in their place.
         """
+        self._check_protocol(protocol)
         artifact = self._artifact(loaded)
         arrays, cut = self._first(artifact, inputs)
         one = inference_of(artifact, arrays, samples_in(artifact, arrays))

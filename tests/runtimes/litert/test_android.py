@@ -20,17 +20,17 @@ from android_phone.phone import BENCHMARK_MODEL, adb, adb_server, make_phone, ph
 from tflite_files import FileBuilder, float_edges
 
 from edgecompress.artifact import sha256_of
-from edgecompress.errors import AgentError, ArtifactError, RuntimeMissing
+from edgecompress.errors import AgentError, ArtifactError, RuntimeMissing, SpecError
 from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.agent import Agent, Inference
-from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.compare import Session, compare, measure_file
 from edgecompress.measure.evaluate import Runs, evaluate
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
-from edgecompress.spec.protocol import Standard
+from edgecompress.spec.protocol import Paced, Standard, Throughput
 from edgecompress.task import ClassificationTask
 from edgecompress.task.guard import guard
 from edgecompress.transport import LocalTransport
@@ -127,6 +127,13 @@ def test_several_calls_of_adb_make_one_stack(make_agent, tmp_path, images, monke
     with np.load(tmp_path / "out.npz") as found:
         expected = here(tmp_path, model, inputs)
         np.testing.assert_array_equal(found["scores"], expected["scores"])
+
+
+@pytest.mark.parametrize("protocol", [Paced(), Throughput()])
+def test_a_protocol_that_the_tool_cannot_follow_is_refused(make_agent, tmp_path, images, protocol):
+    nchw = Inputs(((images[:1],),), "evaluation")
+    with pytest.raises(SpecError, match=f"cannot follow the protocol '{protocol.protocol}'; use"):
+        measure_file(Session(make_agent(), protocol, 1, nchw), small(tmp_path))
 
 
 def test_two_files_in_turns(make_agent, tmp_path, images):
