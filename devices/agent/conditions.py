@@ -65,7 +65,6 @@ class Reading(NamedTuple):
     major_faults: int | None
     read_bytes: int | None
     swapped_pages: int | None
-    stops: int | None
     suspended_s: float | None
 
 
@@ -96,6 +95,7 @@ class Watch:
         return {
             **passed,
             "slept_s": slept_s,
+            "stops": self._stops.count,
             "waited_s": _longest_s(before.waits_s, after.waits_s),
             # Ticks are of 10 ms: what is left may be less than nothing.
             "others_s": None if busy_s is None else max(0.0, busy_s - (after.cpu_s - before.cpu_s)),
@@ -119,7 +119,6 @@ class Watch:
             major_faults,
             _field(read(self._root / "proc/self/io"), "read_bytes:"),
             _swapped_pages(self._root),
-            self._stops.count,
             _suspended_s(),
         )
 

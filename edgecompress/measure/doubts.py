@@ -95,11 +95,9 @@ def _cores(turn: Turn) -> Iterator[Seen]:
 
 
 def _stops(turn: Turn, running: Conditions) -> Iterator[Seen]:
-    stops = [each.stops for each in (turn.loading, running) if each is not None]
-    known = [count for count in stops if count is not None]
-    if known:
-        text = f"the agent was stopped and continued {sum(known)} times"
-        yield Seen("stopped", "stops", float(sum(known)), text)
+    if running.stops is not None:
+        text = f"the agent was stopped and continued {running.stops} times"
+        yield Seen("stopped", "stops", float(running.stops), text)
     if running.suspended_s is not None:
         text = f"the machine slept for {running.suspended_s:.2g} s"
         yield Seen("suspended", "suspended_s", running.suspended_s, text)

@@ -96,11 +96,6 @@ def test_a_cold_page_cache_is_said():
     assert "12.0 MiB" in flag.text
 
 
-def test_a_stop_while_it_is_loaded_makes_the_load_time_wrong():
-    stopped = turn().model_copy(update={"loading": conditions(stops=1)})
-    assert judged(stopped) == (["stopped"], [])
-
-
 def test_the_clock_between_the_ends_counts():
     def reading(mhz):
         return TelemetrySample(
