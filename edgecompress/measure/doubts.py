@@ -94,7 +94,7 @@ def _cores(turn: Turn) -> Iterator[Seen]:
     yield Seen("fewer_cores", "threads_missing", float(wanted - turn.threads), text)
 
 
-def _stops(turn: Turn, running: Conditions) -> Iterator[Seen]:
+def _stops(_: Turn, running: Conditions) -> Iterator[Seen]:
     if running.stops is not None:
         text = f"the agent was stopped and continued {running.stops} times"
         yield Seen("stopped", "stops", float(running.stops), text)

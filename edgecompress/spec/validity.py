@@ -65,8 +65,8 @@ class Conditions(Spec):
     swapped_pages: int | None
     """In and out, of the whole machine."""
     stops: int | None
-    """How often the process was continued after it had been stopped, since it began to load the file:
-    a stop in the warm-up, between two of these, counts too.
+    """How often the process was continued after a stop, since it began to load the file: a stop in
+    the warm-up, between two of these, counts too.
     """
     suspended_s: float | None
     """How long the whole machine slept."""
