@@ -30,8 +30,8 @@ from edgecompress.measure.agent import Agent
 from edgecompress.measure.compare import Session, compare, measure_file
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.statistics import cost_ms, ratio_interval
+from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import Comparison
 from edgecompress.spec.protocol import Standard
 from edgecompress.transport import LocalTransport
 
