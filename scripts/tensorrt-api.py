@@ -15,7 +15,7 @@ import tensorrt as trt
 CLASSES = (
     *("Builder", "BuilderFlag", "DataType", "Dims", "EngineInspector", "IBuilderConfig"),
     *("ICudaEngine", "IExecutionContext", "IHostMemory", "ILogger", "INetworkDefinition"),
-    *("IOptimizationProfile", "ITensor", "ITimingCache", "LayerInformationFormat"),
+    *("IOptimizationProfile", "IProfiler", "ITensor", "ITimingCache", "LayerInformationFormat"),
     *("MemoryPoolType", "NetworkDefinitionCreationFlag", "OnnxParser", "ParserError"),
     *("ProfilingVerbosity", "Runtime", "Severity", "TensorIOMode"),
 )

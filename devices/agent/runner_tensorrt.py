@@ -16,6 +16,7 @@ import numpy as np
 
 from .accelerator import AcceleratorRunner
 from .builders import JETPACK
+from .counts import Counts
 from .cuda import Cuda
 from .engines import check_loadable
 from .failure import Failure
@@ -26,6 +27,7 @@ try:
     import tensorrt as trt
 
     from .tensorrt_io import EngineIo, IoTensor
+    from .tensorrt_layers import LayerTimes
     from .tensorrt_log import Log
     from .tensorrt_open import open_io
 except ImportError as error:
@@ -66,6 +68,10 @@ class Session:
         self._started, self._ended = self._event(), self._event()
         self._buffers = [self._buffer(tensor) for tensor in self._io.tensors]
         self._io.bind([buffer.device for buffer in self._buffers])
+
+    def count(self, layers: LayerTimes) -> None:
+        """From now on every inference waits for the times of its layers."""
+        self._context.profiler = layers
 
     def inputs(self) -> list[Tensor]:
         return [Tensor(t.name, t.dtype, t.shape) for t in self._io.tensors if t.is_input]
@@ -123,7 +129,10 @@ class Session:
 
 
 class TensorRtRunner(AcceleratorRunner):
+    uncounted = None
     _session: Session | None = None
+    _layers: LayerTimes
+    _counts: Counts
 
     def versions(self) -> dict[str, str]:
         return {"tensorrt": trt.__version__, "numpy": np.__version__}
@@ -135,6 +144,12 @@ class TensorRtRunner(AcceleratorRunner):
 
     def compute_ms(self) -> float:
         return self._opened().compute_ms()
+
+    def note_counts(self) -> None:
+        self._counts.add(self._layers.taken())
+
+    def counted(self) -> Counts:
+        return self._counts
 
     def set_up(self) -> object | None:
         cuda = Cuda()
@@ -149,6 +164,9 @@ class TensorRtRunner(AcceleratorRunner):
         if self.kernels != "default":
             raise Failure("input", "an engine has the kernels it was built with and no others")
         self._session = Session(self.model)
+        if self.counting:
+            self._layers, self._counts = LayerTimes(), Counts()
+            self._session.count(self._layers)
         return self._session.inputs()
 
     def _infer(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

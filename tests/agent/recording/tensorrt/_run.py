@@ -18,6 +18,17 @@ TYPES = {
 }
 
 
+LAYERS = (("Reformatting CopyNode for Input Tensor 0 to product", 0.25), ("product + Relu_3", 1.5))
+"""What every engine of the recording is made of, and how long each layer takes."""
+
+
+def ICudaEngine_device_memory_size(self):
+    return 4096
+
+
+ICudaEngine_device_memory_size_v2 = ICudaEngine_device_memory_size
+
+
 def Runtime_init(self, logger):
     self._state["logger"] = needs_logger(logger)
 
@@ -158,4 +169,6 @@ def IExecutionContext_execute_async_v3(self, stream_handle):
     names = [tensor.name for tensor in session.get_outputs()]
     for name, array in zip(names, session.run(names, feed), strict=True):
         ctypes.memmove(addresses[name], np.ascontiguousarray(array).ctypes.data, array.nbytes)
+    for layer, ms in LAYERS if "profiler" in self._state else ():
+        self._state["profiler"].report_layer_time(layer, ms)
     return True
