@@ -93,7 +93,9 @@ def usage(net: str, name: str, folder: Path) -> MemoryUse:
     feeds = folder / "feeds.npz"
     write_feeds(feeds, Inputs(((x.numpy(),),), "random").feeds(loaded.artifact))
     with tempfile.TemporaryDirectory() as work:
-        return agent_on(HERE, Path(work)).usage(loaded, 1, feeds)
+        used = agent_on(HERE, Path(work)).usage(loaded, 1, feeds)
+    assert used is not None, "the agent of this machine watches memory"
+    return used
 
 
 def mebibytes(size: int | None) -> str:
