@@ -10,17 +10,12 @@ import yaml
 
 TINY = (deploying.TINY / "targets" / "tiny.yaml").read_text()
 RACE = ("deploy", "bench", "--inventory", "inventory.yaml", "--json")
-PTQ = deploying.SHORT.replace("quantize:", "prune: PRUNE\nquantize:").replace(
-    "PRUNE",
-    "{method: structured, importance: magnitude, allocation: uniform, pruning_ratio: 0.5,"
-    " steps: 1}",
-)
 
 
 def board(folder: Path) -> Path:
     """The tiny project, and a board `bench` with ONNX Runtime, OpenVINO, and one that is absent."""
     project = deploying.fresh(folder / "project")
-    (project / "deploy.yaml").write_text(PTQ)
+    (project / "deploy.yaml").write_text(deploying.SHORT)
     inventory = {"devices": [{"id": "here", "target": "bench", "transport": "local"}]}
     (project / "inventory.yaml").write_text(yaml.safe_dump(inventory))
     for name, version in (("onnxruntime", ">=1.17"), ("openvino", ">=2024"), ("litert", ">=99")):
@@ -48,7 +43,7 @@ def test_every_runtime_of_the_board_runs_and_the_absent_one_is_named(
 ) -> None:
     race = raced[1]["race"]
     assert race["board"] == "bench"
-    variants = {"original", "float", "recipe", "direct"}
+    variants = {"original", "recipe"}
     found = {(one["runtime"], one["variant"]) for one in race["entrants"]}
     assert found == {(name, v) for name in ("onnxruntime", "openvino") for v in variants}
     (absent,) = race["absent"]
@@ -94,7 +89,7 @@ def test_a_target_of_the_board_is_still_deployed_by_itself(
     assert (report["target"], report["race"]) == ("bench-openvino", None)
     # All was made for the race already.
     made = [stage["name"] for stage in report["stages"] if not stage["cached"]]
-    assert not {"prune", "quantize"} & set(made), made
+    assert not {"train", "quantize"} & set(made), made
 
 
 def test_without_a_device_the_boards_first_target_is_built(
