@@ -31,6 +31,13 @@ class Request:
             raise Failure("input", f"{key} must be a text that is not empty, got {value!r}")
         return value
 
+    def texts(self, key: str) -> dict[str, str]:
+        """Texts by name; none where the key is absent."""
+        value = self._document.get(key, {})
+        if not isinstance(value, dict) or not all(isinstance(x, str) for x in value.values()):
+            raise Failure("input", f"{key} must be texts by name, got {value!r}")
+        return value
+
     def choice(self, key: str, known: tuple[str, ...]) -> str:
         """One of `known`; the first where the key is absent."""
         value = self._document.get(key, known[0])

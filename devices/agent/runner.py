@@ -6,7 +6,7 @@ import functools
 import itertools
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, Iterator, NamedTuple, Sequence
+from typing import TYPE_CHECKING, Callable, Iterator, Mapping, NamedTuple, Sequence
 
 from .failure import Failure
 
@@ -48,9 +48,21 @@ class Runner(ABC):
     counting = False
     """Whether it counts the time of its operators, set before `activate`."""
 
-    def __init__(self, model: str, threads: int) -> None:
+    option_names: Sequence[str] = ()
+    """What a target may ask of the runtime."""
+
+    def __init__(self, model: str, threads: int, options: Mapping[str, str]) -> None:
         self.model = model
         self.threads = threads
+        self.options = options
+
+    @classmethod
+    def check(cls, options: Mapping[str, str]) -> None:
+        """Raise Failure where this machine does not have what the options ask for."""
+        unknown = sorted(set(options) - set(cls.option_names))
+        if unknown:
+            known = ", ".join(cls.option_names) or "none"
+            raise Failure("input", f"options {', '.join(unknown)} are unknown; known: {known}")
 
     def activate(self) -> None:
         """Load the model; this is what `init_time_ms` times."""

@@ -1,10 +1,10 @@
-"""OpenVINO on the CPU."""
+"""OpenVINO, on any of its devices."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 
 import numpy as np
 import openvino as ov
@@ -12,13 +12,13 @@ import openvino as ov
 from .counts import Counted, Counts
 from .failure import Failure
 from .files import whole
+from .openvino_device import DTYPES, Chosen, choose
 from .runner import Runner, Tensor
 from .trivial import RELU_ONNX
 
-DEVICE = "CPU"
 MAX_NODES = 4_000
 """The host reads no more lists."""
-GRAPH_SCHEMA_VERSION = 1
+GRAPH_SCHEMA_VERSION = 2
 TIMED_INFERENCES = 5
 NAME = f"openvino {ov.__version__.split('-')[0]}"
 
@@ -28,10 +28,16 @@ class OpenVinoRunner(Runner):
     float that are int8 otherwise (seen in 2026.4).
     """
 
+    option_names = ("device", "float_dtype")
     uncounted = None
     _request: Any = None
     _outputs: Sequence[str] = ()
     _counts: Counts
+
+    @classmethod
+    def check(cls, options: Mapping[str, str]) -> None:
+        super().check(options)
+        choose(ov.Core(), options)
 
     def versions(self) -> dict[str, str]:
         return {"openvino": NAME.partition(" ")[2], "numpy": np.__version__}
@@ -90,9 +96,17 @@ class OpenVinoRunner(Runner):
 
     def _optimised_graph(self, output: str) -> None:
         compiled = self._compile(timed=True)
+        try:
+            nodes = _nodes(compiled, _times_us(compiled))
+        except Failure:
+            raise
+        except Exception as error:
+            raise Failure("runtime", f"{NAME} tells no graph: {_reason(error)}") from None
         document = {
             "schema_version": GRAPH_SCHEMA_VERSION,
-            "nodes": _nodes(compiled, _times_us(compiled)),
+            "device": ", ".join(compiled.get_property("EXECUTION_DEVICES")),
+            "float_type": _float_type(compiled),
+            "nodes": nodes,
         }
         with whole(output) as part:
             Path(part).write_text(json.dumps(document))
@@ -103,26 +117,45 @@ class OpenVinoRunner(Runner):
             model = core.read_model(self.model)
         except Exception as error:
             raise Failure("input", f"{NAME}: {_reason(error)}") from None
+        # The definition of operators is the CPU's in float32, whatever the target wants.
+        chosen = choose(core, {} if self.kernels == "reference" else self.options)
+        properties = self._properties(core, chosen, timed)
         try:
-            return core.compile_model(model, DEVICE, self._options(timed))
+            compiled = core.compile_model(model, chosen.device, properties)
         except Exception as error:
             raise Failure("runtime", f"{NAME}: {_reason(error)}") from None
+        if _float_type(compiled) != chosen.hint:
+            raise Failure(
+                "runtime",
+                f"{NAME} computes in {_float_type(compiled)} on {chosen.device}, where"
+                f" {chosen.hint} was asked; set float_dtype of the target to that",
+            )
+        return compiled
 
-    def _options(self, timed: bool) -> dict[str, Any]:
-        options = {
+    def _properties(self, core: Any, chosen: Chosen, timed: bool) -> dict[str, Any]:
+        wanted = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
             "INFERENCE_NUM_THREADS": str(self.threads),
-            # Where the CPU has bfloat16, OpenVINO computes in it what the file says in float32.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # Left alone, OpenVINO computes in less what the file says in float32.
+            "INFERENCE_PRECISION_HINT": chosen.hint,
             # Which core is free is the system's to know, as with the other runtimes.
             "ENABLE_CPU_PINNING": False,
             "PERF_COUNT": timed,
         }
+        # A GPU has no threads, and each device its own list.
+        supported = core.get_property(chosen.device, "SUPPORTED_PROPERTIES")
+        properties = {name: value for name, value in wanted.items() if name in supported}
         if self.kernels == "reference":
             # Q and DQ stay where they are, round float operators, as ONNX defines them.
-            options["LP_TRANSFORMS_MODE"] = False
-        return options
+            properties["LP_TRANSFORMS_MODE"] = False
+        return properties
+
+
+def _float_type(compiled: Any) -> str:
+    """What float operators compute in: f32, bf16 or f16."""
+    found = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+    return next((hint for hint, _ in DTYPES.values() if hint == found), found)
 
 
 def _tensor(name: str, port: Any) -> Tensor:

@@ -36,10 +36,21 @@ RUNNERS = {
 
 def runner(request: Request, threads: int) -> Runner:
     """Who runs the request's `model` on its `runtime`, which is imported, and not yet active."""
+    make, options = runner_class(request), options_of(request)
+    make.check(options)
+    return make(request.text("model"), threads, options)
+
+
+def runner_class(request: Request) -> type[Runner]:
+    """The class that runs files of the request's `runtime`, which is imported."""
     row = _row(request)
     module = importlib.import_module(".runner_" + request.text("runtime"), __package__)
-    make = cast("type[Runner]", getattr(module, row.name))
-    return make(request.text("model"), threads)
+    return cast("type[Runner]", getattr(module, row.name))
+
+
+def options_of(request: Request) -> dict[str, str]:
+    """What the target asks of the runtime beyond a file and threads."""
+    return request.texts("options")
 
 
 def packages(request: Request) -> str:

@@ -123,6 +123,7 @@ def _linux_rows(transport: Transport, device: Device, target: Target) -> list[Ro
         *board_rows(target, device, probe, behind_s),
         *package_rows(target, device, probe),
         *_import_rows(transport, device, target, probe),
+        *_option_rows(transport, device, target, probe),
     ]
 
 
@@ -157,6 +158,20 @@ def _import_rows(transport: Transport, device: Device, target: Target, probe: Pr
         )
         for module, error in errors.items()
     ]
+
+
+def _option_rows(transport: Transport, device: Device, target: Target, probe: Probe) -> list[Row]:
+    """Whether the runtime has there what the target asks of it, where that is not what all have."""
+    known = runtime(target.runtime.name)
+    preparation = known.preparation(target, original=False)
+    if not preparation.options or known.installed(probe.versions) is None:
+        return []
+    asked = ", ".join(f"{name}: {value}" for name, value in preparation.options.items())
+    try:
+        Agent(transport, device.interpreter, AGENT_S).check(preparation)
+    except (AgentError, RuntimeMissing) as error:
+        return [missing("options", str(error))]
+    return [ok("options", asked)]
 
 
 def _said(transport: Transport, argv: Sequence[str]) -> str:

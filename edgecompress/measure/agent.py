@@ -49,6 +49,10 @@ BUILD_S = 3600.0
 """Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
 
+class Usable(Spec):
+    """A runtime that has what was asked of it."""
+
+
 class Inferred(Spec):
     samples: int
     model_sha256: str
@@ -145,7 +149,22 @@ class Agent:
         """Get a file ready to be run there: built into an engine where `preparation` says so."""
         flags = preparation.engine
         engine = None if flags is None else self.build(artifact, flags)
-        return Loaded(artifact, preparation.runner, engine)
+        self.check(preparation)
+        return Loaded(artifact, preparation.runner, engine, preparation.options)
+
+    def check(self, preparation: Preparation) -> None:
+        """Check that the device has what is asked of its runtime; other files run as they are.
+
+        Raises:
+            AgentError: it lacks that; says what there is.
+
+        """
+        if preparation.options:
+            request: dict[str, JsonValue] = {
+                "runtime": preparation.runner,
+                "options": dict(preparation.options),
+            }
+            self._ask(Usable, "check", request)
 
     def measure(
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
@@ -173,8 +192,7 @@ class Agent:
     def _inferring(self, loaded: Loaded, threads: int, inputs: Path) -> dict[str, JsonValue]:
         """The request to run a model on the samples of an .npz of `write_feeds`."""
         return {
-            "model": self._send_model(loaded),
-            "runtime": loaded.runner,
+            **self._of(loaded),
             "threads": threads,
             "inputs": self._send(inputs),
             "samples": len(read_feeds(inputs, loaded.artifact)),
@@ -185,8 +203,7 @@ class Agent:
         with self._scratch("npz") as there, self._scratch("npz") as back:
             self.transport.put(inference.inputs, there, timeout_s=self._stall_s)
             request: dict[str, JsonValue] = {
-                "model": self._send_model(loaded),
-                "runtime": loaded.runner,
+                **self._of(loaded),
                 "threads": inference.threads,
                 "inputs": there,
                 "outputs": back,
@@ -231,8 +248,7 @@ class Agent:
         suffix = output.suffix.removeprefix(".") or "txt"
         with self._scratch(suffix) as there:
             request: dict[str, JsonValue] = {
-                "model": self._send_model(loaded),
-                "runtime": loaded.runner,
+                **self._of(loaded),
                 "output": there,
             }
             answer = self._ask(Optimised, "optimise", request, loaded.name)
@@ -273,6 +289,15 @@ class Agent:
                 self._pyz = self.transport.cached(name)
                 self.transport.put_once(file, self._pyz, timeout_s=self._stall_s)
         return self._pyz
+
+    def _of(self, loaded: Loaded) -> dict[str, JsonValue]:
+        """What a request says of the file that it is about."""
+        options: dict[str, JsonValue] = dict(loaded.options)
+        return {
+            "model": self._send_model(loaded),
+            "runtime": loaded.runner,
+            **({"options": options} if options else {}),
+        }
 
     def _send_model(self, loaded: Loaded) -> str:
         """Path on the device; engines are there."""

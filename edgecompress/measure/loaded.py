@@ -1,6 +1,7 @@
 """A model as one device runs it: the file that was exported, or what the device built of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgecompress.artifact import Artifact
@@ -15,6 +16,8 @@ class Preparation:
     """Who runs it: a row of the agent's table."""
     engine: EngineFlags | None = None
     """How the device is to build an engine of it first; None: the file itself is run."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What the target asks of the runtime, in the words of its runner in the agent."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Loaded:
     runner: str
     engine: Engine | None = None
     """Built of it on that device, and run in its place."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """As in `Preparation`."""
 
     @property
     def file(self) -> Path:

@@ -67,6 +67,8 @@ def attempt(job: Job, means: Means, against: Against, *, pushes: bool) -> Attemp
 
     """
     device = means.device
+    # Before hours of training.
+    means.here.check(job.runtime.here(job.recipe.target))
     results = results_of(job, means)
 
     def verdict(there: DeviceFindings | None, pushed: Pushed | None = None) -> Judgement:

@@ -19,7 +19,6 @@ from edgecompress.formats.exportable import Exportable
 from edgecompress.measure.agent import Agent, Kernels
 from edgecompress.measure.agent_file import build_agent
 from edgecompress.measure.evaluate import Runs, infer_all, recorded, scored, value_of
-from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.record import metric_change, read_record, write_record
 from edgecompress.measure.tensors import Array
 from edgecompress.packages import version_of
@@ -28,7 +27,7 @@ from edgecompress.pipeline.executable import Executable, executions
 from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
-from edgecompress.pipeline.single import reference_kernels
+from edgecompress.pipeline.single import loaded_here, reference_kernels
 from edgecompress.pipeline.stages import Output
 from edgecompress.runtimes import runtime
 from edgecompress.spec.accuracy import MetricChange
@@ -262,8 +261,7 @@ def runs_here(job: Job, agent: Agent, artifact: Artifact, folder: Path) -> Runs:
     """A file as this machine runs it, by what stands in for the board where that is another."""
     target = job.recipe.target
     kernels: Kernels = reference_kernels(target) if _runs_elsewhere(job) else "default"
-    loaded = Loaded(artifact, job.runtime.runner_here)
-    return Runs(agent, loaded, folder, target.runtime.threads, kernels)
+    return Runs(agent, loaded_here(artifact, target), folder, target.runtime.threads, kernels)
 
 
 def _packages_here(job: Job) -> tuple[str, ...]:

@@ -46,8 +46,9 @@ def loaded_here(artifact: Artifact, target: Target | None = None) -> Loaded:
     """A file as this machine runs it: on the target's runtime, where that reads such files."""
     wanted = None if target is None else runtime(target.runtime.name)
     if wanted is None or wanted.format.name != artifact.format:
-        wanted = formats()[artifact.format][1]
-    return Loaded(artifact, wanted.runner_here)
+        wanted, target = formats()[artifact.format][1], None
+    prepared = wanted.here(target)
+    return Loaded(artifact, prepared.runner, options=prepared.options)
 
 
 def reference_kernels(target: Target) -> Kernels:

@@ -132,7 +132,17 @@ class Runtime(ABC):
 
     def preparation(self, target: "Target", *, original: bool) -> Preparation:
         """How a device gets a file of ours ready; `original`: that of the user's own model."""
-        return Preparation(self.name)
+        return Preparation(self.name, options=self.options(target))
+
+    def options(self, target: "Target") -> dict[str, str]:
+        """What a target asks of the runtime, in the words of its runner in the agent."""
+        return {}
+
+    def here(self, target: "Target | None") -> Preparation:
+        """How this machine gets a file ready, where it may only stand in for the target's board."""
+        is_board = target is not None and target.cpu == "native" and self.runner_here == self.name
+        options = self.options(target) if target is not None and is_board else {}
+        return Preparation(self.runner_here, options=options)
 
     def installed(self, versions: Mapping[str, str]) -> str | None:
         """The package that runs its files, of those in `versions` (name to version)."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Positive = Annotated[int, Field(gt=0)]
 Joins = Literal["free", "shared", "fused"]
-FloatDtype = Literal["float32", "float16"]
+FloatDtype = Literal["float32", "float16", "bfloat16"]
 
 
 class Edges(Spec):
@@ -93,7 +93,7 @@ class RuntimeSection(Spec):
         if can.gpu and target.gpu is None:
             raise ValueError(f"runtime {self.name} needs gpu: {{architecture: sm_87}}")
         if target.gpu is not None and not can.gpu:
-            raise ValueError(f"runtime {self.name} runs on the CPU; leave out gpu")
+            raise ValueError(f"runtime {self.name} has no use for gpu; leave it out")
         if activations not in can.activations:
             raise ValueError(
                 f"runtime {self.name} takes {_in_words(can.activations)} activations only; write"

@@ -61,8 +61,17 @@ class Node(Spec):
 
 
 class Graph(Spec):
-    schema_version: Literal[1]
+    schema_version: Literal[2]
+    device: Text
+    """OpenVINO's names of those that run it: CPU."""
+    float_type: Text
+    """What float operators are computed in: f32, bf16."""
     nodes: Many[Node]
+
+    @property
+    def where(self) -> str:
+        """Who computes, and in which type what is not int8."""
+        return f"{self.device}, {_dtype(self.float_type)}"
 
     def sources(self, node: Node) -> Iterator[Node]:
         return (self.nodes[at] for at in node.inputs)

@@ -68,7 +68,7 @@ def inspect_openvino(path: Path, executed: Graph, runtime: str, machine: str) ->
         kept=read_kept(path, exported.metadata_props),
     )
     ops = _Lister(path, executed, exported.graph, setting).ops()
-    return Inspection(runtime=runtime, machine=machine, ops=ops)
+    return Inspection(runtime=f"{runtime} ({executed.where})", machine=machine, ops=ops)
 
 
 def _multiplies(node: Node) -> bool:

@@ -22,8 +22,9 @@ NODE = {
 }
 
 
-def graph(*nodes: object, version: object = 1) -> bytes:
-    return json.dumps({"schema_version": version, "nodes": nodes}).encode()
+def graph(*nodes: object, version: object = 2) -> bytes:
+    told = {"schema_version": version, "device": "CPU", "float_type": "bf16", "nodes": nodes}
+    return json.dumps(told).encode()
 
 
 def test_a_graph_is_read(tmp_path: Path) -> None:
@@ -32,6 +33,7 @@ def test_a_graph_is_read(tmp_path: Path) -> None:
     first, second = read_graph(path, "board").nodes
     assert (first.dtype, second.written) == ("int8", ("float32",))
     assert list(read_graph(path, "board").sources(second)) == [first]
+    assert read_graph(path, "board").where == "CPU, bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_a_graph_is_read(tmp_path: Path) -> None:
         b"[]",
         b"{}",
         b"[" * 5000,
-        graph(NODE, version=2),
+        graph(NODE, version=1),
         graph(NODE, NODE),
         graph({**NODE, "inputs": [0]}),
         graph({**NODE, "inputs": [-1]}),
@@ -53,7 +55,7 @@ def test_a_graph_is_read(tmp_path: Path) -> None:
         graph({**NODE, "time_us": -1.0}),
         graph({**NODE, "more": 1}),
         graph(None),
-        b'{"schema_version": 1, "nodes": [], "nodes": []}',
+        b'{"schema_version": 2, "nodes": [], "nodes": []}',
         b'{"schema_version": 1, "nodes": ' + b"9" * 6000 + b"}",
         b'{"schema_version": 1, "nodes": [' + b"{}," * 20_000 + b"{}]}",
     ],
