@@ -70,7 +70,7 @@ class OnnxRuntimeRunner(Runner):
         return kept
 
     def arena(self, feeds: Sequence[dict[str, np.ndarray]]) -> Arena | None:
-        counting = OnnxRuntimeRunner(self.model, self.threads)
+        counting = OnnxRuntimeRunner(self.model, self.threads, self.options)
         counting.counting = True
         counting.activate()
         calls = counting.cycled(feeds)

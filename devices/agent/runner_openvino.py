@@ -48,7 +48,7 @@ class OpenVinoRunner(Runner):
     def set_up(self) -> object | None:
         core = ov.Core()
         model = core.read_model(RELU_ONNX)
-        compiled = core.compile_model(model, DEVICE, self._options(timed=False))
+        compiled = self._compiled(core, model, timed=False)
         compiled.create_infer_request().infer({0: np.zeros(1, np.float32)})
         # Its threads are every model's, for as long as there is one.
         kept: object = compiled
@@ -117,6 +117,9 @@ class OpenVinoRunner(Runner):
             model = core.read_model(self.model)
         except Exception as error:
             raise Failure("input", f"{NAME}: {_reason(error)}") from None
+        return self._compiled(core, model, timed)
+
+    def _compiled(self, core: Any, model: Any, timed: bool) -> Any:
         # The definition of operators is the CPU's in float32, whatever the target wants.
         chosen = choose(core, {} if self.kernels == "reference" else self.options)
         properties = self._properties(core, chosen, timed)
