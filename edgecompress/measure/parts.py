@@ -1,5 +1,6 @@
 """The metric of parts of a set, from which its interval follows, whatever the metric is."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecompress.errors import EdgecompressError
 from edgecompress.measure.tensors import Array
 from edgecompress.task import Metric, Task
 
@@ -84,18 +84,14 @@ class Parts:
         """Parts so far."""
 
     def add(self, batch: Scored) -> None:
-        if self._seen == 0:
-            self._begin(batch)
-        units = self._units(batch.samples)
-        try:
-            if self._alone is not None:
-                self._add_alone(batch, units)
-            elif self._groups is not None:
-                self._add_to_groups(batch, units)
-        except (Undivided, EdgecompressError):
-            # The whole batch was scored, so it is a part of it that the metric does not take.
-            self._alone = self._groups = None
-        self._seen += len(units)
+        with warnings.catch_warnings():
+            # Few samples are no reason to warn of: that they are few is our doing.
+            warnings.simplefilter("ignore")
+            if self._groups is None:
+                self._groups = [self._task.metric() for _ in range(GROUPS)]
+                self._begin(batch)
+            self._add_alone(batch)
+            self._add_to_groups(batch)
 
     def scores(self) -> NDArray[np.float64] | None:
         return None if self._alone is None else np.array(self._alone, np.float64)
@@ -104,7 +100,7 @@ class Parts:
         return None if self._alone is None else np.array(self._sizes, np.int32)
 
     def left_out(self) -> NDArray[np.float64] | None:
-        if self._groups is None or self._seen < 2:
+        if not self._groups or self._seen < 2:
             return None
         values = [_value(metric) for metric in self._groups[: self._seen]]
         # Some metrics have no value without a class that one group alone has.
@@ -119,26 +115,16 @@ class Parts:
             whole = self._value_of([few])
             halves = [few.part(half) for half in (tried[:middle], tried[middle:]) if len(half)]
             self._is_divided = _near(self._value_of(halves), whole)
-        except (Undivided, EdgecompressError):
+        except Undivided:
             self._is_divided = False
-        if self._is_divided and len(tried) > 1:
-            try:
-                each = [self._value_of([few.part(tried[i : i + 1])]) for i in tried]
-            except (Undivided, EdgecompressError):
-                each = [np.nan]
-            if _near(float(np.mean(each)), whole):
-                self._alone = []
-                return
-        self._groups = [self._task.metric() for _ in range(GROUPS)]
-
-    def _units(self, samples: int) -> list[Indices]:
-        """Indices of each part of a batch."""
         if not self._is_divided:
-            return [np.arange(samples)]
-        while self._alone is not None and len(self._alone) + samples // self._at_once > MOST_UNITS:
-            self._halve(self._alone)
-        starts = range(0, samples, self._at_once)
-        return [np.arange(start, min(start + self._at_once, samples)) for start in starts]
+            return
+        try:
+            each = [self._value_of([few.part(tried[i : i + 1])]) for i in tried]
+        except Undivided:
+            return
+        # Where the first are all right, this may be a coincidence, so there are groups as well.
+        self._alone = [] if _near(float(np.mean(each)), whole) else None
 
     def _halve(self, alone: list[float]) -> None:
         """Join neighbours, and take twice as many samples as one part from here on."""
@@ -149,31 +135,49 @@ class Parts:
             self._alone = (np.add.reduceat(np.array(alone) * sizes, firsts) / joined).tolist()
             self._sizes = joined.tolist()
 
-    def _add_alone(self, batch: Scored, units: list[Indices]) -> None:
-        assert self._alone is not None
-        for unit in units:
-            value = self._value_of([batch.part(unit)])
-            if not np.isfinite(value):
-                raise Undivided
-            self._alone.append(value)
+    def _add_alone(self, batch: Scored) -> None:
+        samples = batch.samples
+        while self._alone is not None and len(self._alone) + samples // self._at_once > MOST_UNITS:
+            self._halve(self._alone)
+        for start in range(0, samples, self._at_once):
+            unit = np.arange(start, min(start + self._at_once, samples))
+            if self._alone is None:
+                return
+            try:
+                self._alone.append(self._value_of([batch.part(unit)]))
+            except Undivided:
+                self._alone = None
             self._sizes.append(len(unit))
 
-    def _add_to_groups(self, batch: Scored, units: list[Indices]) -> None:
-        assert self._groups is not None
-        for group, metric in enumerate(self._groups):
-            kept = [unit for at, unit in enumerate(units, self._seen) if at % GROUPS != group]
-            if kept:
-                self._update(metric, batch.part(np.concatenate(kept)))
+    def _add_to_groups(self, batch: Scored) -> None:
+        samples = np.arange(batch.samples)
+        units = self._seen + (samples if self._is_divided else np.zeros_like(samples))
+        self._seen = int(units[-1]) + 1
+        for group, metric in enumerate(self._groups or ()):
+            kept = samples[units % GROUPS != group]
+            try:
+                if len(kept):
+                    self._update(metric, batch.part(kept))
+            except Undivided:
+                self._groups = []
+                return
 
     def _value_of(self, batches: Sequence[Scored]) -> float:
-        """The metric of these alone; NaN where it has none."""
+        """The metric of these alone. Raises Undivided where it has none."""
         metric = self._task.metric()
         for batch in batches:
             self._update(metric, batch)
-        return _value(metric)
+        value = _value(metric)
+        if not np.isfinite(value):
+            raise Undivided
+        return value
 
     def _update(self, metric: Metric, batch: Scored) -> None:
-        update(self._task, metric, self._rebuild, batch)
+        """Raises Undivided, because the whole was scored: it is the part that is not taken."""
+        try:
+            update(self._task, metric, self._rebuild, batch)
+        except Exception as error:
+            raise Undivided from error
 
 
 def update(task: Task, metric: Metric, rebuild: Rebuild | None, batch: Scored) -> None:
