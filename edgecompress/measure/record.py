@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 
 from edgecompress.measure.paired import TAIL, bootstrap, jackknife, mcnemar, proportions
 from edgecompress.measure.tensors import read_npz, write_npz
-from edgecompress.spec.accuracy import AnswerChange, ClassChange, MetricChange
+from edgecompress.spec.accuracy import AnswerChange, ClassChange, Confusion, MetricChange
 
 SEED = 20_231
 """The resampling's: two runs of one comparison give one interval."""
 SAME = 1e-5
 """Relative; metrics are computed in float32, and summed in another order here."""
 MOST_CLASSES = 1000
+MOST_PAIRS = 10
 
 Integers = NDArray[np.int32]
 Floats = NDArray[np.float64]
@@ -47,6 +48,8 @@ class Record:
     outputs: NDArray[np.float32] | None = None
     """[first samples, numbers]: the outputs, or where they are many a sketch of them in which
     distances stay what they are."""
+    is_sketch: bool = False
+    """Whether `outputs` are one."""
 
     @property
     def sign(self) -> float:
@@ -86,7 +89,7 @@ def read_record(path: Path) -> Record:
     """Raises StorageError when it cannot be read."""
     arrays = read_npz(path)
     scalars = {name: arrays.pop(name).item() for name in ("value", "samples")}
-    flags = {name: bool(arrays.pop(name)) for name in ("higher_is_better", "is_share")}
+    flags = {name: bool(arrays.pop(name)) for name in ("higher_is_better", "is_share", "is_sketch")}
     return Record(**scalars, **flags, **arrays)  # type: ignore[arg-type]  # as it was written
 
 
@@ -115,7 +118,11 @@ def metric_change(
         )
     answers = found.answers or _answers(before, after)
     return found.model_copy(
-        update={"answers": answers, "classes": class_changes(before, after, names)}
+        update={
+            "answers": answers,
+            "classes": class_changes(before, after, names),
+            "confusions": confusions(before, after, names),
+        }
     )
 
 
@@ -212,7 +219,7 @@ def class_changes(
         rows.append(
             ClassChange(
                 index=index,
-                name=names[index] if names is not None and index < len(names) else str(index),
+                name=_name(index, names),
                 samples=samples,
                 recall_before=float(first.mean()),
                 recall_after=float(second.mean()),
@@ -222,6 +229,44 @@ def class_changes(
         )
     rows.sort(key=lambda row: row.recall_after - row.recall_before)
     return tuple(rows[:MOST_CLASSES])
+
+
+def confusions(
+    before: Record, after: Record, names: tuple[str, ...] | None
+) -> tuple[Confusion, ...]:
+    """Pairs of classes that the second file takes for one another more often than the first."""
+    labels, first, second = before.labels, before.answers, after.answers
+    if labels is None or first is None or second is None:
+        return ()
+    classes, counts = np.unique(labels, return_counts=True)
+    sizes = dict(zip(classes.tolist(), counts.tolist(), strict=True))
+    pairs = max(len(classes) * (len(classes) - 1) // 2, 1)
+    lost = np.stack([labels, second])[:, (second != labels) & (first != second)]
+    found, grown = np.unique(np.sort(lost, axis=0), axis=1, return_counts=True)
+    rows = []
+    for one, other in found[:, np.argsort(-grown, kind="stable")[:MOST_PAIRS]].T.tolist():
+        old, new = (
+            ((labels == one) & (answers == other)) | ((labels == other) & (answers == one))
+            for answers in (first, second)
+        )
+        samples = sizes.get(one, 0) + sizes.get(other, 0)
+        more, fewer = int((new & ~old).sum()), int((old & ~new).sum())
+        low, high = proportions(more, fewer, samples, TAIL / pairs)
+        rows.append(
+            Confusion(
+                names=(_name(one, names), _name(other, names)),
+                samples=samples,
+                before=int(old.sum()),
+                after=int(new.sum()),
+                low=low,
+                high=high,
+            )
+        )
+    return tuple(rows)
+
+
+def _name(index: int, names: tuple[str, ...] | None) -> str:
+    return names[index] if names is not None and index < len(names) else str(index)
 
 
 def _same_units(before: Record, after: Record) -> bool:

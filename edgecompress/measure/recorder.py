@@ -28,9 +28,12 @@ class Recorder:
         self._confidences: list[NDArray[np.float32]] = []
         self._outputs: list[NDArray[np.float32]] = []
         self._samples = 0
+        self._is_sketch = False
 
     def add(self, batch: Scored) -> None:
         outputs = batch.outputs
+        numbers = sum(array[0].size for array in outputs)
+        self._is_sketch |= numbers > MOST_OUTPUTS
         if self._samples < MOST_KEPT:
             self._outputs.append(_sketch(outputs)[: MOST_KEPT - self._samples])
         self._samples += batch.samples
@@ -57,6 +60,7 @@ class Recorder:
             sizes=None if parts is None else parts.sizes(),
             left_out=None if parts is None else parts.left_out(),
             outputs=_joined(self._outputs),
+            is_sketch=self._is_sketch,
         )
 
 

@@ -8,6 +8,7 @@ from edgecompress.pipeline.executable import Executable, FloatModel, Int8Model
 from edgecompress.pipeline.files import build, exported_file
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means, keep_metric
+from edgecompress.pipeline.looking import looked_at
 from edgecompress.pipeline.measuring import (
     DeviceFindings,
     RivalFile,
@@ -78,6 +79,7 @@ def attempt(job: Job, means: Means, against: Against, *, pushes: bool) -> Attemp
             there and there.comparison,
             Seen(
                 noise=results.noise,
+                looks=results.looks,
                 search=results.search,
                 builds_engine=job.runtime.capabilities.builds_engine,
                 before=against.before,
@@ -122,7 +124,8 @@ def file_of(job: Job) -> tuple[str, Artifact]:
 def results_of(job: Job, means: Means) -> Results:
     """Every stage that needs no device, but for the speed of what a search would keep in float."""
     start = original(job, job.model)
-    baseline = build(job, FloatModel(job, start), means.here)
+    as_given = FloatModel(job, start)
+    baseline = build(job, as_given, means.here)
     sparse = sparsified(job, start)
     smaller = pruned(job, sparse, start)
     recovered = finetuned(job, smaller, start)
@@ -144,6 +147,7 @@ def results_of(job: Job, means: Means) -> Results:
         integer=integer,
         search=search,
         noise=None if integer is None else noise(job, integer),
+        looks=looked_at(job, ((baseline, as_given), (candidate, shipped)), means.here),
         shipped=shipped,
         baseline=baseline,
         candidate=candidate,

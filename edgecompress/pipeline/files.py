@@ -180,7 +180,7 @@ def _inspect(job: Job, key: str, artifact: Artifact, agent: Agent) -> Inspection
         "target": target.model_dump(mode="json", include={"cpu", "runtime"}),
         "agent": agent_digest(),
     }
-    also = (entry(job.runtime.inspect), *_packages_here(job))
+    also = (entry(job.runtime.inspect), *packages_here(job))
     record = job.stages.run("inspect", depends_on, work, also)
     return parse(Inspection, record.result, "stage inspect")
 
@@ -224,7 +224,7 @@ def _evaluate(
         elsewhere=elsewhere,
         threads=job.recipe.target.runtime.threads,
     )
-    also = (model.maker, entry(format.numbers_of), *_packages_here(job))
+    also = (model.maker, entry(format.numbers_of), *packages_here(job))
     record = job.stages.run("evaluate", depends_on, work, also)
     found = parse(Evaluation, record.result, "stage evaluate")
     return found, job.stages.store.path(record.blobs["answers"])
@@ -253,7 +253,7 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
         elsewhere=elsewhere,
         threads=threads,
     )
-    record = job.stages.run("validate file", depends_on, work, _packages_here(job))
+    record = job.stages.run("validate file", depends_on, work, packages_here(job))
     return float(str(record.result["metric"]))
 
 
@@ -264,7 +264,7 @@ def runs_here(job: Job, agent: Agent, artifact: Artifact, folder: Path) -> Runs:
     return Runs(agent, loaded_here(artifact, target), folder, target.runtime.threads, kernels)
 
 
-def _packages_here(job: Job) -> tuple[str, ...]:
+def packages_here(job: Job) -> tuple[str, ...]:
     """Packages that run the file here, in the agent's process, as far as they are installed."""
     packages = runtime(job.runtime.runner_here).needs.packages
     return tuple(each.name for each in packages if version_of(each.name) is not None)

@@ -7,6 +7,7 @@ from edgecompress.pipeline.executable import Executable
 from edgecompress.pipeline.files import Built, change_between
 from edgecompress.pipeline.job import Point, QuantizedPoint
 from edgecompress.spec.accuracy import MetricChange
+from edgecompress.spec.looks import Looks
 from edgecompress.spec.report import EpochRow, FloatSearch, QuantizationNoise
 
 
@@ -23,6 +24,7 @@ class Results:
     """None: nothing is quantised, and `recovered` ships."""
     search: FloatSearch | None
     noise: QuantizationNoise | None
+    looks: Looks
     shipped: Executable
     """The model that `candidate` is the file of."""
     baseline: Built

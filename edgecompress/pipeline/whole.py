@@ -153,6 +153,7 @@ class _Target:
             kept=() if results.integer is None else kept_rows(results.integer),
             search=results.search,
             race=race,
+            looks=results.looks,
             pushed=found.pushed,
             notes=(
                 *self.notes,

@@ -12,6 +12,7 @@ from edgecompress.report.noise import named
 from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.looks import Looks
 from edgecompress.spec.measurement import Op
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import (
@@ -49,6 +50,7 @@ class Seen:
     noise: QuantizationNoise | None = None
     """What quantising cost; for the advice after a refusal, as the search."""
     search: FloatSearch | None = None
+    looks: Looks | None = None
     builds_engine: bool = False
     """The device makes an engine of the file, and that is what has a size there."""
     before: Shipped | None = None
@@ -117,6 +119,15 @@ def _more_samples(change: MetricChange, limit: float) -> str:
     return (
         f"{more}, or allow more than max_metric_drop: {limit:g}; budgets.accept_uncertain: true"
         " ships on what these samples say"
+    )
+
+
+def _forgotten(facts: Facts) -> str:
+    if facts.seen.noise is None:
+        return "prune less, or fine-tune for more epochs on all that the evaluation set has"
+    return (
+        "use mode: qat with quantize.train, or keep in float what costs most"
+        " (quantize.keep_float_sensitive: 2)"
     )
 
 
@@ -295,6 +306,12 @@ def _push(_: Facts) -> str:
 _ADVICE: Mapping[str, Callable[[Facts], str]] = {
     "finite": _finite,
     "metric": _metric,
+    "classes": _forgotten,
+    "calibration": _forgotten,
+    "attention": _forgotten,
+    "slices": _forgotten,
+    "outputs": _forgotten,
+    "robustness": _forgotten,
     "parity": _parity,
     "constants": _constants,
     "size": _size,

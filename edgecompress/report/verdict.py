@@ -15,6 +15,7 @@ from edgecompress.report.advice import NOTHING, Facts, Seen, advise
 from edgecompress.report.agreement import agreements
 from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
+from edgecompress.report.looks import look_checks
 from edgecompress.report.metric import metric_checks
 from edgecompress.report.rivals import metric_before, rival_checks
 from edgecompress.spec.comparison import Comparison
@@ -68,6 +69,7 @@ def judge(
         *_finite(budgets=budgets, baseline=baseline, candidate=candidate, comparison=comparison),
         # What it computes decides before what it costs, and the metric before all agreement.
         *metric_checks(budgets, baseline.metric, candidate.metric, candidate.change),
+        *look_checks(budgets, candidate.change, seen.looks),
         *agreements(baseline, candidate),
         *([] if seen.builds_engine else _size(budgets, baseline, candidate)),
         *_offline(budgets, candidate, comparison is not None),

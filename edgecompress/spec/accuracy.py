@@ -43,6 +43,19 @@ class ClassChange(Spec):
     """As `low`."""
 
 
+class Confusion(Spec):
+    """Two classes, of which one is answered for the other."""
+
+    names: tuple[str, str]
+    samples: int
+    """Of both classes together."""
+    before: int
+    after: int
+    low: float
+    """Ends of the interval of (after - before) / samples, corrected for the number of pairs."""
+    high: float
+
+
 class MetricChange(Spec):
     """How much worse the metric of a candidate's file is than that of the original's."""
 
@@ -63,6 +76,8 @@ class MetricChange(Spec):
     answers: AnswerChange | None = None
     classes: tuple[ClassChange, ...] = ()
     """The greatest loss first; none where the task has no classes."""
+    confusions: tuple[Confusion, ...] = ()
+    """The ten that grew most."""
 
     def judged(self, limit: float) -> Kept:
         """Whether the metric keeps a limit of its drop: the whole interval must say so."""

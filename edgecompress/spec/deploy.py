@@ -218,6 +218,8 @@ class DeployConfig(Spec):
     finetune: TrainSpec | None = None
     distill: DistillSpec | Literal["off"] | None = None
     quantize: QuantizeSpec | None = None
+    robustness: bool = False
+    """Compare the metric on corrupted inputs too."""
     budgets: Budgets
 
     @model_validator(mode="after")

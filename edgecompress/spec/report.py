@@ -11,6 +11,7 @@ from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.figure import Figure
+from edgecompress.spec.looks import Looks
 from edgecompress.spec.measurement import Hop, Inspection, Parity, Readback
 from edgecompress.spec.profile import Profile
 from edgecompress.spec.pushed import Pushed
@@ -20,6 +21,12 @@ Status = Literal["pass", "warning", "fail", "unmeasured"]
 CheckKind = Literal[
     "finite",
     "metric",
+    "classes",
+    "calibration",
+    "attention",
+    "slices",
+    "outputs",
+    "robustness",
     "parity",
     "constants",
     "size",
@@ -254,6 +261,9 @@ class Report(Spec):
     """None where quantize.max_metric_drop is not set."""
     race: Race | None = None
     """With the name of a board: all that ran there."""
+    looks: Looks | None = None
+    """Where baseline and candidate differ beside the metric; None in reports of an earlier
+    edgecompress."""
     pushed: Pushed | None = None
     """With `--device`: what became of the model there."""
     notes: tuple[str, ...] = ()
