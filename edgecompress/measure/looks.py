@@ -46,7 +46,7 @@ from edgecompress.task.base import inputs_of
 
 EXEMPLARS = 6
 FEWEST_INFERENCES, MOST_INFERENCES = 200, 400
-"""Of each file for occlusion; between them two fifths of the evaluation set."""
+"""Inferences of each file for occlusion; between them two fifths of the evaluation set."""
 MOST_SPOILT = 256
 """Samples of which corrupted ones are made."""
 

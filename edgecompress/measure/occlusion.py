@@ -17,9 +17,9 @@ from edgecompress.spec.looks import InputKind, Map
 GRID = 5
 """Patches along each side of an image."""
 WINDOWS = 16
-"""Of a series or of tokens."""
+"""Parts of a series or of tokens."""
 MOST_COLUMNS = 32
-"""Of a table, one by one; and channels of an image or a series."""
+"""Columns of a table that are covered one by one, or channels of an image or a series."""
 FLOOR = 0.05
 """Responses below this share of the greatest are none: their order is that of noise."""
 

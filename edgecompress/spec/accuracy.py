@@ -48,7 +48,7 @@ class Confusion(Spec):
 
     names: tuple[str, str]
     samples: int
-    """Of both classes together."""
+    """Both classes together."""
     before: int
     after: int
     low: float

@@ -15,18 +15,18 @@ class Shown(Spec):
 
     kind: InputKind
     png_base64: str | None = None
-    """Of an image, at most 96 pixels a side."""
+    """An image's, at most 96 pixels a side."""
     curve: tuple[float, ...] | None = None
-    """Of a series, thinned out to at most 256 values; of a table its columns."""
+    """A series thinned out to at most 256 values, or a table's columns."""
     text: str | None = None
-    """Of tokens, the first of them."""
+    """The first tokens."""
 
 
 class Answer(Spec):
     """What one file answered."""
 
     name: str
-    """Of the class; '' where there are none."""
+    """The class's; '' where there are none."""
     confidence: float | None = None
 
 
@@ -38,7 +38,7 @@ class Exemplar(Spec):
     index: int
     """In the evaluation set, from 0."""
     difference: float
-    """Of the outputs, in units of what is usual in this set (root mean square 1)."""
+    """The outputs', in units of what is usual in this set (root mean square 1)."""
     label: str
     before: Answer
     after: Answer
@@ -132,7 +132,7 @@ class Looks(Spec):
     """What was looked at beside the metric."""
 
     samples: int
-    """Of the evaluation set."""
+    """All of the evaluation set."""
     inferences: int
     """What it took of each file."""
     calibration: Calibration | None = None
