@@ -53,6 +53,8 @@ class Grid:
     """[rounds, files], the median latency of a turn."""
     seconds: Floats
     """[rounds, files], how long a turn took."""
+    originals: list[int]
+    """Places of those that nothing was done to: a heat of their own."""
 
 
 def main() -> None:
@@ -107,11 +109,14 @@ def measured(config: Path, rounds: int) -> Grid:
                     turn = measure_turn(lane.session, lane.file, inputs[name])
                     seconds[number, place] = time.monotonic() - start
                     costs[number, place] = cost_ms(turn)
-    return Grid([words[name] for name in lanes], costs, seconds)
+    untouched = {one.lane for one in runners if one.entrant.is_original}
+    places = [place for place, name in enumerate(lanes) if name in untouched]
+    return Grid([words[name] for name in lanes], costs, seconds, places)
 
 
 def show(grid: Grid, replays: int) -> None:
     medians = np.median(grid.costs_ms, axis=0)
+    candidates = [place for place in range(len(medians)) if place not in grid.originals]
     for place in medians.argsort():
         spread = grid.costs_ms[:, place].std() / medians[place]
         print(f"{medians[place]:8.3f} ms  {spread:5.1%}  {grid.names[place]}")
@@ -120,10 +125,16 @@ def show(grid: Grid, replays: int) -> None:
     good, saved = 0, []
     for _ in range(replays):
         drawn = generator.integers(len(grid.costs_ms), size=rounds)
-        winner, seconds = replayed(np.log(grid.costs_ms[drawn]), grid.seconds[drawn])
-        good += bool(medians[winner] <= NEAR * medians.min())
+        found, seconds = True, 0.0
+        for heat in (grid.originals, candidates):
+            logs, times = np.log(grid.costs_ms[drawn][:, heat]), grid.seconds[drawn][:, heat]
+            winner, taken = replayed(logs, times)
+            found &= bool(medians[heat[winner]] <= NEAR * medians[heat].min())
+            seconds += taken
+        good += found
         saved.append(seconds / grid.seconds[drawn].sum())
-    print(f"{len(medians)} files; {good} of {replays} races end within {NEAR - 1:.0%} of the grid")
+    print(f"{len(medians)} files; {good} of {replays} races find both winners")
+    print(f"(the fastest original and the fastest candidate, or one within {NEAR - 1:.0%}),")
     print(f"in {np.median(saved):.0%} of its time (at most {np.max(saved):.0%})")
 
 

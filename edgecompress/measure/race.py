@@ -1,6 +1,6 @@
 """Files that race on one device: round after round, until those that are left are alike."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,6 +28,8 @@ class Ran:
 
     costs_ms: list[float] = field(default_factory=list)
     """A turn's median latency, by round."""
+    disturbed: bool = False
+    """Whether something befell its last turn, and again when it was taken again."""
     taken: int = 0
     """Turns, with those that were taken again."""
     failure: str | None = None
@@ -40,11 +42,12 @@ class Ran:
         return float(np.median(self.costs_ms))
 
 
-def race(lanes: Mapping[str, Lane], rounds: int, on_turn: OnTurn) -> dict[str, Ran]:
+def race(heats: Sequence[Mapping[str, Lane]], rounds: int, on_turn: OnTurn) -> dict[str, Ran]:
     """Measure files in rounds of one turn each; who is shown to be slower leaves.
 
     Args:
-        lanes: the files by name, all on one device.
+        heats: the files by name, all on one device. They run side by side, and leave because of
+            those of their own heat alone, so that the fastest of each is found.
         rounds: how many there are at most.
         on_turn: told before each turn.
 
@@ -55,6 +58,7 @@ def race(lanes: Mapping[str, Lane], rounds: int, on_turn: OnTurn) -> dict[str, R
         DeviceError: the device, or the way to it.
 
     """
+    lanes = {name: lane for heat in heats for name, lane in heat.items()}
     ran = {name: Ran() for name in lanes}
     running = list(lanes)
     with ExitStack() as stack:
@@ -67,14 +71,27 @@ def race(lanes: Mapping[str, Lane], rounds: int, on_turn: OnTurn) -> dict[str, R
                 on_turn(name, number)
                 _keep(ran[name], partial(_turn, ran[name], lanes[name], inputs[name]))
             running = [name for name in running if ran[name].failure is None]
-            if number == rounds or len(running) < 2:
-                break
-            logs = np.log([ran[name].costs_ms for name in running]).T
-            gone = leavers(logs, rounds, len(lanes))
-            for index in gone:
-                ran[running[index]].left_early = True
-            running = [name for index, name in enumerate(running) if index not in gone]
+            if number < rounds:
+                running = [name for heat in heats for name in _left(heat, running, ran, rounds)]
     return ran
+
+
+def _left(
+    heat: Mapping[str, Lane], running: Sequence[str], ran: Mapping[str, Ran], rounds: int
+) -> list[str]:
+    """Who of a heat runs on; none where only one could, who has nobody to be held against."""
+    names = [name for name in running if name in heat]
+    if len(names) < 2:
+        return []
+    logs = np.log([ran[name].costs_ms for name in names]).T
+    gone = {names[index] for index in leavers(logs, rounds, len(heat))}
+    if len(logs) == 1:
+        # A lone turn that was disturbed says nothing.
+        gone = {name for name in gone if not ran[name].disturbed}
+    for name in gone:
+        ran[name].left_early = True
+    left = [name for name in names if name not in gone]
+    return left if len(left) > 1 else []
 
 
 def _prepare(name: str, lane: Lane, inputs: dict[str, Path], stack: ExitStack) -> None:
@@ -86,7 +103,8 @@ def _turn(ran: Ran, lane: Lane, inputs: Path) -> None:
     for attempt in range(1 + AGAIN):
         turn = measure_turn(lane.session, lane.file, inputs)
         ran.taken += 1
-        if attempt == AGAIN or turn_fault(turn, rules) is None:
+        ran.disturbed = turn_fault(turn, rules) is not None
+        if attempt == AGAIN or not ran.disturbed:
             ran.costs_ms.append(cost_ms(turn))
             return
 

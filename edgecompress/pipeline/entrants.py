@@ -9,12 +9,12 @@ from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.target import Target
 
 WORDS: dict[Variant, str] = {
-    "original": "the original, float32",
-    "half": "the original, {float_dtype}",
-    "float": "as the recipe says, but float32",
-    "recipe": "as the recipe says",
-    "ptq": "as the recipe says, quantised without training",
-    "direct": "quantised alone, without training",
+    "original": "the original in float32",
+    "half": "the original in {float_dtype}",
+    "float": "the recipe without quantising",
+    "recipe": "the recipe",
+    "ptq": "the recipe, quantised without training",
+    "direct": "the original, quantised without training",
 }
 
 
@@ -34,7 +34,7 @@ class Entrant:
         target = self.recipe.target
         words = WORDS[self.variant].format(float_dtype=target.float_dtype)
         many = f", threads: {target.runtime.threads}" if target.race.threads else ""
-        return f"{words}, in {target.runtime.name}{many}"
+        return f"{words} ({target.runtime.name}{many})"
 
     @property
     def is_original(self) -> bool:

@@ -91,6 +91,11 @@ def _lacks(job: Job, device: Device, probe: Probe) -> str | None:
 
 def _run(job: Job, runners: Sequence[Runner], connected: Connected) -> None:
     lanes = dict(lanes_of(job, runners, connected))
+    originals = {one.lane for one in runners if one.entrant.is_original}
+    heats = [
+        {name: lane for name, lane in lanes.items() if (name in originals) == original}
+        for original in (True, False)
+    ]
     names = {one.lane: one.name for one in reversed(runners)}
     progress, rounds = job.stages.progress, job.recipe.target.measurement.turns
     done = 0
@@ -102,7 +107,7 @@ def _run(job: Job, runners: Sequence[Runner], connected: Connected) -> None:
         progress.step(done, 0, f"round {number} of at most {rounds}: {names[name]}")
 
     with progress.stage("race"):
-        ran = race(lanes, rounds, on_turn)
+        ran = race(heats, rounds, on_turn)
     for one in runners:
         if one.lane in ran:
             one.ran = ran[one.lane]
@@ -158,6 +163,13 @@ def _tell(runners: Sequence[Runner], first: Runner) -> None:
             one.ending, one.why = "won", "nothing that keeps the metric is shown to be faster"
         else:
             one.ending = "slower"
-            times = one.ran.latency_ms / first.ran.latency_ms
-            early = f", and left after {len(one.ran.costs_ms)} rounds" if one.ran.left_early else ""
-            one.why = f"took {times:.2f} times as long as {first.name}{early}"
+            one.why = _slower(one, first)
+
+
+def _slower(one: Runner, first: Runner) -> str:
+    if one.lane == first.lane:
+        return f"the same shape as {first.name}, which comes first"
+    times, count = one.ran.latency_ms / first.ran.latency_ms, len(one.ran.costs_ms)
+    rounds = "a round" if count == 1 else f"{count} rounds"
+    early = f", and left after {rounds}" if one.ran.left_early else ""
+    return f"took {times:.2f} times as long as {first.name}{early}"

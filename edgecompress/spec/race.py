@@ -19,7 +19,7 @@ class RaceEntrant(Spec):
     """One file that ran."""
 
     name: str
-    """'int8 (the recipe), OpenVINO'."""
+    """'the recipe (openvino)'."""
     target: str
     runtime: str
     variant: Variant

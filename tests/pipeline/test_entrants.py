@@ -64,7 +64,7 @@ def test_what_runs_first_is_not_trained_for_it_and_nothing_is_searched() -> None
 def test_a_runtime_that_computes_in_float16_has_the_original_in_it_too() -> None:
     found = entrants_of(resolve(load_target("jetson-orin-nano"), config(quantize=PTQ)))
     names = [one.name for one in found if one.variant in ("original", "half")]
-    assert names == ["the original, float32, in tensorrt", "the original, float16, in tensorrt"]
+    assert names == ["the original in float32 (tensorrt)", "the original in float16 (tensorrt)"]
     assert [one.is_original for one in found] == [True, False, False]
 
 

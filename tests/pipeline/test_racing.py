@@ -39,7 +39,8 @@ class Board:
         entrant: Any = SimpleNamespace(
             variant=variant, name=f"{variant} here", is_original=variant == "original"
         )
-        job: Any = SimpleNamespace(variant=variant)
+        target = SimpleNamespace(name="local-here", runtime=SimpleNamespace(threads=1))
+        job: Any = SimpleNamespace(variant=variant, recipe=SimpleNamespace(target=target))
         file: Any = SimpleNamespace(sha256=variant, path=Path(variant))
         return Runner(entrant, job, file, Ran(costs_ms=[latency_ms] * 2))
 
