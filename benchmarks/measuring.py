@@ -8,16 +8,18 @@ noise   five disturbances, each N times: was it found, and named
 same    a file against itself: how often they are called different
 differ  a file against one with 5 % more of the same layers: how often that is found
 
-`same` and `differ` measure N real comparisons; then 1,000 more of each are drawn from their rounds
-(with replacement, seeded), which is what a machine can afford. On a machine that is shared many
-are invalid, which is right: the figures say how many of how many are valid.
+`same` and `differ` measure N real rounds, a turn of each file; five in a row are a comparison.
+1,000 more are drawn from them (with replacement, seeded), which is what a machine can afford. On a
+machine that is shared many are invalid, which is right: the figures say how many of how many.
 """
 
 import argparse
 import json
+import os
+import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +29,11 @@ from measuring_files import chain, inputs_for
 from measuring_noise import noise
 
 from edgecompress.measure.agent import Agent
-from edgecompress.measure.compare import Session, compare, measure_file
+from edgecompress.measure.compare import Session, compare, measure_file, measure_turn
+from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.statistics import cost_ms, ratio_interval
+from edgecompress.measure.validity import Rules, turn_fault
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
 from edgecompress.spec.protocol import Standard
@@ -39,7 +43,6 @@ HERE = Device(id="here", target="local", transport="local")
 LAYERS = 20
 """5 % of them are one."""
 DRAWN = 1000
-DIFFERENT = 1 + 1 / LAYERS
 
 
 class Round(NamedTuple):
@@ -47,6 +50,8 @@ class Round(NamedTuple):
 
     baseline: float
     candidate: float
+    valid: bool
+    """Whether nothing befell either."""
 
 
 def main() -> None:
@@ -65,7 +70,7 @@ def main() -> None:
             lambda session, files: _repeat(session, files, 10 if rounds is None else rounds)
         )
     else:
-        number = 20 if rounds is None else rounds
+        number = 50 if rounds is None else rounds
         same = arguments.what == "same"
         _with_files(lambda session, files: _compare(session, files, number, same, arguments.record))
 
@@ -79,7 +84,7 @@ def _with_files(work: Callable[[Session, dict[str, Loaded]], None]) -> None:
             "half": chain(folder / "half.onnx", LAYERS // 2),
         }
         agent = Agent(LocalTransport(folder / "device"), sys.executable)
-        protocol = Standard(min_duration_s=0.5)
+        protocol = Standard(min_duration_s=0.5, max_warmup_s=1.0)
         work(Session(agent, protocol, 1, inputs_for(files["file"])), files)
 
 
@@ -108,32 +113,44 @@ def _compare(
     session: Session, files: dict[str, Loaded], number: int, same: bool, record: Path | None
 ) -> None:
     """`same`: a file against itself; else against one with 5 % more layers."""
-    other = files["file"] if same else files["longer"]
-    rounds: list[Round] = []
-    different = valid = 0
-    for _ in range(number):
-        found = compare(session, other, files["file"], HERE)
-        rounds += _rounds(found)
-        if found.valid:
-            valid += 1
-            different += not found.speedup_low <= 1 <= found.speedup_high
-        print(
-            f"  {found.speedup:.3f} ({found.speedup_low:.3f} to {found.speedup_high:.3f}),"
-            f" {_word(found)}",
-            flush=True,
-        )
-    print(f"real: {different} of {valid} valid comparisons are different; {number} in all")
+    pair = {"baseline": files["file" if same else "longer"], "candidate": files["file"]}
+    rounds = list(_rounds(session, pair, number))
     if record is not None:
         record.write_text(json.dumps(rounds))
-    if len(rounds) >= session.protocol.turns:
-        share = drawn(rounds, session.protocol.turns, same=same)
-        print(f"drawn from {len(rounds)} real rounds: {share:.1%} of {DRAWN} are different")
+    turns = session.protocol.turns
+    valid = [each for each in rounds if each.valid]
+    print(f"{len(valid)} of {number} rounds are valid")
+    for name, chosen in (("valid rounds", valid), ("all rounds, disturbed or not", rounds)):
+        if len(chosen) < turns:
+            continue
+        groups = [chosen[at : at + turns] for at in range(0, len(chosen) - turns + 1, turns)]
+        real = sum(map(different, groups))
+        ratio = statistics.median(each.baseline / each.candidate for each in chosen)
+        print(
+            f"{name}: the median ratio is {ratio:.3f}; different are {real} of {len(groups)} real"
+            f" comparisons, and {drawn(chosen, turns, same=same):.1%} of {DRAWN} drawn ones"
+        )
 
 
-def _rounds(found: Comparison) -> list[Round]:
-    """Those of a valid comparison."""
-    pairs = zip(found.baseline.turns, found.candidate.turns, strict=True)
-    return [Round(cost_ms(a), cost_ms(b)) for a, b in pairs] if found.valid else []
+def _rounds(session: Session, pair: dict[str, Loaded], number: int) -> Iterator[Round]:
+    """Turns of both, who goes first alternates; as `compare` does, but none is put away."""
+    rules = Rules(session.protocol, len(os.sched_getaffinity(0)))
+    with inputs_of(pair, session.inputs) as inputs:
+        for at in range(number):
+            turns = {
+                name: measure_turn(session, pair[name], inputs[name])
+                for name in (pair if at % 2 else reversed(pair))
+            }
+            faults = [turn_fault(turn, rules) for turn in turns.values()]
+            medians = {name: cost_ms(turn) for name, turn in turns.items()}
+            yield Round(**medians, valid=not any(faults))
+
+
+def different(rounds: list[Round]) -> bool:
+    """Whether an interval of these leaves 1 out."""
+    before, after = ([each[side] for each in rounds] for side in (0, 1))
+    low, high = ratio_interval(before, after)
+    return not low <= 1 <= high
 
 
 def drawn(rounds: list[Round], turns: int, *, same: bool) -> float:
@@ -143,18 +160,16 @@ def drawn(rounds: list[Round], turns: int, *, same: bool) -> float:
     which is which: no ratio but 1 is in it, whatever the rounds are.
     """
     generator = np.random.default_rng(0)
-    different = 0
+    found = 0
     for _ in range(DRAWN):
         chosen = [rounds[at] for at in generator.integers(len(rounds), size=turns)]
         if same:
-            swaps = generator.integers(2, size=turns)
             chosen = [
-                Round(*reversed(one)) if swap else one
-                for one, swap in zip(chosen, swaps, strict=True)
+                Round(one.candidate, one.baseline, one.valid) if generator.integers(2) else one
+                for one in chosen
             ]
-        low, high = ratio_interval(*map(list, zip(*chosen, strict=True)))
-        different += not low <= 1 <= high
-    return different / DRAWN
+        found += different(chosen)
+    return found / DRAWN
 
 
 def _word(found: Comparison) -> str:

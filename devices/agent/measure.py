@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import platform
 import shutil
+import time
 from pathlib import Path
 from typing import Iterator, NamedTuple, Sequence
 
@@ -66,7 +67,9 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
     # More threads than cores would wait for one another.
     threads = min(wanted, cores)
     protocol = Protocol.of(request, cores, threads)
+    start = time.perf_counter()
     models = [runner(request, threads) for _ in range(protocol.streams)]
+    runtime_time_ms = 1000 * (time.perf_counter() - start)
     samples = request.integer("samples", 1, otherwise=1)
     feeds = [
         _repeated(feed, protocol.batch) for feed in read_feeds(request.text("inputs"), samples)
@@ -79,6 +82,7 @@ def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -
     for model in models:
         model.deactivate()
     return {
+        "runtime_time_ms": runtime_time_ms,
         **timed,
         "streams": protocol.streams,
         "batch": protocol.batch,

@@ -212,7 +212,7 @@ def summarise(
         init_time_ms=float(np.median([turn.init_time_ms for turn in turns])),
         peak_rss_bytes=max(turn.peak_rss_bytes for turn in turns),
         energy_mj_per_inference=energy_mj_per_inference(turns),
-        notes=notes(turns, validity),
+        notes=notes(turns, validity, rules.protocol),
         validity=validity,
         discarded=tuple(discarded),
     )

@@ -1,18 +1,25 @@
 """What may make a latency wrong, said beside it."""
 
 from collections.abc import Sequence
+from statistics import median
 
+from edgecompress.measure.limits import LIMITS
+from edgecompress.measure.statistics import drift
 from edgecompress.measure.telemetry import energy_note
 from edgecompress.spec.measurement import Probe, Turn
+from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.spec.validity import Validity
 
 X86 = ("x86_64", "AMD64", "i686", "i386")
 
 
-def notes(turns: Sequence[Turn], validity: Validity) -> tuple[str, ...]:
-    """One line for each thing that casts doubt; none when all is well."""
+def notes(
+    turns: Sequence[Turn], validity: Validity, protocol: MeasurementProtocol
+) -> tuple[str, ...]:
+    """What a protocol was to find, and one line for each thing that casts doubt."""
     said = dict.fromkeys(note for turn in turns for note in turn.notes)
     return (
+        *_sought(turns, protocol),
         *said,
         *_unread(turns),
         *_summaries(turns),
@@ -35,6 +42,27 @@ def is_emulated(probe: Probe) -> bool:
         return True
     x86_kernel, arm_kernel = "sse2" in probe.cpu_features, "asimd" in probe.cpu_features
     return arm_kernel if is_x86 else x86_kernel
+
+
+def _sought(turns: Sequence[Turn], protocol: MeasurementProtocol) -> list[str]:
+    """What is looked for beside latencies."""
+    if protocol.shows_heat and all(turn.latency_ms for turn in turns):
+        change = median(drift(turn.latency_ms) for turn in turns)
+        holds = "it holds" if change <= LIMITS["drift"].flag else "it does not hold"
+        return [
+            f"{holds} for {protocol.min_duration_s:g} s: the last third of the time takes"
+            f" {change:+.1%} against the first"
+        ]
+    if any(turn.late is not None for turn in turns):
+        late = sum(turn.late for turn in turns if turn.late is not None)
+        return [f"{late:,} of {sum(turn.samples for turn in turns):,} paced inferences began late"]
+    rates = [turn.samples_per_s for turn in turns if turn.samples_per_s is not None]
+    if protocol.protocol == "throughput" and rates:
+        return [
+            f"{median(rates):,.1f} samples per second, in {turns[0].streams} sessions at once of"
+            f" {turns[0].batch} samples each time"
+        ]
+    return []
 
 
 def _unread(turns: Sequence[Turn]) -> list[str]:

@@ -172,7 +172,7 @@ def _with_profiles(session: Session, files: _Files, found: DeviceFindings) -> De
 def quiet_s(target: Target, deadline_s: float = DEADLINE_S) -> float:
     """How long others may hear nothing, at most, while one command is at work on the device."""
     builds_s = BUILD_S if target.runtime.capabilities.builds_engine else 0.0
-    return deadline_s + builds_s + MARGIN_S
+    return deadline_s + builds_s + target.measurement.longest_s + MARGIN_S
 
 
 def protocol_for(target: Target, device: Device) -> MeasurementProtocol:

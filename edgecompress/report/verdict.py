@@ -172,13 +172,11 @@ def _on_device(
 
 
 def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
-    before, after = comparison.baseline.latency_ms_p50, comparison.candidate.latency_ms_p50
     figure, least = apart(comparison.speedup, min_speedup, factor)
     yield passed_if(
         comparison.speedup >= min_speedup,
         "speed",
-        f"{figure} as fast as the baseline (p50 {milliseconds(after)}, the baseline's"
-        f" {milliseconds(before)}); at least {least} asked",
+        f"{figure} as fast as the baseline ({_speeds(comparison)}); at least {least} asked",
         at_least("speedup", comparison.speedup, min_speedup),
     )
     low, one = apart(comparison.speedup_low, 1.0, factor)
@@ -190,6 +188,19 @@ def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
         "speed",
         f"{text}; its lower end must be at least {one}",
         at_least("speedup_low", comparison.speedup_low, 1.0),
+    )
+
+
+def _speeds(comparison: Comparison) -> str:
+    """What the speedup is the ratio of."""
+    before, after = comparison.baseline, comparison.candidate
+    was, now = before.samples_per_s, after.samples_per_s
+    throughput = comparison.protocol is not None and comparison.protocol.protocol == "throughput"
+    if throughput and was is not None and now is not None:
+        return f"{now:,.1f} samples per second, the baseline {was:,.1f}"
+    return (
+        f"p50 {milliseconds(after.latency_ms_p50)}, the baseline's"
+        f" {milliseconds(before.latency_ms_p50)}"
     )
 
 

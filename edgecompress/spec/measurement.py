@@ -48,7 +48,10 @@ class TelemetrySample(Spec):
 class Turn(Spec):
     """One model in one fresh process on the device."""
 
+    runtime_time_ms: float | None = None
+    """Loading the runtime itself, before any file; None: not told."""
     init_time_ms: float
+    """Loading the file."""
     first_inference_ms: float
     warmup_ms: Many[float]
     latency_ms: Many[float]

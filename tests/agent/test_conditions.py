@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx_files
 import pytest
+from turns import make_turn
 
 from edgecompress.measure.tensors import write_npz
 from edgecompress.measure.validity import Rules, turn_fault, validity_of
@@ -147,6 +148,21 @@ def test_a_watch_tells_differences(agent_module, monkeypatch, tmp_path):
     assert found.waited_s == pytest.approx(0.4)
     assert (found.cpu_s, found.slept_s, found.cores) == (0.5, 0.25, 1)
     assert (found.stops, found.clock_mhz_first, found.quota_s) == (None, None, None)
+
+
+def test_a_clock_that_falls_is_seen_at_both_ends(agent_module, tmp_path):
+    module = agent_module("conditions")
+    file = "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+    root = grow(tmp_path, {file: "2400000"})
+    sensors = agent_module("sensors").Sensors(root, lambda _: None)
+    watch = module.Watch(root, sensors, module.Stops())
+    watch.begin()
+    grow(root, {file: "600000"})
+    found = parse(Conditions, watch.end(), "agent")
+    assert (found.clock_mhz_first, found.clock_mhz_last) == (2400.0, 600.0)
+    fault = turn_fault(make_turn([1.0] * 30, running=found), RULES)
+    assert fault is not None
+    assert fault.text == "the clock was between 600 and 2,400 MHz"
 
 
 def test_where_nothing_is_told_nothing_is_known(agent_module, tmp_path):

@@ -5,7 +5,9 @@ from turns import FOUR, make_turn
 
 from edgecompress.measure.compare import summarise
 from edgecompress.measure.notes import is_emulated
+from edgecompress.measure.validity import Rules
 from edgecompress.spec.measurement import Probe, Turn
+from edgecompress.spec.protocol import Paced, Sustained, Throughput
 
 STEADY = [1.0] * 30
 SLOWER = [1.0] * 10 + [1.1] * 10 + [1.2] * 10
@@ -103,3 +105,33 @@ def test_emulated(machine, feature, kernel, expected):
     )
     assert is_emulated(probe) is expected
     assert is_emulated(probe.model_copy(update={"is_emulator": True}))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "turn", "note"),
+    [
+        (
+            Sustained(turns=1, min_duration_s=0.03),
+            make_turn([1.0] * 20 + [1.05] * 10),
+            "it holds for 0.03 s: the last third of the time takes +5.0% against the first",
+        ),
+        (
+            Sustained(turns=1, min_duration_s=0.03),
+            make_turn([1.0] * 20 + [1.5] * 10),
+            "it does not hold for 0.03 s: the last third of the time takes +50.0% against the"
+            " first",
+        ),
+        (
+            Paced(turns=1, min_duration_s=0.03),
+            make_turn([1.0] * 200, late=1),
+            "1 of 200 paced inferences began late",
+        ),
+        (
+            Throughput(turns=1, min_duration_s=0.03),
+            make_turn([1.0] * 200, streams=2, batch=4, samples_per_s=7812.34),
+            "7,812.3 samples per second, in 2 sessions at once of 4 samples each time",
+        ),
+    ],
+)
+def test_what_a_protocol_looks_for_is_told_first(protocol, turn, note):
+    assert summarise([turn], Rules(protocol, 4)).notes[0] == note

@@ -11,6 +11,7 @@ from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, Judgement, judge, o
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.figure import Figure
+from edgecompress.spec.protocol import Throughput
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import ModelReport
 from edgecompress.spec.validity import Finding, Validity
@@ -237,3 +238,13 @@ def test_a_push_is_not_activated_by_an_invalid_measurement_where_its_speed_is_li
         "latency p90 is not known (invalid: for 40% of the time other programs had the core; end"
         " what else runs there, and try again); at most 900 ms allowed",
     )
+
+
+def test_throughput_is_told_as_samples_per_second() -> None:
+    sides = {
+        name: getattr(COMPARED, name).model_copy(update={"samples_per_s": rate})
+        for name, rate in (("baseline", 704.2), ("candidate", 1886.8))
+    }
+    found = COMPARED.model_copy(update={**sides, "protocol": Throughput()})
+    lines = [check.text for check in verdict(compared=found).checks if check.kind == "speed"]
+    assert any("(1,886.8 samples per second, the baseline 704.2)" in line for line in lines)
