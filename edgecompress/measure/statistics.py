@@ -26,8 +26,8 @@ STUDENT = (
     *(2.601, 2.591, 2.582, 2.574, 2.566, 2.559, 2.552, 2.546, 2.541, 2.536),
 )
 """Student's points of 1 - 0.05 / 6, of 1 degree of freedom and more; beyond 30 the last is a little
-wide. A verdict holds up to three ratios against 1, those to the original, to the best float file
-and to what shipped last: these intervals hold all three in 95 % of runs (Bonferroni), each in 98.3 %.
+wide. A verdict holds up to three ratios against 1: to the original, to the best float file and to
+what shipped last. So these intervals hold all three in 95 % of runs (Bonferroni), each in 98.3 %.
 """
 
 Values = NDArray[np.float64]
