@@ -25,7 +25,6 @@ from edgecompress.spec.load import load_target
 from edgecompress.spec.memory import MemoryUse
 
 RUNTIMES = ("onnxruntime", "openvino", "litert", "executorch")
-KNOWN = 64 << 20
 CHANNELS, COLUMNS, FEATURES = 16, 1024, 4096
 
 
@@ -53,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = given or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        print("| net, runtime | loaded | peak RSS | peak PSS | arena, as told | RSS of 64 MiB |")
+        print("| net, runtime | loaded | peak RSS | peak PSS | arena, as told | of it in use |")
         print("|---|---|---|---|---|---|")
         for net in NETS:
             for line in rows(net, folder):
@@ -68,8 +67,8 @@ def rows(net: str, folder: Path) -> Iterator[str]:
             print(f"{net}, {name}: {error}", file=sys.stderr)
             continue
         figures = (used.loaded_rss_bytes, used.peak_rss_bytes, used.peak_pss_bytes)
-        told = " | ".join(map(mebibytes, (*figures, used.arena_bytes)))
-        yield f"| {net}, {name} | {told} | {used.peak_rss_bytes / KNOWN:.2f}x |"
+        told = map(mebibytes, (*figures, used.arena_bytes, used.arena_used_bytes))
+        yield f"| {net}, {name} | {' | '.join(told)} |"
 
 
 def usage(net: str, name: str, folder: Path) -> MemoryUse:

@@ -11,6 +11,7 @@ from typing import Iterator
 
 from .counts import Counted, Counts
 from .failure import Failure
+from .flatbuffer import field, follow, number, tables, text
 
 SIZE_BYTES = 4
 """The size of the buffer stands before it."""
@@ -28,13 +29,13 @@ class Event:
     """A time that was taken."""
 
     def __init__(self, content: bytes, at: int) -> None:
-        self.name = _text(content, _field(content, at, NAME))
-        self.operator = _text(content, _field(content, at, DELEGATE_OPERATOR))
+        self.name = text(content, field(content, at, NAME))
+        self.operator = text(content, field(content, at, DELEGATE_OPERATOR))
         """The operator as its delegate calls it; '' where it is the program's own."""
-        instruction = _field(content, at, INSTRUCTION)
-        self.instruction = -1 if instruction is None else _number(content, instruction, "<i")
-        ends = [_field(content, at, field) for field in (START, END)]
-        start, end = (0 if place is None else _number(content, place, "<Q") for place in ends)
+        instruction = field(content, at, INSTRUCTION)
+        self.instruction = -1 if instruction is None else number(content, instruction, "<i")
+        ends = [field(content, at, each) for each in (START, END)]
+        start, end = (0 if place is None else number(content, place, "<Q") for place in ends)
         self.time_us = (end - start) / 1e3
 
 
@@ -85,44 +86,8 @@ def _kind(operator: str) -> str:
 
 
 def _events(content: bytes) -> Iterator[Event]:
-    for run in _tables(content, _follow(content, 0), RUN_DATA):
-        for event in _tables(content, run, EVENTS):
-            timed = _field(content, event, PROFILE_EVENT)
+    for run in tables(content, follow(content, 0), RUN_DATA):
+        for event in tables(content, run, EVENTS):
+            timed = field(content, event, PROFILE_EVENT)
             if timed is not None:
-                yield Event(content, _follow(content, timed))
-
-
-def _tables(content: bytes, table: int, field: int) -> Iterator[int]:
-    place = _field(content, table, field)
-    if place is None:
-        return
-    start = _follow(content, place)
-    for index in range(_number(content, start, "<I")):
-        yield _follow(content, start + 4 + 4 * index)
-
-
-def _field(content: bytes, table: int, number: int) -> int | None:
-    """Where a table has a field; None: it has not."""
-    names = table - _number(content, table, "<i")
-    if 4 + 2 * number >= _number(content, names, "<H"):
-        return None
-    offset = _number(content, names + 4 + 2 * number, "<H")
-    return table + offset if offset else None
-
-
-def _follow(content: bytes, place: int) -> int:
-    return place + _number(content, place, "<I")
-
-
-def _number(content: bytes, place: int, kind: str) -> int:
-    if place < 0:
-        raise ValueError("an offset leads out of it")
-    return int(struct.unpack_from(kind, content, place)[0])
-
-
-def _text(content: bytes, place: int | None) -> str:
-    if place is None:
-        return ""
-    start = _follow(content, place)
-    size = _number(content, start, "<I")
-    return content[start + 4 : start + 4 + size].decode("utf-8", "replace")
+                yield Event(content, follow(content, timed))

@@ -20,6 +20,8 @@ class Trace(NamedTuple):
     counts: Counts
     arena_bytes: int | None
     """The most that the allocator of tensors held; None: this release does not tell."""
+    arena_used_bytes: int | None
+    """The most of it that was in use."""
 
 
 def read_trace(path: str) -> Trace:
@@ -32,7 +34,8 @@ def read_trace(path: str) -> Trace:
             for each in events
             if each.get("cat") == "Node" and str(each.get("name")).endswith(KERNEL)
         ]
-        return Trace(_counted(runs, kernels), _arena(kernels))
+        held, used = _largest(kernels, "mem_arena_held"), _largest(kernels, "mem_in_use_peak")
+        return Trace(_counted(runs, kernels), held, used)
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise Failure("runtime", f"ONNX Runtime's profile cannot be read: {error}") from None
 
@@ -71,6 +74,6 @@ def _counted(runs: list[tuple[int, int]], kernels: list[dict[str, Any]]) -> Coun
     return counts
 
 
-def _arena(kernels: list[dict[str, Any]]) -> int | None:
-    held = [each["args"].get("mem_arena_held") for each in kernels]
-    return max((int(size) for size in held if size is not None), default=None)
+def _largest(kernels: list[dict[str, Any]], key: str) -> int | None:
+    sizes = [each["args"].get(key) for each in kernels]
+    return max((int(size) for size in sizes if size is not None), default=None)

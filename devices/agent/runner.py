@@ -30,10 +30,12 @@ class Tensor(NamedTuple):
 class Arena(NamedTuple):
     """Memory that a runtime keeps for tensors, by its own word."""
 
-    size: int
-    """Bytes."""
     of: str
     """What that is."""
+    held: int
+    """Bytes that it took of the system."""
+    used: int | None = None
+    """The most of them that were in use at once; None: it does not say."""
 
 
 class Runner(ABC):

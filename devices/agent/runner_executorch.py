@@ -21,7 +21,8 @@ import torch
 
 from .etdump import read_etdump
 from .failure import Failure
-from .runner import Runner, Tensor
+from .pte import planned_bytes
+from .runner import Arena, Runner, Tensor
 
 if TYPE_CHECKING:
     from .counts import Counts
@@ -32,6 +33,7 @@ library = importlib.import_module("executorch.extension.pybindings._C")
 PACKAGE = "executorch"
 NAME = f"{PACKAGE} {version(PACKAGE)}"
 METHOD = "forward"
+PLANNED = "planned by the program; XNNPACK's own is not in it"
 NAMES = {"input": "edgecompress.inputs", "output": "edgecompress.outputs"}
 BACKEND = "XnnpackBackend"
 READS_AS_IT_IS = "ExecuTorch runs a .pte file as it is: inspect the file itself"
@@ -66,6 +68,9 @@ class ExecuTorchRunner(Runner):
 
     def deactivate(self) -> None:
         self._method = self._program = None
+
+    def arena(self, feeds: Sequence[dict[str, np.ndarray]]) -> Arena | None:
+        return Arena(PLANNED, planned_bytes(Path(self.model).read_bytes()))
 
     def counted(self) -> Counts:
         with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ DTYPES = {
         for bits in (8, 16, 32, 64)
     },
 }
-ARENA = "held by ONNX Runtime's arena for tensors"
+ARENA = "ONNX Runtime's arena for tensors, weights among them"
 PLANNED_AFTER = 3
 """Inferences; it plans in the first, and takes what it planned in the second."""
 UNREADABLE = {"InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NoModel"}
@@ -76,8 +76,9 @@ class OnnxRuntimeRunner(Runner):
         calls = counting.cycled(feeds)
         for _ in range(PLANNED_AFTER):
             next(calls)()
-        held = counting.traced().arena_bytes
-        return None if held is None else Arena(held, ARENA)
+        trace = counting.traced()
+        held, used = trace.arena_bytes, trace.arena_used_bytes
+        return None if held is None else Arena(ARENA, held, used)
 
     def _activate(self) -> Sequence[Tensor]:
         options = _options(self.threads, self.kernels)

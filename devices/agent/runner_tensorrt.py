@@ -158,7 +158,7 @@ class TensorRtRunner(AcceleratorRunner):
         return cuda
 
     def arena(self, feeds: Sequence[dict[str, np.ndarray]]) -> Arena | None:
-        return Arena(self._opened().device_bytes(), "TensorRT's memory of the GPU for activations")
+        return Arena("TensorRT's memory of the GPU for activations", self._opened().device_bytes())
 
     def _activate(self) -> Sequence[Tensor]:
         if self.kernels != "default":

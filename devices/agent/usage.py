@@ -27,12 +27,16 @@ def run(request: Request) -> dict[str, object]:
     model.activate()
     loaded = memory.current()
     calls = model.cycled(feeds)
-    with PeakPss() as peak_pss:
+    with PeakPss() as looks:
         for _ in range(INFERENCES):
             next(calls)()
     used = memory.current()
     # The code that is read from the runtime's libraries as it is first run is the runtime's.
-    peak_rss = memory.peak_rss() - (used.code_rss - runtime.code_rss)
+    peak_rss = max(memory.peak_rss() - used.code_rss - runtime.data_rss, 0)
+    peak_pss = _above(_larger(looks.largest, used.pss), runtime.pss)
+    if peak_pss is not None:
+        # The kernel may count a mapping twice in a look that it is interrupted in.
+        peak_pss = min(peak_pss, peak_rss)
     arena = model.arena(feeds)
     model.deactivate()
     return {
@@ -40,10 +44,11 @@ def run(request: Request) -> dict[str, object]:
         "runtime_pss_bytes": runtime.pss,
         "runtime_was_used": kept is not None,
         "loaded_rss_bytes": max(loaded.data_rss - runtime.data_rss, 0),
-        "peak_rss_bytes": max(peak_rss - runtime.rss, 0),
+        "peak_rss_bytes": peak_rss,
         "loaded_pss_bytes": _above(loaded.pss, runtime.pss),
-        "peak_pss_bytes": _above(_larger(peak_pss.largest, used.pss), runtime.pss),
-        "arena_bytes": None if arena is None else arena.size,
+        "peak_pss_bytes": peak_pss,
+        "arena_bytes": None if arena is None else arena.held,
+        "arena_used_bytes": None if arena is None else arena.used,
         "arena_of": None if arena is None else arena.of,
         "model_sha256": sha256_of(request.text("model")),
     }

@@ -32,7 +32,9 @@ class MemoryUse(Spec):
     """The most that was seen, by a look every 2 ms: a shorter peak may be missed."""
     arena_bytes: Bytes | None = None
     """What the runtime itself says that it keeps for tensors; None: it does not say."""
+    arena_used_bytes: Bytes | None = None
+    """The most of that in use at once; None: it does not say."""
     arena_of: str | None = None
-    """What exactly: 'held by ONNX Runtime's arena for tensors'."""
+    """What exactly: 'ONNX Runtime's arena for tensors, weights among them'."""
     model_sha256: str | None = None
     """The hash of the file that ran, read by the agent."""
