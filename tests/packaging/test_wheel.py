@@ -111,7 +111,7 @@ def test_init_then_deploy(installed: Path, tmp_path: Path) -> None:
     config.write_text(re.sub("epochs: ([246])$", _half, config.read_text(), flags=re.MULTILINE))
     done = run(installed, "deploy", "local", "--json", folder=tmp_path)
     report = json.loads(done.stdout)
-    assert done.returncode in (0, 3), done.stderr
+    assert done.returncode in (0, 3, 5), done.stderr
     assert report["candidate"]["accuracy"] > 0.9
     assert report["candidate"]["int8_op_fraction"] == 1.0
     (run_folder,) = (tmp_path / "runs").glob("*/report.json")

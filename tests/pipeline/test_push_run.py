@@ -166,8 +166,7 @@ def test_a_board_holds_nothing_of_what_was_measured_there(
     (root / "work").mkdir(parents=True)
     (root / "work" / "of-somebody-who-died.npz").write_bytes(b"left")
     done = project.run(*command)
-    # 3: on a busy machine a model this small may not be shown to be faster.
-    assert done.returncode in ((0,) if command[0] == "push" else (0, 3)), done.stderr
+    assert done.returncode in ((0,) if command[0] == "push" else deploying.MEASURED), done.stderr
     assert [*(root / "work").iterdir()] == []
     assert [file.suffix for file in (root / "cache").iterdir()] == [".pyz"]
     # Both held the lock, and have given it back.
