@@ -120,8 +120,10 @@ def bootstrap(
         seed: of the resampling.
         tail: error of either end.
 
-    The expanded percentile bootstrap (Hesterberg, Am. Stat. 69, 2015): percentiles are moved out by
-    what a t interval has over a normal one, because those of few samples are too narrow.
+    The bias-corrected and accelerated bootstrap (BCa; Efron, JASA 82, 1987), because losses are
+    skewed where a few samples suffer most, with percentiles that are moved out by what a t interval
+    has over a normal one, because those of few samples are too narrow (Hesterberg, Am. Stat. 69,
+    2015).
 
     """
     units = len(differences)
@@ -135,8 +137,16 @@ def bootstrap(
         found.append(products[drawn].sum(axis=1) / weights[drawn].sum(axis=1))
     means = np.concatenate(found)
     reach = math.sqrt(units / (units - 1)) * student(tail, units - 1)
-    outer = NormalDist().cdf(-reach)
-    low, high = np.quantile(means, [outer, 1 - outer])
+    mean = float(np.average(differences, weights=weights))
+    below = float((means < mean).mean() + 0.5 * (means == mean).mean())
+    normal = NormalDist()
+    bias = normal.inv_cdf(min(max(below, 0.5 / RESAMPLES), 1 - 0.5 / RESAMPLES))
+    pulls = weights * (differences - mean)
+    size = float((pulls**2).sum())
+    acceleration = float((pulls**3).sum()) / (6 * size**1.5) if size > 0 else 0.0
+    ends = (bias + z for z in (-reach, reach))
+    shares = [normal.cdf(bias + end / max(1 - acceleration * end, 0.1)) for end in ends]
+    low, high = np.quantile(means, shares)
     return float(low), float(high), float(means.std() * math.sqrt(units / (units - 1)))
 
 
