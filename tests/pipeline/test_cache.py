@@ -74,7 +74,7 @@ def test_new_budgets_train_nothing(project: Path, cli: deploying.Cli) -> None:
 def test_another_rate_for_qat_leaves_what_came_before(project: Path, cli: deploying.Cli) -> None:
     replace(project / "deploy.yaml", "learning_rate: 0.005", "learning_rate: 0.004")
     redone, _ = again(project, cli)
-    after = {"export quantised", "inspect 2", "evaluate 2", "sensitivity"}
+    after = {"export quantised", "inspect 2", "evaluate 2", "sensitivity", "look"}
     assert redone == {"quantize"} | after | MEASURED
     assert deploying.epochs(project) == 2
 
