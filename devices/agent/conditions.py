@@ -18,6 +18,8 @@ from .sensors import Sensors, number, read
 BUSY = (0, 1, 2, 5, 6)
 """Columns of /proc/stat: user, nice, system, irq, softirq. Those of guests are in user and nice."""
 STOLEN = 7
+THROTTLES = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
+"""What x86 counts of itself: how often a core, or the whole package, was slowed down by heat."""
 SWAP_KEYS = ("pswpin", "pswpout")
 
 
@@ -65,6 +67,7 @@ class Reading(NamedTuple):
     major_faults: int | None
     read_bytes: int | None
     swapped_pages: int | None
+    throttles: int | None
     suspended_s: float | None
 
 
@@ -76,6 +79,7 @@ class Watch:
         self._sensors = sensors
         self._stops = stops
         self._cores = allowed_cores()
+        self._throttles = sorted(root.glob(THROTTLES))
 
     def begin(self) -> None:
         self._clock_mhz = self._sensors.clock_mhz()
@@ -119,6 +123,7 @@ class Watch:
             major_faults,
             _field(read(self._root / "proc/self/io"), "read_bytes:"),
             _swapped_pages(self._root),
+            _throttles(self._throttles),
             _suspended_s(),
         )
 
@@ -171,6 +176,12 @@ def _swapped_pages(root: Path) -> int | None:
     text = read(root / "proc/vmstat")
     counts = [_field(text, key + " ") for key in SWAP_KEYS]
     known = [count for count in counts if count is not None]
+    return sum(known) if known else None
+
+
+def _throttles(files: list[Path]) -> int | None:
+    counts = [number(read(file)) for file in files]
+    known = [int(count) for count in counts if count is not None]
     return sum(known) if known else None
 
 

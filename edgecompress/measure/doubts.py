@@ -121,12 +121,14 @@ def _waiting(turn: Turn, running: Conditions) -> Iterator[Seen]:
     if running.wall_s <= 0:
         return
     threads = turn.threads * turn.streams
-    if running.waited_s is not None:
+    if running.waited_s is not None and threads <= running.cores:
         share = running.waited_s / running.wall_s
     elif running.others_s is not None:
-        # What others used beyond what the model leaves free.
+        # What others used beyond what the model leaves free. Sessions that are more than there are
+        # cores wait for one another too, which is nobody else's doing.
         left_s = max(0, running.cores - threads) * running.wall_s
-        share = max(0.0, running.others_s - left_s - TICK_S) / (threads * running.wall_s)
+        wanted_s = min(threads, running.cores) * running.wall_s
+        share = max(0.0, running.others_s - left_s - TICK_S) / wanted_s
     else:
         return
     text = f"for {share:.0%} of the time other programs had the core that the model was to run on"

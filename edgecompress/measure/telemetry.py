@@ -45,11 +45,19 @@ def held_back(turn: Turn) -> list[Seen]:
     """What the board's own word says of it; see 'throttled' in the table of limits."""
     words = [state.throttled for state in (turn.before, turn.after)]
     around = [_of_word(word) for word in sorted({word for word in words if word})]
-    doubts = [each for each in (*around, *_during(turn)) if each is not None]
+    doubts = [each for each in (*around, *_during(turn), *_counted(turn)) if each is not None]
     if not doubts:
         return []
     worst = max(value for value, _ in doubts)
     return [Seen("throttled", "held_back", worst, "; ".join(text for _, text in doubts))]
+
+
+def _counted(turn: Turn) -> list[tuple[float, str]]:
+    """What x86 counts of itself."""
+    throttles = None if turn.running is None else turn.running.throttles
+    if not throttles:
+        return []
+    return [(_NOW, f"the CPU slowed itself down by heat {throttles:,} times")]
 
 
 def _of_word(word: str) -> tuple[float, str] | None:

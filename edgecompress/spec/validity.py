@@ -64,6 +64,8 @@ class Conditions(Spec):
     """Read from disks."""
     swapped_pages: int | None
     """In and out, of the whole machine."""
+    throttles: int | None = None
+    """How often the CPU slowed itself down by heat, where it counts that (x86)."""
     stops: int | None
     """How often the process was continued after a stop, since it began to load the file: a stop in
     the warm-up, between two of these, counts too.

@@ -105,6 +105,7 @@ def test_usable_cores(agent_module, monkeypatch, quota, allowed, usable):
     assert module.usable_cores() == usable
 
 
+HEAT = "sys/devices/system/cpu/cpu0/thermal_throttle"
 STAT = (
     "cpu  0\ncpu0 {0} 0 10 900 0 0 0 {1} 0 0\ncpu1 999 0 0 0 0 0 0 77 0 0\ncpu10 5 0 0 0 0 0 0 0\n"
 )
@@ -122,6 +123,8 @@ def test_a_watch_tells_differences(agent_module, monkeypatch, tmp_path):
             "proc/stat": STAT.format(100, 3),
             "proc/self/io": "rchar: 5\nread_bytes: 4096\n",
             "proc/vmstat": "pgfault 9\npswpin 10\npswpout 20\n",
+            f"{HEAT}/core_throttle_count": "7",
+            f"{HEAT}/package_throttle_count": "9",
             "proc/self/task/7/schedstat": "1 5000000000 1",
             "proc/self/task/8/schedstat": "1 2000000000 1",
         },
@@ -135,6 +138,7 @@ def test_a_watch_tells_differences(agent_module, monkeypatch, tmp_path):
             "proc/stat": STAT.format(300, 13),
             "proc/self/io": "rchar: 9\nread_bytes: 12288\n",
             "proc/vmstat": "pgfault 9\npswpin 11\npswpout 22\n",
+            f"{HEAT}/core_throttle_count": "9",
             "proc/self/task/7/schedstat": "1 5100000000 1",
             "proc/self/task/8/schedstat": "1 2400000000 1",
             "proc/self/task/9/schedstat": "1 300000000 1",
@@ -145,6 +149,7 @@ def test_a_watch_tells_differences(agent_module, monkeypatch, tmp_path):
     assert found.others_s == pytest.approx(200 / ticks - 0.5)
     assert found.stolen_s == pytest.approx(10 / ticks)
     assert (found.read_bytes, found.swapped_pages) == (8192, 3)
+    assert found.throttles == 2
     assert found.waited_s == pytest.approx(0.4)
     assert (found.cpu_s, found.slept_s, found.cores) == (0.5, 0.25, 1)
     assert (found.stops, found.clock_mhz_first, found.quota_s) == (None, None, None)

@@ -60,6 +60,8 @@ def test_a_quiet_machine_is_valid():
         ([], ["page_faults"], {"major_faults": 40}),
         (["page_faults"], [], {"major_faults": 3}),
         (["swapping"], [], {"swapped_pages": 12}),
+        ([], ["throttled"], {"throttles": 2}),
+        ([], [], {"throttles": 0}),
     ],
 )
 def test_each_kind_has_its_reason(said, decides, fields):
@@ -190,6 +192,14 @@ def test_sessions_side_by_side_wait_for_a_core_too():
     assert judged(crowded, rules=Rules(Throughput(turns=1, min_duration_s=0.3), 4))[0] == [
         "waiting"
     ]
+
+
+def test_sessions_that_are_more_than_the_cores_wait_for_one_another():
+    crowded = turn(waited_s=0.5, cpu_s=4.0).model_copy(update={"streams": 8})
+    rules = Rules(Throughput(turns=1, min_duration_s=0.3), 4)
+    assert judged(crowded, rules=rules) == ([], [])
+    disturbed = turn(waited_s=0.5, cpu_s=3.0, others_s=1.0).model_copy(update={"streams": 8})
+    assert judged(disturbed, rules=rules) == (["waiting"], ["other_load"])
 
 
 def test_every_kind_has_a_limit_and_something_to_do():
