@@ -108,7 +108,10 @@ def measure_on(
     files = _Files(baseline, original, loaded, others)
     session, comparison = _in_turns(job, connected, files)
     findings = DeviceFindings(comparison, inspection, tuple(agent.retried))
-    return findings if comparison.emulated else _with_profiles(session, files, findings)
+    if comparison.emulated:
+        return findings
+    with job.stages.progress.stage("profile"):
+        return _with_profiles(session, files, findings, connected.tick)
 
 
 class _Files(NamedTuple):
@@ -157,10 +160,14 @@ def lane_of(target: Target, file: Loaded, connected: Connected, inputs: Inputs) 
     return Lane(Session(connected.agent, protocol, target.runtime.threads, inputs), file)
 
 
-def _with_profiles(session: Session, files: _Files, found: DeviceFindings) -> DeviceFindings:
-    """The same, and where the time of both files goes."""
+def _with_profiles(
+    session: Session, files: _Files, found: DeviceFindings, tick: Tick
+) -> DeviceFindings:
+    """The same, and where the time of both files goes; `tick`: as in Connected."""
+    tick()
     before, after = found.comparison.baseline, found.comparison.candidate
     _, baseline = profiled(session, files.baseline, files.built.inspection, before.latency_ms_p50)
+    tick()
     inspection, candidate = profiled(
         session, files.candidate, found.inspection, after.latency_ms_p50
     )

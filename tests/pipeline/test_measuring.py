@@ -81,8 +81,8 @@ def test_every_turn_is_told_and_the_lock_renewed(
         (3, 4, "candidate, turn 2"),
         (4, 4, "baseline, turn 2"),
     ]
-    # Before the look, before each file is made ready, and in each turn.
-    assert stage.ticks == 1 + 2 + 4
+    # Before the look, before each file is made ready, in each turn, and before each profile.
+    assert stage.ticks == 1 + 2 + 4 + 2
     assert stage.notes == [("measure", False)]
 
 
