@@ -27,7 +27,8 @@ from edgecompress.compress.quantize import calibrate, convert, prepare
 from edgecompress.compress.train import Training, train
 from edgecompress.formats.exportable import Exportable
 from edgecompress.measure.evaluate import Runs, recorded
-from edgecompress.measure.looks import Pair, Side, look
+from edgecompress.measure.looks import Pair, look
+from edgecompress.measure.observed import Side
 from edgecompress.measure.record import metric_change
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import SilentProgress

@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from edgecompress.measure.tensors import Array
 from edgecompress.spec.looks import InputKind
 
 SEED = 20_233
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 
 
 def _noise(samples: Floats) -> Floats:
@@ -56,6 +57,13 @@ _OF: Mapping[InputKind, Mapping[str, Callable[[Floats], Floats]]] = {
 CORRUPTIONS = tuple(dict.fromkeys(name for known in _OF.values() for name in known))
 
 
-def corrupted(samples: Floats, kind: InputKind) -> dict[str, Floats]:
+def corrupted(samples: Array, kind: InputKind) -> dict[str, Array]:
     """[N, ...] of each corruption that there is for this kind of input, in its type."""
-    return {name: spoil(samples).astype(samples.dtype) for name, spoil in _OF[kind].items()}
+    found: dict[str, Array] = {}
+    for name, spoil in _OF[kind].items():
+        spoilt = spoil(samples.astype(np.float64))
+        if samples.dtype.kind in "iu":
+            limits = np.iinfo(samples.dtype.name)
+            spoilt = spoilt.round().clip(limits.min, limits.max)
+        found[name] = spoilt.astype(samples.dtype)
+    return found

@@ -47,12 +47,12 @@ class Covers:
 def kind_of(samples: Array) -> InputKind | None:
     """What an input [N, ...] is, by its type and shape; None where nothing is known of it."""
     shape = samples.shape[1:]
-    if np.issubdtype(samples.dtype, np.integer):
-        return "tokens" if len(shape) == 1 else None
-    if not np.issubdtype(samples.dtype, np.floating):
+    if samples.dtype.kind not in "iuf":
         return None
     if len(shape) == 3 and min(shape[1:]) >= 4:
         return "image"
+    if samples.dtype.kind != "f":
+        return "tokens" if len(shape) == 1 else None
     if len(shape) == 1 and shape[0] <= MOST_COLUMNS:
         return "table" if shape[0] > 1 else None
     return "series" if len(shape) in (1, 2) and shape[-1] >= 4 else None

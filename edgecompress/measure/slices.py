@@ -37,6 +37,8 @@ def traits(samples: Array, kind: InputKind) -> dict[str, Floats]:
 def slices(before: Record, after: Record, found: Mapping[str, Floats]) -> tuple[Slice, ...]:
     """The lowest and the highest quarter by each trait, the greatest loss first."""
     members = {}
+    # A set that gave another number of samples than before was not the same.
+    found = {name: values for name, values in found.items() if len(values) == before.samples}
     for name, values in found.items():
         order, count = np.argsort(values, kind="stable"), int(SHARE * len(values))
         ends = order[:count], order[len(order) - count :]

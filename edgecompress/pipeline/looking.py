@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from edgecompress.measure.agent import Agent
-from edgecompress.measure.looks import Pair, Side, look
+from edgecompress.measure.looks import Pair, look
+from edgecompress.measure.observed import Side
 from edgecompress.measure.record import read_record
 from edgecompress.pipeline.executable import Executable
 from edgecompress.pipeline.files import Built, agent_digest, packages_here, runs_here

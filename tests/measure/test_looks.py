@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from edgecompress.measure.confidence import calibration, expected_error
 from edgecompress.measure.corruptions import CORRUPTIONS, corrupted
 from edgecompress.measure.evaluate import Runs, recorded
-from edgecompress.measure.looks import Pair, Side, look, most_different
+from edgecompress.measure.looks import Pair, look, most_different
+from edgecompress.measure.observed import Side
 from edgecompress.measure.occlusion import agreement, as_map, covers, kind_of, responses
 from edgecompress.measure.pictures import png_of, shown
 from edgecompress.measure.record import Record
@@ -38,6 +39,7 @@ FLOAT = np.float32
         ((16000,), FLOAT, "series"),
         ((12,), FLOAT, "table"),
         ((128,), np.int64, "tokens"),
+        ((3, 32, 32), np.uint8, "image"),
         ((1,), FLOAT, None),
         ((3, 1, 1), FLOAT, None),
         ((4,), np.bool_, None),
@@ -170,6 +172,12 @@ def test_outputs_that_are_shifted_or_cut_off(change, bias, clipped) -> None:
     if clipped is not None:
         assert found.clipped == pytest.approx(clipped, abs=0.05)
     assert shifts(Record(1.0, True, 9, True, np.zeros(9, np.int32), outputs=outputs), before) == ()
+
+
+def test_whole_numbers_stay_in_their_range() -> None:
+    samples = np.random.default_rng(3).integers(0, 256, (4, 3, 8, 8)).astype(np.uint8)
+    noise = corrupted(samples, "image")["noise"].astype(int)
+    assert np.abs(noise - samples).mean() < 60
 
 
 @pytest.mark.parametrize("kind", ["image", "series", "table"])
