@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from measuring_files import chain, inputs_for
@@ -134,9 +134,11 @@ def _child_that_measures() -> int:
     """The agent, once it has begun to measure."""
     for _ in range(3000):
         for task in Path("/proc/self/task").iterdir():
-            for child in (task / "children").read_text().split():
-                if _measures(int(child)):
-                    return int(child)
+            # A thread may end meanwhile.
+            with suppress(OSError):
+                for child in (task / "children").read_text().split():
+                    if _measures(int(child)):
+                        return int(child)
         time.sleep(0.01)
     raise TimeoutError("no agent")
 

@@ -131,12 +131,22 @@ def measured(found: Measurement | Comparison, console: Console) -> None:
         for name in (*names, "init_time_ms")
     ]
     rows.append(("peak_rss", *(f"{m.peak_rss_bytes / MIB:.1f} MiB" for m in columns.values())))
+    rows.append(("valid", *(_validity(m) for m in columns.values())))
     table(console, ("", *columns), rows)
+    for name, measurement in columns.items():
+        for reason in () if measurement.validity is None else measurement.validity.reasons:
+            line(console, f"{name} is invalid: {reason.text}; {reason.remedy}")
     if isinstance(found, Comparison):
         interval = f"95 % interval {found.speedup_low:.2f} to {found.speedup_high:.2f}"
         line(console, f"{found.speedup:.2f}x faster ({interval}), on {found.device}")
     for note in dict.fromkeys(note for m in columns.values() for note in m.notes):
         line(console, f"note: {note}")
+
+
+def _validity(found: Measurement) -> str:
+    if found.validity is None:
+        return "not looked at"
+    return "yes" if found.validity.valid else "no"
 
 
 def verdicts(found: Sequence["Deployed"], console: Console) -> None:

@@ -119,7 +119,9 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
         ("power", _power(turns)),
         ("load, 1 minute", _range((state.load_1m for state in states), "")),
         ("threads", _each(str(turn.threads) for turn in turns)),
-        ("turns", f"{len(comparison.baseline.turns)} each, in alternation"),
+        ("protocol", NOTHING if comparison.protocol is None else comparison.protocol.protocol),
+        ("valid", _valid(comparison)),
+        ("turns", f"{len(comparison.baseline.turns)} each, in alternation{_again(comparison)}"),
         ("samples", f"{_samples(turns):,} in all, after {_warmups(turns):,} for warm-up"),
         (
             "speedup",
@@ -128,6 +130,20 @@ def _conditions(comparison: Comparison) -> list[tuple[str, str]]:
         ),
         ("versions", ", ".join(f"{name} {v}" for name, v in sorted(probe.versions.items()))),
     ]
+
+
+def _valid(comparison: Comparison) -> str:
+    against = comparison.against
+    if against is not None:
+        return f"no: {against.text}"
+    return "yes" if comparison.valid else NOTHING
+
+
+def _again(comparison: Comparison) -> str:
+    """How many turns were put away because something befell them."""
+    sides = (comparison.baseline, comparison.candidate)
+    count = sum(len(side.discarded) for side in sides)
+    return f"; {count} were measured again" if count else ""
 
 
 def _power(turns: list[Turn]) -> str:

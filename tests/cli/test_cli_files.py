@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +135,7 @@ def test_measure_alone_and_in_turns(tmp_path: Path, model: Path) -> None:
     assert both["speedup_low"] <= both["speedup"] <= both["speedup_high"]
     shown = run("measure", "model.onnx", *arguments, folder=tmp_path)
     assert shown.returncode == 0
+    assert re.search(r"valid +(yes|no) +(yes|no)", shown.stdout)
     assert "latency_ms_p50" in shown.stdout
     assert "x faster (95 % interval" in shown.stdout
     assert "measure" not in shown.stdout  # progress goes to stderr

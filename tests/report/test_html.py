@@ -11,7 +11,9 @@ from synthetic import make_report
 from edgecompress.report.html import render_html
 from edgecompress.report.verdict import judge
 from edgecompress.spec.deploy import Budgets
+from edgecompress.spec.protocol import Paced
 from edgecompress.spec.report import EpochRow, Report, StagePoint, from_json, to_json
+from edgecompress.spec.validity import Finding, Validity
 
 HOSTILE = "<script>alert(1)</script>\" onload='x' $x^2$ \x00 {{ 7*7 }}"
 
@@ -211,3 +213,19 @@ def test_json_gives_the_report_back(measured: bool) -> None:
     assert from_json(text, "report.json") == report
     assert to_json(from_json(text, "report.json")) == text
     assert text.index('"verdict"') < text.index('"baseline"') < text.index('"artifacts"')
+
+
+def test_conditions_say_the_protocol_and_whether_it_is_valid() -> None:
+    report = make_report()
+    assert report.comparison is not None
+    waited = Finding(kind="waiting", text="it waited for 40% of the time", remedy="end that")
+    side = report.comparison.candidate
+    disturbed = side.model_copy(update={"validity": Validity(valid=False, reasons=(waited,))})
+    again = report.comparison.baseline.model_copy(update={"discarded": (waited, waited)})
+    changes = {"protocol": Paced(), "candidate": disturbed, "baseline": again}
+    comparison = report.comparison.model_copy(update=changes)
+    text = text_of(render_html(report.model_copy(update={"comparison": comparison})))
+    assert "protocol paced" in text
+    assert "valid no: it waited for 40% of the time" in text
+    assert "4 each, in alternation; 2 were measured again" in text
+    assert "valid yes" in text_of(render_html(report))
