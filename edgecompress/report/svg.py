@@ -146,7 +146,7 @@ def spread(values: Iterable[float], least: float, margin: float = 0.08) -> tuple
     low, high = min(known), max(known)
     room = max((high - low) * margin, (least - (high - low)) / 2, 0.0)
     if not room:
-        room = abs(high) * margin or 1.0
+        room = abs(high) * margin if high else 1.0
     return low - room, high + room
 
 
