@@ -25,7 +25,8 @@ from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import SilentProgress
-from edgecompress.report import Judgement, Seen, judge
+from edgecompress.report.advice import Seen
+from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.report import ModelReport, QuantizationNoise

@@ -133,12 +133,12 @@ app.registered_commands += push_app.registered_commands
 def targets_list(config: Config = DEPLOY_YAML, as_json: Json = False) -> None:
     """List the targets; your own lie in targets/ beside deploy.yaml."""
     with output(as_json) as out:
-        from edgecompress.cli import tables
+        from edgecompress.cli import target_tables
         from edgecompress.spec.load import list_targets
 
         targets = list_targets(config.parent)
         document = {"targets": [target.model_dump(mode="json") for target in targets]}
-        out.result(document, lambda console: tables.targets(targets, console))
+        out.result(document, lambda console: target_tables.targets(targets, console))
 
 
 @targets_app.command("show")
@@ -149,11 +149,13 @@ def targets_show(
 ) -> None:
     """Show what one target wants."""
     with output(as_json) as out:
-        from edgecompress.cli import tables
+        from edgecompress.cli import target_tables
         from edgecompress.spec.load import load_target
 
         target = load_target(name, config.parent)
-        out.result(target.model_dump(mode="json"), lambda console: tables.target(target, console))
+        out.result(
+            target.model_dump(mode="json"), lambda console: target_tables.target(target, console)
+        )
 
 
 app.registered_commands += files_app.registered_commands
@@ -172,22 +174,23 @@ def runs(
     with output(as_json) as out:
         from dataclasses import asdict
 
-        from edgecompress.cli import tables
+        from edgecompress.cli import run_tables
+        from edgecompress.cli.printing import line
         from edgecompress.store import Store
 
         if keep is not None and not prune:
             raise SpecError("runs: --keep says what --prune leaves; add --prune")
         if not folder.is_dir():
-            out.result({"runs": []}, lambda console: tables.line(console, f"{folder}: no runs yet"))
+            out.result({"runs": []}, lambda console: line(console, f"{folder}: no runs yet"))
             return
         store = Store(folder)
         if prune:
             pruned = store.prune(KEEP if keep is None else keep)
-            out.result(asdict(pruned), lambda console: tables.pruned(pruned, console))
+            out.result(asdict(pruned), lambda console: run_tables.pruned(pruned, console))
             return
         rows = store.runs()
         out.result(
-            {"runs": [asdict(row) for row in rows]}, lambda console: tables.runs(rows, console)
+            {"runs": [asdict(row) for row in rows]}, lambda console: run_tables.runs(rows, console)
         )
 
 
@@ -200,7 +203,7 @@ def report(
 ) -> None:
     """Show the report of a run again."""
     with output(as_json) as out:
-        from edgecompress.cli import tables
+        from edgecompress.cli.printing import line
         from edgecompress.spec.report import to_json
         from edgecompress.store import Store
 
@@ -209,7 +212,7 @@ def report(
         store = Store(folder)
         if html:
             page = _whole_page(store, run)
-            out.result({"report_html": str(page)}, lambda console: tables.line(console, str(page)))
+            out.result({"report_html": str(page)}, lambda console: line(console, str(page)))
             return
         found = store.report(run)
         page = store.run_dir(found.run) / "report.html"

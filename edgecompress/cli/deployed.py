@@ -85,7 +85,7 @@ def show(out: Output, results: Sequence[Deployed]) -> None:
 
 
 def show_report(report: "Report", page: Path, console: "Console") -> None:
-    from edgecompress.cli.tables import line
+    from edgecompress.cli.printing import line
     from edgecompress.report.table import print_report
 
     print_report(report, console)

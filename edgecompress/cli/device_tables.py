@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from edgecompress.cli.tables import line, table
+from edgecompress.cli.printing import line, table
 from edgecompress.push import DeviceStatus, History, ReleaseState
 from edgecompress.spec.pushed import Pushed, Validation
 

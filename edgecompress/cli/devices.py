@@ -123,7 +123,7 @@ def devices_add(
     document = {key: value for key, value in given.items() if value not in (None, [])}
     with output(as_json) as out:
         from edgecompress import devices
-        from edgecompress.cli import tables
+        from edgecompress.cli.printing import line
         from edgecompress.progress import progress_on_stderr
 
         if virtual is None:
@@ -138,7 +138,7 @@ def devices_add(
         path = devices.add(device, inventory, config.parent)
         written = {"inventory": str(path), "device": device.model_dump(mode="json")}
         text = f"{path}: added {device.id}; next: edgecompress devices check {device.id}"
-        out.result(written, lambda console: tables.line(console, text))
+        out.result(written, lambda console: line(console, text))
 
 
 def _described(document: dict[str, object], mirror: str | None) -> "Device":

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import typer
 
 from edgecompress.cli.output import json_text, write
-from edgecompress.defect import told_as_defect, traceback_of
 from edgecompress.errors import (
     EXIT_BAD_INPUT,
     EXIT_DEFECT,
@@ -17,7 +16,6 @@ from edgecompress.errors import (
     EXIT_INTERRUPTED,
     EdgecompressError,
 )
-from edgecompress.packages import misfit
 from edgecompress.shown import shown
 
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
@@ -41,6 +39,10 @@ INTERRUPTED = Failure(
 
 def failure_of(error: BaseException) -> Failure:
     """What to tell the user about an exception."""
+    # Imported here, because what ends well needs none of it.
+    from edgecompress.defect import told_as_defect, traceback_of
+    from edgecompress.packages import misfit
+
     if debugging():
         print(traceback_of(error), file=sys.stderr, flush=True)
     if isinstance(error, KeyboardInterrupt):

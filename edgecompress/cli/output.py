@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+NO_TERMINAL = 100_000
+"""Columns in a pipe or a file, where every line is whole: whoever reads it breaks lines itself."""
+UNKNOWN = 80
+"""Columns of a terminal that does not say."""
+
+
 class Output:
     """Where a command writes its one result."""
 
@@ -29,12 +35,30 @@ class Output:
 
         buffer = io.StringIO()
         tty = self._stream.isatty()
-        width = None if tty else 100
         console = Console(
-            file=buffer, force_terminal=tty, width=width, highlight=False, markup=False, emoji=False
+            file=buffer,
+            force_terminal=tty,
+            width=_width(self._stream) if tty else NO_TERMINAL,
+            highlight=False,
+            markup=False,
+            emoji=False,
         )
         show(console)
-        write(self._stream, buffer.getvalue())
+        write(
+            self._stream, "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
+        )
+
+
+def _width(terminal: TextIO) -> int:
+    """Its columns, which may be given by COLUMNS."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdigit() and int(given) > 0:
+        return int(given)
+    try:
+        columns = os.get_terminal_size(terminal.fileno()).columns
+    except OSError:
+        return UNKNOWN
+    return columns if columns > 0 else UNKNOWN
 
 
 @contextlib.contextmanager

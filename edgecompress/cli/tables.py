@@ -3,68 +3,24 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
+from edgecompress.cli.printing import fields, line, table
+from edgecompress.cli.run_tables import speedup
 from edgecompress.runtimes import modules
-from edgecompress.shown import rich_text
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
 from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
 from edgecompress.spec.layers import LayerComparison
 from edgecompress.spec.measurement import Evaluation, Inspection, Measurement, Op
-from edgecompress.spec.native import native_cpu
-from edgecompress.spec.recipe import weight_bits
 from edgecompress.spec.report import Check
-from edgecompress.spec.target import Cpu, Target
 
 if TYPE_CHECKING:
     from edgecompress.cli.deployed import Deployed
     from edgecompress.devices import Checked
     from edgecompress.init import Started
-    from edgecompress.store import PruneResult, RunRow
 
 MIB = 2**20
-
-
-def targets(found: Sequence[Target], console: Console) -> None:
-    rows = [(t.name, f"{t.runtime.name} {t.runtime.version}", t.description) for t in found]
-    table(console, ("target", "runtime", "what it is"), rows)
-
-
-def target(found: Target, console: Console) -> None:
-    activations, weights = found.quantization.activations, found.quantization.weights
-    protocol = found.measurement
-    _fields(
-        console,
-        found.name,
-        {
-            "what it is": found.description,
-            "cpu": _cpu(found),
-            "runtime": f"{found.runtime.name} {found.runtime.version},"
-            f" threads: {found.runtime.threads}",
-            "activations": f"{activations.dtype} {activations.scheme}",
-            "weights": f"{weights.dtype} {weights.granularity}, {weight_bits(found)} bits",
-            "scales": found.quantization.scales,
-            "channels": f"multiples of {found.round_to}",
-            "sparsity": ", ".join(found.sparsity) or "none helps",
-            "measurement": f"{protocol.turns} turns of at least {protocol.min_iterations}"
-            f" inferences and {protocol.min_duration_s:g} s, after"
-            f" {protocol.warmup_iterations} to warm up",
-        },
-    )
-
-
-def _cpu(found: Target) -> str:
-    if found.cpu == "native":
-        return f"this machine's: {_cpu_line(native_cpu())}"
-    return _cpu_line(found.cpu)
-
-
-def _cpu_line(cpu: Cpu) -> str:
-    features = ", ".join(cpu.features) or "no features named"
-    return f"{cpu.architecture}, cores: {cpu.cores}, {features}"
 
 
 def devices(found: Sequence[Device], console: Console) -> None:
@@ -164,7 +120,7 @@ def _deployed(one: "Deployed") -> tuple[str, ...]:
         report.target,
         report.verdict.decision,
         f"{metric.value:.4f}",
-        "" if compared is None else _speedup(compared.speedup, compared.emulated),
+        "" if compared is None else speedup(compared.speedup, compared.emulated),
         f"{report.candidate.int8_op_fraction:.0%}",
         _decided_by(report.checks[0]),
         str(one.page),
@@ -173,10 +129,6 @@ def _deployed(one: "Deployed") -> tuple[str, ...]:
 
 def _decided_by(check: Check) -> str:
     return "" if check.outcome == "pass" else f"{check.outcome}: {check.text}"
-
-
-def _speedup(factor: float, emulated: bool) -> str:
-    return f"{factor:.2f}x{' (emulated)' * emulated}"
 
 
 def layers(found: LayerComparison, each: bool, console: Console) -> None:
@@ -197,31 +149,6 @@ def layers(found: LayerComparison, each: bool, console: Console) -> None:
         )
 
 
-def runs(rows: "Sequence[RunRow]", console: Console) -> None:
-    cells = [
-        (
-            row.id,
-            row.target,
-            row.started[:16].replace("T", " "),
-            row.decision or "unfinished",
-            "" if row.candidate is None else f"{row.metric} {row.candidate:.4f}",
-            "" if row.speedup is None else _speedup(row.speedup, row.emulated),
-        )
-        for row in rows
-    ]
-    table(console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells)
-
-
-def pruned(result: "PruneResult", console: Console) -> None:
-    text = (
-        f"removed {result.runs} runs, {result.stages} stages and {result.blobs} files;"
-        f" {result.freed_bytes / MIB:.1f} MiB are free again, what was left unfinished included"
-    )
-    if result.in_use:
-        text += "; a deploy is at work, so what only old runs used waits for the next time"
-    line(console, text)
-
-
 def started(result: "Started", console: Console) -> None:
     for path in result.written:
         line(console, f"wrote {path}")
@@ -230,7 +157,7 @@ def started(result: "Started", console: Console) -> None:
 
 def health(found: Health, console: Console) -> None:
     features = ", ".join(found.int8_features) or "none"
-    _fields(
+    fields(
         console,
         "this machine",
         {
@@ -272,25 +199,6 @@ def _board(name: str, targets: list[TargetHealth]) -> tuple[str, str, str]:
 def _installed(packages: Mapping[str, str | None], names: Iterable[str]) -> list[str]:
     found = ((name, packages.get(name)) for name in names if name != "numpy")
     return [f"{name} {version}" for name, version in found if version is not None]
-
-
-def table(console: Console, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for index, name in enumerate(header):
-        # What a row is called must stay in one piece, to be found and copied.
-        table.add_column(rich_text(name), overflow="fold", no_wrap=index == 0)
-    for row in rows:
-        table.add_row(*map(rich_text, row))
-    console.print(table)
-
-
-def line(console: Console, text: str) -> None:
-    """One line, however long: a path in it is to be found and copied."""
-    console.print(rich_text(text), soft_wrap=True)
-
-
-def _fields(console: Console, title: str, fields: dict[str, str]) -> None:
-    table(console, (title, ""), list(fields.items()))
 
 
 def _count(macs: int) -> str:

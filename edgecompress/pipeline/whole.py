@@ -25,7 +25,7 @@ from edgecompress.pipeline.reporting import (
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import Progress
-from edgecompress.report import Shipped
+from edgecompress.report.advice import Shipped
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.race import Race
 from edgecompress.spec.recipe import Recipe, trains_again

@@ -9,9 +9,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.errors import StorageError
-from edgecompress.spec.report import Report
 from edgecompress.store.files import storage_errors
 from edgecompress.store.rows import (
     RUNS,
@@ -27,6 +27,9 @@ from edgecompress.store.rows import (
     seal_of,
     values_of,
 )
+
+if TYPE_CHECKING:
+    from edgecompress.spec.report import Report
 
 BUSY_TIMEOUT_S = 60.0
 
@@ -87,7 +90,7 @@ class Index:
                 (key, run_id),
             )
 
-    def finish_run(self, run_id: str, report: Report) -> None:
+    def finish_run(self, run_id: str, report: "Report") -> None:
         with self._write() as db:
             if db.execute("SELECT 1 FROM runs WHERE id = ?", (run_id,)).fetchone() is None:
                 # The index was made anew meanwhile, from one in which the run was lost.
@@ -161,7 +164,7 @@ def insert_run(db: sqlite3.Connection, values: Row) -> None:
     _seal_run(db, values[1])
 
 
-def _finish_run(db: sqlite3.Connection, run_id: str, report: Report) -> None:
+def _finish_run(db: sqlite3.Connection, run_id: str, report: "Report") -> None:
     """Add to the row of a run what its report says."""
     db.execute(
         "UPDATE runs SET finished = :finished, decision = :decision, metric = :metric,"

@@ -7,22 +7,27 @@ looks at all.
 import hashlib
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from edgecompress.errors import BadInput
-from edgecompress.spec.report import Report, from_json, to_json
 from edgecompress.store.files import atomic_write, read_whole
 from edgecompress.store.layout import Layout
+
+if TYPE_CHECKING:
+    from edgecompress.spec.report import Report
 
 REPORT, PAGE = "report.json", "report.html"
 
 
-def write_documents(layout: Layout, report: Report, page: str) -> None:
+def write_documents(layout: Layout, report: "Report", page: str) -> None:
     """Write report.json and report.html, and their sums.
 
     Raises:
         StorageError: as `atomic_write` does.
 
     """
+    from edgecompress.spec.report import to_json
+
     documents = {REPORT: to_json(report).encode(), PAGE: page.encode()}
     for name, data in documents.items():
         atomic_write(layout.root / report.run / name, data)
@@ -36,8 +41,10 @@ def is_whole(layout: Layout, run_id: str, name: str) -> bool:
     return _whole(layout, run_id, name) is not None
 
 
-def kept_reports(layout: Layout) -> Iterator[Report]:
+def kept_reports(layout: Layout) -> "Iterator[Report]":
     """The report of every run whose report.json is as it was written."""
+    from edgecompress.spec.report import from_json
+
     for path in layout.sums.glob("[!.]*"):
         text = _whole(layout, path.name, REPORT)
         if text is None:

@@ -13,9 +13,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgecompress.spec.report import Report, to_json
+if TYPE_CHECKING:
+    from edgecompress.spec.report import Report
 
 INDEX_VERSION = 2
 SCHEMA = (
@@ -114,8 +115,10 @@ def report_text(values: Row) -> str | None:
     return None if text is None else str(text)
 
 
-def finished_values(report: Report) -> Mapping[str, object]:
+def finished_values(report: "Report") -> Mapping[str, object]:
     """What a finished run adds to its row, in the order of RUNS: all follows from its report."""
+    from edgecompress.spec.report import to_json
+
     return {
         "finished": report.created,
         "decision": report.verdict.decision,
@@ -128,7 +131,7 @@ def finished_values(report: Report) -> Mapping[str, object]:
     }
 
 
-def values_of(report: Report) -> Row:
+def values_of(report: "Report") -> Row:
     """The whole row of a finished run, but for its number and its seal."""
     try:
         stamp = datetime.strptime("-".join(report.run.split("-")[:2]), _STAMP)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.errors import ArtifactError, SpecError, StorageError
-from edgecompress.spec.report import Report, from_json
 from edgecompress.store.blobs import Blobs
 from edgecompress.store.files import release, remove, storage_errors, take_lock, try_lock
 from edgecompress.store.layout import Layout
@@ -22,6 +22,9 @@ from edgecompress.store.prune import PruneResult, prune
 from edgecompress.store.reports import PAGE, is_whole, write_documents
 from edgecompress.store.rows import RunRow, StageRecord
 from edgecompress.store.sealed import is_sealed, read_sealed, write_sealed
+
+if TYPE_CHECKING:
+    from edgecompress.spec.report import Report
 
 LATEST = "latest"
 _log = logging.getLogger("edgecompress")
@@ -201,14 +204,14 @@ class Store:
         """Remember that a run used a stage, so that `prune` keeps it as long as the run."""
         self._index.record_run_stage(run_id, key)
 
-    def finish_run(self, run_id: str, report: Report, html: str) -> Path:
+    def finish_run(self, run_id: str, report: "Report", html: str) -> Path:
         """Write report.json and report.html and mark the run done; returns the run's folder."""
         folder = self.write_reports(report, html)
         self._index.finish_run(run_id, report)
         self.end_run(run_id)
         return folder
 
-    def write_reports(self, report: Report, html: str) -> Path:
+    def write_reports(self, report: "Report", html: str) -> Path:
         """Write report.json and report.html of a run, again; returns its folder."""
         write_documents(self._layout, report, html)
         return self.run_dir(report.run)
@@ -245,13 +248,16 @@ class Store:
             raise SpecError(f"run '{matches[0].id}' did not finish, deploy again; {recent}")
         return matches[0]
 
-    def report(self, reference: str) -> Report:
+    def report(self, reference: str) -> "Report":
         """The report of a run, found as by `find_run`.
 
         Raises:
             SpecError: as `find_run` does.
 
         """
+        # Imported here, because a list of runs needs no specs.
+        from edgecompress.spec.report import from_json
+
         run_id = self.find_run(reference).id
         text = self._index.report(run_id)
         if text is None:

@@ -28,7 +28,7 @@ from edgecompress.pipeline.models import original, quantized
 from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.stages import Stages
 from edgecompress.progress import SilentProgress
-from edgecompress.report import Judgement, judge
+from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.native import native_cpu

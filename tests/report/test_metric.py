@@ -3,8 +3,8 @@
 import pytest
 from judging import BASELINE, CANDIDATE, COMPARED
 
-from edgecompress.report import judge
 from edgecompress.report.metric import metric_checks
+from edgecompress.report.verdict import judge
 from edgecompress.spec.accuracy import AnswerChange, MetricChange
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.report import Check, MetricValue

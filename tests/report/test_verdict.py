@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from judging import BASELINE, CANDIDATE, COMPARED, with_metric
 
-from edgecompress.report import Seen
+from edgecompress.report.advice import Seen
 from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.measurement import Hop, Parity

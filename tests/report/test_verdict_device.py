@@ -6,7 +6,7 @@ import pytest
 from judging import BASELINE, CANDIDATE, COMPARED
 from synthetic import pushed
 
-from edgecompress.report import Seen
+from edgecompress.report.advice import Seen
 from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, Judgement, judge, over_budget
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets

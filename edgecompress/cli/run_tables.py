@@ -1,0 +1,43 @@
+"""What the commands on runs print for a person; without specs, which take a tenth of a second."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from edgecompress.cli.printing import line, table
+
+if TYPE_CHECKING:
+    from edgecompress.store import PruneResult, RunRow
+
+MIB = 2**20
+
+
+def runs(rows: "Sequence[RunRow]", console: Console) -> None:
+    cells = [
+        (
+            row.id,
+            row.target,
+            row.started[:16].replace("T", " "),
+            row.decision or "unfinished",
+            "" if row.candidate is None else f"{row.metric} {row.candidate:.4f}",
+            "" if row.speedup is None else speedup(row.speedup, row.emulated),
+        )
+        for row in rows
+    ]
+    table(console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells)
+
+
+def pruned(result: "PruneResult", console: Console) -> None:
+    text = (
+        f"removed {result.runs} runs, {result.stages} stages and {result.blobs} files;"
+        f" {result.freed_bytes / MIB:.1f} MiB are free again, what was left unfinished included"
+    )
+    if result.in_use:
+        text += "; a deploy is at work, so what only old runs used waits for the next time"
+    line(console, text)
+
+
+def speedup(factor: float, emulated: bool) -> str:
+    """'2.31x', with a word where it says nothing about a board."""
+    return f"{factor:.2f}x{' (emulated)' * emulated}"
