@@ -16,6 +16,7 @@ from edgecompress.cli.files import files_app
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json, Protocol
 from edgecompress.cli.output import output
 from edgecompress.cli.push import push_app
+from edgecompress.cli.runs import runs_app
 from edgecompress.errors import RuntimeMissing, SpecError
 
 if TYPE_CHECKING:
@@ -49,12 +50,6 @@ app = typer.Typer(
 targets_app = typer.Typer(help="List or show the boards that a model can be made for.")
 app.add_typer(targets_app, name="targets")
 app.add_typer(devices_app, name="devices")
-
-RunsFolder = Annotated[Path, typer.Option("--runs", help="The folder of runs.")]
-RUNS = Path("runs")
-KEEP = 5
-"""Runs that `runs --prune` leaves."""
-
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -161,73 +156,7 @@ def targets_show(
 app.registered_commands += files_app.registered_commands
 
 
-@app.command()
-def runs(
-    folder: RunsFolder = RUNS,
-    prune: Annotated[bool, typer.Option(help="Remove all but the newest runs.")] = False,
-    keep: Annotated[
-        int | None, typer.Option(min=0, help=f"With --prune: how many runs stay [{KEEP}].")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """List the runs, or remove old ones with --prune."""
-    with output(as_json) as out:
-        from dataclasses import asdict
-
-        from edgecompress.cli import run_tables
-        from edgecompress.cli.printing import line
-        from edgecompress.store import Store
-
-        if keep is not None and not prune:
-            raise SpecError("runs: --keep says what --prune leaves; add --prune")
-        if not folder.is_dir():
-            out.result({"runs": []}, lambda console: line(console, f"{folder}: no runs yet"))
-            return
-        store = Store(folder)
-        if prune:
-            pruned = store.prune(KEEP if keep is None else keep)
-            out.result(asdict(pruned), lambda console: run_tables.pruned(pruned, console))
-            return
-        rows = store.runs()
-        out.result(
-            {"runs": [asdict(row) for row in rows]}, lambda console: run_tables.runs(rows, console)
-        )
-
-
-@app.command()
-def report(
-    run: Annotated[str, typer.Argument(help="A run's id, the beginning of one, or 'latest'.")],
-    folder: RunsFolder = RUNS,
-    html: Annotated[bool, typer.Option("--html", help="Print where report.html lies.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Show the report of a run again."""
-    with output(as_json) as out:
-        from edgecompress.cli.printing import line
-        from edgecompress.spec.report import to_json
-        from edgecompress.store import Store
-
-        if not folder.is_dir():
-            raise SpecError(f"{folder}: no runs there; deploy first, or name them with --runs")
-        store = Store(folder)
-        if html:
-            page = _whole_page(store, run)
-            out.result({"report_html": str(page)}, lambda console: line(console, str(page)))
-            return
-        found = store.report(run)
-        page = store.run_dir(found.run) / "report.html"
-        out.result(to_json(found), lambda console: show_report(found, page, console))
-
-
-def _whole_page(store: "Store", run: str) -> Path:
-    """The report.html of a run; rendered again where it is not as it was written."""
-    page = store.page(store.find_run(run).id)
-    if page is not None:
-        return page
-    from edgecompress.report.html import render_html
-
-    found = store.report(run)
-    return store.write_reports(found, render_html(found)) / "report.html"
+app.registered_commands += runs_app.registered_commands
 
 
 @app.command()

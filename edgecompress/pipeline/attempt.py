@@ -20,7 +20,8 @@ from edgecompress.pipeline.models import finetuned, noise, original, pruned, qua
 from edgecompress.pipeline.pushing import push_judged
 from edgecompress.pipeline.reporting import model_report
 from edgecompress.pipeline.results import Results
-from edgecompress.report import Judgement, Seen, Shipped, judge
+from edgecompress.report.advice import Seen, Shipped
+from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.device import Device
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import ModelReport

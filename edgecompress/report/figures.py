@@ -5,6 +5,8 @@ import re
 from typing import Protocol
 
 MOST_DIGITS = 12
+ABOUT_EQUAL = 1.02
+"""Ratios below it are nothing that anybody would notice."""
 _WORDS = re.compile(r"[A-Z]+\d*(?![a-z])|[A-Z]?[a-z]+\d*|\d+")
 _KINDS = ("multiclass", "multilabel", "binary")
 
@@ -49,6 +51,25 @@ def decibels(value: float, digits: int = 0) -> str:
 def factor(value: float, digits: int = 0) -> str:
     """2.31x"""
     return f"{value:.{2 + digits}f}x"
+
+
+def ratio_in_words(before: float, after: float, words: tuple[str, str]) -> str:
+    """'7.0x faster', '1.24x slower', 'about equal'; '' where a ratio means nothing.
+
+    Args:
+        before: what it was, positive.
+        after: what it is, positive.
+        words: for less and for more: ('faster', 'slower').
+
+    """
+    if before == after:
+        return "equal"
+    if not (before > 0 and after > 0 and math.isfinite(before) and math.isfinite(after)):
+        return ""
+    ratio = max(before / after, after / before)
+    if ratio < ABOUT_EQUAL:
+        return "about equal"
+    return f"{ratio:.{2 if ratio < 2 else 1}f}x {words[0] if after < before else words[1]}"
 
 
 def milliseconds(value: float, digits: int = 0) -> str:

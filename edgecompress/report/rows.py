@@ -7,16 +7,17 @@ from edgecompress.report.figures import (
     Unit,
     apart,
     count,
-    factor,
     kibibytes,
     mebibytes,
+    metric_name,
     millijoules,
     milliseconds,
     percent,
     plain,
+    ratio_in_words,
 )
 from edgecompress.spec.comparison import Comparison
-from edgecompress.spec.report import ModelReport, Report
+from edgecompress.spec.report import MetricValue, ModelReport, Report
 
 Trend = Literal["better", "worse", "same"]
 NOTHING = "-"
@@ -31,16 +32,20 @@ class FigureRow:
     trend: Trend
 
 
-_SMALLER_IS_BETTER: tuple[tuple[str, str, Unit], ...] = (
-    ("latency_ms_p50", "latency p50", milliseconds),
-    ("latency_ms_p90", "latency p90", milliseconds),
-    ("latency_ms_p99", "latency p99", milliseconds),
-    ("first_inference_ms", "first inference", milliseconds),
-    ("init_time_ms", "load time", milliseconds),
-    ("peak_rss_bytes", "peak memory", mebibytes),
-    ("model_size_bytes", "file size", kibibytes),
-    ("macs", "MACs", count),
-    ("params", "parameters", count),
+Words = tuple[str, str]
+_SPEED: Words = ("faster", "slower")
+_SIZE: Words = ("smaller", "larger")
+_NUMBER: Words = ("fewer", "more")
+_SMALLER_IS_BETTER: tuple[tuple[str, str, Unit, Words], ...] = (
+    ("latency_ms_p50", "latency p50", milliseconds, _SPEED),
+    ("latency_ms_p90", "latency p90", milliseconds, _SPEED),
+    ("latency_ms_p99", "latency p99", milliseconds, _SPEED),
+    ("first_inference_ms", "first inference", milliseconds, _SPEED),
+    ("init_time_ms", "load time", milliseconds, _SPEED),
+    ("peak_rss_bytes", "peak memory", mebibytes, _SIZE),
+    ("model_size_bytes", "file size", kibibytes, _SIZE),
+    ("macs", "MACs", count, _NUMBER),
+    ("params", "parameters", count, _NUMBER),
 )
 
 
@@ -49,10 +54,8 @@ def figure_rows(report: Report) -> list[FigureRow]:
 
     Energy is among them only where the device measured its power.
     """
-    rows = [_metric_row(report.baseline, report.candidate)]
-    for key, label, unit in _SMALLER_IS_BETTER:
-        before, after = getattr(report.baseline, key), getattr(report.candidate, key)
-        rows.append(_smaller_row(label, before, after, unit))
+    rows = [metric_row(report.baseline.metric, report.candidate.metric)]
+    rows += smaller_rows(report.baseline, report.candidate)
     if report.comparison is not None:
         rows += _energy_rows(report.comparison)
     before, after = report.baseline.int8_op_fraction, report.candidate.int8_op_fraction
@@ -61,13 +64,21 @@ def figure_rows(report: Report) -> list[FigureRow]:
     return rows
 
 
-def _metric_row(baseline: ModelReport, candidate: ModelReport) -> FigureRow:
-    before, after = baseline.metric, candidate.metric
+def smaller_rows(before: ModelReport, after: ModelReport) -> list[FigureRow]:
+    """Every figure of two files where smaller is better."""
+    return [
+        _smaller_row(label, (getattr(before, key), getattr(after, key)), unit, words)
+        for key, label, unit, words in _SMALLER_IS_BETTER
+    ]
+
+
+def metric_row(before: MetricValue, after: MetricValue) -> FigureRow:
+    """The metric, by the name that people have for it."""
     texts = apart(before.value, after.value, plain)
     gain = after.value - before.value
     change = f"{gain:+.4f}" if gain else "equal"
     trend = _trend(gain if after.higher_is_better else -gain)
-    return FigureRow(after.name, *texts, change, trend)
+    return FigureRow(metric_name(after.name), *texts, change, trend)
 
 
 def _energy_rows(comparison: Comparison) -> list[FigureRow]:
@@ -75,25 +86,19 @@ def _energy_rows(comparison: Comparison) -> list[FigureRow]:
     after = comparison.candidate.energy_mj_per_inference
     if before is None and after is None:
         return []
-    return [_smaller_row("energy", before, after, millijoules)]
+    return [_smaller_row("energy", (before, after), millijoules, ("less", "more"))]
 
 
-def _smaller_row(label: str, before: float | None, after: float | None, unit: Unit) -> FigureRow:
+def _smaller_row(
+    label: str, values: tuple[float | None, float | None], unit: Unit, words: Words
+) -> FigureRow:
+    before, after = values
     if before is None or after is None:
-        old, new = (NOTHING if value is None else unit(value) for value in (before, after))
+        old, new = (NOTHING if value is None else unit(value) for value in values)
         return FigureRow(label, old, new, "", "same")
-    return FigureRow(
-        label, unit(before), unit(after), _times(before, after), _trend(before - after)
-    )
-
-
-def _times(before: float, after: float) -> str:
-    """'2.31x less', '1.10x more', 'equal'; nothing where a ratio means nothing."""
-    if before == after:
-        return "equal"
-    if before <= 0 or after <= 0:
-        return ""
-    return f"{factor(before / after)} less" if after < before else f"{factor(after / before)} more"
+    change = ratio_in_words(before, after, words)
+    trend = "same" if change == "about equal" else _trend(before - after)
+    return FigureRow(label, unit(before), unit(after), change, trend)
 
 
 def _trend(gain: float) -> Trend:

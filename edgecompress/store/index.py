@@ -17,12 +17,14 @@ from edgecompress.store.rows import (
     RUNS,
     STAGES,
     Row,
+    RunPoint,
     RunRow,
     StageRecord,
     finished_values,
     proven_run,
     proven_stage,
     report_text,
+    run_points,
     run_row,
     seal_of,
     values_of,
@@ -103,6 +105,14 @@ class Index:
         with self._open() as db:
             rows = db.execute(RUNS + " ORDER BY number DESC")
             return [run_row(self._run(row)) for row in rows]
+
+    def points(self, most: int) -> list[RunPoint]:
+        """The newest finished runs, the newest first."""
+        with self._open() as db:
+            query = f"{RUNS} WHERE report IS NOT NULL ORDER BY number DESC LIMIT ?"
+            rows = db.execute(query, (most,)).fetchall()
+        texts = (report_text(self._run(row)) for row in rows)
+        return run_points(text for text in texts if text is not None)
 
     def report(self, run_id: str) -> str | None:
         """The JSON document of a finished run."""

@@ -20,7 +20,7 @@ from edgecompress.store.layout import Layout
 from edgecompress.store.mending import checked
 from edgecompress.store.prune import PruneResult, prune
 from edgecompress.store.reports import PAGE, is_whole, write_documents
-from edgecompress.store.rows import RunRow, StageRecord
+from edgecompress.store.rows import RunPoint, RunRow, StageRecord
 from edgecompress.store.sealed import is_sealed, read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 _log = logging.getLogger("edgecompress")
+MOST_POINTS = 200
+"""More runs make a chart that nobody can read, and reading their reports takes seconds."""
 _RECENT = 5
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
 
@@ -225,6 +227,10 @@ class Store:
     def runs(self) -> list[RunRow]:
         """All runs, newest first."""
         return self._index.runs()
+
+    def points(self, most: int = MOST_POINTS) -> list[RunPoint]:
+        """What the newest finished runs would ship, the newest first."""
+        return self._index.points(most)
 
     def find_run(self, reference: str) -> RunRow:
         """The finished run of that id, unique prefix of an id, or 'latest'.

@@ -17,7 +17,7 @@ from hostile.printed import assert_plain, printed
 from hostile.texts import HOSTILE, SEEN, hostile
 from rich.console import Console
 
-from edgecompress.cli import device_tables, tables
+from edgecompress.cli import device_tables, run_tables, tables, target_tables
 from edgecompress.cli.deployed import Deployed, show_report
 from edgecompress.cli.failure import Failure, failure_of, tell
 from edgecompress.cli.output import Output
@@ -124,10 +124,10 @@ SHOWN: dict[str, Show] = {
         [Deployed("t", hostile(REPORT), Path("page")), Deployed(HOSTILE)], console
     ),
     "layers": lambda console: tables.layers(hostile(LAYERS), True, console),
-    "runs": lambda console: tables.runs([hostile(RUN)], console),
+    "runs": lambda console: run_tables.runs([hostile(RUN)], console),
     "health": lambda console: tables.health(hostile(HEALTH), console),
-    "targets": lambda console: tables.targets(list(map(hostile, list_targets())), console),
-    "target": lambda console: tables.target(hostile(list_targets()[0]), console),
+    "targets": lambda console: target_tables.targets(list(map(hostile, list_targets())), console),
+    "target": lambda console: target_tables.target(hostile(list_targets()[0]), console),
     "devices": lambda console: tables.devices(
         [hostile(Device(id="d", target="t", transport="ssh", address="a", tags=("x",)))], console
     ),
