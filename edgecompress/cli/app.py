@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecompress import __version__
-from edgecompress.cli.deployed import Deployed, show, show_report, worst
+from edgecompress.cli.deployed import Deployed, show, worst
 from edgecompress.cli.devices import devices_app
 from edgecompress.cli.failure import after_result, failure_of
 from edgecompress.cli.files import files_app
@@ -20,7 +20,7 @@ from edgecompress.cli.runs import runs_app
 from edgecompress.errors import RuntimeMissing, SpecError
 
 if TYPE_CHECKING:
-    from edgecompress.store import Store
+    pass
 
 EPILOG = """\b
 Exit codes:
@@ -50,6 +50,7 @@ app = typer.Typer(
 targets_app = typer.Typer(help="List or show the boards that a model can be made for.")
 app.add_typer(targets_app, name="targets")
 app.add_typer(devices_app, name="devices")
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:

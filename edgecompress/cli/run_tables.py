@@ -31,7 +31,9 @@ def runs(rows: "Sequence[RunRow]", console: Console) -> None:
         )
         for row in rows
     ]
-    table(console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells, names=2)
+    table(
+        console, ("run", "target", "started (UTC)", "verdict", "metric", "speedup"), cells, names=2
+    )
 
 
 def pruned(result: "PruneResult", console: Console) -> None:

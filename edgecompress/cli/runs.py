@@ -110,7 +110,7 @@ def _whole_page(store: "Store", run: str) -> Path:
     from edgecompress.report.html import render_html
 
     found = store.report(run)
-    return store.write_reports(found, render_html(found)) / "report.html"
+    return store.write_reports(found, render_html(found, store.points())) / "report.html"
 
 
 def _two(out: Output, store: "Store", runs: tuple[str, str], *, html: bool) -> None:

@@ -174,5 +174,5 @@ def _finish(store: Store, run_id: str, report: Report) -> Report:
     # Imports jinja2, which nothing else needs.
     from edgecompress.report.html import render_html
 
-    store.finish_run(run_id, report, render_html(report))
+    store.finish_run(run_id, report, render_html(report, store.points()))
     return report

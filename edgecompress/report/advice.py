@@ -313,6 +313,7 @@ _ADVICE: Mapping[str, Callable[[Facts], str]] = {
     "outputs": _forgotten,
     "robustness": _forgotten,
     "parity": _parity,
+    "hop": _parity,
     "constants": _constants,
     "size": _size,
     "int8": _int8,

@@ -64,11 +64,11 @@ def _hop(hop: Hop, suffers: bool) -> Check:
     failed, figures = _beyond(hop.parity), _figures(hop.parity)
     text = f"{HOPS[hop.kind]} {_agree(hop.parity)}"
     if failed is None:
-        return check("parity", "pass", text, *figures)
+        return check("hop", "pass", text, *figures)
     if suffers:
-        return check("parity", "fail", f"{text}; {failed}", *figures)
+        return check("hop", "fail", f"{text}; {failed}", *figures)
     text = f"{text}; {failed}, but what ships does not suffer from it"
-    return check("parity", "pass", text, *figures)
+    return check("hop", "pass", text, *figures)
 
 
 def _constants(readback: Readback) -> Iterator[Check]:

@@ -2,22 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
+from edgecompress.report.answers import answers
 from edgecompress.report.charts import draw_charts
 from edgecompress.report.device import notes, pushed_rows
 from edgecompress.report.dots import dots_of
-from edgecompress.report.figures import count, factor, milliseconds, percent, plain
+from edgecompress.report.figures import factor, percent, ratio_in_words
 from edgecompress.report.noise import noise_lines, noise_rows, search_lines
+from edgecompress.report.page import render
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
-from edgecompress.shown import shown
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.measurement import DeviceState, TelemetrySample, Turn
 from edgecompress.spec.native import KERNEL_FEATURES
 from edgecompress.spec.report import Check, Report
+from edgecompress.store import RunPoint
+
+MOST_CLASSES = 30
+"""Classes that lost the most; the rest would make a table that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -29,39 +30,37 @@ class Tile:
     trend: Trend
 
 
-def render_html(report: Report) -> str:
-    """The whole page as text. The same report gives the same bytes."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=_visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        {"count": count, "ms": milliseconds, "percent": percent, "plain": plain}
-    )
-    charts = {chart.id: chart for chart in draw_charts(report, dots_of(report))}
-    return environment.get_template("template.html").render(
+def render_html(report: Report, earlier: Sequence[RunPoint] = ()) -> str:
+    """The whole page as text. The same arguments give the same bytes.
+
+    Args:
+        report: what it shows.
+        earlier: runs for its first chart; those of another task or device are left out.
+
+    """
+    dots = dots_of(report, earlier)
+    change = report.candidate.change
+    return render(
+        "template.html",
         report=report,
         summary=_summary(report.checks),
+        answers=answers(report),
         tiles=_tiles(report),
+        checks=[check for check in report.checks if check.kind != "hop" or check.outcome != "pass"],
+        hops=[check for check in report.checks if check.kind == "hop"],
         pushed=pushed_rows(report.pushed) if report.pushed else [],
         rows=figure_rows(report),
-        charts=charts,
+        charts={chart.id: chart for chart in draw_charts(report, dots)},
+        dots=dots,
+        classes=[] if change is None else change.classes[:MOST_CLASSES],
         conditions=_conditions(report.comparison) if report.comparison else [],
+        cost=_cost(report),
         noise=noise_rows(report.noise) if report.noise else [],
         noise_lines=noise_lines(report.noise) if report.noise else [],
         search=search_lines(report.search) if report.search else [],
         notes=notes(report),
         nothing=NOTHING,
     )
-
-
-def _visible(value: object) -> object:
-    """Every value as the page shows it, but parts that are HTML already."""
-    return value if isinstance(value, Markup) else shown(str(value))
 
 
 def _summary(checks: Sequence[Check]) -> str:
@@ -78,21 +77,45 @@ def _summary(checks: Sequence[Check]) -> str:
 
 def _tiles(report: Report) -> list[Tile]:
     """Speed where it was measured, the metric, the size, and the int8 share."""
-    rows = {row.label: row for row in figure_rows(report)}
-    metric = rows[report.candidate.metric.name]
-    size = rows["file size"]
+    metric, *rows = figure_rows(report)
+    size = next(row for row in rows if row.label == "file size")
     tiles = [
         # Not marked where it is worse: whether that matters is the verdict's to say.
-        Tile(metric.candidate, f"{metric.label} ({metric.change})", "same"),
-        Tile(size.candidate, f"file size ({size.change})", size.trend),
+        Tile(metric.candidate, f"{metric.label}, before {metric.baseline}", "same"),
+        Tile(size.change or size.candidate, f"file, {size.candidate}", size.trend),
         Tile(percent(report.candidate.int8_op_fraction), "of the MACs in int8", "same"),
     ]
-    if report.comparison is not None:
-        speedup, emulated = report.comparison.speedup, report.comparison.emulated
-        label = "as fast as the baseline" + ", emulated" * emulated
-        trend: Trend = "same" if emulated else "better" if speedup > 1 else "worse"
-        tiles.insert(0, Tile(factor(speedup), label, trend))
+    compared = report.comparison
+    if compared is not None:
+        known = not compared.emulated and compared.valid
+        label = "than the original" + ", emulated" * compared.emulated
+        label += ", not valid" * (not compared.emulated and not compared.valid)
+        trend: Trend = "same" if not known else "better" if compared.speedup > 1 else "worse"
+        words = ratio_in_words(compared.speedup, 1.0, ("faster", "slower"))
+        tiles.insert(0, Tile(words or factor(compared.speedup), label, trend))
     return tiles
+
+
+def _cost(report: Report) -> list[tuple[str, str]]:
+    """What compressing took, all stages together, those from the store included."""
+    costs = [stage.cost for stage in report.stages if stage.cost is not None]
+    if not costs:
+        return []
+    rows = [
+        ("time", _seconds(sum(cost.seconds for cost in costs))),
+        ("CPU time", _seconds(sum(cost.cpu_s for cost in costs))),
+    ]
+    peaks = [cost.peak_rss_bytes for cost in costs if cost.peak_rss_bytes is not None]
+    if peaks:
+        rows.append(("peak memory", f"{max(peaks) / 2**30:.2f} GiB, torch included"))
+    joules = [cost.energy_j for cost in costs if cost.energy_j is not None]
+    if joules:
+        rows.append(("energy", f"{sum(joules):,.0f} J by the CPU packages, all else included"))
+    return rows
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
 
 
 def _conditions(comparison: Comparison) -> list[tuple[str, str]]:

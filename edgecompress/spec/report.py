@@ -28,6 +28,7 @@ CheckKind = Literal[
     "outputs",
     "robustness",
     "parity",
+    "hop",
     "constants",
     "size",
     "int8",

@@ -5,8 +5,7 @@ import random
 import pytest
 from synthetic import comparison, make_report, measurement
 
-from edgecompress.report.advice import Seen, Shipped
-from edgecompress.report.advice import NOTHING
+from edgecompress.report.advice import NOTHING, Seen, Shipped
 from edgecompress.report.rivals import REGRESSION
 from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.accuracy import MetricChange
