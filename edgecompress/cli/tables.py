@@ -7,6 +7,7 @@ from rich.console import Console
 
 from edgecompress.cli.printing import fields, line, table
 from edgecompress.cli.run_tables import speedup
+from edgecompress.report.figures import metric_name, ratio_in_words
 from edgecompress.runtimes import modules
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
@@ -73,7 +74,8 @@ def _delegated(op: Op) -> str:
 
 def evaluation(found: Evaluation, console: Console) -> None:
     better = "higher" if found.higher_is_better else "lower"
-    text = f"{found.metric} {found.value:.4f} on {found.samples} samples ({better} is better)"
+    value = f"{metric_name(found.metric)} {found.value:.4f}"
+    text = f"{value} on {found.samples} samples ({better} is better)"
     line(console, text)
 
 
@@ -94,7 +96,8 @@ def measured(found: Measurement | Comparison, console: Console) -> None:
             line(console, f"{name} is invalid: {reason.text}; {reason.remedy}")
     if isinstance(found, Comparison):
         interval = f"95 % interval {found.speedup_low:.2f} to {found.speedup_high:.2f}"
-        line(console, f"{found.speedup:.2f}x faster ({interval}), on {found.device}")
+        words = ratio_in_words(found.speedup, 1.0, ("faster", "slower"))
+        line(console, f"{words} ({interval}), on {found.device}")
     for note in dict.fromkeys(note for m in columns.values() for note in m.notes):
         line(console, f"note: {note}")
 

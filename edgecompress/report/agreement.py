@@ -4,6 +4,7 @@ The limits tell rounding from damage, by what quantising itself costs. The figur
 docs/verdict.md.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ class Agreement:
 WHOLE_WAY = Agreement()
 MOST_DIFFERENCES = 5
 """How many lines there are at most about constants that are other than they were."""
+SHIPPED = ("the shipped file", "the trained model")
+ORIGINAL = ("the original's file", "the original")
 HOPS: dict[HopKind, str] = {
     "converted": "the fake-quantised graph and the one converted to integers",
     "exported": "the converted graph and the file as it was written",
@@ -47,15 +50,18 @@ def agreements(baseline: ModelReport, candidate: ModelReport) -> Iterator[Check]
     if candidate.parity is not None:
         failed = _beyond(candidate.parity)
         suffers = failed is not None
-        yield _whole(candidate.parity, "the file", failed)
+        yield _whole(candidate.parity, SHIPPED, failed)
     if baseline.parity is not None and (failed := _beyond(baseline.parity)) is not None:
-        yield _whole(baseline.parity, "the baseline's file", failed)
+        yield _whole(baseline.parity, ORIGINAL, failed)
     for hop in candidate.hops if len(candidate.hops) > 1 else ():
         yield _hop(hop, suffers)
     if candidate.readback is not None:
         yield from _constants(candidate.readback)
     if candidate.original is not None:
-        text = _in_words("the file", candidate.original)
+        same = _counted(candidate.original)
+        text = f"the shipped file beside the original: the same answer in {same}"
+        if candidate.original.top1_agreement is None:
+            text = f"the shipped file beside the original: {same}"
         yield check("parity", "pass", text, *_figures(candidate.original))
 
 
@@ -83,14 +89,29 @@ def _constants(readback: Readback) -> Iterator[Check]:
         yield check("constants", "pass", f"{text} are those that were trained")
 
 
-def _whole(parity: Parity, what: str, failed: str | None) -> Check:
-    text = _in_words(what, parity)
+def _whole(parity: Parity, names: tuple[str, str], failed: str | None) -> Check:
+    """The file against what it was made of; `names`: what people call the two."""
+    file, model = names
+    text = f"{file} {_does(parity, failed is None)} as {model} does ({_counted(parity)})"
     text = text if failed is None else f"{text}; {failed}"
     return passed_if(failed is None, "parity", text, *_figures(parity))
 
 
-def _in_words(what: str, parity: Parity) -> str:
-    return f"{what} and {parity.reference} {_agree(parity)}"
+def _does(parity: Parity, agrees: bool) -> str:
+    what = "answer" if parity.top1_agreement is not None else "compute"
+    return f"{what}s" if agrees else f"does not {what}"
+
+
+def _counted(parity: Parity) -> str:
+    """'5,000 of 5,000'; where there are no classes, 'outputs within 1 step'."""
+    if parity.top1_agreement is None:
+        steps = f"{parity.max_output_steps:.3g}"
+        return f"outputs within {steps} step{'s' * (steps != '1')}"
+    if not math.isfinite(parity.top1_agreement):
+        return f"nan of {parity.samples:,}"
+    # Never all where one is another.
+    same = math.floor(parity.top1_agreement * parity.samples + 1e-6)
+    return f"{same:,} of {parity.samples:,}"
 
 
 def _agree(parity: Parity) -> str:

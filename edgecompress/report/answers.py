@@ -2,6 +2,7 @@
 what is to be done next.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from edgecompress.report.figures import (
@@ -39,7 +40,8 @@ def next_steps(report: Report) -> tuple[str, ...]:
         return report.verdict.advice
     if report.verdict.decision != "ship":
         return ("correct what is said above, and deploy again",)
-    path = report.artifacts[0].path if report.artifacts else "the model file"
+    files = [each.path for each in report.artifacts if "baseline" not in Path(each.path).name]
+    path = files[0] if files else "the model file"
     if report.pushed is not None and report.pushed.outcome == "success":
         return (f"nothing: {report.pushed.device} runs it already; it is {path}",)
     return (f"take {path}, or send it: edgecompress push {report.run} DEVICE",)

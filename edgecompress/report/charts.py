@@ -80,13 +80,13 @@ def _training(epochs: Sequence[EpochRow], metric: str) -> tuple[str, Drawing]:
         x += 24 + 6 * min(len(stage), 14)
     places = Scale(1, max(len(epochs), 2), _LEFT, _RIGHT)
     panels = (
-        (metric, [row.metric for row in epochs], 24.0, 112.0),
-        ("loss", [row.loss for row in epochs], 128.0, 206.0),
+        (metric, [row.metric for row in epochs], 30.0, 112.0),
+        ("loss", [row.loss for row in epochs], 134.0, 206.0),
     )
     for name, values, top, bottom in panels:
         scale = Scale(*spread(values, 0.0), bottom, top)
         _rules(drawing, scale)
-        drawing.text((0, (top + bottom) / 2), name[:9])
+        drawing.text((_RIGHT, top - 4), name, SMALL._replace(anchor="end"))
         for stage in stages:
             points: list[Point] = [
                 (places(place), scale(value))

@@ -1,6 +1,6 @@
 """What became of the model on the device that it was sent to, and what is to be said besides."""
 
-from edgecompress.report.figures import apart, milliseconds, percent, plain
+from edgecompress.report.figures import apart, metric_name, milliseconds, percent, plain
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.measurement import Parity
 from edgecompress.spec.pushed import Pushed, Validation
@@ -17,7 +17,12 @@ def pushed_rows(pushed: Pushed) -> list[tuple[str, str]]:
 
 def notes(report: Report) -> list[str]:
     """The report's own notes, then what casts doubt on a measurement, once where it is of both."""
-    return [*report.notes, *([] if report.comparison is None else _measured(report.comparison))]
+    return [*report.notes, *measurement_notes(report)]
+
+
+def measurement_notes(report: Report) -> list[str]:
+    """What casts doubt on the latencies, to be read beside them; of both files first."""
+    return [] if report.comparison is None else _measured(report.comparison)
 
 
 def _outcome(pushed: Pushed) -> str:
@@ -35,7 +40,7 @@ def _validation_rows(validation: Validation) -> list[tuple[str, str]]:
         there += f" (95 % interval {plain(validation.low)} to {plain(validation.high)})"
     rows = [
         (
-            validation.metric,
+            metric_name(validation.metric),
             f"{there} there, {here} here, on {validation.parity.samples:,} samples",
         ),
         ("golden outputs", _agreement(validation.golden)),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from edgecompress.report.checks import at_most, check, passed_if
-from edgecompress.report.figures import apart, plain
+from edgecompress.report.figures import apart, metric_name, plain
 from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.report import Check, MetricValue
@@ -32,8 +32,8 @@ def metric_checks(
         yield check(
             "metric",
             "fail",
-            f"metric {after.name} on {after.samples} samples cannot be compared with the"
-            f" baseline's {before.name} on {before.samples}",
+            f"metric {metric_name(after.name)} on {after.samples} samples cannot be compared with"
+            f" the baseline's {metric_name(before.name)} on {before.samples}",
         )
         return
     drop = before.value - after.value if after.higher_is_better else after.value - before.value
@@ -41,8 +41,8 @@ def metric_checks(
     yield _within_budget(budgets, before, after, change)
     if limit > LARGEST_DROP and _is_share(before, after):
         text = (
-            f"max_metric_drop {limit:g} allows {after.name}, which is between 0 and 1, to lose"
-            f" {min(limit, 1.0):.0%} of the whole; 0.01 is one point: correct it in deploy.yaml"
+            f"max_metric_drop {limit:g} allows {metric_name(after.name)}, which is between 0 and 1,"
+            f" to lose {min(limit, 1.0):.0%} of the whole; 0.01 is one point: correct it in deploy.yaml"
         )
         if drop > LARGEST_DROP:
             text = f"{text}; more than {LARGEST_DROP:g} never ships"
@@ -61,7 +61,9 @@ def _within_budget(
     figure, reference = apart(after.value, before.value, plain)
     amount, bound = apart(abs(drop), limit, plain)
     worse = f"{amount} {'worse' if drop > 0 else 'better'}" if drop else "equal"
-    text = f"{after.name} is {figure}, the baseline's {reference}: {worse}{_seen(change)}"
+    text = (
+        f"{metric_name(after.name)} is {figure}, the baseline's {reference}: {worse}{_seen(change)}"
+    )
     text = f"{text}; at most {bound} worse allowed"
     asked = at_most("metric_drop", drop, limit)
     if change is None:

@@ -1,4 +1,6 @@
-"""The report on a terminal: figures, the device, notes, then the verdict and its reasons."""
+"""The report on a terminal: the verdict, the figures with what casts doubt on them, what became
+of it on the device, the reasons, and what to do next.
+"""
 
 from collections.abc import Iterable
 
@@ -6,12 +8,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from edgecompress.report.device import notes, pushed_rows
+from edgecompress.report.answers import next_steps
+from edgecompress.report.device import measurement_notes, pushed_rows
 from edgecompress.report.noise import noise_lines, search_lines
 from edgecompress.report.rows import FigureRow, figure_rows
 from edgecompress.shown import rich_text
 from edgecompress.spec.pushed import Pushed
-from edgecompress.spec.report import Report
+from edgecompress.spec.report import Check, Report
 
 _TREND_STYLE = {"better": "green", "worse": "red", "same": "dim"}
 _DECISION_STYLE = {
@@ -27,31 +30,44 @@ _STATUS_STYLE = {
     "note": "dim",
     "noise": "dim",
     "float": "dim",
+    "latency": "yellow",
     "try": "bold",
+    "next": "bold",
 }
 _HANG = 12
 """Reasons and notes start in this column, and so do their further lines."""
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print all but the details; plain text where there is no terminal."""
-    console.print(rich_text(_title(report)))
-    console.print(_figures(figure_rows(report)))
+    """Print all but the details, a line for each fact; plain text where there is no terminal."""
+    decision = report.verdict.decision
+    title = rich_text(_title(report))
+    console.print(rich_text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]), title)
+    console.print(_figures(figure_rows(report)), crop=False)
+    if beside := measurement_notes(report):
+        console.print(_lines(("latency", note) for note in beside))
+        console.print()
     if report.pushed is not None:
         _print_pushed(report.pushed, console)
+    told = [(check.outcome, check.text) for check in report.checks if _is_told(check)]
+    console.print(_lines([*told, *_beside(report)]))
+    word = "next" if decision == "ship" else "try"
+    console.print(_lines((word, line) for line in next_steps(report)))
+
+
+def _is_told(check: Check) -> bool:
+    """A step on the way to the file that went well only explains; report.html has it."""
+    return check.kind != "hop" or check.outcome != "pass"
+
+
+def _beside(report: Report) -> list[tuple[str, str]]:
+    """What is to be known besides, and decides nothing."""
+    told: list[tuple[str, str]] = []
     if report.noise is not None:
-        said_of_noise = [("noise", line) for line in noise_lines(report.noise)]
-        if report.search is not None:
-            said_of_noise += [("float", line) for line in search_lines(report.search)]
-        console.print(_lines(said_of_noise))
-        console.print()
-    if said := notes(report):
-        console.print(_lines(("note", note) for note in said))
-        console.print()
-    decision = report.verdict.decision
-    console.print(rich_text(f" {decision.upper()} ", style=_DECISION_STYLE[decision]))
-    lines = [(check.outcome, check.text) for check in report.checks]
-    console.print(_lines([*lines, *(("try", line) for line in report.verdict.advice)]))
+        told += [("noise", line) for line in noise_lines(report.noise)]
+    if report.search is not None:
+        told += [("float", line) for line in search_lines(report.search)]
+    return told + [("note", note) for note in report.notes]
 
 
 def _title(report: Report) -> str:

@@ -14,7 +14,15 @@ from pydantic import BaseModel
 from edgecompress.report.advice import NOTHING, Facts, Seen, advise
 from edgecompress.report.agreement import agreements
 from edgecompress.report.checks import at_least, at_most, check, passed_if
-from edgecompress.report.figures import apart, factor, mebibytes, milliseconds, percent, plain
+from edgecompress.report.figures import (
+    apart,
+    factor,
+    mebibytes,
+    metric_name,
+    milliseconds,
+    percent,
+    plain,
+)
 from edgecompress.report.looks import look_checks
 from edgecompress.report.metric import metric_checks
 from edgecompress.report.rivals import metric_before, rival_checks
@@ -256,7 +264,7 @@ def _pushed(pushed: Pushed) -> Check:
     return check(
         "push",
         "pass",
-        f"{pushed.device}: release {pushed.release} is active; {validation.metric}"
+        f"{pushed.device}: release {pushed.release} is active; {metric_name(validation.metric)}"
         f" {plain(validation.value)}{around} on {validation.parity.samples} samples there,"
         f" {plain(validation.value_here)} here",
         Figure(name=validation.metric, value=validation.value),
