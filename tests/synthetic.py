@@ -15,6 +15,7 @@ from edgecompress.spec.measurement import (
     Turn,
 )
 from edgecompress.spec.pushed import Outcome, Pushed, Validation
+from edgecompress.spec.race import Race, RaceEntrant
 from edgecompress.spec.report import (
     Check,
     EpochRow,
@@ -280,3 +281,43 @@ def make_report(
         notes=("synthetic: no figure in here was measured",),
         versions={**VERSIONS, "torch": "2.13.0"},
     )  # fmt: skip
+
+
+def raced(report: Report) -> Report:
+    """With a race whose figures mean nothing, one entrant for each way to end."""
+    endings = (
+        ("won", 0.53, "the fastest that keeps the metric"),
+        ("slower", 0.71, "0.18 ms slower than the winner, after three rounds"),
+        ("refused", 0.50, "accuracy is 0.9000, 0.0722 worse; at most 0.0100 worse allowed"),
+        ("uncertain", 0.52, "360 samples cannot tell; about 3,000 are needed"),
+        ("failed", None, "its runtime did not take the file: no kernel for an operator"),
+    )
+    entrants = tuple(
+        RaceEntrant(
+            name=f"int8 (the recipe), a runtime with a long name {number}",
+            target=f"synthetic-board-{number}",
+            runtime="synthetic",
+            variant="recipe",
+            threads=4,
+            model_size_bytes=None if latency is None else 96_345,
+            latency_ms_p50=latency,
+            latency_ms_low=None if latency is None else latency * 0.99,
+            latency_ms_high=None if latency is None else latency * 1.01,
+            rounds=0 if latency is None else 4,
+            metric=None if latency is None else 0.97 - number / 100,
+            ending=ending,
+            why=why,
+        )
+        for number, (ending, latency, why) in enumerate(endings)
+    )
+    race = Race(
+        board="synthetic-board",
+        device="synthetic",
+        entrants=entrants,
+        best_float=entrants[1].name,
+        turns=20,
+        full_turns=60,
+        error_rate=0.05,
+        absent=("openvino is not installed",),
+    )
+    return report.model_copy(update={"race": race})

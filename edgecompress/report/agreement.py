@@ -109,8 +109,7 @@ def _counted(parity: Parity) -> str:
         return f"outputs within {steps} step{'s' * (steps != '1')}"
     if not math.isfinite(parity.top1_agreement):
         return f"nan of {parity.samples:,}"
-    # Never all where one is another.
-    same = math.floor(parity.top1_agreement * parity.samples + 1e-6)
+    same = round(parity.top1_agreement * parity.samples)
     return f"{same:,} of {parity.samples:,}"
 
 

@@ -42,7 +42,8 @@ def metric_checks(
     if limit > LARGEST_DROP and _is_share(before, after):
         text = (
             f"max_metric_drop {limit:g} allows {metric_name(after.name)}, which is between 0 and 1,"
-            f" to lose {min(limit, 1.0):.0%} of the whole; 0.01 is one point: correct it in deploy.yaml"
+            f" to lose {min(limit, 1.0):.0%} of the whole; 0.01 is one point: correct it in"
+            " deploy.yaml"
         )
         if drop > LARGEST_DROP:
             text = f"{text}; more than {LARGEST_DROP:g} never ships"

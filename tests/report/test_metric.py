@@ -53,7 +53,7 @@ def test_an_error_may_be_small_in_any_unit() -> None:
 def test_it_says_what_to_write() -> None:
     found = list(metric_checks(Budgets(max_metric_drop=1.0), metric(0.9), metric(0.74)))
     assert found[1].text == (
-        "max_metric_drop 1 allows Metric, which is between 0 and 1, to lose 100% of the whole;"
+        "max_metric_drop 1 allows metric, which is between 0 and 1, to lose 100% of the whole;"
         " 0.01 is one point: correct it in deploy.yaml"
     )
 
@@ -88,7 +88,7 @@ def test_too_few_samples_say_how_many_are_needed() -> None:
     told = of_half_a_point(changed(-0.002, 0.012, answers=answers), 0.01)
     # The quantiles of 0.95 and 0.90 times 0.1, over a distance of 0.005, squared.
     assert told.text == (
-        "500 samples cannot tell: Metric is 0.9000, the baseline's 0.9050: 0.0050 worse (90 %"
+        "500 samples cannot tell: metric is 0.9000, the baseline's 0.9050: 0.0050 worse (90 %"
         " interval 0.0020 better to 0.0120 worse; 9 of 500 answers changed: 5 from right to wrong,"
         " 2 from wrong to right); at most 0.0100 worse allowed; about 3,426 samples are needed"
     )

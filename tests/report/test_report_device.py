@@ -118,7 +118,7 @@ def test_throttling_and_energy_are_told() -> None:
     sensed = report.model_copy(update={"comparison": comparison})
     told = page(sensed)
     for text in (told, terminal(sensed)):
-        assert "energy 6.60 mJ 2.40 mJ 2.75x less" in text
+        assert "energy 6.60 mJ 2.40 mJ 2.8x less" in text
         assert f"candidate: energy: 2.4 {ENERGY}" in text
         # Of both files, so it is said once.
         assert text.count(THROTTLED) == 1

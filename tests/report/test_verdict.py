@@ -80,13 +80,14 @@ def test_a_better_candidate_ships_and_says_by_how_much() -> None:
             {},
             {"parity": parity(top1_agreement=0.953)},
             {},
-            "the file and torch agree on 95.3 % of the answers, within 2 output steps",
+            "the shipped file does not answer as the trained model does (343 of 360)",
         ),
         (
             {},
             {"parity": parity(top1_agreement=None, max_output_steps=34.0)},
             {},
-            "the file and torch agree within 34 output steps; at most 16 allowed",
+            "the shipped file does not compute as the trained model does (outputs within 34 steps);"
+            " at most 16 allowed",
         ),
         (
             {},
@@ -144,7 +145,7 @@ def test_a_hop_explains_and_fails_only_where_what_ships_suffers() -> None:
     result = verdict(candidate={**whole, "parity": bad})
     assert result.decision == "refuse"
     first, *others = failures(result)
-    assert first.startswith("fail: the file and torch agree")
+    assert first.startswith("fail: the shipped file does not answer as the trained model does")
     assert [text in reason for reason in others] == [True, False]
 
 
@@ -153,11 +154,11 @@ def test_the_original_is_checked_as_well_and_told_of() -> None:
     original = parity(reference="the original, in float", top1_agreement=0.83)
     candidate = CANDIDATE.model_copy(update={"original": original})
     result = judge(BUDGETS, BASELINE, candidate, COMPARED)
-    text = "pass: the file and the original, in float agree on 83.0 % of the answers"
+    text = "pass: the shipped file beside the original: the same answer in 299 of 360"
     assert any(text in reason for reason in result.reasons)
     baseline = BASELINE.model_copy(update={"parity": bad})
     (reason,) = failures(judge(BUDGETS, baseline, candidate, COMPARED))
-    assert reason.startswith("fail: the baseline's file and torch agree")
+    assert reason.startswith("fail: the original's file does not answer as the original does")
 
 
 def test_the_metric_decides_before_all_agreement() -> None:
