@@ -50,6 +50,7 @@ PHONE = """<!doctype html><body style="margin:0">
 addEventListener("load", () => {
   const page = document.querySelector("iframe").contentDocument;
   for (const details of page.querySelectorAll("details")) details.open = true;
+  const first = (what) => page.querySelector(what) || page.body;
   const box = (id) => (page.getElementById(id) || page.body).getBoundingClientRect();
   const text = page.querySelector("#chart-layers text");
   document.getElementById("seen").textContent = JSON.stringify({
@@ -58,15 +59,15 @@ addEventListener("load", () => {
       const { width, height } = chart.getBoundingClientRect();
       return [chart.id, width, height];
     }),
-    verdict: page.querySelector("#verdict strong") ? page.querySelector("#verdict strong").innerText : "",
+    verdict: first("#verdict strong").innerText,
     verdictBottom: box("verdict").bottom,
     chartText: text ? text.getBoundingClientRect().height : 0,
-    answersBottom: page.querySelector(".answers") ? page.querySelector(".answers").getBoundingClientRect().bottom : 0,
+    answersBottom: first(".answers").getBoundingClientRect().bottom,
     cut: [...page.querySelectorAll("table")].filter((table) => {
       const frame = table.closest(".scroll");
       const right = frame ? frame.getBoundingClientRect().right : 0;
       const scrolls = frame && page.defaultView.getComputedStyle(frame).overflowX === "auto";
-      return !frame || right > page.documentElement.clientWidth + 1 || (!scrolls && table.scrollWidth > frame.clientWidth);
+      return !frame || !scrolls || right > page.documentElement.clientWidth + 1;
     }).map((table) => table.innerText.slice(0, 40)),
     wide: [...page.querySelectorAll("table.stack, table.figures")].filter(
       (table) => table.scrollWidth > table.closest(".scroll").clientWidth,
