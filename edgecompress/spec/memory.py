@@ -6,7 +6,8 @@ from pydantic import Field
 
 from edgecompress.spec.base import Spec
 
-Bytes = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=0, le=1 << 50)]
+"""No device has a pebibyte."""
 
 
 class MemoryUse(Spec):

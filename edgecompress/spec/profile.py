@@ -7,7 +7,8 @@ from pydantic import Field
 from edgecompress.spec.base import Many, Spec
 
 Text = Annotated[str, Field(max_length=8192)]
-Time = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Time = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+"""Microseconds; eleven days are the most."""
 
 
 class CountedOperator(Spec):
@@ -26,7 +27,7 @@ class Counting(Spec):
     """Name and version."""
     model_sha256: Text | None = None
     """The hash of the file that ran; None where none runs on the device."""
-    inferences: int = 0
+    inferences: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     inference_us: Time | None = None
     """One inference, with its counters: the mean of the middle half."""
     operators: Many[CountedOperator] = ()

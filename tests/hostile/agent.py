@@ -19,16 +19,19 @@ from edgecompress.artifact import Artifact, TensorInfo, sha256_of
 from edgecompress.cli import tables
 from edgecompress.devices.check import rows_of
 from edgecompress.devices.rows import checked
-from edgecompress.measure import compare as compare_of
+from edgecompress.measure import confidence
 from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded, Preparation
+from edgecompress.measure.profile import count_operators
 from edgecompress.measure.tensors import most_bytes, outputs_of, write_npz
+from edgecompress.pipeline.profiling import joined
 from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
 from edgecompress.spec.load import load_target
+from edgecompress.spec.measurement import Inspection, Op
 from edgecompress.spec.protocol import Standard
 
 BOARD = Device(id="board", target="raspberry-pi-5", transport="ssh", address="board")
@@ -54,7 +57,7 @@ class AgentChannel(Channel):
         tool.write_bytes(b"tool")
         self._tool = str(tool)
 
-        self._patch = mock.patch.object(compare_of, "RESAMPLES", 20)
+        self._patch = mock.patch.object(confidence, "RESAMPLES", 20)
         self._patch.start()
         warnings.simplefilter("ignore")  # Of numpy and zipfile, as the command line does.
         self.right()
@@ -101,12 +104,22 @@ class AgentChannel(Channel):
         )
         return self._agent().prepare(self._onnx.artifact, Preparation("tensorrt", flags))
 
+    def _profile(self) -> object:
+        inputs = Inputs(((ONE,),), "evaluation")
+        counting = count_operators(self._agent(), self._onnx, inputs, 1)
+        conv = Op(name="conv", op_type="Conv", dtype="int8", macs=9)
+        inspection = Inspection(runtime="onnxruntime 1.20.0", machine="aarch64", ops=(conv,))
+        timed, profile = joined(counting, "onnxruntime", inspection, 0.1)
+        assert profile.why_none is not None or profile.operators
+        return printed(lambda console: tables.inspection(timed, console))
+
     def _optimise(self) -> object:
         output = self._folder / "optimised.onnx"
         return self._agent().optimise(self._onnx, output)
 
     def _check(self) -> object:
-        found = checked(BOARD, rows_of(self._transport, BOARD, self._target))
+        rows = rows_of(self._transport, BOARD, self._target)
+        found = checked(BOARD, self._target, rows)
         return printed(lambda console: tables.devices_checked([found], console))
 
     def _check_phone(self) -> object:
@@ -114,7 +127,7 @@ class AgentChannel(Channel):
             id="phone", target="android-xnnpack", transport="adb", benchmark_model=self._tool
         )
         rows = rows_of(self._transport, device, self._phone)
-        found = checked(device, rows)
+        found = checked(device, self._phone, rows)
         return printed(lambda console: tables.devices_checked([found], console))
 
     def _phone_probe(self) -> object:
@@ -132,6 +145,8 @@ ASKED = (
     ("compare", "probe"),
     ("compare", "measure"),
     ("compare", "measure"),
+    ("compare", "usage"),
+    ("profile", "profile"),
     ("infer", "infer"),
     ("infer", "npz"),
     ("infer", "npz"),

@@ -62,6 +62,27 @@ ENGINE = {
     "how": "python",
     "notes": ["kernels passed over"],
 }
+MEMORY = {
+    "runtime_rss_bytes": 60 << 20,
+    "runtime_pss_bytes": 30 << 20,
+    "runtime_was_used": True,
+    "loaded_rss_bytes": 1 << 20,
+    "peak_rss_bytes": 3 << 20,
+    "loaded_pss_bytes": 1 << 20,
+    "peak_pss_bytes": 3 << 20,
+    "arena_bytes": 2 << 20,
+    "arena_used_bytes": 1 << 20,
+    "arena_of": "an arena",
+}
+COUNTING = {
+    "runtime": "onnxruntime 1.20.0",
+    "inferences": 20,
+    "inference_us": 90.5,
+    "operators": [
+        {"name": "conv", "op_type": "Conv", "time_us": 60.5},
+        {"name": "add", "op_type": "Add", "time_us": 10.25},
+    ],
+}
 # ruff: noqa: E501 - the tool's own lines
 LOG = """\
 INFO: STARTING!
@@ -163,6 +184,10 @@ class LyingTransport(LocalTransport):
         if command == "infer":
             self._write_outputs(Path(request["outputs"]))
             return {"samples": SAMPLES, "model_sha256": self.model_sha256}
+        if command == "usage":
+            return {**MEMORY, "model_sha256": self.model_sha256}
+        if command == "profile":
+            return {**COUNTING, "model_sha256": self.model_sha256}
         return turn(self.model_sha256)
 
     def _write_outputs(self, path: Path) -> None:

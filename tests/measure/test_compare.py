@@ -7,7 +7,7 @@ import onnx_files
 import pytest
 from turns import FOUR, conditions, make_turn
 
-from edgecompress.errors import ArtifactError, TaskError
+from edgecompress.errors import AgentError, ArtifactError, TaskError
 from edgecompress.measure.compare import (
     Session,
     compare,
@@ -165,7 +165,7 @@ class Board:
     """Measures nothing: gives the turns of a list, and then the last one for ever."""
 
     transport = None
-    memory: MemoryUse | None = None
+    memory: MemoryUse | AgentError | None = None
 
     def __init__(self, probe, *turns):
         self._probe, self.turns, self.asked = probe, list(turns), 0
@@ -178,6 +178,8 @@ class Board:
         return self.turns.pop(0) if len(self.turns) > 1 else self.turns[0]
 
     def usage(self, *_):
+        if isinstance(self.memory, Exception):
+            raise self.memory
         return self.memory
 
 
@@ -191,6 +193,10 @@ def test_memory_is_that_of_its_own_process_or_else_the_turns(agent, inputs, smal
     )
     found = measure_file(session, small)
     assert (found.memory, found.peak_rss_bytes) == (board.memory, 4000)
+    board.memory = AgentError("board: agent usage: died of SIGKILL")
+    found = measure_file(session, small)
+    assert (found.memory, found.peak_rss_bytes) == (None, 5000)
+    assert any("not watched" in note and "SIGKILL" in note for note in found.notes)
     alone = dataclasses.replace(session, memory=False)
     assert measure_file(alone, small).peak_rss_bytes == 5000
 
