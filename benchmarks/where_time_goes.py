@@ -21,6 +21,7 @@ from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
 from edgecompress.spec.profile import Profile
+from edgecompress.spec.protocol import Quick
 
 RUNTIMES = ("onnxruntime", "openvino", "executorch", "litert")
 SAMPLES = 4
@@ -44,7 +45,8 @@ class Residual(nn.Module):
         x = self.stem(x)
         for block in self.blocks:
             x = x + block(x)
-        return self.head(x.mean((2, 3)))
+        y: Tensor = self.head(x.mean((2, 3)))
+        return y
 
 
 def main() -> None:
@@ -85,7 +87,7 @@ def profile(name: str, net: nn.Module, x: Tensor, folder: Path) -> Profile:
     with tempfile.TemporaryDirectory() as work:
         agent = agent_on(HERE, Path(work))
         inputs = Inputs(tuple((each.numpy(),) for each in x), "random")
-        session = Session(agent, target.measurement, 1, inputs, memory=False)
+        session = Session(agent, Quick(), 1, inputs, memory=False)
         file = loaded_here(artifact, target)
         inspection = inspect_for(artifact, target, agent, Path(work))
         return profiled(session, file, inspection, measure_file(session, file).latency_ms_p50)[1]
