@@ -1,31 +1,21 @@
-"""What two files look at: each means by arrays, and all together by real files."""
+"""Each means of looking at two files, by arrays; by real files: test_look_files.py."""
 
 import base64
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import onnx_files
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from onnx import helper
-from torch import Tensor, nn
 
 from edgecompress.measure.confidence import calibration, expected_error
 from edgecompress.measure.corruptions import CORRUPTIONS, corrupted
-from edgecompress.measure.evaluate import Runs, recorded
-from edgecompress.measure.looks import Pair, look, most_different
-from edgecompress.measure.observed import Side
+from edgecompress.measure.looks import most_different
 from edgecompress.measure.occlusion import agreement, as_map, covers, kind_of, responses
 from edgecompress.measure.pictures import png_of, shown
 from edgecompress.measure.record import Record
 from edgecompress.measure.slices import shifts, slices, traits
-from edgecompress.task import ClassificationTask
-from edgecompress.task.guard import guard
 
 FLOAT = np.float32
 
@@ -230,96 +220,3 @@ def test_curves_and_tokens_are_short() -> None:
     assert text is not None
     assert text.startswith("0 1 2")
     assert len(text) < 300
-
-
-class Quarters(ClassificationTask):
-    """Which quarter of an 8x8 image is bright."""
-
-    classes = 4
-
-    def model(self) -> nn.Module:
-        return nn.Identity()
-
-    def example_inputs(self) -> tuple[Tensor, ...]:
-        return (torch.zeros(1, 1, 8, 8),)
-
-    def train_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self.eval_data()
-
-    def eval_data(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(0)
-        labels = torch.arange(120) % 4
-        images = 0.2 * torch.rand(120, 1, 8, 8, generator=generator)
-        for index, label in enumerate(labels.tolist()):
-            row, column = 4 * (label // 2), 4 * (label % 2)
-            images[index, :, row : row + 4, column : column + 4] += 0.8
-            # A mark in the first row, which tells as much.
-            images[index, 0, 0, label] = 3.0
-        for start in range(0, 120, 40):
-            yield images[start : start + 40], labels[start : start + 40]
-
-
-def by_quarters() -> Tensor:
-    weight = torch.zeros(8, 8, 4)
-    for label in range(4):
-        weight[4 * (label // 2) :, 4 * (label % 2) :, label][:4, :4] = 1
-    weight[0] = 0
-    return weight.reshape(64, 4)
-
-
-def by_marks() -> Tensor:
-    weight = torch.zeros(8, 8, 4)
-    weight[0, :4] = 4 * torch.eye(4)
-    return weight.reshape(64, 4)
-
-
-@pytest.fixture
-def sides(agent, tmp_path: Path):
-    """sides(weight): a real file with these weights, evaluated."""
-    task = Quarters()
-    guard(task)
-
-    def side(name: str, weight: Tensor) -> Side:
-        path = tmp_path / f"{name}.onnx"
-        onnx_files.save(
-            path,
-            [
-                helper.make_node("Flatten", ["x"], ["flat"]),
-                helper.make_node("MatMul", ["flat", "w"], ["y"]),
-            ],
-            [onnx_files.value("x", onnx_files.FLOAT, ["n", 1, 8, 8])],
-            [onnx_files.value("y", onnx_files.FLOAT, ["n", 4])],
-            {"w": weight.numpy()},
-        )
-        runs = Runs(agent, onnx_files.loaded(path), tmp_path)
-
-        def rebuild(tensors: list[Tensor]) -> Tensor:
-            return tensors[0]
-
-        return Side(runs, recorded(runs, task, lambda _: None, rebuild)[1], rebuild)
-
-    return task, side
-
-
-def test_who_looks_elsewhere_is_found_though_every_answer_is_the_same(sides) -> None:
-    task, side = sides
-    original, alike = side("original", by_quarters()), side("alike", 1.01 * by_quarters())
-    other = side("other", by_marks())
-    assert original.record.value == other.record.value == 1.0
-    same = look(task, Pair(original, alike, ("nw", "ne", "sw", "se")), spoils=True)
-    assert same.agreement is not None
-    assert same.agreement > 0.99
-    assert same.inferences > 0
-    assert {row.name for row in same.robustness} == {"noise", "blur", "dark", "bright"}
-    assert all(row.before == row.after for row in same.robustness)
-    assert same.occlusions[0].label == "nw"
-    found = look(task, Pair(original, other), spoils=False)
-    assert found.agreement is not None
-    assert found.agreement < 0.5
-    assert found.robustness == ()
-    assert len(found.exemplars) == 6
-    assert found.exemplars[0].shown is not None
-    # A quarter that is bright on the right counts there.
-    for row in found.occlusions:
-        column = int(np.abs(np.array(row.before)).sum(axis=0).argmax())
-        assert column >= 2 if int(row.label) % 2 else column <= 2
