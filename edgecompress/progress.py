@@ -4,6 +4,7 @@ Everything goes to stderr, because stdout belongs to results.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,8 @@ from typing import Protocol, TextIO
 from edgecompress.shown import shown
 
 TELL_S = 0.9
+SILENT_SHARE = 0.7
+"""A log is silent for at most this share of the time between its lines, for a look may be late."""
 RATE_S = 5.0
 """A rate is the mean of so long."""
 Lane = Callable[[int, int, str], None]
@@ -75,6 +78,15 @@ def _size(count: float) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
+def _left(elapsed_s: float, done: int, total: int) -> str:
+    """', about 12 s left', where enough is done to tell."""
+    if not 0 < done < total or elapsed_s < TELL_S:
+        return ""
+    left_s = elapsed_s * (total - done) / done
+    text = f"{left_s:.0f} s" if left_s < 120 else f"{left_s / 60:.0f} min"
+    return f", about {text} left"
+
+
 class SilentProgress:
     """Says nothing."""
 
@@ -112,33 +124,85 @@ class Labelled:
         return self._progress.lane(name)
 
 
+class Counted:
+    """Another's progress, whose stages are numbered: '5 of about 19, finetune'. A stage inside of
+    another has no number of its own.
+    """
+
+    def __init__(self, progress: Progress, total: int | None) -> None:
+        """`total`: how many there were the last time; None: it is not known."""
+        self._progress, self._total = progress, total
+        self._count = self._depth = 0
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if not self._depth:
+            self._count += 1
+            known = self._total is not None and self._count <= self._total
+            name = f"{self._count}{f' of about {self._total}' * known}, {name}"
+        self._depth += 1
+        try:
+            with self._progress.stage(name):
+                yield
+        finally:
+            self._depth -= 1
+
+    def step(self, done: int, total: int, text: str) -> None:
+        self._progress.step(done, total, text)
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+    def lane(self, name: str) -> AbstractContextManager[Lane]:
+        return self._progress.lane(name)
+
+
 class PlainProgress:
-    """One line per event, for logs and pipes."""
+    """One line per event, for logs and pipes; and one every so often where nothing happens, because
+    nobody can tell what is silent from what hangs.
+    """
 
     def __init__(self, stream: TextIO, every_s: float = 5.0) -> None:
         self._stream = stream
         self._every_s = every_s
-        self._names: list[str] = []
+        self._open: list[tuple[str, float]] = []
+        """Name and beginning of each stage that is not finished."""
         self._last_step = 0.0
+        self._last_line = 0.0
+        self._over = threading.Event()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        self._names.append(name)
         start = time.monotonic()
+        self._open.append((name, start))
         self._last_step = start
         self._line("started")
+        if len(self._open) == 1 and self._every_s > 0:
+            self._over = threading.Event()
+            threading.Thread(target=self._be_heard, args=(self._over,), daemon=True).start()
         try:
             yield
             self._line(f"finished in {time.monotonic() - start:.1f} s")
         finally:
-            self._names.pop()
+            self._open.pop()
+            if not self._open:
+                self._over.set()
+
+    def _be_heard(self, over: threading.Event) -> None:
+        """Until the outermost stage is over."""
+        while not over.wait(self._every_s * SILENT_SHARE / 4):
+            open_now = self._open[-1:]
+            now = time.monotonic()
+            if open_now and now - self._last_line >= self._every_s * SILENT_SHARE:
+                self._line(f"goes on, {now - open_now[0][1]:.0f} s so far")
 
     def step(self, done: int, total: int, text: str) -> None:
         # A log with a line per batch would be unreadable; the last step is always told.
         now = time.monotonic()
         if done == total or now - self._last_step >= self._every_s:
             self._last_step = now
-            self._line(f"{done}/{total} {text}" if total else text)
+            left = _left(now - self._open[-1][1], done, total) if self._open else ""
+            self._line(f"{done}/{total} {text}{left}" if total else text)
 
     def note(self, text: str) -> None:
         self._line(text)
@@ -157,7 +221,8 @@ class PlainProgress:
         yield step
 
     def _line(self, text: str) -> None:
-        where = f"[{self._names[-1]}] " if self._names else ""
+        self._last_line = time.monotonic()
+        where = f"[{self._open[-1][0]}] " if self._open else ""
         print(shown(f"{where}{text}".rstrip()), file=self._stream, flush=True)
 
 

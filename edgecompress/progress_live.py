@@ -5,10 +5,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from edgecompress.shown import rich_text, shown
+
+
+class _Left(ProgressColumn):
+    """How long a stage may still take, where it says how much is done."""
+
+    def render(self, task: Task) -> Text:
+        seconds = task.time_remaining
+        if seconds is None or task.finished or not task.completed:
+            return Text("")
+        text = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        return Text(f"about {text} left", style="dim")
 
 
 class LiveProgress:
@@ -23,6 +43,7 @@ class LiveProgress:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
+            _Left(),
             TextColumn("{task.fields[text]}", markup=False, style="dim"),
             console=Console(stderr=True),
             transient=True,

@@ -5,10 +5,11 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 
-from edgecompress.progress import PlainProgress, SilentProgress, Transfer
+from edgecompress.progress import Counted, PlainProgress, SilentProgress, Transfer, _left
 
 SCRIPT = """
 from edgecompress.progress import progress_on_stderr
@@ -55,6 +56,34 @@ def test_plain_lines_leave_out_steps_that_follow_at_once() -> None:
     assert [line for line in stream.getvalue().splitlines() if "/" in line] == [
         "[calibrate] 100/100"
     ]
+
+
+def test_a_stage_that_says_nothing_is_heard_of() -> None:
+    stream = io.StringIO()
+    with PlainProgress(stream, every_s=0.2).stage("export"):
+        for _ in range(100):
+            if "goes on" in stream.getvalue():
+                break
+            time.sleep(0.05)
+    assert "[export] goes on, 0 s so far\n" in stream.getvalue()
+
+
+def test_stages_are_numbered_and_the_time_left_is_told() -> None:
+    stream = io.StringIO()
+    progress = Counted(PlainProgress(stream, every_s=0.0), 2)
+    for name in ("train", "prune", "measure"):
+        with progress.stage(name), progress.stage("inner"):
+            progress.step(1, 2, "half")
+    started = [line for line in stream.getvalue().splitlines() if line.endswith("started")]
+    assert started[::2] == [
+        "[1 of about 2, train] started",
+        "[2 of about 2, prune] started",
+        "[3, measure] started",
+    ]
+    assert set(started[1::2]) == {"[inner] started"}
+    assert _left(10.0, 1, 4) == ", about 30 s left"
+    assert _left(600.0, 1, 2) == ", about 10 min left"
+    assert _left(10.0, 0, 4) == _left(10.0, 4, 4) == _left(10.0, 3, 0) == ""
 
 
 def test_a_stage_that_fails_is_not_called_finished() -> None:

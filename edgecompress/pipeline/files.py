@@ -29,6 +29,7 @@ from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
 from edgecompress.pipeline.single import loaded_here, reference_kernels
 from edgecompress.pipeline.stages import Output
+from edgecompress.progress import Labelled
 from edgecompress.runtimes import runtime
 from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.base import Spec, parse
@@ -69,6 +70,9 @@ def agent_digest() -> str:
 def build(job: Job, model: Executable, agent: Agent) -> Built:
     """Export, then inspect and evaluate the file with the agent here."""
     key, artifact, exported = _export(job, model)
+    # Which of the files it is.
+    progress = Labelled(job.stages.progress, model.name)
+    job = replace(job, stages=replace(job.stages, progress=progress))
     inspection = _inspect(job, key, artifact, agent)
     evaluation, record = _evaluate(job, model, key, artifact, agent)
     return Built(key, artifact, exported.macs, exported.params, inspection, evaluation, record)

@@ -24,7 +24,7 @@ from edgecompress.pipeline.reporting import (
 )
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
-from edgecompress.progress import Progress
+from edgecompress.progress import Counted, Progress
 from edgecompress.report.advice import Shipped
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.race import Race
@@ -32,6 +32,9 @@ from edgecompress.spec.recipe import Recipe, trains_again
 from edgecompress.spec.report import Report
 from edgecompress.store import Store
 from edgecompress.task.used import FilesChanged, Used
+
+_RECENT = 20
+"""Runs among which one of the same target is looked for."""
 
 
 def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFailed]:
@@ -86,7 +89,8 @@ class _Target:
             store.record_run_stage(run_id, loaded.checked)
             with TemporaryDirectory(dir=store.work_dir("agent")) as folder:
                 seed = self.order.wanted.seed
-                stages = Stages(store, run_id, self.progress, seed, used=self.used)
+                progress = Counted(self.progress, self._stages_before())
+                stages = Stages(store, run_id, progress, seed, used=self.used)
                 jobs = [
                     Job(
                         recipe,
@@ -105,6 +109,12 @@ class _Target:
             return _finish(store, run_id, report)
         finally:
             store.end_run(run_id)
+
+    def _stages_before(self) -> int | None:
+        """How many the newest finished run of this target had."""
+        names = {recipe.target.name for recipe in self.wish.recipes}
+        points = self.store.points(most=_RECENT)
+        return next((one.stages for one in points if one.target in names), None)
 
     def _made(self, jobs: list[Job]) -> tuple[Attempt, Race | None]:
         """What ships, or would; where a board has several runtimes, what won the race there."""

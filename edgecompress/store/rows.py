@@ -103,6 +103,8 @@ class RunPoint:
     latency_ms_p50: float | None
     model_size_bytes: int
     macs: int
+    stages: int = 0
+    """How many it had."""
 
 
 def run_points(texts: Iterable[str]) -> list[RunPoint]:
@@ -125,6 +127,7 @@ def run_points(texts: Iterable[str]) -> list[RunPoint]:
                     latency_ms_p50=_number(candidate["latency_ms_p50"]),
                     model_size_bytes=int(candidate["model_size_bytes"]),
                     macs=int(candidate["macs"]),
+                    stages=len(report["stages"]),
                 )
             )
         except (KeyError, TypeError, ValueError):
