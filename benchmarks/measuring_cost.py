@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import itertools
 import statistics
 import sys
 import tempfile
@@ -38,14 +39,50 @@ def cost(rounds: int) -> None:
         folder = Path(name)
         (folder / "agent.pyz").write_bytes(build_agent())
         sys.path.insert(0, str(folder / "agent.pyz"))
+        _of_nothing()
         for label, size in SIZES.items():
             _one(label, folder, size, rounds)
+
+
+class Nothing:
+    """A session whose inferences take no time: what is left is the loop's own."""
+
+    def run(self, _: None, __: dict[str, np.ndarray]) -> None:
+        return None
+
+
+def _of_nothing() -> None:
+    """Print what either loop adds to a sample, and to the time between two: the least of many, so
+    that it is the same on a machine that is shared.
+    """
+    sample, session, loops = np.zeros(1, np.float32), Nothing(), _agent("loops")
+    runner = _agent("runner_onnxruntime").OnnxRuntimeRunner("", 1, {})
+    runner._session = session
+    call = runner._timed({"x": sample})
+    least_us: dict[str, list[float]] = {"bare": [], "agent": []}
+    for _ in range(40):
+        for name, loop in (
+            ("bare", lambda: _bare(session, sample, 0.05)),
+            ("agent", lambda: _steady(loops, itertools.repeat(call), 0.05)),
+        ):
+            start_s = time.perf_counter()
+            taken = loop()
+            all_us = 1e6 * (time.perf_counter() - start_s) / len(taken)
+            least_us[name] += [1000 * statistics.median(taken), all_us]
+    for at, of in enumerate(("added to a sample", "added in all")):
+        bare, agent = (min(least_us[name][at::2]) for name in ("bare", "agent"))
+        print(f"{of:26} bare {bare:6.3f} us, in the agent {agent:6.3f} us", flush=True)
+
+
+def _steady(loops: Any, calls: Any, block_s: float) -> list[float]:
+    samples: list[float] = loops.steady(calls, loops.Limits(1, block_s, 10**7)).latency_ms
+    return samples
 
 
 def _one(label: str, folder: Path, size: tuple[int, int, int], rounds: int) -> None:
     file = chain(folder / f"{label[:2]}.onnx", *size)
     ((sample,),) = inputs_for(file).samples
-    runner = _agent("runner_onnxruntime").OnnxRuntimeRunner(str(file.file), 1)
+    runner = _agent("runner_onnxruntime").OnnxRuntimeRunner(str(file.file), 1, {})
     runner.activate()
     calls, session = runner.cycled([{"x": sample}]), _session(str(file.file))
     loops: dict[str, Callable[[Any], list[float]]] = {
@@ -83,10 +120,10 @@ def _session(file: str) -> Any:
     return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
-def _bare(session: Any, sample: np.ndarray) -> list[float]:
+def _bare(session: Any, sample: np.ndarray, block_s: float = BLOCK_S) -> list[float]:
     """What somebody would write who wants to know how long `run` takes."""
     clock, feed, taken = time.perf_counter_ns, {"x": sample}, []
-    end = clock() + int(BLOCK_S * 1e9)
+    end = clock() + int(block_s * 1e9)
     while True:
         start = clock()
         session.run(None, feed)
@@ -98,10 +135,8 @@ def _bare(session: Any, sample: np.ndarray) -> list[float]:
 
 def _in_agent(calls: Any, telemetry: Any) -> list[float]:
     """A turn's steady part, with everything that goes on beside it."""
-    loops = _agent("loops")
     with telemetry:
-        samples: list[float] = loops.steady(calls, loops.Limits(1, BLOCK_S)).latency_ms
-        return samples
+        return _steady(_agent("loops"), calls, BLOCK_S)
 
 
 def _agent(module: str) -> Any:

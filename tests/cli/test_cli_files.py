@@ -138,7 +138,7 @@ def test_measure_alone_and_in_turns(tmp_path: Path, model: Path) -> None:
     assert re.search(r"valid +(yes|no) +(yes|no)", shown.stdout)
     assert "latency_ms_p50" in shown.stdout
     assert "x faster (95 % interval" in shown.stdout
-    assert "measure" not in shown.stdout  # progress goes to stderr
+    assert "[measure]" not in shown.stdout  # progress goes to stderr
     assert "[measure] finished" in shown.stderr
 
 
