@@ -60,11 +60,12 @@ def _of_nothing() -> None:
     runner._session = session
     call = runner._timed({"x": sample})
     least_us: dict[str, list[float]] = {"bare": [], "agent": []}
+    blocks: dict[str, Callable[[], list[float]]] = {
+        "bare": lambda: _bare(session, sample, 0.05),
+        "agent": lambda: _steady(loops, itertools.repeat(call), 0.05),
+    }
     for _ in range(40):
-        for name, loop in (
-            ("bare", lambda: _bare(session, sample, 0.05)),
-            ("agent", lambda: _steady(loops, itertools.repeat(call), 0.05)),
-        ):
+        for name, loop in blocks.items():
             start_s = time.perf_counter()
             taken = loop()
             all_us = 1e6 * (time.perf_counter() - start_s) / len(taken)
