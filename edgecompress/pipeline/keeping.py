@@ -19,7 +19,7 @@ from edgecompress.pipeline.executable import Int8Model
 from edgecompress.pipeline.files import exported_file, validated
 from edgecompress.pipeline.float_sets import Aim, Candidate, Searched
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
-from edgecompress.pipeline.measuring import measure_files, protocol_for
+from edgecompress.pipeline.measuring import choosing_for, measure_files
 from edgecompress.pipeline.models import quantized_as
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import digest, parse
@@ -236,7 +236,7 @@ def _latencies(
     depends_on = job.depends_on(
         files=[key for key, _ in files.values()],
         device=device.model_dump(mode="json"),
-        protocol=protocol_for(job.recipe.target, device).model_dump(mode="json"),
+        protocol=choosing_for(job.recipe.target, device).model_dump(mode="json"),
         threads=job.recipe.target.runtime.threads,
     )
     record = job.stages.run("measure sets", depends_on, work)

@@ -155,8 +155,8 @@ def _rival(one: RivalFile, connected: Connected, session: Session) -> Rival:
 
 
 def lane_of(target: Target, file: Loaded, connected: Connected, inputs: Inputs) -> Lane:
-    """A file of a target, as it is measured by itself on the device."""
-    protocol = protocol_for(target, connected.device)
+    """A file of a target, as it races on the device."""
+    protocol = choosing_for(target, connected.device)
     return Lane(Session(connected.agent, protocol, target.runtime.threads, inputs), file)
 
 
@@ -187,6 +187,11 @@ def protocol_for(target: Target, device: Device) -> MeasurementProtocol:
     return REHEARSAL if device.emulated else target.measurement
 
 
+def choosing_for(target: Target, device: Device) -> MeasurementProtocol:
+    """The protocol by which files are picked there."""
+    return protocol_for(target, device).choosing
+
+
 def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
     """p50 of the float model between, for the chart alone, so that an earlier one will do; None
     where the device would have to build an engine for it, which takes minutes.
@@ -194,7 +199,7 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
     if job.runtime.capabilities.builds_engine:
         return None
     target, progress, inputs = job.recipe.target, job.stages.progress, job.measured_inputs
-    protocol = protocol_for(target, device)
+    protocol = choosing_for(target, device)
 
     def work(_: Path) -> Output:
         with on_device(job, device) as connected:
@@ -221,7 +226,7 @@ def measure_halfway(job: Job, device: Device, built: Built) -> float | None:
 def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[str, float]:
     """p50 of each, in turns: the median over as many turns as the target wants."""
     target, progress = job.recipe.target, job.stages.progress
-    protocol = protocol_for(target, device)
+    protocol = choosing_for(target, device)
     once = protocol.model_copy(update={"turns": 1})
     latencies_ms: dict[str, list[float]] = {name: [] for name in files}
     with on_device(job, device) as connected:

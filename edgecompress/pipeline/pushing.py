@@ -23,8 +23,8 @@ from edgecompress.pipeline.measuring import (
     Connected,
     DeviceFindings,
     RivalFile,
+    choosing_for,
     measure_on,
-    protocol_for,
 )
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.orders import PushOrder
@@ -171,7 +171,7 @@ class _OneTurn:
         """Raises Refused when a budget is not kept."""
         device, agent, target = connected.device, connected.agent, self.sent.target
         connected.tick()
-        protocol = protocol_for(target, device).model_copy(update={"turns": 1})
+        protocol = choosing_for(target, device).model_copy(update={"turns": 1})
         threads = target.runtime.threads
         session = Session(agent, protocol, threads, self.inputs, lambda *_: connected.tick())
         measured = measure_file(session, loaded)

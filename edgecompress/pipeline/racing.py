@@ -66,7 +66,7 @@ def race_on(
     won = _first_that_ships(runners, best, means, against)
     if pushes and won.judgement.decision != "refuse":
         won = attempt(won.job, means, against, pushes=True)
-    rounds = present[0].recipe.target.measurement.turns
+    rounds = present[0].recipe.target.measurement.choosing.turns
     lanes = {one.lane: one.ran for one in runners if one.file is not None}
     return won, Race(
         board=board,
@@ -97,7 +97,7 @@ def _run(job: Job, runners: Sequence[Runner], connected: Connected) -> None:
         for original in (True, False)
     ]
     names = {one.lane: one.name for one in reversed(runners)}
-    progress, rounds = job.stages.progress, job.recipe.target.measurement.turns
+    progress, rounds = job.stages.progress, job.recipe.target.measurement.choosing.turns
     done = 0
 
     def on_turn(name: str, number: int) -> None:

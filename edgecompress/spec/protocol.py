@@ -47,6 +47,13 @@ class MeasurementProtocol(Spec):
         }
 
     @property
+    def choosing(self) -> "MeasurementProtocol":
+        """That by which files are picked, before what was picked is measured by this one: a choice
+        asks for the latency alone, and not for minutes.
+        """
+        return self if self.protocol in ("quick", "standard") else Standard()
+
+    @property
     def longest_s(self) -> float:
         """What a turn takes beyond its least number of inferences."""
         return self.max_warmup_s + self.min_duration_s
