@@ -32,6 +32,8 @@ CASES = [
     ("max_pool", "portable"),
     ("reflected", "portable"),
     ("average_pool", UINT8),
+    ("concat", "portable"),
+    ("concat", "int8 affine"),
 ]
 IN_FLOAT = {"transposed_grouped": {"Deconvolution"}, "lstm": {"RNNSeq"}}
 """Primitives that multiply and have no int8 kernel."""
