@@ -17,6 +17,8 @@ from edgecompress.compress.graphs import (
     only_user,
 )
 
+SIGNAL_DIMENSIONS = 3
+
 
 def rewrite(graph: GraphModule) -> None:
     """All of them, in place."""
@@ -58,6 +60,17 @@ def _join_in_one_scale(graph: GraphModule, node: Node) -> None:
             node.replace_input_with(member, back)
 
 
+def _as_image(graph: GraphModule, node: Node) -> None:
+    """A PReLU of signals [N, C, L], which XNNPACK has for images only, as one of [N, C, 1, L]."""
+    shape = [int(size) for size in fake(node).shape]
+    if len(shape) != SIGNAL_DIMENSIONS:
+        return
+    with graph.graph.inserting_before(node):
+        image = _call(graph, node, ATEN.view.default, input_of(node), [*shape[:2], 1, shape[2]])
+        result = _call(graph, node, ATEN.prelu.default, image, node.args[1])
+        node.replace_all_uses_with(_call(graph, node, ATEN.view.default, result, shape))
+
+
 def _call(graph: GraphModule, beside: Node, target: Target, *args: Argument) -> Node:
     """A new call, with the place of `beside` in the user's model."""
     assert callable(target)
@@ -69,5 +82,6 @@ def _call(graph: GraphModule, beside: Node, target: Target, *args: Argument) -> 
 _RULES: dict[object, Callable[[GraphModule, Node], None]] = {
     ATEN.mean.dim: _keep_dimensions,
     ATEN.avg_pool2d.default: _keep_dimensions,
+    ATEN.prelu.default: _as_image,
     **dict.fromkeys(CONCATENATING, _join_in_one_scale),
 }
