@@ -50,6 +50,9 @@ class Runner(ABC):
     counting = False
     """Whether it counts the time of its operators, set before `activate`."""
 
+    copies_outputs = True
+    """False: outputs may lie in the runtime's memory, and hold until the next inference only."""
+
     option_names: Sequence[str] = ()
     """What a target may ask of the runtime."""
 

@@ -107,7 +107,7 @@ class ExecuTorchRunner(Runner):
             raise Failure("runtime", "infer before activate")
         given = [torch.from_numpy(np.ascontiguousarray(feed[each.name])) for each in self.inputs]
         try:
-            results = self._method.call(given)
+            results = self._method.call(given, self.copies_outputs)
         except RuntimeError as error:
             raise Failure("runtime", f"{NAME}: {_told(error)}") from None
         return {name: result.numpy() for name, result in zip(self._outputs, results)}

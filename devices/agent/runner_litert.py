@@ -71,6 +71,8 @@ class LiteRtRunner(Runner):
             for name, array in feed.items():
                 interpreter.set_tensor(self._indices[name], array)
             interpreter.invoke()
+            if not self.copies_outputs:
+                return {name: interpreter.tensor(at)() for name, at in self._outputs.items()}
             return {name: interpreter.get_tensor(at) for name, at in self._outputs.items()}
         except (RuntimeError, ValueError) as error:
             raise Failure("runtime", f"{NAME}: {error}") from None

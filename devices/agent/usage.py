@@ -21,6 +21,8 @@ def run(request: Request) -> dict[str, object]:
     """
     model = runner(request, request.integer("threads", 1))
     feeds = read_feeds(request.text("inputs"), request.integer("samples", 1, otherwise=1))
+    # An application reads them where they are.
+    model.copies_outputs = False
     kept = model.set_up()
     memory.reset_peak()
     runtime = memory.current()
