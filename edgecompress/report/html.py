@@ -11,6 +11,7 @@ from edgecompress.report.figures import factor, percent, ratio_in_words
 from edgecompress.report.noise import noise_lines, noise_rows, search_lines
 from edgecompress.report.page import render
 from edgecompress.report.rows import NOTHING, Trend, figure_rows
+from edgecompress.report.where import exemplars, occlusions
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.measurement import DeviceState, TelemetrySample, Turn
 from edgecompress.spec.native import KERNEL_FEATURES
@@ -53,6 +54,8 @@ def render_html(report: Report, earlier: Sequence[RunPoint] = ()) -> str:
         charts={chart.id: chart for chart in draw_charts(report, dots)},
         dots=dots,
         classes=[] if change is None else change.classes[:MOST_CLASSES],
+        exemplars=exemplars(report.looks),
+        occlusions=occlusions(report.looks),
         conditions=_conditions(report.comparison) if report.comparison else [],
         cost=_cost(report),
         noise=noise_rows(report.noise) if report.noise else [],
