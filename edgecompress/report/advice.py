@@ -156,7 +156,7 @@ def _speed(facts: Facts) -> str:
     if x86 and not any(name in _VNNI for name in probe.cpu_features):
         return (
             "this CPU has no VNNI, without which int8 gains little: try another runtime"
-            f" (target local-litert), or less work ({_less_work(facts, _lacking(facts))})"
+            f" (edgecompress targets list), or less work ({_less_work(facts, _lacking(facts))})"
         )
     if floats:
         return floats

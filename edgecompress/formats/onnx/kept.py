@@ -6,6 +6,10 @@ import onnx_ir as ir
 
 from edgecompress.formats.kept import kept_because
 from edgecompress.formats.onnx.values import module_of, node_name, operator_of
+from edgecompress.spec.deploy import SEPARATOR
+
+_ENDS = (".", "/", "'", SEPARATOR)
+"""What may follow a module's or an operator's name within a longer one."""
 
 
 def why_kept(node: ir.Node, kept: Mapping[str, str]) -> str | None:
@@ -16,5 +20,5 @@ def why_kept(node: ir.Node, kept: Mapping[str, str]) -> str | None:
 
 
 def _starts_with(name: str, prefix: str) -> bool:
-    """Whole parts only: 'layer.1' covers 'layer.1.conv' and not 'layer.10'."""
-    return name.startswith(prefix) and not name[len(prefix) : len(prefix) + 1].isalnum()
+    """Whole parts only: 'layer.1' covers 'layer.1.conv', and neither 'layer.10' nor 'layer.1_b'."""
+    return name == prefix or name.startswith(tuple(prefix + end for end in _ENDS))
