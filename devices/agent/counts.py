@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Iterable, NamedTuple
 
+WARMUPS = 2
+"""Inferences that are run first, and do not count."""
+
 
 class Counted(NamedTuple):
     """One operator in one inference."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 from .arrays import read_feeds
-from .counts import middle_mean
+from .counts import WARMUPS, middle_mean
 from .files import sha256_of
 from .request import Request
 from .runners import runner
 
-WARMUPS = 2
 LEAST, MOST = 5, 100
 ENOUGH_S = 1.0
 """Between LEAST and MOST inferences, for so long."""

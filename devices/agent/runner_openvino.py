@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 import numpy as np
 import openvino as ov
 
-from .counts import Counted, Counts
 from .failure import Failure
 from .files import whole
+from .openvino_counters import Counters
 from .openvino_device import DTYPES, Chosen, choose
 from .runner import Runner, Tensor
 from .trivial import RELU_ONNX
+
+if TYPE_CHECKING:
+    from .counts import Counts
 
 MAX_NODES = 4_000
 """The host reads no more lists."""
@@ -34,7 +37,7 @@ class OpenVinoRunner(Runner):
     """Made already, where the runtime was set up."""
     _request: Any = None
     _outputs: Sequence[str] = ()
-    _counts: Counts
+    _counters: Counters
 
     @classmethod
     def check(cls, options: Mapping[str, str]) -> None:
@@ -58,21 +61,13 @@ class OpenVinoRunner(Runner):
         return kept
 
     def note_counts(self) -> None:
-        self._counts.add(
-            Counted(
-                str(counter.node_name),
-                str(counter.node_type),
-                counter.real_time.total_seconds() * 1e6,
-            )
-            for counter in self._request.get_profiling_info()
-            if counter.real_time
-        )
+        self._counters.note(self._request)
 
     def counted(self) -> Counts:
-        return self._counts
+        return self._counters.counts()
 
     def _activate(self) -> Sequence[Tensor]:
-        self._counts = Counts()
+        self._counters = Counters()
         compiled = self._compile(timed=self.counting)
         self._request = compiled.create_infer_request()
         self._outputs = _names(compiled.outputs)
@@ -183,19 +178,17 @@ def _names(ports: Sequence[Any]) -> list[str]:
 
 
 def _times_us(compiled: Any) -> dict[str, float]:
-    """The shortest of a few inferences of zeros by node, free dimensions being 1."""
+    """By node, of a few inferences of zeros after the first one, free dimensions being 1."""
     request = compiled.create_infer_request()
     for index, port in enumerate(compiled.inputs):
         shape = [size if size is not None else 1 for size in _shape(port)]
         zeros = np.zeros(shape, port.get_element_type().to_dtype())
         request.set_input_tensor(index, ov.Tensor(zeros))
-    times: dict[str, float] = {}
+    counters = Counters()
     for _ in range(TIMED_INFERENCES):
         request.infer()
-        for counter in request.get_profiling_info():
-            taken = counter.real_time.total_seconds() * 1e6
-            times[counter.node_name] = min(taken, times.get(counter.node_name, taken))
-    return times
+        counters.note(request)
+    return {name: time_us for (name, _), time_us in counters.mean_us(skip=1).items()}
 
 
 def _nodes(compiled: Any, times_us: dict[str, float]) -> list[dict[str, object]]:

@@ -3,7 +3,9 @@
 import importlib
 import json
 import random
+from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx_files
@@ -149,6 +151,19 @@ def test_one_inference_that_was_held_up_does_not_show(part):
     for held_up in (0, 0, 0, 5000):
         counts.add([counted("a", "Kind", 3.0 + held_up), counted("a", "Kind", 1.0)])
     assert counts.rows(0) == [{"name": "a", "op_type": "Kind", "time_us": 4.0}]
+
+
+def test_what_openvino_s_first_inference_took_is_taken_off(part):
+    counters = part("openvino_counters").Counters()
+    spent = [3300.0, 40.0, 8.0, 10.0, 12.0]
+    for number in range(1, 6):
+        average = timedelta(microseconds=sum(spent[:number]) / number)
+        node = SimpleNamespace(node_name="fc", node_type="FullyConnected", real_time=average)
+        told = [node, SimpleNamespace(node_name="w", node_type="Const", real_time=timedelta(0))]
+        counters.note(SimpleNamespace(get_profiling_info=lambda told=told: told))
+    assert counters.mean_us(2) == {("fc", "FullyConnected"): pytest.approx(10, abs=2.5)}
+    (row,) = counters.counts().rows(2)
+    assert (row["name"], row["time_us"]) == ("fc", pytest.approx(10, abs=2.5))
 
 
 def test_a_dump_is_read(part):
