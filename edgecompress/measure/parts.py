@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edgecompress.measure.tensors import Array
-from edgecompress.task import Metric, Task
+from edgecompress.task import ClassificationTask, Metric, Task
 
 GROUPS = 20
 """For the jackknife: Student's t with 19 degrees of freedom is 5 % wider than with any more."""
@@ -117,7 +117,7 @@ class Parts:
             self._is_divided = _near(self._value_of(halves), whole)
         except Undivided:
             self._is_divided = False
-        if not self._is_divided:
+        if not self._is_divided or self._is_of_answers(few, whole):
             return
         try:
             each = [self._value_of([few.part(tried[i : i + 1])]) for i in tried]
@@ -125,6 +125,13 @@ class Parts:
             return
         # Where the first are all right, this may be a coincidence, so there are groups as well.
         self._alone = [] if _near(float(np.mean(each)), whole) else None
+
+    def _is_of_answers(self, few: Scored, whole: float) -> bool:
+        """Whether the metric seems to be the share of right answers, which are recorded anyway."""
+        if not isinstance(self._task, ClassificationTask):
+            return False
+        right = few.outputs[0].argmax(axis=1) == few.target.numpy()
+        return _near(float(right.mean()), whole)
 
     def _halve(self, alone: list[float]) -> None:
         """Join neighbours, and take twice as many samples as one part from here on."""

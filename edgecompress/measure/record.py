@@ -61,14 +61,18 @@ class Record:
         """[N], whether each answer is right, where the metric is the share of those that are."""
         if self.labels is not None and self.answers is not None:
             right = np.equal(self.labels, self.answers)
-        elif self.scores is not None and len(self.scores) == self.samples:
-            right = self.scores == (1.0 if self.higher_is_better else 0.0)
-            if not np.isin(self.scores, (0.0, 1.0)).all():
-                return None
-        else:
+            if self._is_share_of(right):
+                return right
+        if self.scores is None or len(self.scores) != self.samples:
             return None
-        share = float(right.mean()) if self.higher_is_better else 1 - float(right.mean())
-        return right if _same(share, self.value) else None
+        if not np.isin(self.scores, (0.0, 1.0)).all():
+            return None
+        right = self.scores == (1.0 if self.higher_is_better else 0.0)
+        return right if self._is_share_of(right) else None
+
+    def _is_share_of(self, right: NDArray[np.bool_]) -> bool:
+        share = float(right.mean())
+        return _same(share if self.higher_is_better else 1 - share, self.value)
 
     @property
     def is_mean(self) -> bool:

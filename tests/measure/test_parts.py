@@ -15,7 +15,7 @@ from edgecompress.measure.parts import Scored
 from edgecompress.measure.record import Record, metric_change
 from edgecompress.measure.recorder import Recorder
 from edgecompress.spec.measurement import Evaluation
-from edgecompress.task import Task
+from edgecompress.task import ClassificationTask, Task
 
 CLASSES = 3
 
@@ -70,8 +70,10 @@ class Batchwise(Rmse):
         super().update(outputs, target)
 
 
-def recorded(make: Any, outputs: Tensor, target: Any, cut: int = 32) -> Record:
-    task, metric = Any3(make), make()
+def recorded(
+    make: Any, outputs: Tensor, target: Any, cut: int = 32, task: Task | None = None
+) -> Record:
+    task, metric = Any3(make) if task is None else task, make()
     recorder = Recorder(task, None)
     for start in range(0, len(outputs), cut):
         rows = slice(start, start + cut)
@@ -192,6 +194,30 @@ def test_a_classification_of_a_task_of_any_kind(make: Any, method: str) -> None:
     assert change.low is not None
     assert change.low > 0
     assert (same.answers is not None) == (method == "answers")
+
+
+@pytest.mark.parametrize(
+    ("make", "method", "alone"),
+    [
+        (lambda: MulticlassAccuracy(CLASSES, average="micro"), "answers", False),
+        (lambda: MulticlassAccuracy(CLASSES, average="micro", top_k=2), "answers", True),
+        (lambda: MulticlassF1Score(CLASSES, average="macro"), "jackknife", False),
+    ],
+)
+def test_a_classification_task_has_its_answers_recorded(
+    make: Any, method: str, alone: bool
+) -> None:
+    class Classes(Any3, ClassificationTask):
+        classes = CLASSES
+
+    (first, labels), (second, _) = scores(1, 0.5), scores(2, 0.5)
+    before, after = (recorded(make, one, labels, task=Classes(make)) for one in (first, second))
+    assert (before.scores is not None) == alone
+    change = metric_change(before, after)
+    assert change is not None
+    assert change.method == method
+    assert change.answers is not None
+    assert len(change.classes) == CLASSES
 
 
 def test_many_samples_are_joined_and_still_their_mean(monkeypatch: pytest.MonkeyPatch) -> None:
