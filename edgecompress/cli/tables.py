@@ -15,6 +15,7 @@ from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
 from edgecompress.spec.layers import LayerComparison
 from edgecompress.spec.measurement import Evaluation, Inspection, Measurement, Op
 from edgecompress.spec.report import Check
+from edgecompress.spec.validity import Finding
 
 if TYPE_CHECKING:
     from edgecompress.cli.deployed import Deployed
@@ -92,14 +93,21 @@ def measured(found: Measurement | Comparison, console: Console) -> None:
     rows.append(("valid", *(_validity(m) for m in columns.values())))
     table(console, ("", *columns), rows)
     for name, measurement in columns.items():
-        for reason in () if measurement.validity is None else measurement.validity.reasons:
+        for reason in _reasons(measurement):
             line(console, f"{name} is invalid: {reason.text}; {reason.remedy}")
     if isinstance(found, Comparison):
         interval = f"95 % interval {found.speedup_low:.2f} to {found.speedup_high:.2f}"
         words = ratio_in_words(found.speedup, 1.0, ("faster", "slower"))
         line(console, f"{words} ({interval}), on {found.device}")
-    for note in dict.fromkeys(note for m in columns.values() for note in m.notes):
-        line(console, f"note: {note}")
+    said = {reason.text for m in columns.values() for reason in _reasons(m)}
+    notes = dict.fromkeys(note for m in columns.values() for note in m.notes)
+    for note in notes:
+        if note not in said:
+            line(console, f"note: {note}")
+
+
+def _reasons(found: Measurement) -> tuple[Finding, ...]:
+    return () if found.validity is None else found.validity.reasons
 
 
 def _validity(found: Measurement) -> str:

@@ -59,8 +59,8 @@ def _sought(turns: Sequence[Turn], protocol: MeasurementProtocol) -> list[str]:
     rates = [turn.samples_per_s for turn in turns if turn.samples_per_s is not None]
     if protocol.protocol == "throughput" and rates:
         return [
-            f"{median(rates):,.1f} samples per second, in {turns[0].streams} sessions at once of"
-            f" {turns[0].batch} samples each time"
+            f"{median(rates):,.1f} samples per second; sessions at once: {turns[0].streams}, samples"
+            f" of an inference: {turns[0].batch}"
         ]
     return []
 

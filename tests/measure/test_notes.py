@@ -129,7 +129,7 @@ def test_emulated(machine, feature, kernel, expected):
         (
             Throughput(turns=1, min_duration_s=0.03),
             make_turn([1.0] * 200, streams=2, batch=4, samples_per_s=7812.34),
-            "7,812.3 samples per second, in 2 sessions at once of 4 samples each time",
+            "7,812.3 samples per second; sessions at once: 2, samples of an inference: 4",
         ),
     ],
 )
