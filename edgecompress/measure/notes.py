@@ -59,8 +59,8 @@ def _sought(turns: Sequence[Turn], protocol: MeasurementProtocol) -> list[str]:
     rates = [turn.samples_per_s for turn in turns if turn.samples_per_s is not None]
     if protocol.protocol == "throughput" and rates:
         return [
-            f"{median(rates):,.1f} samples per second; sessions at once: {turns[0].streams}, samples"
-            f" of an inference: {turns[0].batch}"
+            f"{median(rates):,.1f} samples per second; sessions at once: {turns[0].streams},"
+            f" samples of an inference: {turns[0].batch}"
         ]
     return []
 
