@@ -27,7 +27,6 @@ class Counters:
                 * each.real_time.total_seconds()
                 * 1e6
                 for each in request.get_profiling_info()
-                if each.real_time
             }
         )
 
@@ -40,9 +39,10 @@ class Counters:
         }
 
     def counts(self) -> Counts:
-        """The mean, for each inference after warming up."""
+        """The mean, for each inference after warming up, of what took any time."""
         counts = Counts()
-        mean = [Counted(*node, time_us) for node, time_us in self.mean_us(WARMUPS).items()]
+        mean_us = self.mean_us(WARMUPS).items()
+        mean = [Counted(*node, time_us) for node, time_us in mean_us if time_us]
         for number in range(len(self._totals_us)):
             counts.add(mean if number >= WARMUPS else [])
         return counts
