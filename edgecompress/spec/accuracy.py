@@ -92,12 +92,15 @@ class MetricChange(Spec):
         """How many samples should tell; None where no number would, or it is not known.
 
         From the normal approximation, N = ((z_error + z_power) s / gap)^2, where s is the deviation
-        and gap the distance of the drop seen from the limit, at most half of the limit: a drop
-        that was seen as none may well be that large.
+        and gap the distance of the drop seen from the limit: at least half of its standard error,
+        below which it is chance, and at most half of the limit, because a drop that was seen as
+        none may well be that large.
         """
         if self.deviation is None or self.judged(limit) != "cannot tell":
             return None
-        gap = abs(limit - self.drop)
+        if limit == 0 and self.drop == 0 and not self._differs:
+            return None
+        gap = max(abs(limit - self.drop), self.deviation / math.sqrt(self.samples) / 2)
         if limit > 0:
             gap = min(gap, limit / 2)
         if gap <= 0:
@@ -108,3 +111,9 @@ class MetricChange(Spec):
         if not wanted < MOST_SAMPLES:
             return None
         return max(math.ceil(wanted), self.samples + 1)
+
+    @property
+    def _differs(self) -> bool:
+        """Whether any single answer is known to have become right or wrong."""
+        answers = self.answers
+        return answers is not None and answers.right_to_wrong + answers.wrong_to_right > 0

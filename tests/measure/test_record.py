@@ -57,13 +57,14 @@ def test_half_a_point_is_told_by_as_many_samples_as_were_asked_for(
         uncertain += 1
         needed = few.needed(limit)
         if needed is None:
-            # None were lost of 500, or just as many as may be.
+            # None were lost of 500, and none may be.
+            uncertain -= limit == 0
             continue
         assert needed > 500
         told += drawn(generator, needed, shares).judged(limit) == found
     assert wrong_of_few <= 0.1 * studies
     if limit <= 0.01:
-        assert uncertain >= 0.6 * studies
+        assert uncertain >= 0.5 * studies
     assert told >= 0.65 * uncertain
 
 

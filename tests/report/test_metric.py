@@ -103,7 +103,7 @@ def test_too_few_samples_say_how_many_are_needed() -> None:
     ("limit", "change", "words"),
     [
         (0.0, changed(-0.002, 0.002, drop=0.0), "shown by no number of samples"),
-        (0.005, changed(-0.002, 0.012), "so near to what is allowed"),
+        (0.005, changed(-0.002, 0.012, deviation=99.0), "so near to what is allowed"),
         (0.01, changed(None, None, deviation=None), "cannot be divided"),
     ],
 )
