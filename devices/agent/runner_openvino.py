@@ -178,7 +178,7 @@ def _names(ports: Sequence[Any]) -> list[str]:
 
 
 def _times_us(compiled: Any) -> dict[str, float]:
-    """By node, of a few inferences of zeros after the first one, free dimensions being 1."""
+    """Time by node, of a few inferences of zeros after the first, free dimensions being 1."""
     request = compiled.create_infer_request()
     for index, port in enumerate(compiled.inputs):
         shape = [size if size is not None else 1 for size in _shape(port)]
