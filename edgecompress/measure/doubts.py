@@ -12,6 +12,8 @@ from edgecompress.spec.validity import Conditions
 TICK_S = 0.01
 """What the kernel counts others' time in."""
 PAGE_BYTES = 4096
+BETWEEN = 2.0
+"""A tool's run takes so many times its inferences at most."""
 
 
 def seen_in(turn: Turn, protocol: MeasurementProtocol, cores: int) -> list[Seen]:
@@ -60,9 +62,11 @@ def _minima(turn: Turn, protocol: MeasurementProtocol) -> Iterator[Seen]:
 def _lasted_s(turn: Turn) -> float:
     if turn.running is not None:
         return turn.running.wall_s
+    # A tool tells of inferences and not of what lies between two; of small ones that is as much.
+    inferring_ms = sum(turn.latency_ms)
     if turn.summary is not None:
-        return turn.summary.count * turn.summary.latency_ms_mean / 1000
-    return sum(turn.latency_ms) / 1000
+        inferring_ms = turn.summary.count * turn.summary.latency_ms_mean
+    return BETWEEN * inferring_ms / 1000
 
 
 def _latencies(turn: Turn) -> Iterator[Seen]:

@@ -192,7 +192,7 @@ def test_each_command_has_its_own_deadline(
     flags = EngineFlags(
         fp16=False, sparse_weights=False, strongly_typed=False, workspace_bytes=1 << 28
     )
-    half_a_minute = protocol.model_copy(update={"min_duration_s": 30.0})
+    half_a_minute = protocol.model_copy(update={"min_duration_s": 25.0, "max_warmup_s": 5.0})
     made = model.artifact
     (free,) = made.inputs
     inputs_of = {"inputs": (free, free.model_copy(update={"name": "fixed", "shape": (2, 8)}))}

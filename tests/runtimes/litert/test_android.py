@@ -158,7 +158,7 @@ def test_two_files_in_turns(make_agent, tmp_path, images):
     assert measurement.first_inference_ms > 0
     throttled = "the board says throttled=moderate (Android's thermal status)"
     assert any(note.startswith(throttled) for note in measurement.notes)
-    assert [reason.kind for reason in measurement.validity.reasons] == ["throttled"]
+    assert "throttled" in [reason.kind for reason in measurement.validity.reasons]
     assert any("p90 and p99 are at most" in note for note in measurement.notes)
     assert any("the first of 2 samples, again and again" in note for note in measurement.notes)
     assert measurement.inputs.samples == 1
