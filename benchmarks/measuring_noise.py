@@ -75,7 +75,7 @@ def noise(rounds: int) -> None:
         for _ in range(rounds):
             with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
                 turn = disturbed(Bench(Path(folder)), generator)
-            validity = validity_of([turn], Rules(PROTOCOL, os.cpu_count() or 1))
+            validity = validity_of([turn], Rules(PROTOCOL, len(os.sched_getaffinity(0))))
             kinds = {each.kind for each in (*validity.reasons, *validity.flags)}
             found += bool(kinds & expected)
             invalid += bool({each.kind for each in validity.reasons} & expected)
