@@ -59,7 +59,7 @@ def test_float16_is_allowed_by_flags_or_by_types(release: tuple[int, int], fp16:
 
 @pytest.mark.parametrize(
     ("name", "elsewhere"),
-    [("local", False), ("local-litert", False), ("jetson-orin-nano", True)],
+    [("local-onnxruntime", False), ("local-litert", False), ("jetson-orin-nano", True)],
 )
 def test_reference_kernels_stand_in_for_what_this_machine_lacks(name: str, elsewhere: bool) -> None:
     assert files._runs_elsewhere(_job(name)) == elsewhere
@@ -81,6 +81,7 @@ def test_no_engine_is_built_for_a_point_of_the_chart(name: str, measured: bool) 
     job = _job(name)
     job.stages = SimpleNamespace(run=lambda *_: record, progress=None)
     job.depends_on = lambda **_: {}
+    job.measured_inputs = None
     board = Device(id="board", target=name, transport="local")
     built: Any = SimpleNamespace(key="key")
     assert measure_halfway(job, board, built) == (1.5 if measured else None)
