@@ -21,6 +21,7 @@ def board(folder: Path) -> Path:
     for name, version in (("onnxruntime", ">=1.17"), ("openvino", ">=2024"), ("litert", ">=99")):
         target = yaml.safe_load(TINY)
         target |= {"name": f"bench-{name}", "board": "bench"}
+        target["measurement"]["turns"] = 2
         target["runtime"] = {"name": name, "version": version, "threads": 1}
         if name == "litert":
             target["runtime"]["delegate"] = "xnnpack"
