@@ -11,6 +11,7 @@ from edgecompress.measure.race import Ran
 from edgecompress.pipeline import racing
 from edgecompress.pipeline.attempt import Against
 from edgecompress.pipeline.keeping import Means
+from edgecompress.pipeline.racing import MOST_TRIED
 from edgecompress.pipeline.runners import Runner, best_float
 
 FLOAT_MS = 1.0
@@ -50,7 +51,10 @@ class Board:
         decision = self.verdicts[job.variant]
         if decision == "cannot be made":
             raise ModelError("no counterpart")
-        check = SimpleNamespace(text=f"{decision} because")
+        kind = "speed" if decision == "too slow" else "metric"
+        decision = "refuse" if decision == "too slow" else decision
+        outcome = {"ship": "pass", "refuse": "fail"}.get(decision, decision)
+        check = SimpleNamespace(text=f"{decision} because", kind=kind, outcome=outcome)
         judgement = SimpleNamespace(decision=decision, checks=(check,))
         evaluation = SimpleNamespace(value=0.9)
         results = SimpleNamespace(candidate=SimpleNamespace(evaluation=evaluation))
@@ -89,6 +93,23 @@ def test_a_net_that_int8_slows_down_or_spoils_ships_in_float_or_not_at_all(
     slow = Board(monkeypatch, direct="refuse").add("recipe", 1.6).add("direct", 1.4)
     assert slow.walk().job.variant == "direct"
     assert slow.endings()["original"] == "won"
+
+
+def test_where_the_fastest_is_too_slow_the_next_is_not_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = Board(monkeypatch, recipe="too slow").add("recipe", 0.7).add("float", 0.8)
+    assert board.walk().judgement.decision == "refuse"
+    assert board.made == ["recipe"]
+
+
+def test_only_so_many_are_trained_in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"v{index}" for index in range(MOST_TRIED + 2)]
+    board = Board(monkeypatch, **dict.fromkeys(names, "refuse"))
+    for index, name in enumerate(names):
+        board.add(name, 0.1 + 0.1 * index)
+    assert board.walk().job.variant == "v0"
+    assert board.made == names[:MOST_TRIED]
 
 
 def test_what_the_clock_cannot_tell_is_no_reason_to_try_the_slower(
