@@ -26,9 +26,9 @@ class _Left(ProgressColumn):
     def render(self, task: Task) -> Text:
         seconds = task.time_remaining
         if seconds is None or task.finished or not task.completed:
-            return Text("")
+            return rich_text("")
         text = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-        return Text(f"about {text} left", style="dim")
+        return rich_text(f"about {text} left", style="dim")
 
 
 class LiveProgress:

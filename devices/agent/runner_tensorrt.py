@@ -123,9 +123,10 @@ class Session:
 
     def device_bytes(self) -> int:
         """What its context holds of the GPU for activations."""
-        if hasattr(self.engine, "device_memory_size_v2"):
-            return int(self.engine.device_memory_size_v2)
-        return int(self.engine.device_memory_size)
+        # The older name is gone in TensorRT 11, the newer came with 10.1.
+        names = ("device_memory_size_v2", "device_memory_size")
+        name = next(name for name in names if hasattr(self.engine, name))
+        return int(getattr(self.engine, name))
 
 
 class TensorRtRunner(AcceleratorRunner):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import SupportsFloat
+
 import tensorrt as trt
 
 from .counts import Counted
@@ -15,9 +17,9 @@ class LayerTimes(trt.IProfiler):
         trt.IProfiler.__init__(self)
         self._told: list[Counted] = []
 
-    def report_layer_time(self, layer_name: str, ms: float) -> None:
+    def report_layer_time(self, layer_name: str, ms: SupportsFloat) -> None:
         """Called by TensorRT for each layer, in order, when an inference is done."""
-        self._told.append(Counted(layer_name, KIND, ms * 1e3))
+        self._told.append(Counted(layer_name, KIND, float(ms) * 1e3))
 
     def taken(self) -> list[Counted]:
         """What came since the last call."""

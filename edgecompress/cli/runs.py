@@ -73,7 +73,7 @@ def report(
     html: Annotated[bool, typer.Option("--html", help="Print where the page lies.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the report of a run again, two side by side, or all on one page."""
+    """Show a report again, two side by side, or all on one page."""
     with output(as_json) as out:
         from edgecompress.store import Store
 

@@ -271,7 +271,8 @@ def test_optimise_writes_the_fused_graph(ask, tmp_path):
         (b'{"schema_version": 2}', "schema_version is 2; this agent speaks 1"),
         (
             b'{"schema_version": 1, "command": "dance"}',
-            "command 'dance' is unknown; known: build, infer, measure, optimise, probe",
+            "command 'dance' is unknown; known: build, check, infer, measure, optimise,"
+            " probe, profile, usage",
         ),
         (b'{"schema_version": 1}', "command must be a text that is not empty, got None"),
         (

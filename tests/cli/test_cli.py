@@ -163,7 +163,10 @@ def test_targets_of_ones_own_lie_beside_deploy_yaml(tmp_path: Path) -> None:
 
 def test_runs_in_an_empty_folder(tmp_path: Path) -> None:
     assert document(run("runs", "--json", folder=tmp_path)) == {"runs": []}
-    assert run("runs", folder=tmp_path).stdout == "runs: no runs yet\n"
+    assert (
+        run("runs", folder=tmp_path).stdout
+        == "runs: no runs yet; next: edgecompress deploy TARGET\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 import edgecompress
 from edgecompress.pipeline import code, deploy_all, stages
 from edgecompress.pipeline.code import Code
+from edgecompress.pipeline.orders import Measured
 from edgecompress.progress import SilentProgress
 from edgecompress.runtimes import runtime
 from edgecompress.spec.report import Report
@@ -122,7 +123,8 @@ def looked_at(undisturbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
     def deploy() -> Report:
         config, inventory = folder / "deploy.yaml", folder / "inventory.yaml"
-        (report,) = deploy_all(config, ["tiny"], progress=SilentProgress(), inventory=inventory)
+        measured = Measured(inventory)
+        (report,) = deploy_all(config, ["tiny"], progress=SilentProgress(), measured=measured)
         assert isinstance(report, Report), report.error
         return report
 

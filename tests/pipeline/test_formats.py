@@ -107,7 +107,7 @@ def test_a_target_whose_runtime_does_not_run_the_format(tmp_path):
     linear(tmp_path / "m.onnx", 3, 2)
 
     with pytest.raises(SpecError, match=r"m\.tflite: onnxruntime runs onnx, not tflite"):
-        pipeline.inspect_file(tflite, "local")
+        pipeline.inspect_file(tflite, "local-onnxruntime")
     with pytest.raises(SpecError, match=r"m\.onnx: litert runs tflite, not onnx"):
         pipeline.inspect_file(tmp_path / "m.onnx", "local-litert")
 

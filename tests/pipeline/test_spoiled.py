@@ -88,7 +88,7 @@ class Case:
         path = folder / f"spoiled{'.onnx' if source.format == 'onnx' else '.tflite'}"
         (spoil_onnx if source.format == "onnx" else spoil_tflite)(source.path, path, name)
         artifact = describe_file(path)
-        evaluation = files._evaluate(self.job, self.model, name, artifact, self.agent)
+        evaluation, _ = files._evaluate(self.job, self.model, name, artifact, self.agent)
         return self.verdict(replace(self.candidate, artifact=artifact, evaluation=evaluation))
 
 

@@ -22,7 +22,7 @@ from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
 
 FOR = {
-    "onnx": "local",
+    "onnx": "local-onnxruntime",
     "tflite": "local-litert",
     "openvino": "local-openvino",
     "tensorrt": "jetson-orin-nano",

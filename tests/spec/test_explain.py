@@ -44,7 +44,7 @@ def budgets(**keys: object) -> dict[str, object]:
         (
             {"bugets": {}},
             "unknown key 'bugets'; did you mean 'budgets'? known: budgets, distill, finetune,"
-            " prune, quantize, seed, task, train",
+            " prune, quantize, robustness, seed, task, train",
         ),
         (
             budgets(latency_p90_ms=3),
