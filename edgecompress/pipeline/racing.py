@@ -71,7 +71,7 @@ def race_on(
     if pushes and won.judgement.decision != "refuse":
         won = attempt(won.job, means, against, pushes=True)
     rounds = present[0].recipe.target.measurement.choosing.turns
-    lanes = {one.lane: one.ran for one in runners if one.file is not None}
+    lanes = {one.lane: one.ran for one in runners if one.ran.taken}
     return won, Race(
         board=board,
         device=device.id,

@@ -67,5 +67,7 @@ def test_a_worse_metric_is_refused(project: Path, cli: deploying.Cli) -> None:
     report = json.loads(done.stdout)
     values = [report[side]["metric"]["value"] for side in ("baseline", "candidate")]
     (reason, *_) = [r for r in report["verdict"]["reasons"] if "mean absolute error" in r]
-    assert reason.startswith("fail: " if values[1] > values[0] else "pass: ")
-    assert done.returncode == (3 if values[1] > values[0] else done.returncode)
+    # 210 samples show hardly ever that nothing at all was lost.
+    likely = "fail: " if values[1] > values[0] else "pass: "
+    assert reason.startswith((likely, "unmeasured: "))
+    assert done.returncode == (done.returncode if reason.startswith("pass: ") else 3)
