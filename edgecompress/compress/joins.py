@@ -226,7 +226,8 @@ class _Follower(Interpreter):
 
 
 def _moved(n: Node, labels: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    moved = n.target(labels, *args[1:], **kwargs)  # type: ignore[operator]
+    assert callable(n.target), "it calls a function"
+    moved = n.target(labels, *args[1:], **kwargs)
     return moved[0] if n.target is ATEN.adaptive_max_pool2d.default else moved
 
 

@@ -13,7 +13,7 @@ from edgecompress.errors import TaskError
 from edgecompress.spec.base import Spec
 from edgecompress.task.base import Task, inputs_of
 from edgecompress.task.guard import user_code
-from edgecompress.task.metric import Metric
+from edgecompress.task.metric import Metric, value_so_far
 
 Run = Callable[..., Any]
 """A model's inputs [N, ..] to what it returns."""
@@ -55,7 +55,7 @@ def reference(task: Task, run: Run) -> Reference:
     metric, beginnings, samples = task.metric(), {}, 0
     for batches, samples in _scoring(task, metric, run):
         if _is_looked_at(batches):
-            value = _value_so_far(metric)
+            value = value_so_far(metric)
             if value is not None:
                 beginnings[batches] = (samples, value)
     return Reference(metric=_value(task, metric), samples=samples, beginnings=beginnings)
@@ -92,7 +92,7 @@ class Limit:
         metric = self.task.metric()
         for batches, samples in _scoring(self.task, metric, run):
             known = self.reference.beginnings.get(batches)
-            value = None if known is None else _value_so_far(metric)
+            value = None if known is None else value_so_far(metric)
             if known is None or value is None or known[0] != samples:
                 continue
             share = samples / self.reference.samples
@@ -122,16 +122,6 @@ def _is_looked_at(batches: int) -> bool:
     while batches % 2 == 0:
         batches //= 2
     return batches in (1, 3)
-
-
-def _value_so_far(metric: Metric) -> float | None:
-    """The metric of a beginning of the data; None where the metric has none for so few samples."""
-    try:
-        value = float(metric.compute())
-    except Exception:
-        # Some metrics want every class to have been there. Asking is not the user's doing.
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _value(task: Task, metric: Metric) -> float:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgecompress.measure.tensors import Array
 from edgecompress.task import ClassificationTask, Metric, Task
+from edgecompress.task.metric import value_so_far
 
 GROUPS = 20
 """For the jackknife: Student's t with 19 degrees of freedom is 5 % wider than with any more."""
@@ -198,10 +199,8 @@ def update(task: Task, metric: Metric, rebuild: Rebuild | None, batch: Scored) -
 
 def _value(metric: Metric) -> float:
     """NaN where a metric has no value of so few samples."""
-    try:
-        return float(metric.compute())
-    except Exception:
-        return float("nan")
+    value = value_so_far(metric)
+    return float("nan") if value is None else value
 
 
 def _near(value: float, other: float) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,10 +92,21 @@ def write_record(record: Record, path: Path) -> Path:
 
 def read_record(path: Path) -> Record:
     """Raises StorageError when it cannot be read."""
-    arrays = read_npz(path)
-    scalars = {name: arrays.pop(name).item() for name in ("value", "samples")}
-    flags = {name: bool(arrays.pop(name)) for name in ("higher_is_better", "is_share", "is_sketch")}
-    return Record(**scalars, **flags, **arrays)  # type: ignore[arg-type]  # as it was written
+    arrays: dict[str, Any] = dict(read_npz(path))
+    return Record(
+        value=float(arrays["value"]),
+        higher_is_better=bool(arrays["higher_is_better"]),
+        samples=int(arrays["samples"]),
+        is_share=bool(arrays["is_share"]),
+        labels=arrays.get("labels"),
+        answers=arrays.get("answers"),
+        confidences=arrays.get("confidences"),
+        scores=arrays.get("scores"),
+        sizes=arrays.get("sizes"),
+        left_out=arrays.get("left_out"),
+        outputs=arrays.get("outputs"),
+        is_sketch=bool(arrays["is_sketch"]),
+    )
 
 
 def metric_change(

@@ -4,6 +4,7 @@ Not a library's, because one that knows every metric also imports every package 
 needs, and ends when any of them does not fit torch.
 """
 
+import math
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
@@ -42,3 +43,13 @@ class MulticlassAccuracy:
     def compute(self) -> float:
         """Between 0 and 1; NaN when there was no sample."""
         return self._right / self._samples if self._samples else float("nan")
+
+
+def value_so_far(metric: Metric) -> float | None:
+    """The metric of a part of the data; None where the metric has none for so few samples."""
+    try:
+        value = float(metric.compute())
+    except Exception:
+        # Some metrics want every class to have been there. Asking is not the user's doing.
+        return None
+    return value if math.isfinite(value) else None

@@ -70,8 +70,8 @@ def _import_converter() -> None:
     """Once, so that the process that converts is born with it."""
     try:
         with silent():
-            import executorch.backends.xnnpack.partition.xnnpack_partitioner
-            import executorch.exir  # noqa: F401
+            for name in ("exir", "backends.xnnpack.partition.xnnpack_partitioner"):
+                importlib.import_module(f"executorch.{name}")
     except ImportError as error:
         raise RuntimeMissing(
             f"executorch: writing .pte files needs executorch ({error}); run: pip install"
