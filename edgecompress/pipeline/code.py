@@ -3,11 +3,13 @@
 Found in the sources, so that nobody keeps a list: a stage begins at the function that does its
 work, and depends on every module in which something lies that is named there, directly or through
 what is named by it; imports inside functions count, those for type checkers alone do not. Modules
-are parsed when they are reached, and once.
+are parsed when they are reached, and once. What was found holds as long as no source changes, so
+that another process may `recall` what one had to `dump`.
 """
 
 import ast
 import hashlib
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -48,7 +50,7 @@ class Code:
     def describe(self) -> dict[str, dict[str, str]]:
         """Digests of the sources and versions of the libraries, for a key."""
         return {
-            "modules": {name: _parsed(name).digest for name in self.modules},
+            "modules": {name: _digests()[name] for name in self.modules},
             "libraries": self.versions(),
         }
 
@@ -65,7 +67,31 @@ def code_of(work: Callable[..., object], also: Iterable[str] = ()) -> Code:
             run outside of this process.
 
     """
-    return _reached((entry(work), *also))
+    entries = (entry(work), *also)
+    if entries not in _found:
+        _found[entries] = _reached(entries)
+    return _found[entries]
+
+
+_found: dict[tuple[str, ...], Code] = {}
+"""What was asked for in this process, and what was recalled."""
+
+
+def recall(content: bytes) -> None:
+    """Take over what `dump` gave in another process, if the sources are those that it was found
+    in; anything else is forgotten.
+    """
+    kept = json.loads(content)
+    if kept.get("sources") != _digests():
+        return
+    for entries, modules, libraries in kept["found"]:
+        _found.setdefault(tuple(entries), Code(tuple(modules), tuple(libraries)))
+
+
+def dump() -> bytes:
+    """What was found, for `recall`."""
+    found = [[entries, code.modules, code.libraries] for entries, code in sorted(_found.items())]
+    return json.dumps({"sources": _digests(), "found": found}).encode()
 
 
 def entry(work: Callable[..., object]) -> str:
@@ -75,7 +101,6 @@ def entry(work: Callable[..., object]) -> str:
     return f"{work.__module__}:{work.__qualname__.partition('.<locals>')[0]}"
 
 
-@cache
 def _reached(entries: tuple[str, ...]) -> Code:
     todo = [_split(entry) for entry in entries if ":" in entry]
     libraries = {entry for entry in entries if ":" not in entry}
@@ -113,10 +138,6 @@ class _Module:
         self.name = name
         self._content = path.read_bytes()
         self._named_by: dict[str, tuple[tuple[str, str], ...]] = {}
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha256(self._content).hexdigest()
 
     def named_by(self, name: str) -> tuple[tuple[str, str], ...]:
         """What is named where `name` is defined, and by what runs whenever the module is imported;
@@ -241,6 +262,17 @@ def _names_of(node: ast.stmt) -> Iterator[str]:
     elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         yield from (n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name))
+
+
+@cache
+def _digests() -> dict[str, str]:
+    """sha256 of the source of each module of ours."""
+    digests = {}
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        parts = (_OURS, *path.relative_to(_PACKAGE).with_suffix("").parts)
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return digests
 
 
 @cache

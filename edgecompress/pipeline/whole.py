@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgecompress import __version__
+from edgecompress.pipeline import code
 from edgecompress.pipeline.attempt import Against, Attempt, attempt, halfway_ms
 from edgecompress.pipeline.history import last_shipped
 from edgecompress.pipeline.job import Job
@@ -40,6 +41,7 @@ _RECENT = 20
 def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFailed]:
     """See `edgecompress.pipeline.deploy_all`."""
     store = Store(order.folder / "runs", progress.note)
+    code.recall(store.code() or b"{}")
     with watched(order.wanted, order.folder, store) as used:
 
         def loaded_anew() -> LoadedTask:
@@ -67,6 +69,7 @@ def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFa
                 # The other targets may do without what this one lacks. Ctrl-C is none of these.
                 finished = TargetFailed(wish.name, error)
             store.keep_hashes(used.hashes.dump())
+            store.keep_code(code.dump())
             yield finished
 
 

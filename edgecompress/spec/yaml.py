@@ -84,11 +84,16 @@ def _refuse(where: Node | Event, problem: str) -> NoReturn:
     raise _Refusal(f"line {line}: {problem}")
 
 
-def _document(text: str, words: Words) -> dict[str, Value]:
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.BaseLoader):
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > _DEEPEST:
+class _Loader(yaml.BaseLoader):
+    """Refuses what could grow without bound while the tree is built."""
+
+    _depth = 0
+
+    def get_event(self) -> Event:
+        event = super().get_event()
+        start, end = (isinstance(event, kind) for kind in (CollectionStartEvent, CollectionEndEvent))
+        self._depth += start - end
+        if self._depth > _DEEPEST:
             _refuse(event, f"nested more than {_DEEPEST} deep")
         # Aliases are how a small file grows without bound, and no spec needs one.
         if getattr(event, "anchor", None) is not None:
@@ -97,7 +102,11 @@ def _document(text: str, words: Words) -> dict[str, Value]:
                 "anchors and aliases (& and *) are not supported; write the value out,"
                 " or put it in quotes if it is text",
             )
-    root = yaml.compose(text, Loader=yaml.BaseLoader)
+        return event
+
+
+def _document(text: str, words: Words) -> dict[str, Value]:
+    root = yaml.compose(text, Loader=_Loader)
     if root is None or (root.value == "" and _is_plain(root)):
         raise _Refusal("line 1: the file is empty")
     if not isinstance(root, MappingNode):

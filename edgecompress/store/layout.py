@@ -5,6 +5,7 @@ runs/store/<2>/<sha256>        blobs, named by their content
 runs/work/<stage key>/         checkpoints of a stage that is not finished
 runs/<run id>/                 report.json, report.html and the model files of one run
 runs/hashes                    sha256 of files that tasks read, by what stat says of them
+runs/code                      which modules a stage's result comes from
 runs/sums/<run id>             sha256 of the two reports of one run
 runs/quarantine/               what was no longer as it was written: blobs, and indexes
 runs/tmp/, runs/locks/         of no value once nobody is at work
@@ -49,6 +50,10 @@ class Layout:
     @property
     def hashes(self) -> Path:
         return self.root / "hashes"
+
+    @property
+    def code(self) -> Path:
+        return self.root / "code"
 
     @property
     def mending(self) -> Path:

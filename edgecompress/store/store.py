@@ -164,17 +164,23 @@ class Store:
         finally:
             release(handle)
 
-    # Hashes of files that are not in the store
+    # What saves time alone, and need not be there
 
     def hashes(self) -> bytes | None:
-        """What `keep_hashes` was given last; None where that is not there as it was written."""
-        path = self._layout.hashes
-        return read_sealed(path) if is_sealed(path) else None
+        """Hashes of files that are not in the store: what `keep_hashes` was given last; None where
+        that is not there as it was written.
+        """
+        return _read_hint(self._layout.hashes)
 
     def keep_hashes(self, content: bytes) -> None:
-        """They save time alone, and need not be there."""
-        if content != self.hashes():
-            write_sealed(self._layout.hashes, content)
+        _keep_hint(self._layout.hashes, content)
+
+    def code(self) -> bytes | None:
+        """Which modules stages run: as `hashes`, of `keep_code`."""
+        return _read_hint(self._layout.code)
+
+    def keep_code(self, content: bytes) -> None:
+        _keep_hint(self._layout.code, content)
 
     # Runs
 
@@ -297,3 +303,12 @@ def _safe(key: str) -> str:
     if not _SAFE_NAME.fullmatch(key):
         raise ValueError(f"{key!r} cannot be a stage key")
     return key
+
+
+def _read_hint(path: Path) -> bytes | None:
+    return read_sealed(path) if is_sealed(path) else None
+
+
+def _keep_hint(path: Path, content: bytes) -> None:
+    if content != _read_hint(path):
+        write_sealed(path, content)

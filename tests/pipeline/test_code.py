@@ -198,6 +198,6 @@ def test_each_version_and_each_module_is_in_the_keys_that_depend_on_it(
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         module = module.removesuffix(".__init__")
         with monkeypatch.context() as patch:
-            patch.setitem(vars(code._parsed(module)), "digest", "changed")
+            patch.setitem(code._digests(), module, "changed")
             changed = {name for name, key in keys().items() if key != before[name]}
         assert changed == {name for name, each in codes.items() if module in each.modules}, module

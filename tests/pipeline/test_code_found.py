@@ -14,7 +14,7 @@ Reached = Callable[..., tuple[set[str], set[str]]]
 @pytest.fixture
 def reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reached]:
     """Writes modules, and says which of them, and which libraries, `a:work` runs."""
-    caches = (code._parsed, code._is_module, code._reached)
+    caches = (code._parsed, code._is_module, code._digests)
     monkeypatch.setattr(code, "_PACKAGE", tmp_path)
 
     def clear() -> None:
@@ -201,3 +201,24 @@ def test_the_outermost_function_is_where_a_stage_begins() -> None:
     assert {*alone.modules} < {*more.modules}
     assert "onnxruntime" in more.libraries
     assert "edgecompress.compress.train" in more.modules
+
+
+def test_what_was_found_is_recalled_as_long_as_no_source_changes(
+    reached: Reached, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def recalled(content: bytes) -> bool:
+        """In a fresh process, which parses nothing if it need not."""
+        monkeypatch.setattr(code, "_found", {})
+        code._digests.cache_clear()
+        code.recall(content)
+        return bool(code._found)
+
+    modules, libraries = reached({"a": "import torch\ndef work(): return torch.zeros(1)"})
+    found = code.Code(tuple(f"edgecompress.{name}" for name in modules), tuple(libraries))
+    monkeypatch.setattr(code, "_found", {("edgecompress.a:work",): found})
+    content = code.dump()
+    assert recalled(content)
+    assert code._found == {("edgecompress.a:work",): found}
+    (tmp_path / "a.py").write_text("def work(): return 0")
+    assert not recalled(content)
+    assert not recalled(b"{}")
