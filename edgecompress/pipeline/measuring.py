@@ -156,7 +156,7 @@ def _rival(one: RivalFile, connected: Connected, session: Session) -> Rival:
 
 def lane_of(target: Target, file: Loaded, connected: Connected, inputs: Inputs) -> Lane:
     """A file of a target, as it races on the device."""
-    protocol = choosing_for(target, connected.device)
+    protocol = protocol_for(target, connected.device).racing
     return Lane(Session(connected.agent, protocol, target.runtime.threads, inputs), file)
 
 

@@ -70,7 +70,7 @@ def race_on(
     won = _first_that_ships(runners, best, means, against)
     if pushes and won.judgement.decision != "refuse":
         won = attempt(won.job, means, against, pushes=True)
-    rounds = present[0].recipe.target.measurement.choosing.turns
+    rounds = present[0].recipe.target.measurement.racing.turns
     lanes = {one.lane: one.ran for one in runners if one.ran.taken}
     return won, Race(
         board=board,
@@ -101,7 +101,7 @@ def _run(job: Job, runners: Sequence[Runner], connected: Connected) -> None:
         for original in (True, False)
     ]
     names = {one.lane: one.name for one in reversed(runners)}
-    progress, rounds = job.stages.progress, job.recipe.target.measurement.choosing.turns
+    progress, rounds = job.stages.progress, job.recipe.target.measurement.racing.turns
     done = 0
 
     def on_turn(name: str, number: int) -> None:

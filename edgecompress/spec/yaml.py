@@ -91,7 +91,9 @@ class _Loader(yaml.BaseLoader):
 
     def get_event(self) -> Event:
         event = super().get_event()
-        start, end = (isinstance(event, kind) for kind in (CollectionStartEvent, CollectionEndEvent))
+        start, end = (
+            isinstance(event, kind) for kind in (CollectionStartEvent, CollectionEndEvent)
+        )
         self._depth += start - end
         if self._depth > _DEEPEST:
             _refuse(event, f"nested more than {_DEEPEST} deep")

@@ -74,6 +74,9 @@ def test_files_are_picked_without_minutes() -> None:
     for name, kind in PROTOCOLS.items():
         choosing = kind.model_validate({}).choosing
         assert choosing.protocol == (name if name in ("quick", "standard") else "standard")
+        racing = kind.model_validate({}).racing
+        assert racing.turns == 2 * choosing.turns
+        assert racing.longest_s <= 1.5
 
 
 def test_the_agent_is_told_what_it_needs() -> None:
