@@ -90,7 +90,8 @@ class _Loader(yaml.BaseLoader):
     _depth = 0
 
     def get_event(self) -> Event:
-        event = super().get_event()
+        # types-pyyaml has no types for it.
+        event: Event = super().get_event()  # type: ignore[no-untyped-call]
         start, end = (
             isinstance(event, kind) for kind in (CollectionStartEvent, CollectionEndEvent)
         )
