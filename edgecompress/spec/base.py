@@ -2,9 +2,16 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.explain import explain
@@ -31,6 +38,25 @@ class Spec(BaseModel):
     def digest(self) -> str:
         """sha256 of the canonical JSON: equal content, equal digest."""
         return digest(self.model_dump(mode="json"))
+
+
+class GrowingSpec(Spec):
+    """A section that gets keys from time to time. A newer key is left out where it has its default,
+    which means `as before`: content that was written before there was such a key keeps its digest,
+    and what is in the store under it.
+    """
+
+    newer: ClassVar[frozenset[str]] = frozenset()
+    """Names of those keys; a class that inherits from another has its keys too."""
+
+    @model_serializer(mode="wrap")
+    def _without_newer_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        kept: dict[str, Any] = write(self)
+        fields = type(self).model_fields
+        for name in type(self).newer:
+            if getattr(self, name) == fields[name].default:
+                kept.pop(name, None)
+        return kept
 
 
 def digest(value: Any) -> str:
