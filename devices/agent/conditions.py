@@ -1,6 +1,6 @@
 """What befalls this process while it is measured: read once before and once after.
 
-Nothing here runs in between, so that it costs the measurement nothing.
+Nothing of this runs in between, so that it costs the measurement nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from .cores import allowed_cores, quota_cores, quota_wait_s
 from .sensors import Sensors, number, read
+from .spin import spin_us
 
 BUSY = (0, 1, 2, 5, 6)
 """Columns of /proc/stat: user, nice, system, irq, softirq. Those of guests are in user and nice."""
@@ -83,6 +84,7 @@ class Watch:
 
     def begin(self) -> None:
         self._clock_mhz = self._sensors.clock_mhz()
+        self._spin_us = spin_us()
         self._before = self._read()
 
     def end(self, slept_s: float = 0.0) -> dict[str, object]:
@@ -90,6 +92,7 @@ class Watch:
         # The clock first, because it falls as soon as there is nothing to do.
         clock_mhz = self._sensors.clock_mhz()
         before, after = self._before, self._read()
+        last_us = spin_us()
         passed = {
             key: _difference(getattr(before, key), getattr(after, key))
             for key in Reading._fields
@@ -107,6 +110,8 @@ class Watch:
             "quota_cores": quota_cores(self._root),
             "clock_mhz_first": self._clock_mhz,
             "clock_mhz_last": clock_mhz,
+            "spin_us_first": self._spin_us,
+            "spin_us_last": last_us,
         }
 
     def _read(self) -> Reading:

@@ -49,6 +49,24 @@ def clock_seen(readings: list[float]) -> list[Seen]:
     return [Seen("clock", "clock_change", 1 - low / high, text)]
 
 
+def spins_us(turn: Turn) -> list[float]:
+    """The loop of additions, before and after the steady inferences."""
+    running = turn.running
+    known = () if running is None else (running.spin_us_first, running.spin_us_last)
+    return [spin for spin in known if spin is not None]
+
+
+def processor_seen(readings: list[float]) -> list[Seen]:
+    if len(readings) < 2:
+        return []
+    low, high = min(readings), max(readings)
+    text = (
+        f"the processor itself was up to {high / low:.2f} times as slow at times: other machines"
+        " share it, or its clock changes"
+    )
+    return [Seen("processor", "processor_change", 1 - low / high, text)]
+
+
 def _minima(turn: Turn, protocol: MeasurementProtocol) -> Iterator[Seen]:
     count, least = turn.samples, protocol.min_iterations
     text = f"{count:,} inferences were measured, of at least {least:,}"
@@ -169,6 +187,7 @@ def _memory(turn: Turn, running: Conditions) -> Iterator[Seen]:
 
 def _clock(turn: Turn, _: Conditions) -> Iterator[Seen]:
     yield from clock_seen(clocks_mhz(turn))
+    yield from processor_seen(spins_us(turn))
 
 
 def _cold(loading: Conditions) -> Iterator[Seen]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
-from edgecompress.measure.doubts import clock_seen, clocks_mhz, seen_in
+from edgecompress.measure.doubts import clock_seen, clocks_mhz, processor_seen, seen_in, spins_us
 from edgecompress.measure.limits import BY_LATENCIES, LIMITS, OF_CLOCKS, OF_HEAT, Seen
 from edgecompress.measure.statistics import cost_ms, drift, variation
 from edgecompress.spec.figure import Figure
@@ -72,7 +72,8 @@ def _seen_in_all(turns: Sequence[Turn], protocol: MeasurementProtocol) -> list[S
         change = drift(medians)
         text = f"latency drifted by {change:+.0%} from the first to the last third of the turns"
         found.append(Seen("drift", "drift", abs(change), text))
-    return found + clock_seen([mhz for turn in turns for mhz in clocks_mhz(turn)])
+    found += clock_seen([mhz for turn in turns for mhz in clocks_mhz(turn)])
+    return found + processor_seen([spin for turn in turns for spin in spins_us(turn)])
 
 
 def _held(seen: Seen, protocol: MeasurementProtocol) -> _Doubt | None:

@@ -22,6 +22,7 @@ FindingKind = Literal[
     "fewer_cores",
     "throttled",
     "clock",
+    "processor",
     "drift",
     "outliers",
     "page_faults",
@@ -75,6 +76,10 @@ class Conditions(Spec):
     clock_mhz_first: float | None
     """The fastest core's, as it began."""
     clock_mhz_last: float | None
+    spin_us_first: Annotated[float, Field(gt=0)] | None = None
+    """What one small loop of additions took as it began: how fast the processor itself is, where no
+    clock tells."""
+    spin_us_last: Annotated[float, Field(gt=0)] | None = None
 
 
 class Finding(Spec):

@@ -170,6 +170,20 @@ def test_a_clock_that_falls_is_seen_at_both_ends(agent_module, tmp_path):
     assert fault.text == "the clock was between 600 and 2,400 MHz"
 
 
+def test_a_processor_that_others_share_is_seen_by_a_loop_of_fixed_work(
+    agent_module, tmp_path, monkeypatch
+):
+    module = agent_module("conditions")
+    assert agent_module("spin").spin_us() > 0
+    spins = iter([80.0, 140.0])
+    monkeypatch.setattr(module, "spin_us", lambda: next(spins))
+    sensors = agent_module("sensors").Sensors(tmp_path, lambda _: None)
+    watch = module.Watch(tmp_path, sensors, module.Stops())
+    watch.begin()
+    found = parse(Conditions, watch.end(), "agent")
+    assert (found.spin_us_first, found.spin_us_last) == (80.0, 140.0)
+
+
 def test_where_nothing_is_told_nothing_is_known(agent_module, tmp_path):
     module = agent_module("conditions")
     watch = module.Watch(

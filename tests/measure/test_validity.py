@@ -57,6 +57,8 @@ def test_a_quiet_machine_is_valid():
         (["quota"], [], {"quota_cores": 0.5, "quota_s": 0.005}),
         ([], ["clock"], {"clock_mhz_first": 2400.0, "clock_mhz_last": 1500.0}),
         (["clock"], [], {"clock_mhz_first": 2400.0, "clock_mhz_last": 2200.0}),
+        (["processor"], [], {"spin_us_first": 80.0, "spin_us_last": 140.0}),
+        ([], [], {"spin_us_first": 80.0, "spin_us_last": 85.0}),
         ([], ["page_faults"], {"major_faults": 40}),
         (["page_faults"], [], {"major_faults": 3}),
         (["swapping"], [], {"swapped_pages": 12}),
