@@ -63,9 +63,9 @@ LIMITS: dict[FindingKind, Limit] = {
     "throttled": Limit(0.0, 0.5, "cool the board, or give it a stronger power supply"),
     # A latency goes with the clock. Steps of governors are 4 % to 7 %; one step may be noise.
     "clock": Limit(0.05, 0.15, "set the governor to performance, or lock the clock, and cool it"),
-    # The same small loop, before and after. On a machine that shares its processor with others it is
+    # The same small loop before and after. On a machine that shares its processor with others it is
     # the rule; the interval of a speedup has it in it, and drift and turns that differ count.
-    "processor": Limit(0.10, NEVER, "use a machine that is not shared, or measure when it is quiet"),
+    "processor": Limit(0.10, NEVER, "use a machine that is not shared, or wait until it is quiet"),
     # From the first third of a turn to its last, or of the turns; beyond a quarter no one figure
     # stands for it.
     "drift": Limit(0.10, 0.25, "measure longer, on a board that is cool and quiet"),
