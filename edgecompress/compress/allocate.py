@@ -26,10 +26,17 @@ class Space:
     cost: Cost
     totals: Mapping[Slot, int]
     """Channels of each slot of a convolution or linear layer that is in a group."""
+    original_macs: int
+    """Those of the model before anything went, which `macs_reduction` is relative to."""
 
     @classmethod
     def of(
-        cls, model: nn.Module, groups: Sequence[ChannelGroup], round_to: int, cost: Cost
+        cls,
+        model: nn.Module,
+        groups: Sequence[ChannelGroup],
+        round_to: int,
+        cost: Cost,
+        original_macs: int,
     ) -> "Space":
         slots = {slot for group in groups for slot in group.slots if slot.side != "parameter"}
         layers = {slot: model.get_submodule(slot.layer) for slot in slots}
@@ -38,7 +45,7 @@ class Space:
             for slot, layer in layers.items()
             if isinstance(layer, WEIGHTED)
         }
-        return cls(groups, round_to, cost, totals)
+        return cls(groups, round_to, cost, totals, original_macs)
 
     def levels(self, group: int) -> tuple[int, ...]:
         return self.groups[group].levels(self.round_to)
@@ -245,12 +252,12 @@ def _level(space: Space, i: int, ratio: float) -> int:
 
 
 def _reached(space: Space, kept: Kept, reduction: float) -> bool:
-    return space.macs(kept) * reduction <= space.cost.macs
+    return space.macs(kept) * reduction <= space.original_macs
 
 
 def _check_reachable(space: Space, reduction: float) -> None:
     if not _reached(space, space.least(), reduction):
-        most = space.cost.macs / space.macs(space.least())
+        most = space.original_macs / space.macs(space.least())
         raise ModelError(
             f"prune.macs_reduction {reduction} cannot be reached: the prunable channels allow at"
             f" most {most:.2f} with round_to {space.round_to}; ask for less"

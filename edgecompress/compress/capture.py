@@ -15,6 +15,7 @@ from torch.fx import GraphModule
 from edgecompress.compress.arguments import spell_out
 from edgecompress.compress.functional import make_functional
 from edgecompress.compress.fx import module_path
+from edgecompress.compress.neutral import leave_out_zeros
 from edgecompress.compress.regions import inline_regions
 from edgecompress.compress.state import refuse_kept, see_one_sample
 from edgecompress.errors import ModelError
@@ -82,7 +83,7 @@ def program_of(
         if not isinstance(model, GraphModule):
             replaced = see_one_sample(model, example_inputs)
         # Without gradients, because torch refuses some writes where it would have to differentiate.
-        with _quiet_torch(), _without_fast_paths(), torch.no_grad():
+        with _quiet_torch(), without_fast_paths(), torch.no_grad():
             program = torch.export.export(model, inputs, dynamic_shapes=shapes)
     except Exception as error:
         # torch.export runs the user's forward(), which may raise anything.
@@ -107,6 +108,7 @@ def graph_of(program: ExportedProgram) -> GraphModule:
     for node in list(module.graph.nodes):
         if node.op == "call_module" and "guard" in str(node.target):
             module.graph.erase_node(node)
+    leave_out_zeros(module)
     module.recompile()
     return module
 
@@ -148,7 +150,7 @@ def _untraceable(model: nn.Module, error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _without_fast_paths() -> Iterator[None]:
+def without_fast_paths() -> Iterator[None]:
     """Without gradients nn.MultiheadAttention and nn.TransformerEncoderLayer call one operator that
     does all; written out they can be quantised.
     """

@@ -121,12 +121,19 @@ def integers_in(argument: object) -> list[int]:
 
 def module_path(node: Node) -> str:
     """Dotted path of the user's module that `node` comes from; '' for the model itself."""
-    stack = node.meta.get("nn_module_stack")
-    if not stack:
-        return ""
-    path = str(list(stack.values())[-1][0]).partition(SEPARATOR)[0]
-    # torch.export writes `L['self'].layer1[0]` for what state_dict calls `layer1.0`.
-    path = path.removeprefix("L['self']").replace("L['fn']", "").lstrip(".")
+    paths = module_paths(node)
+    return paths[-1] if paths else ""
+
+
+def module_paths(node: Node) -> list[str]:
+    """Dotted paths of all modules of the user that `node` is in, from the model itself, '', on."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return [_dotted(str(path)) for path, _ in stack.values()]
+
+
+def _dotted(path: str) -> str:
+    """torch.export writes `L['self'].layer1[0]` for what state_dict calls `layer1.0`."""
+    path = path.partition(SEPARATOR)[0].removeprefix("L['self']").replace("L['fn']", "").lstrip(".")
     return path.replace("slice(None, None, None)", "").replace("[", ".").replace("]", "").strip(".")
 
 

@@ -96,7 +96,7 @@ def _taylor(model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss) -> lis
         model.requires_grad_(True)
         with evaluating(model), torch.enable_grad():
             value = loss(model)
-            _finite(value)
+            finite(value)
             torch.autograd.backward(value)
         return [
             _reduce(model, _indices(group), _weight_times_gradient).detach() for group in groups
@@ -117,12 +117,12 @@ def _measured(
             members = order[start : start + block]
             with masked(model, merge(group.units[i] for i in members)):
                 # The base loss is the same for all, so it need not be subtracted.
-                result[members] = _finite(loss(model))
+                result[members] = finite(loss(model))
     # Within a block that was measured as one, magnitude decides.
     return result + magnitude.cpu() / magnitude.sum().clamp_min(1e-12).cpu() * 1e-6
 
 
-def _finite(value: Tensor) -> float:
+def finite(value: Tensor) -> float:
     number = float(value.detach())
     if number != number or number in (float("inf"), float("-inf")):
         raise ModelError(

@@ -19,9 +19,12 @@ WIDTHS: tuple[tuple[type[nn.Module], str], ...] = (
 def rows(
     before: nn.Module, after: nn.Module, reasons: Mapping[str, str], otherwise: str | None = None
 ) -> tuple[LayerRow, ...]:
-    """One row per layer; `reasons`, or `otherwise`, says why one is as wide as before."""
+    """One row per layer; `reasons`, or `otherwise`, says why one is as wide as before. Of a layer
+    that is gone no channels are left.
+    """
+    left = dict(after.named_modules())
     return tuple(
-        _row(layer, after.get_submodule(name), name, reasons.get(name, otherwise))
+        _row(layer, left.get(name), name, reasons.get(name, otherwise))
         for name, layer in before.named_modules()
         if _width(layer) is not None
     )
@@ -36,8 +39,8 @@ def with_reasons(layers: tuple[LayerRow, ...], reasons: Mapping[str, str]) -> tu
     return tuple(row.model_copy(update={"reason": joined(row)}) for row in layers)
 
 
-def _row(before: nn.Module, after: nn.Module, name: str, reason: str | None) -> LayerRow:
-    widths = (_width(before), _width(after))
+def _row(before: nn.Module, after: nn.Module | None, name: str, reason: str | None) -> LayerRow:
+    widths = (_width(before), None if after is None else _width(after))
     channels_before, channels_after = (0 if width is None else width for width in widths)
     return LayerRow(
         name=name,
@@ -45,7 +48,7 @@ def _row(before: nn.Module, after: nn.Module, name: str, reason: str | None) -> 
         channels_before=channels_before,
         channels_after=channels_after,
         dtype=None,
-        reason=reason if channels_before == channels_after else None,
+        reason=reason if channels_after in (0, channels_before) else None,
     )
 
 

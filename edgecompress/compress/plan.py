@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress import two_four
-from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.blocks import Stand, shorter
 from edgecompress.compress.groups import Cuts, Side, Slot
 from edgecompress.compress.macs import evaluating
 from edgecompress.compress.sparsify import apply_masks, masks_for
@@ -28,6 +28,8 @@ class Cut(Spec):
 
 class PrunePlan(Spec):
     method: Literal["structured", "unstructured", "2:4"]
+    blocks: tuple[dict[str, Stand], ...] = ()
+    """Structured: what stands for the residual blocks that went whole, before the steps."""
     steps: tuple[tuple[Cut, ...], ...] = ()
     """Structured: what was cut, step by step, the consumers' inputs included."""
     thresholds: dict[str, float] = {}
@@ -64,7 +66,7 @@ def replay(model: nn.Module, plan: PrunePlan, example_inputs: tuple[Tensor, ...]
 
     """
     try:
-        result = duplicate(model)
+        result = shorter(model, plan.blocks)
         for step in plan.steps:
             result = cut(result, {Slot(c.layer, c.side, c.dim): c.removed for c in step})
         apply_masks(result, masks_for(result, plan.thresholds))

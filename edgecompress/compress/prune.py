@@ -2,17 +2,19 @@
 four (2:4), which may also follow whole channels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
 from edgecompress.compress import allocate, importance, sparsify, two_four
+from edgecompress.compress.blocks import Block, BlockFinder, shorter
+from edgecompress.compress.depth import choose
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.groups import ChannelGroup, Cuts, ignored_names, merge
 from edgecompress.compress.layers import rows, with_reasons
 from edgecompress.compress.macs import Cost, count, evaluating
-from edgecompress.compress.plan import PrunePlan, step_of
+from edgecompress.compress.plan import Cut, PrunePlan, step_of
 from edgecompress.compress.prunable import Progress, Prunable, prunable, silent, some
 from edgecompress.compress.surgery import cut, renumber
 from edgecompress.compress.verify import Checker
@@ -26,6 +28,7 @@ from edgecompress.spec.deploy import (
 from edgecompress.spec.report import LayerRow
 
 _UNFOLLOWED = "is in no group of channels that pruning can follow"
+_ONLY_BLOCKS = "only whole blocks go: neither pruning_ratio nor macs_reduction is given"
 
 
 @dataclass(frozen=True)
@@ -104,10 +107,59 @@ def _structured(
     example = context.example_inputs
     checker = Checker(model, example)
     before = count(model, example)
+    taken = _blocks(model, spec, context)
+    current = shorter(model, [block.removal for block in taken])
+    reasons = {
+        name: f"goes with the residual block '{block.name}'"
+        for block in taken
+        for name in block.layers
+    }
+    steps: tuple[tuple[Cut, ...], ...] = ()
+    spec = _for_what_is_left(spec, reasons.keys())
+    if spec.cuts_channels:
+        current, steps, kept_whole = _channels(current, spec, round_to, context, before.macs)
+        reasons |= kept_whole
+    checker.alive(current)
+    after = count(current, example)
+    _check_smaller(spec, before, after)
+    plan = PrunePlan(method="structured", blocks=tuple(dict(b.removal) for b in taken), steps=steps)
+    otherwise = _UNFOLLOWED if spec.cuts_channels else _ONLY_BLOCKS
+    return Pruned(current, plan, before, after, rows(model, current, reasons, otherwise))
+
+
+def _blocks(model: nn.Module, spec: StructuredPruneSpec, context: PruneContext) -> list[Block]:
+    """The residual blocks that go."""
+    ignored = ignored_names(model, spec.ignored_layers)
+    if not spec.remove_blocks:
+        return []
+    finder = BlockFinder(model, context.example_inputs, ignored)
+    chosen = choose(model, finder.find(), spec.remove_blocks, context.loss, context.progress)
+    finder.confirm(chosen)
+    return chosen
+
+
+def _for_what_is_left(spec: StructuredPruneSpec, gone: Collection[str]) -> StructuredPruneSpec:
+    """Without the ratios of layers that went with their block: nobody knows beforehand which."""
+    if not isinstance(spec.pruning_ratio, dict):
+        return spec
+    left = {name: ratio for name, ratio in spec.pruning_ratio.items() if name not in gone}
+    return spec.model_copy(update={"pruning_ratio": left or None})
+
+
+def _channels(
+    model: nn.Module,
+    spec: StructuredPruneSpec,
+    round_to: int,
+    context: PruneContext,
+    original_macs: int,
+) -> tuple[nn.Module, tuple[tuple[Cut, ...], ...], dict[str, str]]:
+    """A copy of `model` with fewer channels, what was cut in each step, and why layers were not."""
+    example = context.example_inputs
+    checker = Checker(model, example)
     found = prunable(model, example, round_to, spec.ignored_layers, context.progress)
     groups = some(found)
     current, steps = duplicate(model), []
-    space = allocate.Space.of(current, groups, round_to, before)
+    space = allocate.Space.of(current, groups, round_to, count(model, example), original_macs)
     ranking = _rank(current, spec, space, groups, context)
 
     def sensitivity() -> allocate.Sensitivity:
@@ -126,13 +178,7 @@ def _structured(
         if step < spec.steps:
             context.finetune(current, step)
             ranking = _rank(current, spec, space, groups, context)
-    checker.alive(current)
-    after = count(current, example)
-    _check_smaller(spec, before, after)
-    reasons = {**_kept_whole(space, goal), **found.refused}
-    plan = PrunePlan(method="structured", steps=tuple(steps))
-    layers = rows(model, current, reasons, _UNFOLLOWED)
-    return Pruned(current, plan, before, after, layers)
+    return current, tuple(steps), {**_kept_whole(space, goal), **found.refused}
 
 
 def _allocation(

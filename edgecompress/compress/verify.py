@@ -36,6 +36,18 @@ NOISE = {torch.float64: 1e-11, torch.float32: 1e-4}
 """Rounding that adds up through a deep network, relative to the largest output."""
 
 
+def is_rounding(error_size: float, effect: float, dtype: torch.dtype) -> bool:
+    """A wrong index is as large an error as the effect of masking itself; rounding is far smaller.
+    Both are in units of the outputs' size.
+    """
+    return error_size <= max(0.01 * effect, NOISE[dtype])
+
+
+def matters(effect: float, dtype: torch.dtype) -> bool:
+    """Whether masking changes the outputs by so much that something can be proved of it."""
+    return effect > float(torch.finfo(dtype).eps) ** 0.5
+
+
 class Structure:
     """A model with stirred parameters, on which cuts are tried."""
 
@@ -67,10 +79,9 @@ class Structure:
         if [shapes(outputs) for outputs in found] != [shapes(outputs) for outputs in wanted]:
             return "its channels are the model's output"
         error_size, effect = distance(found, wanted), distance(self.reference, wanted)
-        if must_matter and not effect > torch.finfo(self.dtype).eps ** 0.5:
+        if must_matter and not matters(effect, self.dtype):
             return "masking them changes no output, so a cut cannot be checked"
-        # A wrong index is as large an error as the effect itself; rounding is far smaller.
-        if not error_size <= max(0.01 * effect, NOISE[self.dtype]):
+        if not is_rounding(error_size, effect, self.dtype):
             return (
                 "removing them is not the same as masking them: something on their way mixes,"
                 f" moves or counts channels (outputs differ by {error_size:.2g} of their size)"

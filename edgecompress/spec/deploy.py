@@ -4,11 +4,11 @@ A choice that changes accuracy has no default and must be written down. What may
 switched off by leaving it out; the exception is distillation, which pruning switches on.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edgecompress.spec.base import Spec
+from edgecompress.spec.base import GrowingSpec, Spec
 from edgecompress.spec.runtime import Positive
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -83,8 +83,10 @@ class DistillSpec(Spec):
 DEFAULT_DISTILLATION = DistillSpec(temperature=4.0, weight=0.7)
 
 
-class StructuredPruneSpec(Spec):
+class StructuredPruneSpec(GrowingSpec):
     """Remove whole channels, by dependency groups (DepGraph, Fang et al., 2023)."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"remove_blocks"})
 
     method: Literal["structured"]
     importance: Literal["magnitude", "taylor", "bn_scale", "loss"]
@@ -93,6 +95,8 @@ class StructuredPruneSpec(Spec):
     """Fraction of channels removed: one for all groups, or one per named layer."""
     macs_reduction: Annotated[float, Field(gt=1)] | None = None
     """Instead of pruning_ratio: how many times fewer MACs the result must have."""
+    remove_blocks: Annotated[int, Field(ge=0)] = 0
+    """How many residual blocks go whole, before channels do: those that the loss misses least."""
     steps: Positive
     """Prune in this many steps, with fine-tuning after each."""
     epochs_between: Annotated[int, Field(ge=0)] = 0
@@ -102,12 +106,24 @@ class StructuredPruneSpec(Spec):
     then: Literal["2:4"] | None = None
     """What follows the last step: see TwoFourPruneSpec."""
 
+    @property
+    def cuts_channels(self) -> bool:
+        """Whether channels go, and not whole blocks alone."""
+        return self.pruning_ratio is not None or self.macs_reduction is not None
+
     @model_validator(mode="after")
     def _check(self) -> "StructuredPruneSpec":
-        if (self.pruning_ratio is None) == (self.macs_reduction is None):
-            raise ValueError("give exactly one of pruning_ratio, macs_reduction")
+        targets = [x for x in (self.pruning_ratio, self.macs_reduction) if x is not None]
+        if len(targets) != 1 and (targets or not self.remove_blocks):
+            raise ValueError(
+                "give exactly one of pruning_ratio, macs_reduction; or with remove_blocks neither"
+            )
         if isinstance(self.pruning_ratio, dict) and self.allocation != "uniform":
             raise ValueError("pruning_ratio per layer needs allocation: uniform")
+        if not self.cuts_channels and self.steps > 1:
+            raise ValueError(
+                "steps are of channels; blocks go at once: remove_blocks needs steps: 1"
+            )
         if self.steps == 1 and self.epochs_between:
             raise ValueError("epochs_between needs steps of at least 2")
         return self

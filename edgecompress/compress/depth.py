@@ -1,0 +1,56 @@
+"""Which residual blocks go whole: those that the loss misses least."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from edgecompress.compress.blocks import Block, Blocks, missing, shorter
+from edgecompress.compress.importance import finite
+from edgecompress.compress.macs import evaluating
+from edgecompress.errors import ModelError
+
+
+def choose(
+    model: nn.Module,
+    blocks: Blocks,
+    count: int,
+    loss: Callable[[nn.Module], Tensor],
+    progress: Callable[[str, int, int], None],
+) -> list[Block]:
+    """The blocks to remove, one after the other: each is the one without which the loss is lowest,
+    measured with those before it gone, because a block that could be spared beside its neighbour
+    often cannot without it.
+
+    Args:
+        model: it is as it was afterwards.
+        blocks: what may go.
+        count: how many go.
+        loss: mean loss on fixed batches.
+        progress: called before each measurement.
+
+    Raises:
+        ModelError: there are not as many, or the loss is not finite.
+
+    """
+    left, chosen = list(blocks.found), list[Block]()
+    if count > len(left):
+        reasons = "; ".join(f"{name}: {why}" for name, why in list(blocks.refused.items())[:4])
+        names = ", ".join(block.name for block in left)
+        raise ModelError(
+            f"prune.remove_blocks {count}: {len(left)} residual blocks of the model can go"
+            f" ({names or 'none'}{'; not ' if reasons else ''}{reasons}); ask for no more"
+        )
+    total = sum(len(left) - i for i in range(count))
+    done = 0
+    with evaluating(model), torch.no_grad():
+        for _ in range(count):
+            current = shorter(model, [block.removal for block in chosen])
+            costs = []
+            for block in left:
+                progress("blocks", done, total)
+                done += 1
+                with missing(current, block.removal):
+                    costs.append(finite(loss(current)))
+            chosen.append(left.pop(min(range(len(left)), key=costs.__getitem__)))
+    return chosen
