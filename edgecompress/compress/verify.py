@@ -4,6 +4,7 @@ Compared in float64 on a copy whose parameters are stirred, because what is chec
 structure: a branch that happens to be dead (zero-initialised, say) would pass with any cut.
 """
 
+import math
 import random
 
 import torch
@@ -45,7 +46,7 @@ def is_rounding(error_size: float, effect: float, dtype: torch.dtype) -> bool:
 
 def matters(effect: float, dtype: torch.dtype) -> bool:
     """Whether masking changes the outputs by so much that something can be proved of it."""
-    return effect > float(torch.finfo(dtype).eps) ** 0.5
+    return effect > math.sqrt(torch.finfo(dtype).eps)
 
 
 class Structure:
