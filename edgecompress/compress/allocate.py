@@ -122,7 +122,7 @@ def uniform_for_macs(space: Space, reduction: float) -> Kept:
     low, high = 0, len(ratios) - 1
     while low < high:
         middle = (low + high) // 2
-        if _reached(space, uniform(space, ratios[middle]), reduction):
+        if reached(space, uniform(space, ratios[middle]), reduction):
             high = middle
         else:
             low = middle + 1
@@ -203,7 +203,7 @@ def greedy(
 
     def done(kept: Kept) -> bool:
         if reduction is not None:
-            return _reached(space, kept, reduction)
+            return reached(space, kept, reduction)
         return ratio is None or total - sum(kept) >= ratio * total - 1e-9
 
     if reduction is not None:
@@ -251,12 +251,12 @@ def _level(space: Space, i: int, ratio: float) -> int:
     return min(level for level in space.levels(i) if level >= least)
 
 
-def _reached(space: Space, kept: Kept, reduction: float) -> bool:
+def reached(space: Space, kept: Kept, reduction: float) -> bool:
     return space.macs(kept) * reduction <= space.original_macs
 
 
 def _check_reachable(space: Space, reduction: float) -> None:
-    if not _reached(space, space.least(), reduction):
+    if not reached(space, space.least(), reduction):
         most = space.original_macs / space.macs(space.least())
         raise ModelError(
             f"prune.macs_reduction {reduction} cannot be reached: the prunable channels allow at"

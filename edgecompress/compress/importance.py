@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from edgecompress.compress.fisher import fisher
 from edgecompress.compress.groups import (
     CONV,
     WEIGHTED,
@@ -22,7 +23,7 @@ from edgecompress.compress.macs import evaluating
 from edgecompress.compress.surgery import masked
 from edgecompress.errors import ModelError
 
-Importance = Literal["magnitude", "taylor", "bn_scale", "loss"]
+Importance = Literal["magnitude", "taylor", "fisher", "bn_scale", "loss"]
 Loss = Callable[[nn.Module], Tensor]
 Value = Callable[[Tensor], Tensor]
 
@@ -43,9 +44,10 @@ def scores(
         model: scored as it is; its gradients are cleared.
         groups: checked groups of `model`.
         importance: magnitude is the group L2 norm (DepGraph, Fang et al., 2023); taylor is
-            |weight x gradient| summed (Molchanov et al., 2019); bn_scale is |gamma| (network
-            slimming, Liu et al., 2017), and magnitude in groups without batch norm; loss is the
-            measured increase of `loss` when a block of units is masked.
+            |weight x gradient| summed (Molchanov et al., 2019); fisher is the increase of the loss
+            expected to the second order (Theis et al., 2018; fisher.py); bn_scale is |gamma|
+            (network slimming, Liu et al., 2017), and magnitude in groups without batch norm; loss
+            is the measured increase of `loss` when a block of units is masked.
         loss: mean loss on fixed batches, differentiable.
         block: units measured together by 'loss' (neighbours in magnitude): as many as are
             removed together.
@@ -56,6 +58,9 @@ def scores(
     """
     if importance == "taylor":
         return _taylor(model, groups, loss)
+    if importance == "fisher":
+        with evaluating(model), torch.enable_grad():
+            return fisher(model, groups, lambda scored: differentiable(loss(scored)))
     magnitudes = [_reduce(model, _indices(group), torch.square).sqrt().detach() for group in groups]
     if importance == "loss":
         return [
@@ -95,9 +100,7 @@ def _taylor(model: nn.Module, groups: Sequence[ChannelGroup], loss: Loss) -> lis
     try:
         model.requires_grad_(True)
         with evaluating(model), torch.enable_grad():
-            value = loss(model)
-            finite(value)
-            torch.autograd.backward(value)
+            torch.autograd.backward(differentiable(loss(model)))
         return [
             _reduce(model, _indices(group), _weight_times_gradient).detach() for group in groups
         ]
@@ -122,6 +125,12 @@ def _measured(
     return result + magnitude.cpu() / magnitude.sum().clamp_min(1e-12).cpu() * 1e-6
 
 
+def measured(model: nn.Module, loss: Loss) -> float:
+    """The loss of `model` as it is. Raises ModelError when it is no number."""
+    with evaluating(model), torch.no_grad():
+        return finite(loss(model))
+
+
 def finite(value: Tensor) -> float:
     number = float(value.detach())
     if number != number or number in (float("inf"), float("-inf")):
@@ -129,6 +138,43 @@ def finite(value: Tensor) -> float:
             f"task: the loss on the calibration data is {number}; cannot rank channels"
         )
     return number
+
+
+def differentiable(value: Tensor) -> Tensor:
+    """The loss itself. Raises ModelError when it is no number, or has no gradient."""
+    finite(value)
+    if not value.requires_grad:
+        raise ModelError(
+            "task: the loss does not depend on the weights (forward() or loss() runs without"
+            " gradients), so channels cannot be ranked by it; use importance: magnitude"
+        )
+    return value
+
+
+def comparable(
+    ranking: Sequence[Tensor],
+    importance: Importance,
+    block: Sequence[int],
+    base: Callable[[], float],
+) -> list[Tensor]:
+    """`scores` made comparable over groups: as they are where they are increases of the loss, else
+    in units of the mean of their group (as DepGraph's implementation has it).
+
+    Args:
+        ranking: from `scores`.
+        importance: which.
+        block: for each group how many units 'loss' has measured together.
+        base: the loss with nothing masked.
+
+    """
+    if importance == "loss":
+        whole = base()
+        return [
+            (score - whole).clamp_min(0) / size for score, size in zip(ranking, block, strict=True)
+        ]
+    if importance in ("taylor", "fisher"):
+        return list(ranking)
+    return [score / score.mean().clamp_min(torch.finfo(score.dtype).tiny) for score in ranking]
 
 
 def _indices(group: ChannelGroup) -> dict[Slot, Tensor]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from edgecompress.compress import allocate, importance, sparsify, two_four
+from edgecompress.compress.across import across_groups
 from edgecompress.compress.blocks import Block, BlockFinder, shorter
 from edgecompress.compress.depth import choose
 from edgecompress.compress.duplicate import duplicate
@@ -166,7 +167,13 @@ def _channels(
         with evaluating(current):
             return allocate.scan(current, space, ranking, context.score, context.progress)
 
-    goal = _allocation(spec, space, found, sensitivity)
+    def comparable() -> list[Tensor]:
+        steps = [group.granularity(round_to) for group in groups]
+        return importance.comparable(
+            ranking, spec.importance, steps, lambda: importance.measured(current, context.loss)
+        )
+
+    goal = _allocation(spec, space, found, Prices(sensitivity, comparable))
     for step in range(1, spec.steps + 1):
         context.progress("prune", step - 1, spec.steps)
         cuts = _choose(space, goal, step / spec.steps, groups, ranking)
@@ -181,17 +188,25 @@ def _channels(
     return current, tuple(steps), {**_kept_whole(space, goal), **found.refused}
 
 
+@dataclass(frozen=True)
+class Prices:
+    """What a unit is worth, in ways that take long, of which an allocation needs one at most."""
+
+    sensitivity: Callable[[], allocate.Sensitivity]
+    comparable: Callable[[], list[Tensor]]
+    """Scores of units that can be compared over groups."""
+
+
 def _allocation(
-    spec: StructuredPruneSpec,
-    space: allocate.Space,
-    found: Prunable,
-    sensitivity: Callable[[], allocate.Sensitivity],
+    spec: StructuredPruneSpec, space: allocate.Space, found: Prunable, prices: Prices
 ) -> allocate.Kept:
-    """Units that each group keeps in the end; `sensitivity` takes long, and not all need it."""
+    """Units that each group keeps in the end."""
     ratio = spec.pruning_ratio
+    single = ratio if isinstance(ratio, float) else None
     if spec.allocation == "sensitivity":
-        single = ratio if isinstance(ratio, float) else None
-        return allocate.greedy(space, sensitivity(), spec.macs_reduction, single)
+        return allocate.greedy(space, prices.sensitivity(), spec.macs_reduction, single)
+    if spec.allocation == "global":
+        return across_groups(space, prices.comparable(), spec.macs_reduction, single)
     if spec.macs_reduction is not None:
         return allocate.uniform_for_macs(space, spec.macs_reduction)
     if isinstance(ratio, dict):

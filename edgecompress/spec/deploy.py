@@ -89,8 +89,8 @@ class StructuredPruneSpec(GrowingSpec):
     newer: ClassVar[frozenset[str]] = frozenset({"remove_blocks"})
 
     method: Literal["structured"]
-    importance: Literal["magnitude", "taylor", "bn_scale", "loss"]
-    allocation: Literal["uniform", "sensitivity"]
+    importance: Literal["magnitude", "taylor", "fisher", "bn_scale", "loss"]
+    allocation: Literal["uniform", "global", "sensitivity"]
     pruning_ratio: Fraction | dict[str, Fraction] | None = None
     """Fraction of channels removed: one for all groups, or one per named layer."""
     macs_reduction: Annotated[float, Field(gt=1)] | None = None

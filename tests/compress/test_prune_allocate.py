@@ -153,6 +153,30 @@ def test_steps_finetune_between_and_end_where_one_step_does() -> None:
         assert torch.equal(rebuilt(*inputs), result.model(*inputs))
 
 
+def test_each_step_ranks_the_weights_that_fine_tuning_left() -> None:
+    model, inputs = toy()
+    with torch.no_grad():
+        model[0].weight.abs_().clamp_min_(0.5)
+        model[0].weight[[1, 2, 3, 4]] *= 0.01
+        model[2].weight[:, [1, 2, 3, 4]] *= 0.01
+
+    def finetune(current: nn.Module, step: int) -> None:
+        with torch.no_grad():
+            # What was 24..27 before the first step: worthless only now.
+            for i in range(20, 24):
+                current[0].weight[i] *= 0.01
+                current[2].weight[:, i] *= 0.01
+
+    spec = structured(pruning_ratio={"0": 0.25}, steps=2)
+    result = prune(model, spec, 4, replace(context(inputs), finetune=finetune))
+    removed = [
+        next(cut.removed for cut in step if (cut.layer, cut.side) == ("0", "out"))
+        for step in result.plan.steps
+    ]
+    assert removed == [(1, 2, 3, 4), (20, 21, 22, 23)]
+    assert widths(result)["0"] == 24
+
+
 def test_same_plan_twice() -> None:
     model, inputs = build("mobilenet_v3")
     spec = structured(macs_reduction=1.5, allocation="sensitivity", importance="loss")

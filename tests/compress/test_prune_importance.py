@@ -30,7 +30,11 @@ def removed_by(model: nn.Module, inputs: tuple[Tensor, ...], importance: str) ->
 
     def loss(m: nn.Module) -> Tensor:
         # Not at its minimum, where all gradients are zero.
-        return (m(calibration) - wanted + (0.1 if importance == "taylor" else 0)).square().mean()
+        return (
+            (m(calibration) - wanted + (0.1 if importance in ("taylor", "fisher") else 0))
+            .square()
+            .mean()
+        )
 
     ctx = replace(context(inputs), loss=loss)
     spec = structured(pruning_ratio={"0": 0.5}, importance=importance)
@@ -65,7 +69,7 @@ def test_bn_scale_without_batch_norm_is_magnitude() -> None:
     assert all(torch.equal(a, b) for a, b in zip(by_scale, by_size, strict=True))
 
 
-@pytest.mark.parametrize("importance", ["taylor", "loss"])
+@pytest.mark.parametrize("importance", ["taylor", "fisher", "loss"])
 def test_effect_on_the_loss(importance: str) -> None:
     model, inputs = net()
     with torch.no_grad():
@@ -90,6 +94,54 @@ def test_taylor_by_hand() -> None:
     torch.testing.assert_close(score, want.detach())
 
 
+def test_fisher_by_hand() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3)).eval()
+    batches = [(torch.randn(4, 2), torch.tensor([0, 1, 2, 0])) for _ in range(2)]
+    groups = prunable(model, (batches[0][0][:1],), 1).groups
+
+    def loss(m: nn.Module) -> Tensor:
+        return torch.stack([nn.functional.cross_entropy(m(x), y) for x, y in batches]).mean()
+
+    (score,) = scores(model, groups, "fisher", loss, lambda g: 1)
+    want = torch.zeros(8)
+    for x, y in batches:
+        hidden = model[1](model[0](x))
+        probabilities = model[2](hidden).softmax(1)
+        # d loss / d mask = activation x (its column of weights . (softmax - target))
+        error = probabilities - nn.functional.one_hot(y, 3)
+        want += (hidden * (error @ model[2].weight)).square().sum(0).detach() / 16
+    torch.testing.assert_close(score, want)
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_fisher_foretells_the_loss_of_a_mask_in_the_mean() -> None:
+    """Near a minimum, which a model that fits its own answers is at."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 4)).eval()
+    x = torch.randn(30_000, 6)
+    y = torch.distributions.Categorical(logits=model(x).detach()).sample()
+    groups = prunable(model, (x[:1],), 1).groups
+
+    def loss(m: nn.Module) -> Tensor:
+        return nn.functional.cross_entropy(m(x), y)
+
+    (expected,) = scores(model, groups, "fisher", loss, lambda g: 1)
+    (found,) = scores(model, groups, "loss", loss, lambda g: 1)
+    found = found - loss(model).detach()
+    # Fewer samples would have more noise in the measured loss than there is effect.
+    assert torch.corrcoef(torch.stack([expected, found]))[0, 1] > 0.9
+    assert 0.9 < float(expected.sum() / found.sum()) < 1.2
+
+
+def test_a_loss_without_gradients_is_the_tasks() -> None:
+    model, inputs = build("flatten_linear")
+    ctx = replace(context(inputs), loss=lambda m: m(*inputs).detach().sum())
+    for importance in ("taylor", "fisher"):
+        with pytest.raises(ModelError, match="does not depend on the weights"):
+            prune(model, structured(pruning_ratio=0.5, importance=importance), 8, ctx)
+
+
 def test_taylor_leaves_no_trace() -> None:
     model, inputs = build("flatten_linear")
     model[0].requires_grad_(False)
@@ -99,7 +151,7 @@ def test_taylor_leaves_no_trace() -> None:
     assert [p.requires_grad for p in model[0].parameters()] == [False, False]
 
 
-@pytest.mark.parametrize("importance", ["taylor", "loss"])
+@pytest.mark.parametrize("importance", ["taylor", "fisher", "loss"])
 def test_loss_that_is_not_a_number(importance: str) -> None:
     model, inputs = build("flatten_linear")
     ctx = replace(context(inputs), loss=lambda m: m(*inputs).sum() * float("nan"))
@@ -142,7 +194,7 @@ def test_group_sparsity_empties_whole_channels() -> None:
     assert model[0].weight.isfinite().all()
 
 
-@pytest.mark.parametrize("importance", ["magnitude", "taylor"])
+@pytest.mark.parametrize("importance", ["magnitude", "taylor", "fisher"])
 def test_one_number_for_all_channels_is_in_no_group(importance: str) -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:
