@@ -13,6 +13,7 @@ from edgecompress.cli.deployed import Deployed, show, worst
 from edgecompress.cli.devices import devices_app
 from edgecompress.cli.failure import after_result, failure_of
 from edgecompress.cli.files import files_app
+from edgecompress.cli.optimize import optimize_app, search
 from edgecompress.cli.options import DEPLOY_YAML, Config, InventoryFile, Json, Protocol
 from edgecompress.cli.output import output
 from edgecompress.cli.push import push_app
@@ -102,11 +103,20 @@ def deploy(
     with output(as_json) as out:
         from edgecompress import pipeline
         from edgecompress.progress import progress_on_stderr
-        from edgecompress.spec.load import target_files
+        from edgecompress.spec.load import load_deploy, target_files
 
         if every == bool(targets):
             raise SpecError("deploy: name at least one target, or give --all, not both")
         names = targets or list(target_files(config.parent))
+        if load_deploy(config).recipe == "auto":
+            if len(names) > 1 or devices or protocol or accepts_regression:
+                raise SpecError(
+                    f"{config}: recipe: auto is searched for one board, and deployed there:"
+                    f" edgecompress optimize {names[0]}; then deploy what it writes, with -c"
+                )
+            from edgecompress.optimize import Asked
+
+            raise typer.Exit(search(out, config, names[0], Asked(inventory=inventory)))
         progress, results = progress_on_stderr(), []
         measured = pipeline.Measured(inventory, devices or (), protocol, accepts_regression)
         for result in pipeline.deploy_all(config, names, progress=progress, measured=measured):
@@ -120,6 +130,9 @@ def deploy(
                 results.append(Deployed(result.target, failure=failure_of(result.error)))
         show(out, results)
     raise typer.Exit(worst(results))
+
+
+app.registered_commands += optimize_app.registered_commands
 
 
 app.registered_commands += push_app.registered_commands

@@ -58,7 +58,7 @@ def race_on(
         probe = connected.agent.probe()
     if is_emulated(probe):
         return None
-    absent = {job.recipe.target.name: _lacks(job, device, probe) for job in jobs}
+    absent = {job.recipe.target.name: lacks(job, device, probe) for job in jobs}
     present = [job for job in jobs if absent[job.recipe.target.name] is None]
     if not present:
         raise RuntimeMissing("; ".join(filter(None, absent.values())))
@@ -84,7 +84,7 @@ def race_on(
     )
 
 
-def _lacks(job: Job, device: Device, probe: Probe) -> str | None:
+def lacks(job: Job, device: Device, probe: Probe) -> str | None:
     """What a target's runtime lacks on the device; None: it is there, as far as one can ask."""
     if device.transport == "adb":
         return None

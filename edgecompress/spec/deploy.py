@@ -225,9 +225,13 @@ class Budgets(Spec):
         return drop <= self.max_metric_drop + METRIC_TOLERANCE * max(abs(before), abs(after))
 
 
-class DeployConfig(Spec):
+class DeployConfig(GrowingSpec):
+    newer: ClassVar[frozenset[str]] = frozenset({"recipe"})
+
     task: TaskRef
     seed: Annotated[int, Field(ge=0, lt=2**32)]
+    recipe: Literal["auto"] | None = None
+    """auto: found by a search (`edgecompress optimize`), in place of the sections below."""
     train: TrainSpec | None = None
     """For a model that is not trained yet: train the original first."""
     prune: PruneSpec | None = None
@@ -240,8 +244,13 @@ class DeployConfig(Spec):
 
     @model_validator(mode="after")
     def _check(self) -> "DeployConfig":
-        if self.prune is None and self.quantize is None and self.finetune is None:
-            raise ValueError("nothing to do: give at least one of prune, finetune, quantize")
+        given = [n for n in ("prune", "finetune", "quantize") if getattr(self, n) is not None]
+        if self.recipe == "auto" and given:
+            raise ValueError(f"recipe: auto finds what to do by itself; remove it, or {given[0]}")
+        if self.recipe is None and not given:
+            raise ValueError(
+                "nothing to do: give at least one of prune, finetune, quantize, or recipe: auto"
+            )
         prune = self.prune
         if isinstance(prune, StructuredPruneSpec) and prune.epochs_between and not self.finetune:
             raise ValueError("prune.epochs_between needs finetune: its optimizer and rate are used")

@@ -44,7 +44,7 @@ def budgets(**keys: object) -> dict[str, object]:
         (
             {"bugets": {}},
             "unknown key 'bugets'; did you mean 'budgets'? known: budgets, distill, finetune,"
-            " prune, quantize, robustness, seed, task, train",
+            " prune, quantize, recipe, robustness, seed, task, train",
         ),
         (
             budgets(latency_p90_ms=3),
@@ -90,7 +90,10 @@ def budgets(**keys: object) -> dict[str, object]:
             "finetune.optimizer 'adam' is unknown; did you mean 'adamw'? known: adamw, sgd",
         ),
         ({"finetune": {"epochs": 1, "optimizer": "sgd"}}, "missing key 'finetune.learning_rate'"),
-        ({"finetune": None}, "nothing to do: give at least one of prune, finetune, quantize"),
+        (
+            {"finetune": None},
+            "nothing to do: give at least one of prune, finetune, quantize, or recipe: auto",
+        ),
         ({"distill": "on"}, "distill: expected keys (name: value) or 'off', got 'on'"),
         ({"distill": {"temperature": 4.0}}, "missing key 'distill.weight'"),
         (

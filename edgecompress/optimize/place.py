@@ -1,0 +1,86 @@
+"""Where the trials of a search are kept, and what may be shown of that."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
+
+_WAIT_S = 60
+"""How long to wait for another process's write."""
+
+
+class Place:
+    """A file, or a database by its URL, whose password nobody is shown."""
+
+    def __init__(self, place: str | Path) -> None:
+        self._file = place if isinstance(place, Path) else None
+        if self._file is not None:
+            self.shown, self.url = str(place), "sqlite://"
+            return
+        try:
+            url = make_url(str(place))
+        except (ArgumentError, ValueError):
+            # The text is not repeated, because it may hold a password.
+            raise SpecError(
+                "--study: not a URL of a database; such as"
+                " postgresql+psycopg://user@host/base or sqlite:///file"
+            ) from None
+        # optuna takes what is in braces for its own.
+        self.url = str(place).replace("{", "{{").replace("}", "}}")
+        where = "" if url.host is None else f"{url.host}{f':{url.port}' if url.port else ''}"
+        self.shown = f"{url.drivername}://{where}/{url.database or ''}"
+
+    @property
+    def engine(self) -> dict[str, Any]:
+        """Arguments of SQLAlchemy's create_engine."""
+        if self._file is None:
+            waits = {"connect_args": {"timeout": _WAIT_S}} if self.url.startswith("sqlite") else {}
+            return {"pool_pre_ping": True, **waits}
+        file = self._file.absolute()
+
+        def connect() -> sqlite3.Connection:
+            # Not by a URL, in which some characters that a path may have mean something.
+            return sqlite3.connect(file, timeout=_WAIT_S, check_same_thread=False)
+
+        return {"creator": connect, "poolclass": QueuePool}
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """What a database says, as one line without the URL's secrets."""
+        try:
+            yield
+        except NoSuchModuleError:
+            raise SpecError(f"--study: SQLAlchemy knows no database of {self.shown}") from None
+        except ImportError as error:
+            module = (error.name or "the driver").partition(".")[0]
+            raise RuntimeMissing(
+                f"--study {self.shown}: its driver '{module}' is not installed;"
+                f" pip install '{module}'"
+            ) from None
+        except (SQLAlchemyError, RuntimeError) as error:
+            raise self._told(error) from None
+
+    def _told(self, error: Exception) -> Exception:
+        cause = error.__cause__ or getattr(error, "orig", None) or error
+        lines = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+        what = self._without_secrets(lines[0] if lines else type(error).__name__)
+        if self._file is not None:
+            return StorageError(f"{self.shown}: {what}; move it away, and the search begins anew")
+        return DeviceError(
+            f"--study {self.shown}: {what}; finished trials are kept, run the same command again"
+        )
+
+    def _without_secrets(self, text: str) -> str:
+        url = make_url(self.url)
+        secrets = [self.url, url.password, *url.query.values()]
+        for secret in secrets:
+            for each in (secret,) if isinstance(secret, str) else secret or ():
+                text = text.replace(each, "***") if each else text
+        return text

@@ -1,0 +1,38 @@
+"""The recipe that was found, as a deploy.yaml to commit."""
+
+from pathlib import Path
+
+import yaml
+
+from edgecompress.errors import StorageError
+from edgecompress.spec.deploy import DeployConfig
+from edgecompress.store import atomic_write
+
+_HEADER = "# Written by edgecompress optimize"
+
+
+def write_recipe(folder: Path, config: DeployConfig, told: str) -> Path:
+    """Write `best.yaml` beside deploy.yaml, where the paths in it mean the same; under another name
+    where somebody else's file has that one.
+
+    Args:
+        folder: of deploy.yaml.
+        config: the recipe.
+        told: a line on where it comes from.
+
+    Raises:
+        StorageError: the folder cannot be written.
+
+    """
+    document = config.model_dump(mode="json", exclude_defaults=True)
+    text = f"{_HEADER}: {told}\n{yaml.safe_dump(document, sort_keys=False)}"
+    number = 1
+    while True:
+        path = folder / ("best.yaml" if number == 1 else f"best-{number}.yaml")
+        try:
+            if not path.exists() or path.read_text(encoding="utf-8").startswith(_HEADER):
+                atomic_write(path, text.encode())
+                return path
+        except (OSError, UnicodeDecodeError) as error:
+            raise StorageError(f"{path}: cannot be written: {error}") from None
+        number += 1

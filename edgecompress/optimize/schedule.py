@@ -1,0 +1,176 @@
+"""What a search does next: a pure function of what was tried and of what is left.
+
+Successive halving in which nobody waits for anybody (ASHA, Li et al., 2020): whenever a rung has
+three times as many as went on from it, the best of the others goes on.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edgecompress.optimize.front import Aims, complete, front, ranked, shippable
+from edgecompress.optimize.plan import EPOCHS, FULL, Outcome, Plan, Tried
+from edgecompress.optimize.space import Space
+
+ONE_OF = 3
+"""One of so many goes on to the next rung."""
+SEARCH_SHARE = 0.5
+"""Share of the time after which what is on the front is trained in full."""
+FINALS = 3
+"""So many are trained in full where no time is given."""
+_AS_FAST = 1.02
+"""What a clock can hardly tell apart."""
+_FITS = 0.85
+"""Share of the time that is left which full trainings are planned for."""
+
+Draw = Literal["draw"]
+Row = tuple[Tried, Outcome]
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a search may still take."""
+
+    trials: int | None = None
+    """None: as many as there is time for."""
+    seconds: float | None = None
+    """None: as long as it takes."""
+    of_seconds: float = 0.0
+    """All that there was."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is begun."""
+        return self.seconds is not None and self.seconds <= 0
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether the time to train the front in full has not come."""
+        if self.seconds is not None:
+            return self.seconds > (1 - SEARCH_SHARE) * self.of_seconds
+        return self.trials is None or self.trials > 0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the next step follows from."""
+
+    space: Space
+    aims: Aims
+    trials: Sequence[Tried]
+    left: Left
+
+    @property
+    def known(self) -> list[Tried]:
+        """Those that count: not the second of two, nor what there was no time for."""
+        return [one for one in self.trials if one.state not in ("same", "stopped")]
+
+    def is_begun(self, plan: Plan) -> bool:
+        return any((one.plan.key, one.plan.rung) == (plan.key, plan.rung) for one in self.known)
+
+    def row_of(self, plan: Plan) -> Row | None:
+        """What is known of a recipe on its highest rung."""
+        rows = [row for row in complete(self.trials) if row[0].plan.key == plan.key]
+        return max(rows, key=lambda row: row[0].plan.rung, default=None)
+
+
+def next_step(now: Situation) -> Plan | Draw | None:
+    """A plan; 'draw': whatever the sampler proposes; None: it is over."""
+    for plan in now.space.plain():
+        # Whatever time there is: this is what a search never ends worse than.
+        if not now.is_begun(plan):
+            return plan
+    if now.left.is_over:
+        return None
+    if now.left.is_searching:
+        return _search(now)
+    last = _final(now)
+    if last is not None or now.left.seconds is None:
+        return last
+    return _search(now)
+
+
+def best_target(now: Situation) -> str:
+    """The runtime in which plain int8 is the fastest."""
+    plain = [row for row in complete(now.trials) if row[0].plan.kind == "plain"]
+    if not plain:
+        return now.space.targets[0].name
+    return min(plain, key=lambda row: row[1].latency_ms_p50)[0].plan.target
+
+
+def _search(now: Situation) -> Plan | Draw:
+    ready = itertools.chain(_openers(now), _promotions(now))
+    return next(iter(ready), "draw")
+
+
+def _openers(now: Situation) -> Iterable[Plan]:
+    target, kinds = best_target(now), {one.plan.kind for one in now.known}
+    if now.space.has_own and "own" not in kinds:
+        yield Plan(kind="own", target=target)
+    drawn = [one.plan.params for one in now.known if one.plan.kind == "drawn"]
+    yield from (plan for plan in now.space.openers(target) if plan.params not in drawn)
+
+
+def _promotions(now: Situation) -> Iterable[Plan]:
+    """From the highest rung down, so that what is far is finished first."""
+    for rung in reversed(range(FULL - 1)):
+        rows = [row for row in complete(now.trials) if row[0].plan.rung == rung]
+        rows = [row for row in rows if _is_worth_training(now, row)]
+        order = ranked([now.aims.point(outcome) for _, outcome in rows])
+        for index in order[: math.ceil(len(rows) / ONE_OF)]:
+            plan = rows[index][0].plan
+            whole, epochs = now.space.full_epochs(plan), EPOCHS[rung + 1]
+            # What trains hardly longer in full is left to the end.
+            if epochs < whole and not now.is_begun(higher := plan.on(rung + 1, epochs)):
+                yield higher
+
+
+def _is_worth_training(now: Situation, row: Row) -> bool:
+    """Whether it may still get somewhere: nothing beats what it would be if training brought back
+    all of the metric, and its shape is within the budgets.
+    """
+    one, outcome = row
+    if not now.space.full_epochs(one.plan) or not now.aims.fits(outcome):
+        return False
+    goal = min(0.0, now.aims.loss(outcome.metric))
+    return not any(
+        now.aims.loss(done.metric) <= goal
+        and done.latency_ms_p50 <= _AS_FAST * outcome.latency_ms_p50
+        for _, done in shippable(now.trials)
+    )
+
+
+def _final(now: Situation) -> Plan | None:
+    """The next of the front to be trained in full, with as many epochs as there is time for."""
+    begun = {one.plan.key for one in now.known if one.plan.rung == FULL}
+    left = now.left.seconds
+    if left is None and len(begun) >= FINALS:
+        return None
+    candidates = [row for row in _finalists(now) if row[0].plan.key not in begun]
+    for one, outcome in candidates:
+        whole = now.space.full_epochs(one.plan)
+        epochs = whole
+        if left is not None and outcome.epoch_s:
+            others = max(min(len(candidates), FINALS - len(begun)), 1)
+            epochs = min(whole, int(_FITS * left / others / outcome.epoch_s))
+        if epochs > one.plan.epochs:
+            return one.plan.on(FULL, epochs)
+    return None
+
+
+def _finalists(now: Situation) -> list[Row]:
+    """The front of what trains, on the highest rung that each has reached: those that keep the
+    budget already, the fastest first, then those nearest to it.
+    """
+    rows = [row for row in map(now.row_of, _recipes(now)) if row is not None]
+    rows = [row for row in rows if _is_worth_training(now, row)]
+    # A proxy says little beside what training has shown.
+    rows = [row for row in rows if row[0].plan.rung] or rows
+    kept = [rows[index] for index in front([now.aims.point(outcome) for _, outcome in rows])]
+    return sorted(kept, key=lambda row: (now.aims.excess(row[1]), row[1].latency_ms_p50))
+
+
+def _recipes(now: Situation) -> list[Plan]:
+    return list({one.plan.key: one.plan for one in now.known}.values())

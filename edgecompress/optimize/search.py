@@ -1,0 +1,198 @@
+"""The loop of a search: one trial after the other, until the limits are reached."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edgecompress.defect import told_as_defect
+from edgecompress.errors import (
+    AgentError,
+    ArtifactError,
+    EdgecompressError,
+    ModelError,
+    RuntimeMissing,
+    SpecError,
+)
+from edgecompress.optimize.bench import Bench, Known, TimeUp
+from edgecompress.optimize.front import by_preference, complete
+from edgecompress.optimize.plan import FULL, Outcome, Plan, Tried
+from edgecompress.optimize.schedule import SEARCH_SHARE, Left, Situation, next_step
+from edgecompress.optimize.study import Claimed, Study
+from edgecompress.optimize.words import words_of
+from edgecompress.report.figures import factor, milliseconds, plain
+
+_POLL_S = 1.0
+"""How often another process is looked for that is still at a trial."""
+_GRACE = 0.15
+"""A trial may take so much of all the time beyond what was planned for it, before it is left."""
+_OF_THE_RECIPE = (ModelError, ArtifactError, RuntimeMissing, SpecError, AgentError)
+"""What fails of one recipe says nothing against the next."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends, with what earlier processes took of it; the first that is reached."""
+
+    seconds: float | None = None
+    trials: int | None = None
+    """Without those that train the front in full."""
+
+
+@dataclass
+class Search:
+    """One process's part of a search."""
+
+    bench: Bench
+    study: Study
+    limits: Limits
+    _ends: float | None = field(init=False, default=None)
+    """A moment of `time.monotonic`; None: there is no such limit."""
+
+    def run(self) -> None:
+        """Try until it is over; others that share the study are waited for.
+
+        Raises:
+            KeyboardInterrupt: the trial that was running waits to be tried again.
+            ModelError: nothing can be made of the model at all.
+            EdgecompressError: the task, the device or the database.
+
+        """
+        self.study.tidy()
+        trials = self.study.trials()
+        if self.limits.seconds is not None:
+            spent = sum(row.seconds for one, row in complete(trials) if one.gone)
+            self._ends = time.monotonic() + self.limits.seconds - spent
+        if trials:
+            self._tell(f"resumed: {self._progress(trials)}")
+        while self._step():
+            pass
+        trials = self.study.trials()
+        if not complete(trials):
+            why = next((one.why for one in trials if one.why), "nothing ran")
+            raise ModelError(f"nothing could be made of the model for this board: {why}")
+
+    def _step(self) -> bool:
+        """Whether there was something to do, or to wait for."""
+        self.study.tidy()
+        trials = self.study.trials()
+        left = self._left(trials)
+        if any(one.state == "waiting" for one in trials) and not left.is_over:
+            self._take(left, trials)
+            return True
+        step = next_step(Situation(self.bench.space, self.bench.aims, trials, left))
+        if step is None:
+            if not any(one.state == "running" for one in trials):
+                return False
+            with self.bench.progress.stage("waiting for the trials of another process"):
+                time.sleep(_POLL_S)
+            return True
+        if isinstance(step, Plan):
+            self.study.add(step)
+        self._take(left, trials)
+        return True
+
+    def _left(self, trials: Sequence[Tried]) -> Left:
+        seconds = None if self._ends is None else self._ends - time.monotonic()
+        wanted = self.limits.trials
+        done = {
+            (one.plan.key, one.plan.rung)
+            for one in trials
+            if one.state not in ("same", "stopped") and one.plan.rung != FULL
+        }
+        count = None if wanted is None else max(wanted - len(done), 0)
+        of_seconds = 0.0 if self.limits.seconds is None else self.limits.seconds
+        return Left(count, seconds, of_seconds)
+
+    def _take(self, left: Left, trials: Sequence[Tried]) -> None:
+        claimed = self.study.claim(self.bench.space.draw)
+        twin = self.study.twin(claimed)
+        if twin is not None:
+            self.study.same(claimed, twin)
+            return
+        words = words_of(self.bench.space.config(claimed.plan))
+        title = f"trial {claimed.number + 1}, {words} ({claimed.plan.target})"
+        try:
+            with self.study.beating(claimed), self.bench.progress.stage(title):
+                outcome = self.bench.tried(claimed.plan, self._known(claimed, left, trials))
+            self.study.finish(claimed, outcome)
+        except TimeUp:
+            self.study.stop(claimed)
+            self._tell(f"trial {claimed.number + 1}: left, because the time is over")
+        except _OF_THE_RECIPE as error:
+            self._fail(claimed, str(error))
+        except EdgecompressError:
+            self.study.release(claimed)
+            raise
+        except Exception as error:
+            # One recipe that we cannot make is no reason to lose the others.
+            self._fail(claimed, told_as_defect(error))
+        except BaseException:
+            self.study.release(claimed)
+            raise
+        else:
+            now = self.study.trials()
+            self._tell(f"trial {claimed.number + 1}: {_told(outcome)}; {self._progress(now)}")
+        self.bench.keep_hints()
+
+    def _fail(self, claimed: Claimed, why: str) -> None:
+        self.study.fail(claimed, why)
+        self._tell(f"trial {claimed.number + 1} failed: {why}")
+
+    def _known(self, claimed: Claimed, left: Left, trials: Sequence[Tried]) -> Known:
+        rows = complete(trials)
+        plain_rows = [row for row in rows if row[0].plan.kind == "plain"]
+        reference = min(plain_rows, key=lambda row: row[0].number, default=None)
+        plan, space = claimed.plan, self.bench.space
+        shape = space.shape(plan)
+        same = [out.latency_ms_p50 for one, out in rows if space.shape(one.plan) == shape]
+        return Known(
+            None if reference is None else (reference[0].plan, reference[1]),
+            same[0] if same else None,
+            lambda: self._is_over(left, plan),
+        )
+
+    def _is_over(self, left: Left, plan: Plan) -> bool:
+        """Whether a trial that was begun with so much left is to be left."""
+        if self._ends is None or plan.kind == "plain":
+            return False
+        end, whole = self._ends, left.of_seconds
+        if plan.rung == FULL:
+            end += _GRACE * whole
+        elif left.is_searching:
+            end -= (1 - SEARCH_SHARE - _GRACE) * whole
+        return time.monotonic() > end
+
+    def _tell(self, text: str) -> None:
+        self.bench.progress.note(text)
+
+    def _progress(self, trials: Sequence[Tried]) -> str:
+        """'12 trials done, best so far 0.412 ms at 0.9312 (1.62x plain int8), 43 min left'"""
+        rows = complete(trials)
+        told = [f"{len(rows)} trials done"]
+        best = by_preference(trials, self.bench.aims)
+        if best:
+            outcome = best[0][1]
+            plain_ms = [row.latency_ms_p50 for one, row in rows if one.plan.kind == "plain"]
+            gain = ""
+            if plain_ms:
+                gain = f" ({factor(min(plain_ms) / outcome.latency_ms_p50)} plain int8)"
+            told.append(f"best so far {_figures(outcome)}{gain}")
+        if self._ends is not None:
+            told.append(_in_words(max(self._ends - time.monotonic(), 0.0)))
+        elif self.limits.trials is not None:
+            count = self._left(trials).trials
+            told.append(f"{count} of {self.limits.trials} trials left, then the front's training")
+        return ", ".join(told)
+
+
+def _told(outcome: Outcome) -> str:
+    figures = _figures(outcome) + ("" if outcome.exact else " by proxy")
+    return f"{figures}, took {outcome.seconds:.0f} s"
+
+
+def _figures(outcome: Outcome) -> str:
+    return f"{milliseconds(outcome.latency_ms_p50)} at {plain(outcome.metric)}"
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s left" if seconds < 120 else f"{seconds / 60:.0f} min left"

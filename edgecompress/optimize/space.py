@@ -1,0 +1,230 @@
+"""The recipes that are searched: from a point of the space to a deploy.yaml.
+
+`draw` asks for one choice after another, and what is asked depends on what was chosen. All choices
+are from short lists, so that a point that is met twice is known.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgecompress.optimize.plan import Params, Plan, Value
+from edgecompress.spec.base import digest, parse
+from edgecompress.spec.deploy import (
+    DEFAULT_DISTILLATION,
+    DeployConfig,
+    DistillSpec,
+    StructuredPruneSpec,
+    TrainSpec,
+)
+from edgecompress.spec.target import Target
+
+Pick = Callable[[str, Sequence[Value]], Value]
+"""Picks one of several values for the choice of that name."""
+
+CHOICES: dict[str, tuple[Value, ...]] = {
+    "ranges": ("minmax", "percentile", "mse"),
+    "prune": ("off", "structured"),
+    "reduction": (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0),  # how many times fewer MACs
+    "importance": ("magnitude", "taylor", "bn_scale"),
+    "allocation": ("uniform", "sensitivity"),
+    "train": ("off", "qat"),  # of what is not pruned
+    "recover": ("float", "qat", "both"),  # what is pruned always trains
+    "optimizer": ("sgd", "adamw"),
+    "rate": (0.3, 1.0, 3.0),  # times the usual one
+    "distill": ("off", "logits"),
+}
+USUAL: Params = {"ranges": "minmax", "optimizer": "sgd", "rate": 1.0, "distill": "logits"}
+_TRAINING: dict[str, dict[str, Any]] = {
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.02, "weight_decay": 5e-4},
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
+}
+_QAT_RATE = 0.25
+"""Share of the rate of training in float, which int8 refines."""
+_FULL_EPOCHS = 30
+"""How long a full training is where the user's recipe says nothing."""
+_FLOAT_SHARE = 2 / 3
+"""Share of the epochs, where a recipe trains in float and then in int8."""
+_CALIBRATION_BATCHES = 8
+
+
+_OF_NUMBERS = {"mode", "ranges", "calibration_batches", "train", "freeze_at", "max_metric_drop"}
+"""Keys of `quantize` that change a file's numbers, and not its shape."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may be chosen for one deploy.yaml and one board."""
+
+    base: DeployConfig
+    """The user's: task, budgets, and the settings of its training, where it has any."""
+    targets: tuple[Target, ...]
+    """Those of the board's runtimes that the device has."""
+    trains: bool = True
+    """Whether the task has data to train with."""
+
+    @property
+    def digest(self) -> str:
+        """Points of another space have nothing to do with this one's."""
+        base = self.base.model_dump(mode="json", exclude={"budgets"})
+        targets = [one.model_dump(mode="json") for one in self.targets]
+        choices = {name: list(values) for name, values in CHOICES.items()}
+        return digest([base, targets, self.trains, choices])
+
+    @property
+    def has_own(self) -> bool:
+        """Whether deploy.yaml has a recipe."""
+        base = self.base
+        return any(part is not None for part in (base.prune, base.finetune, base.quantize))
+
+    def target(self, name: str) -> Target:
+        return next(target for target in self.targets if target.name == name)
+
+    def plain(self) -> tuple[Plan, ...]:
+        """Int8 without anything else, in each runtime."""
+        return tuple(Plan(kind="plain", target=one.name) for one in self.targets)
+
+    def draw(self, pick: Pick) -> Plan:
+        """A point, choice by choice."""
+        target = self.target(str(pick("target", [one.name for one in self.targets])))
+        params: Params = {}
+
+        def choose(name: str) -> Value:
+            params[name] = pick(name, CHOICES[name])
+            return params[name]
+
+        choose("ranges")
+        if self.trains:
+            if "structured" in target.sparsity and choose("prune") != "off":
+                for name in ("reduction", "importance", "allocation", "recover"):
+                    choose(name)
+                trained = True
+            else:
+                trained = choose("train") != "off"
+            for name in ("optimizer", "rate", "distill") if trained else ():
+                choose(name)
+        return Plan(kind="drawn", target=target.name, params=params)
+
+    def openers(self, target: str) -> Iterator[Plan]:
+        """Points that usually are good, for a search that has no time to find them out."""
+        if not self.trains:
+            return
+        prunes = "structured" in self.target(target).sparsity
+        trained = {"train": "qat", **USUAL}
+        if prunes:
+            trained["prune"] = "off"
+        yield Plan(kind="drawn", target=target, params=trained)
+        for reduction in (2.0, 1.5, 3.0) if prunes else ():
+            params: Params = {**USUAL, "prune": "structured", "reduction": reduction}
+            params |= {"importance": "taylor", "allocation": "uniform", "recover": "both"}
+            yield Plan(kind="drawn", target=target, params=params)
+
+    def nominal(self, plan: Plan) -> DeployConfig:
+        """The recipe of a plan with its whole training, as one would write it."""
+        if plan.kind == "own":
+            return self.base
+        params, quantize = plan.params, self._quantize(plan.params)
+        sections: dict[str, Any] = {"quantize": quantize, "distill": "off"}
+        if params.get("prune") == "structured":
+            sections["prune"] = {
+                "method": "structured",
+                "importance": params["importance"],
+                "allocation": params["allocation"],
+                "macs_reduction": params["reduction"],
+                "steps": 1,
+            }
+        how, epochs = params.get("recover", params.get("train")), self._epochs()
+        floats = {"float": epochs, "both": round(epochs * _FLOAT_SHARE)}.get(str(how), 0)
+        if floats:
+            sections["finetune"] = self._training(params, floats)
+        if how in ("qat", "both"):
+            quantize |= {"mode": "qat", "train": self._training(params, epochs - floats, _QAT_RATE)}
+        if params.get("distill") == "logits":
+            sections["distill"] = self._distillation()
+        return parse(DeployConfig, self._common() | sections, "a point of the search")
+
+    def config(self, plan: Plan) -> DeployConfig:
+        """The recipe of a plan with the training of its rung."""
+        return at_epochs(self.nominal(plan), plan.epochs)
+
+    def shape(self, plan: Plan) -> str:
+        """The same for plans whose files have the same operators and shapes, so the same latency;
+        how numbers in them are chosen changes neither.
+        """
+        untrained = at_epochs(self.nominal(plan), 0)
+        prune, quantize = untrained.prune, untrained.quantize
+        pruning: dict[str, Any] | None = None
+        if prune is not None:
+            same = isinstance(prune, StructuredPruneSpec) and prune.allocation == "uniform"
+            pruning = prune.model_dump(mode="json", exclude={"importance"} if same else None)
+        quantizing = quantize and quantize.model_dump(mode="json", exclude=_OF_NUMBERS)
+        return digest([plan.target, pruning, quantizing])
+
+    def full_epochs(self, plan: Plan) -> int:
+        """Epochs of a whole training; 0: it trains nothing."""
+        return sum(part.epochs for part in training_of(self.nominal(plan)).values())
+
+    def _common(self) -> dict[str, Any]:
+        """What every recipe has of the user's."""
+        kept = {"task", "seed", "train", "robustness", "budgets"}
+        return self.base.model_dump(mode="json", include=kept)
+
+    def _quantize(self, params: Mapping[str, Value]) -> dict[str, Any]:
+        own = self.base.quantize
+        batches = _CALIBRATION_BATCHES if own is None else own.calibration_batches
+        section = {"mode": "ptq", "ranges": params.get("ranges", "minmax")}
+        return section | {"calibration_batches": batches}
+
+    def _epochs(self) -> int:
+        return sum(part.epochs for part in training_of(self.base).values()) or _FULL_EPOCHS
+
+    def _training(
+        self, params: Mapping[str, Value], epochs: int, share: float = 1.0
+    ) -> dict[str, Any]:
+        """`share`: of the usual learning rate."""
+        usual = _TRAINING[str(params["optimizer"])]
+        rate = usual["learning_rate"] * float(params["rate"]) * share
+        return {**usual, "epochs": epochs, "learning_rate": rate, "warmup_epochs": 1.0}
+
+    def _distillation(self) -> dict[str, Any]:
+        own = self.base.distill
+        usual = own if isinstance(own, DistillSpec) else DEFAULT_DISTILLATION
+        return usual.model_dump(mode="json")
+
+
+def training_of(config: DeployConfig) -> dict[str, TrainSpec]:
+    """The parts of a recipe that train what it makes, by their section."""
+    parts = {"finetune": config.finetune}
+    if config.quantize is not None:
+        parts["quantize"] = config.quantize.train
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def at_epochs(config: DeployConfig, epochs: int) -> DeployConfig:
+    """The recipe with so many epochs in all, shared out as it does; 0: without training, and of the
+    same shape as far as that does not depend on training.
+    """
+    parts = training_of(config)
+    whole = sum(part.epochs for part in parts.values())
+    if epochs == whole:
+        return config
+    prune, quantize = config.prune, config.quantize
+    if not epochs:
+        if isinstance(prune, StructuredPruneSpec):
+            prune = prune.model_copy(update={"sparsify": None, "epochs_between": 0})
+        if quantize is not None:
+            # Operators are kept in float for the metric once there is one.
+            untrained = {"mode": "ptq", "train": None, "max_metric_drop": None}
+            quantize = quantize.model_copy(update=untrained)
+        update = {"prune": prune, "finetune": None, "distill": "off", "quantize": quantize}
+        return config.model_copy(update=update)
+    short = {name: _shortened(part, epochs / whole) for name, part in parts.items()}
+    if quantize is not None and "quantize" in short:
+        quantize = quantize.model_copy(update={"train": short["quantize"]})
+    return config.model_copy(update={"finetune": short.get("finetune"), "quantize": quantize})
+
+
+def _shortened(part: TrainSpec, share: float) -> TrainSpec:
+    """A schedule of its own, and not the beginning of the long one: its end is what is compared."""
+    epochs = max(1, round(part.epochs * share))
+    return part.model_copy(update={"epochs": epochs, "warmup_epochs": part.warmup_epochs * share})

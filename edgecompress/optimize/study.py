@@ -1,0 +1,282 @@
+"""The trials of a search, in a database that several processes and machines may share.
+
+The only place that knows optuna. A trial's plan is written with it before anything is done, so that
+who finds it without its process can do it again.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import cast
+
+import optuna
+from optuna.exceptions import (
+    DuplicatedStudyError,
+    OptunaError,
+    StorageInternalError,
+    UpdateFinishedTrialError,
+)
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages import RDBStorage, fail_stale_trials
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from edgecompress.optimize.place import Place
+from edgecompress.optimize.plan import Outcome, Params, Plan, State, Tried, Value
+from edgecompress.optimize.space import CHOICES
+from edgecompress.optimize.worker import is_gone, this_worker
+from edgecompress.spec.base import parse
+
+MOST_RETRIES = 2
+"""A trial that takes its process with it every time is given up."""
+BEAT_S, SILENT_S = 10, 60
+"""How often a trial shows that it lives, and after how long others think that it does not."""
+_STARTUP = 8
+"""Points drawn at random before there is something to learn from."""
+_PLAN, _WORKER, _OUTCOME, _WHY, _TRY = "plan", "worker", "outcome", "why", "try"
+_TIME_UP = "the time was over"
+_STATES: dict[TrialState, State] = {
+    TrialState.WAITING: "waiting",
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.FAIL: "failed",
+    TrialState.PRUNED: "same",
+}
+Drawing = Callable[[Callable[[str, Sequence[Value]], Value]], Plan]
+"""Makes a plan of choices; see `Space.draw`."""
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A trial that this process has taken."""
+
+    number: int
+    plan: Plan
+    trial: Trial
+
+
+class Study:
+    """One search. Everything in it is committed before a call returns.
+
+    Raises:
+        SpecError: the URL cannot be read, or names a database that SQLAlchemy does not know.
+        RuntimeMissing: the driver of that database is not installed.
+        DeviceError: the database cannot be reached, or does not let one in.
+        StorageError: the file of the default is damaged, or cannot be written.
+
+    """
+
+    def __init__(self, place: Place, name: str, seed: int, *, maximises: bool) -> None:
+        """`maximises`: whether the metric is better when it is higher."""
+        self._place, self._seed = place, seed
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        directions = ["maximize" if maximises else "minimize", "minimize"]
+        with self._errors():
+            self._storage = self._connected()
+            try:
+                self._study = optuna.create_study(
+                    study_name=name,
+                    storage=self._storage,
+                    directions=directions,  # type: ignore[arg-type]
+                    load_if_exists=True,
+                )
+            except DuplicatedStudyError:
+                self._study = optuna.load_study(study_name=name, storage=self._storage)
+
+    def trials(self) -> list[Tried]:
+        """All of them, in order; those without a plan were begun and not written down."""
+        with self._errors():
+            found = self._study.get_trials(deepcopy=False)
+        return [_tried(one) for one in found if _PLAN in one.user_attrs]
+
+    def tidy(self) -> None:
+        """Mark those failed whose process is gone, and have them tried again."""
+        with self._errors():
+            fail_stale_trials(self._study)
+            for one in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                if is_gone(one.user_attrs.get(_WORKER)):
+                    self._abandon(one)
+
+    def add(self, plan: Plan) -> None:
+        """Have a plan tried next, by whoever is first."""
+        with self._errors():
+            self._enqueue(plan, 0)
+
+    def claim(self, draw: Drawing) -> Claimed:
+        """The next that waits, or a new one that the sampler proposes."""
+        with self._errors():
+            trial = self._study.ask()
+            trial.set_user_attr(_WORKER, this_worker())
+            self._study.sampler = self._sampler(trial.number)
+            written = trial.user_attrs.get(_PLAN)
+            if written is None:
+                plan = draw(_picker(trial))
+                trial.set_user_attr(_PLAN, plan.model_dump(mode="json"))
+            else:
+                plan = parse(Plan, written, f"trial {trial.number + 1}")
+                if plan.kind == "drawn":
+                    # The sampler learns from what the trial says that it chose.
+                    draw(_picker(trial))
+        return Claimed(trial.number, plan, trial)
+
+    def twin(self, claimed: Claimed) -> int | None:
+        """The number of another trial that does, or did, the very same; who was first does it."""
+        for one in self.trials():
+            same = (one.plan.key, one.plan.rung) == (claimed.plan.key, claimed.plan.rung)
+            if not same or one.number == claimed.number:
+                continue
+            if one.state == "complete" or (one.state == "running" and one.number < claimed.number):
+                return one.number
+        return None
+
+    def finish(self, claimed: Claimed, outcome: Outcome) -> None:
+        with self._errors(), suppress(UpdateFinishedTrialError):
+            claimed.trial.set_user_attr(_OUTCOME, outcome.model_dump(mode="json"))
+            values = (outcome.metric, outcome.latency_ms_p50)
+            self._study.tell(claimed.trial, values, skip_if_finished=True)
+
+    def same(self, claimed: Claimed, number: int) -> None:
+        """Leave it, because another is the same."""
+        self._end(claimed, TrialState.PRUNED, f"the same as trial {number + 1}")
+
+    def fail(self, claimed: Claimed, why: str) -> None:
+        """Nothing can come of it."""
+        self._end(claimed, TrialState.FAIL, why)
+
+    def stop(self, claimed: Claimed) -> None:
+        """The time was over; it may be tried again where there is more."""
+        self._end(claimed, TrialState.FAIL, _TIME_UP)
+
+    def release(self, claimed: Claimed) -> None:
+        """It was interrupted, and is to be tried again."""
+        self._end(claimed, TrialState.FAIL, "interrupted")
+        with self._errors():
+            self._enqueue(claimed.plan, 0)
+
+    @contextmanager
+    def beating(self, claimed: Claimed) -> Iterator[None]:
+        """While open, others see that its process lives."""
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT_S):
+                # A database that is away for a while is noticed when there is something to tell.
+                with suppress(SQLAlchemyError, OptunaError):
+                    self._storage.record_heartbeat(claimed.trial._trial_id)
+
+        with self._errors():
+            self._storage.record_heartbeat(claimed.trial._trial_id)
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def close(self) -> None:
+        self._storage.remove_session()
+
+    def _connected(self) -> RDBStorage:
+        """Makes the tables where there are none."""
+        for is_last in (False, True):
+            try:
+                return RDBStorage(
+                    self._place.url,
+                    engine_kwargs=self._place.engine,
+                    heartbeat_interval=BEAT_S,
+                    grace_period=SILENT_S,
+                    heartbeat_stale_trial_callback=self._again,
+                )
+            except SQLAlchemyError:
+                # Two that make the tables at once are in each other's way.
+                if is_last:
+                    raise
+        raise AssertionError("the last raises")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What the database says, as `Place.errors` tells it."""
+        with self._place.errors():
+            try:
+                yield
+            except StorageInternalError as error:
+                # It stands before what the database said.
+                raise error.__cause__ or error from None
+
+    def _end(self, claimed: Claimed, state: TrialState, why: str) -> None:
+        with self._errors(), suppress(UpdateFinishedTrialError):
+            claimed.trial.set_user_attr(_WHY, why)
+            self._study.tell(claimed.trial, state=state, skip_if_finished=True)
+
+    def _abandon(self, one: FrozenTrial) -> None:
+        try:
+            if not self._storage.set_trial_state_values(one._trial_id, TrialState.FAIL):
+                return
+        except UpdateFinishedTrialError:
+            return  # another process has seen it too
+        self._again(self._study, one)
+
+    def _again(self, _: optuna.Study, one: FrozenTrial) -> None:
+        """Have what a process left behind tried once more."""
+        tries = int(one.user_attrs.get(_TRY, 0)) + 1
+        if _PLAN in one.user_attrs and tries <= MOST_RETRIES:
+            self._enqueue(parse(Plan, one.user_attrs[_PLAN], "a trial"), tries)
+
+    def _enqueue(self, plan: Plan, tries: int) -> None:
+        attributes = {_PLAN: plan.model_dump(mode="json"), _TRY: tries}
+        params = {"target": plan.target, **plan.params} if plan.kind == "drawn" else {}
+        self._study.enqueue_trial(_fixed(params), user_attrs=attributes)
+
+    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        """Seeded by the trial, so that a search that was interrupted proposes what it would have,
+        and two processes never the same.
+        """
+        seed = (self._seed * 1_000_003 + number) % 2**32
+        drawn = sum(one.plan.kind == "drawn" for one in self.trials())
+        if drawn < _STARTUP or number % _STARTUP == _STARTUP - 1:
+            # Now and then at random, because a space that is used up gives the same again.
+            return RandomSampler(seed=seed)
+        return TPESampler(seed=seed, n_startup_trials=_STARTUP)
+
+
+def _picker(trial: Trial) -> Callable[[str, Sequence[Value]], Value]:
+    def pick(name: str, values: Sequence[Value]) -> Value:
+        if _is_ordered(values):
+            return values[trial.suggest_int(name, 0, len(values) - 1)]
+        return cast(Value, trial.suggest_categorical(name, values))
+
+    return pick
+
+
+def _fixed(params: Params) -> Params:
+    """As `_picker` asks for them."""
+    fixed = dict(params)
+    for name, value in params.items():
+        values = CHOICES.get(name, ())
+        if values and _is_ordered(values):
+            fixed[name] = values.index(value)
+    return fixed
+
+
+def _is_ordered(values: Sequence[Value]) -> bool:
+    """Whether near values are alike."""
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _tried(one: FrozenTrial) -> Tried:
+    where = f"trial {one.number + 1}"
+    outcome = one.user_attrs.get(_OUTCOME)
+    is_complete = one.state == TrialState.COMPLETE
+    is_stopped = one.user_attrs.get(_WHY) == _TIME_UP
+    return Tried(
+        number=one.number,
+        plan=parse(Plan, one.user_attrs[_PLAN], where),
+        state="stopped" if is_stopped else _STATES[one.state],
+        gone=is_gone(one.user_attrs.get(_WORKER)),
+        outcome=parse(Outcome, outcome, where) if is_complete and outcome is not None else None,
+        why=str(one.user_attrs.get(_WHY, "its process ended" * (one.state == TrialState.FAIL))),
+    )

@@ -1,0 +1,138 @@
+"""deploy.yaml and a board in; a front, a recipe and a verdict out."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgecompress.optimize.bench import Bench, opened
+from edgecompress.optimize.front import by_preference
+from edgecompress.optimize.place import Place
+from edgecompress.optimize.plan import Plan
+from edgecompress.optimize.recipe_file import write_recipe
+from edgecompress.optimize.search import Limits, Search
+from edgecompress.optimize.study import Study
+from edgecompress.optimize.summary import summary
+from edgecompress.optimize.words import words_of
+from edgecompress.pipeline import whole
+from edgecompress.pipeline.orders import DeployOrder, TargetFailed, TargetOrder
+from edgecompress.progress import Progress
+from edgecompress.report.search import render_search
+from edgecompress.spec.recipe import resolve
+from edgecompress.spec.report import Report
+from edgecompress.spec.search import SearchReport
+from edgecompress.store import Store, atomic_write
+
+STUDY = "search.sqlite"
+MOST_DEPLOYED = 3
+"""So many of the front are made as they would ship, where all are refused."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a search."""
+
+    report: SearchReport
+    page: Path
+    shipped: Report | None
+    """None: it was interrupted before a verdict."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What may be deployed of a search, best first; all that is left when its bench is put away."""
+
+    number: int
+    order: DeployOrder
+    told: str
+
+
+def optimize(order: DeployOrder, limits: Limits, study: str | None, progress: Progress) -> Found:
+    """See `edgecompress.optimize.optimize`."""
+    root = order.folder / "runs"
+    place = Place(root / STUDY if study is None else study)
+    with opened(order, progress) as bench:
+        found, choices, interrupted = _searched(bench, order, limits, place)
+        if interrupted:
+            return _kept(root, found.model_copy(update={"interrupted": True}), None)
+    store = Store(root, progress.note)
+    # Two that end at once would measure each other.
+    with store.lock(f"finish-{found.search}"):
+        return _deployed(root, found, choices, progress)
+
+
+def _searched(
+    bench: Bench, order: DeployOrder, limits: Limits, place: Place
+) -> tuple[SearchReport, list[_Choice], bool]:
+    seed, maximises = bench.space.base.seed, bench.higher_is_better
+    with _only_one_makes_tables(bench):
+        study = Study(place, f"edgecompress {bench.identity}", seed, maximises=maximises)
+    interrupted = False
+    try:
+        Search(bench, study, limits).run()
+    except KeyboardInterrupt:
+        interrupted = True
+    trials = study.trials()
+    report = summary(bench, trials, place.shown)
+    choices = [
+        _Choice(
+            one.label,
+            _order_of(bench, order, one.plan),
+            f"trial {one.label} of search {report.search},"
+            f" {words_of(bench.space.config(one.plan))} ({one.plan.target})",
+        )
+        for one, _ in by_preference(trials, bench.aims)[:MOST_DEPLOYED]
+    ]
+    study.close()
+    return report, choices, interrupted
+
+
+@contextmanager
+def _only_one_makes_tables(bench: Bench) -> Iterator[None]:
+    with bench.store.lock("search-tables"):
+        yield
+
+
+def _order_of(bench: Bench, order: DeployOrder, plan: Plan) -> DeployOrder:
+    """The board's race, with the plan in its runtime, and plain int8 in the others."""
+    config, (wish,) = bench.space.config(plan), order.targets
+    plain = {one.target: bench.space.nominal(one) for one in bench.space.plain()}
+    configs = {**plain, plan.target: config}
+    recipes = [resolve(one, configs[one.name]) for one in bench.space.targets]
+    recipes.sort(key=lambda recipe: recipe.target.name != plan.target)
+    target = TargetOrder(wish.name, tuple(recipes), wish.device, is_board=True, pushes=False)
+    return replace(order, wanted=config, targets=(target,))
+
+
+def _deployed(root: Path, found: SearchReport, choices: list[_Choice], progress: Progress) -> Found:
+    """The first choice that its verdict does not refuse, else the very first."""
+    refused: list[tuple[_Choice, Report]] = []
+    for choice in choices:
+        (result,) = whole.deploy(choice.order, progress)
+        if isinstance(result, TargetFailed):
+            raise result.error
+        if result.verdict.decision != "refuse":
+            return _committed(root, found, choice, result)
+        progress.note(f"trial {choice.number} is refused; see run {result.run}")
+        refused.append((choice, result))
+    return _committed(root, found, *refused[0])
+
+
+def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) -> Found:
+    path = write_recipe(root.parent, choice.order.wanted, choice.told)
+    update: Mapping[str, object] = {
+        "best": choice.number,
+        "recipe": str(path),
+        "run": run.run,
+        "decision": run.verdict.decision,
+    }
+    return _kept(root, found.model_copy(update=dict(update)), run)
+
+
+def _kept(root: Path, report: SearchReport, shipped: Report | None) -> Found:
+    folder = root / f"search-{report.search}"
+    folder.mkdir(exist_ok=True)
+    page = folder / "report.html"
+    atomic_write(folder / "report.json", report.model_dump_json(indent=2).encode() + b"\n")
+    atomic_write(page, render_search(report).encode())
+    return Found(report, page, shipped)

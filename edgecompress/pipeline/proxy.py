@@ -1,0 +1,30 @@
+"""What is known of a model before it is trained: stages that cost seconds."""
+
+from pathlib import Path
+
+from edgecompress.compress.recalibrate import recalibrated
+from edgecompress.compress.score import validate
+from edgecompress.pipeline.job import Job, Point
+from edgecompress.pipeline.stages import Output
+
+
+def original_metric(job: Job, start: Point) -> float:
+    """The metric of the user's model on the validation data, in torch."""
+
+    def work(_: Path) -> Output:
+        return Output({"metric": validate(start.model, job.task)})
+
+    record = job.stages.run("validate original", job.depends_on(parent=start.key), work)
+    return float(str(record.result["metric"]))
+
+
+def proxy_metric(job: Job, smaller: Point) -> float:
+    """The metric of a pruned model on the validation data, with its statistics taken anew; it goes
+    with what training would reach, and is no metric of anything that ships.
+    """
+
+    def work(_: Path) -> Output:
+        return Output({"metric": validate(recalibrated(smaller.model, job.loss_batches), job.task)})
+
+    record = job.stages.run("proxy", job.depends_on(parent=smaller.key), work)
+    return float(str(record.result["metric"]))

@@ -1,0 +1,118 @@
+"""What a search does next, for any outcomes."""
+
+import random
+from collections.abc import Callable
+
+from edgecompress.optimize.front import Aims
+from edgecompress.optimize.plan import EPOCHS, FULL, Outcome, Plan, Tried
+from edgecompress.optimize.schedule import FINALS, Left, Situation, next_step
+from edgecompress.optimize.space import Space
+from edgecompress.spec.deploy import Budgets
+
+BASELINE = 0.9
+
+
+class Searched:
+    """A search whose trials come out as `outcome` says."""
+
+    def __init__(self, space: Space, outcome: Callable[[Plan], Outcome]) -> None:
+        self.space, self.outcome = space, outcome
+        self.trials: list[Tried] = []
+        self.aims = Aims(BASELINE, True, Budgets(max_metric_drop=0.01))
+
+    def step(self, left: Left) -> Plan | None:
+        step = next_step(Situation(self.space, self.aims, self.trials, left))
+        if step is None:
+            return None
+        source = random.Random(len(self.trials))
+        plan = self.space.draw(lambda _, v: source.choice(v)) if step == "draw" else step
+        number = len(self.trials)
+        outcome = self.outcome(plan)
+        self.trials.append(Tried(number=number, plan=plan, state="complete", outcome=outcome))
+        return plan
+
+    def run(self, trials: int) -> list[Plan]:
+        """With a limit of trials."""
+        plans: list[Plan] = []
+        while True:
+            left = max(trials - sum(one.plan.rung != FULL for one in self.trials), 0)
+            plan = self.step(Left(trials=left))
+            if plan is None:
+                return plans
+            plans.append(plan)
+
+
+def learnt(plan: Plan) -> Outcome:
+    """Pruning saves time and costs accuracy, most of which training brings back."""
+    reduction = float(plan.params.get("reduction", 1.0))
+    lost = 0.02 * (reduction - 1) + 0.01
+    kept = BASELINE - lost * (1.0 if not plan.epochs else 3.0 / (3.0 + plan.epochs))
+    is_proxy = reduction > 1 and not plan.epochs
+    return Outcome(
+        metric=kept - 0.3 * is_proxy,
+        exact=not is_proxy,
+        latency_ms_p50=1.0 / reduction,
+        model_size_bytes=1000,
+        seconds=10.0,
+        epoch_s=5.0 if plan.epochs else None,
+    )
+
+
+def test_first_comes_plain_int8_whatever_time_there_is(space: Space) -> None:
+    searched = Searched(space, learnt)
+    assert searched.step(Left(seconds=-1.0, of_seconds=60.0)) == space.plain()[0]
+    assert searched.step(Left(seconds=-1.0, of_seconds=60.0)) is None
+
+
+def test_rungs_are_climbed_by_a_third_and_the_front_is_trained_in_full(space: Space) -> None:
+    searched = Searched(space, learnt)
+    plans = searched.run(40)
+    assert plans[1:5] == list(space.openers("tiny"))
+    counts = [sum(plan.rung == rung for plan in plans) for rung in range(FULL + 1)]
+    assert sum(counts[:FULL]) == 40
+    assert counts[FULL] == FINALS
+    assert counts[0] > counts[1] > counts[2] > 0
+    assert {plan.epochs for plan in plans} == {*EPOCHS, 30}
+    # Nothing is done twice on one rung but what the sampler draws.
+    climbed = [(plan.key, plan.rung) for plan in plans if plan.rung]
+    assert len(climbed) == len(set(climbed))
+
+
+def test_with_time_the_last_trainings_fit_into_what_is_left(space: Space) -> None:
+    searched = Searched(space, learnt)
+    whole, elapsed, planned = 600.0, 0.0, 0.0
+    while (plan := searched.step(Left(seconds=whole - elapsed, of_seconds=whole))) is not None:
+        seconds = 10.0 + 5.0 * plan.epochs
+        if plan.rung == FULL:
+            planned += 1
+            assert seconds - 10.0 <= whole - elapsed
+            assert elapsed >= whole / 2
+        elapsed += seconds
+    assert planned
+    assert elapsed < 1.3 * whole
+
+
+def test_what_is_over_a_budget_of_its_shape_is_not_trained(space: Space) -> None:
+    searched = Searched(space, learnt)
+    searched.aims = Aims(BASELINE, True, Budgets(max_metric_drop=0.01, latency_ms_p50=0.4))
+    trained = [plan for plan in searched.run(30) if plan.epochs]
+    assert trained
+    assert all(float(plan.params["reduction"]) >= 2.5 for plan in trained)
+
+
+def test_what_plain_int8_beats_anyway_is_not_trained(space: Space) -> None:
+    def no_faster(plan: Plan) -> Outcome:
+        found = learnt(plan)
+        metric = BASELINE if plan.kind == "plain" else found.metric
+        return found.model_copy(update={"latency_ms_p50": 1.0, "metric": metric})
+
+    assert not [plan for plan in Searched(space, no_faster).run(20) if plan.epochs]
+
+
+def test_what_failed_is_not_tried_again(space: Space) -> None:
+    searched = Searched(space, learnt)
+    searched.run(5)
+    failed = searched.trials[1].model_copy(update={"state": "failed", "outcome": None})
+    searched.trials[1] = failed
+    plans = searched.run(20)
+    assert failed.plan.key not in [plan.key for plan in plans]

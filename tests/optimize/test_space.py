@@ -1,0 +1,100 @@
+"""From points to recipes: each can be resolved, written down and read again."""
+
+import random
+from pathlib import Path
+
+import pytest
+from searching import OWN
+
+from edgecompress.optimize.plan import Plan
+from edgecompress.optimize.recipe_file import write_recipe
+from edgecompress.optimize.space import CHOICES, Space, at_epochs, training_of
+from edgecompress.optimize.words import methods_of, words_of
+from edgecompress.spec.load import load_deploy
+from edgecompress.spec.recipe import resolve
+
+
+def drawn(space: Space, seed: int) -> Plan:
+    source = random.Random(seed)
+    return space.draw(lambda _, values: source.choice(values))
+
+
+def test_every_point_is_a_recipe_that_is_read_back_as_it_was_written(
+    space: Space, tmp_path: Path
+) -> None:
+    seen: dict[str, set[object]] = {}
+    for seed in range(200):
+        plan = drawn(space, seed)
+        for name, value in plan.params.items():
+            seen.setdefault(name, set()).add(value)
+        for config in (space.nominal(plan), space.config(plan), at_epochs(space.nominal(plan), 3)):
+            resolve(space.targets[0], config)
+        assert words_of(space.config(plan))
+        if seed < 20:
+            path = write_recipe(tmp_path, space.nominal(plan), "a test")
+            assert path == tmp_path / "best.yaml"
+            assert load_deploy(path) == space.nominal(plan)
+    assert seen == {name: set(values) for name, values in CHOICES.items()}
+
+
+def test_somebody_elses_best_yaml_is_left_alone(space: Space, tmp_path: Path) -> None:
+    (tmp_path / "best.yaml").write_text("mine")
+    path = write_recipe(tmp_path, space.nominal(space.plain()[0]), "a test")
+    assert path.name == "best-2.yaml"
+    assert (tmp_path / "best.yaml").read_text() == "mine"
+
+
+def test_a_rung_trains_its_epochs_and_shares_them_out(space: Space) -> None:
+    opener = list(space.openers("tiny"))[1]
+    whole = space.nominal(opener)
+    assert {name: part.epochs for name, part in training_of(whole).items()} == {
+        "finetune": 20,
+        "quantize": 10,
+    }
+    short = at_epochs(whole, 6)
+    assert {name: part.epochs for name, part in training_of(short).items()} == {
+        "finetune": 4,
+        "quantize": 2,
+    }
+    assert at_epochs(whole, 30) is whole
+    untrained = at_epochs(whole, 0)
+    assert not training_of(untrained)
+    assert untrained.quantize is not None
+    assert untrained.quantize.mode == "ptq"
+    assert "QAT" in methods_of(whole)
+    assert "QAT" not in methods_of(untrained)
+
+
+def test_what_changes_numbers_alone_has_the_same_shape(space: Space) -> None:
+    plain, (qat, twice, less, _) = space.plain()[0], space.openers("tiny")
+    assert space.shape(plain) == space.shape(qat)
+    assert len({space.shape(one) for one in (plain, twice, less)}) == 3
+    other = twice.model_copy(update={"params": {**twice.params, "importance": "magnitude"}})
+    assert space.shape(other) == space.shape(twice)
+    by_loss = {**other.params, "allocation": "sensitivity"}
+    assert space.shape(twice.model_copy(update={"params": by_loss})) != space.shape(twice)
+
+
+def test_the_users_own_recipe_is_a_plan_and_sets_the_epochs(project: Path, space: Space) -> None:
+    assert not space.has_own
+    (project / "deploy.yaml").write_text(OWN)
+    own = Space(load_deploy(project / "deploy.yaml"), space.targets)
+    assert own.has_own
+    plan = Plan(kind="own", target="tiny")
+    assert own.nominal(plan) == own.base
+    assert own.full_epochs(plan) == 1
+    assert own.full_epochs(next(iter(own.openers("tiny")))) == 1
+    assert own.digest != space.digest
+
+
+def test_without_data_to_train_with_nothing_trains(space: Space) -> None:
+    still = Space(space.base, space.targets, trains=False)
+    assert not list(still.openers("tiny"))
+    assert {tuple(drawn(still, seed).params) for seed in range(30)} == {("ranges",)}
+
+
+@pytest.mark.parametrize("budget", [0.1, 0.2])
+def test_budgets_are_not_of_the_space(project: Path, space: Space, budget: float) -> None:
+    budgets = space.base.budgets.model_copy(update={"max_metric_drop": budget})
+    base = space.base.model_copy(update={"budgets": budgets})
+    assert Space(base, space.targets).digest == space.digest
