@@ -8,6 +8,7 @@ import warnings
 from edgecompress.cli.app import app
 from edgecompress.cli.failure import INTERRUPTED, debugging, failure_of, tell
 from edgecompress.errors import EXIT_INTERRUPTED, EXIT_SHIP
+from edgecompress.launched import launched
 
 
 def main() -> None:
@@ -15,7 +16,25 @@ def main() -> None:
     # Read by OpenMP when torch loads. Threads that spin while they wait for one that has lost its
     # core make training several times slower on a machine that is also doing something else.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    sys.exit(_run(sys.argv[1:]))
+    sys.exit(_in_processes(sys.argv[1:]))
+
+
+def _in_processes(arguments: list[str]) -> int:
+    """Run the command; where a launcher started several processes, in the main one of them."""
+    found = launched(os.environ)
+    if found is None:
+        return _run(arguments)
+    if not debugging():
+        _quieten_libraries()
+    try:
+        # Imports torch, which a command in one process may do without.
+        from edgecompress.pipeline.processes import take_part
+
+        return take_part(found, lambda: _run(arguments))
+    except (Exception, KeyboardInterrupt) as error:
+        failure = failure_of(error)
+    tell(failure, "--json" in arguments)
+    return failure.exit_code
 
 
 def _run(arguments: list[str]) -> int:

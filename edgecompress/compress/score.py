@@ -14,6 +14,7 @@ from edgecompress.spec.base import Spec
 from edgecompress.task.base import Task, inputs_of
 from edgecompress.task.guard import user_code
 from edgecompress.task.metric import Metric, value_so_far
+from edgecompress.task.places import CPU, device_of, to_device
 
 Run = Callable[..., Any]
 """A model's inputs [N, ..] to what it returns."""
@@ -31,7 +32,7 @@ def validate(model: nn.Module, task: Task, run: Run | None = None) -> float:
     """
     set_training(model, False)
     metric = task.metric()
-    for _ in _scoring(task, metric, run or model):
+    for _ in _scoring(task, metric, run or model, device_of(model)):
         pass
     return _value(task, metric)
 
@@ -105,14 +106,22 @@ class Limit:
         return wanted - metric if self.task.metric().higher_is_better else metric - wanted
 
 
-def _scoring(task: Task, metric: Metric, run: Run) -> Iterator[tuple[int, int]]:
-    """Feed the metric; after each batch, how many batches and samples there were."""
+def _scoring(
+    task: Task, metric: Metric, run: Run, device: torch.device = CPU
+) -> Iterator[tuple[int, int]]:
+    """Feed the metric, which stays on the CPU, by `run`, which takes inputs on `device`; after each
+    batch, how many batches and samples there were.
+    """
     name, samples = type(task).__name__, 0
     for batches, batch in enumerate(task.validation_data(), start=1):
+        inputs, target = inputs_of(batch), batch[1]
         with torch.no_grad(), user_code(f"the model on a batch of {name}.validation_data()"):
-            outputs = run(*inputs_of(batch))
+            if device == CPU:
+                outputs = run(*inputs)
+            else:
+                outputs, target = to_device((run(*to_device(inputs, device)), target), CPU)
         with torch.no_grad():
-            task.update(metric, outputs, batch[1])
+            task.update(metric, outputs, target)
         samples += len(inputs_of(batch)[0])
         yield batches, samples
 

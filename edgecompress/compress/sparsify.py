@@ -64,7 +64,7 @@ def apply_masks(model: nn.Module, masks: Masks) -> None:
         for name, mask in masks.items():
             weight = weights.get(f"{name}.weight")
             if weight is not None:  # else it was folded; `confirm_masks` looks at what ships
-                weight.mul_(mask)
+                weight.mul_(mask.to(weight.device))
 
 
 def confirm_masks(weights: Iterable[tuple[str, Tensor]], masks: Mapping[str, Tensor]) -> None:

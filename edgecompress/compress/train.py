@@ -2,7 +2,8 @@
 
 It resumes: after every epoch all that the next one depends on is written to a checkpoint, in one
 atomic step, and each epoch seeds every generator from (seed, epoch). A run that was killed and
-started again ends with the same weights as one that was not.
+started again ends with the same weights as one that was not. It runs on the best device that is
+here; where a launcher started several processes, each computes a part of every batch.
 """
 
 import math
@@ -14,21 +15,25 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgecompress.compress import processes
 from edgecompress.compress.checkpoint import Resuming, load_checkpoint, save_checkpoint
 from edgecompress.compress.distill import Teacher
+from edgecompress.compress.hardware import Hardware, best_hardware, place
+from edgecompress.compress.learner import Alone, Together, learner
+from edgecompress.compress.lesson import Lesson
 from edgecompress.compress.memory import keep_freed_memory
 from edgecompress.compress.modes import set_training
 from edgecompress.compress.score import validate
+from edgecompress.compress.steps import Steps
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.progress import Progress
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.report import EpochRow
-from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of
-from edgecompress.task.guard import user_code
+from edgecompress.task.base import ClassificationTask, Task
+from edgecompress.task.guard import explain
+from edgecompress.task.places import CPU, to_device
 from edgecompress.task.seed import seed_everything
 from edgecompress.task.used import Used
-
-_MOMENTUM = 0.9
 
 
 @dataclass
@@ -55,6 +60,8 @@ class Training:
     """Epochs before this one are never the best: their model is not yet what will ship."""
     used: Used | None = None
     """The files that the task reads, which a checkpoint goes by; None: they are not looked at."""
+    hardware: Callable[[], Hardware] = best_hardware
+    """What there is to train on."""
 
 
 @dataclass
@@ -81,12 +88,27 @@ def train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
 
 
 def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
-    spec, task = training.spec, training.task
     keep_freed_memory()
     _use_channels_last(model, training)
-    optimizer = _optimizer(model, spec)
+    hardware = _placed(model, training)
+    try:
+        rows = _epochs(model, training, hardware)
+    finally:
+        place(model, CPU)
+    _lay_out(model, torch.contiguous_format)
+    set_training(model, False)
+    return rows
+
+
+def _epochs(model: nn.Module, training: Training, hardware: Hardware) -> tuple[EpochRow, ...]:
+    spec, task = training.spec, training.task
+    steps = Steps(model, spec, hardware)
+    lesson = Lesson(training.name, task, hardware, training.teacher)
+    group = processes.current()
+    others = None if group is None else Together(group, training.progress)
+    gradients = learner(model, lesson, training.penalty, others)
     path = training.work_dir / f"{training.name}.pt"
-    state = _resume(model, optimizer, path, training)
+    state = _resume(model, steps, path, training)
     if training.keeps_start and state.epoch == 0:
         state.best = _oriented(validate(model, task), task)
         save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
@@ -94,26 +116,53 @@ def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
         epoch = state.epoch
         seed_everything(training.seed, epoch)
         training.before_epoch(epoch)
-        rate, loss = _one_epoch(model, optimizer, training, state)
-        score = validate(model, task)
-        row = EpochRow(
-            stage=training.name, epoch=epoch + 1, loss=loss, metric=score, learning_rate=rate
+        rate, loss = _one_epoch(gradients, steps, training, state)
+        with steps.averaged():
+            score = validate(model, task)
+            oriented = _oriented(score, task)
+            if epoch >= training.best_from and oriented > state.best:
+                state.best, state.best_epoch = oriented, epoch
+                save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
+        state.rows.append(
+            EpochRow(
+                stage=training.name, epoch=epoch + 1, loss=loss, metric=score, learning_rate=rate
+            )
         )
-        state.rows.append(row)
         state.epoch = epoch + 1
-        oriented = _oriented(score, task)
-        if epoch >= training.best_from and oriented > state.best:
-            state.best, state.best_epoch = oriented, epoch
-            save_checkpoint(path.with_suffix(".best.pt"), {"model": model.state_dict()})
-        _save(model, optimizer, path, state, training.used)
+        _save(model, steps, path, state, training.used)
         training.progress.step(
             epoch + 1, spec.epochs, f"{training.name}: loss {loss:.4f}, metric {score:.4f}"
         )
     best = load_checkpoint(path.with_suffix(".best.pt"))
     model.load_state_dict(best["model"])
-    _lay_out(model, torch.contiguous_format)
-    set_training(model, False)
     return tuple(state.rows)
+
+
+def _placed(model: nn.Module, training: Training) -> Hardware:
+    """The hardware to train on, with model and teacher on it: the best there is, and the CPU for a
+    model that runs on no other.
+    """
+    hardware = training.hardware().for_model(model)
+    if hardware.device == CPU:
+        return hardware
+    models = [model] if training.teacher is None else [model, training.teacher.model]
+    set_training(model, False)
+    try:
+        for each in models:
+            place(each, hardware.device)
+            with torch.no_grad(), hardware.autocast():
+                each(*to_device(training.task.example_inputs(), hardware.device))
+    except Exception as error:
+        # The user's forward() may raise anything, such as about tensors that it makes on the CPU.
+        for each in models:
+            place(each, CPU)
+        training.progress.note(
+            f"{training.name}: trains on the CPU, because the model does not run on"
+            f" {hardware.words()}: {explain(error)}"
+        )
+        return Hardware()
+    training.progress.note(f"{training.name}: trains on {hardware.words()}")
+    return hardware
 
 
 def _use_channels_last(model: nn.Module, training: Training) -> None:
@@ -141,78 +190,43 @@ def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
 
 
 def _one_epoch(
-    model: nn.Module, optimizer: torch.optim.Optimizer, training: Training, state: _State
+    gradients: Alone, steps: Steps, training: Training, state: _State
 ) -> tuple[float, float]:
     """(last learning rate, mean loss)."""
-    set_training(model, True)
-    spec, total, index = training.spec, 0.0, 0
+    set_training(gradients.model, True)
+    gradients.begin(training.seed, state.epoch)
+    spec, total, index, waiting = training.spec, 0.0, 0, 0
     data = training.task.train_data()
     batches = len(data) if isinstance(data, Sized) else state.batches
     rate = spec.learning_rate
     for index, batch in enumerate(data, start=1):
         share = min((index - 1) / batches, 1.0) if batches else 0.0
-        rate = learning_rate(spec, state.epoch + share)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        loss = _loss(model, batch, training)
-        if not torch.isfinite(loss):
+        if not waiting:
+            rate = steps.at(state.epoch + share)
+            steps.clear()
+        loss = gradients.gradients(batch, steps.scale)
+        if not math.isfinite(loss):
             raise ModelError(
-                f"{training.name}: loss is {loss.item()} in epoch {state.epoch + 1}, batch {index};"
+                f"{training.name}: loss is {loss} in epoch {state.epoch + 1}, batch {index};"
                 " lower learning_rate, set gradient_clip, or check the data for NaN"
             )
-        optimizer.zero_grad(set_to_none=True)
-        with user_code(f"{training.name}: the gradient of {type(training.task).__name__}.loss()"):
-            torch.autograd.backward(loss)
-        if spec.gradient_clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), spec.gradient_clip)
-        optimizer.step()
-        training.after_step()
-        total += loss.item()
+        waiting += 1
+        if waiting == spec.accumulate:
+            steps.step(waiting, training.after_step)
+            waiting = 0
+        total += loss
         training.progress.step(
             state.epoch, spec.epochs, f"epoch {state.epoch + 1}, batch {index}/{batches or '?'}"
         )
+    if waiting:
+        steps.step(waiting, training.after_step)
     state.batches = index
     return rate, total / index
-
-
-def _loss(model: nn.Module, batch: Batch, training: Training) -> Tensor:
-    task = training.task
-    words = f"{training.name}: the model on a batch of {type(task).__name__}.train_data()"
-    # A data generator that yields inside its no_grad() leaves gradients off for everybody.
-    with user_code(words), torch.enable_grad():
-        if training.teacher is None:
-            loss = task.loss(model(*inputs_of(batch)), batch[1])
-        else:
-            loss = training.teacher.loss(model, inputs_of(batch), batch[1])
-        return loss if training.penalty is None else loss + training.penalty()
 
 
 def _oriented(score: float, task: Task) -> float:
     """Turned so that higher is better."""
     return score if task.metric().higher_is_better else -score
-
-
-def learning_rate(spec: TrainSpec, progress: float) -> float:
-    """Linear warm-up, then half a cosine to zero (Loshchilov & Hutter, 2017, without restarts);
-    `progress` in epochs.
-    """
-    if progress < spec.warmup_epochs:
-        return spec.learning_rate * (progress + 0.01) / (spec.warmup_epochs + 0.01)
-    share = (progress - spec.warmup_epochs) / max(spec.epochs - spec.warmup_epochs, 1e-9)
-    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-
-
-def _optimizer(model: nn.Module, spec: TrainSpec) -> torch.optim.Optimizer:
-    # Biases and normalisation gains are not decayed: it costs accuracy and regularises nothing.
-    decayed = [p for p in model.parameters() if p.requires_grad and p.dim() > 1]
-    other = [p for p in model.parameters() if p.requires_grad and p.dim() <= 1]
-    groups = [
-        {"params": decayed, "weight_decay": spec.weight_decay},
-        {"params": other, "weight_decay": 0.0},
-    ]
-    if spec.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=spec.learning_rate, momentum=_MOMENTUM, nesterov=True)
-    return torch.optim.AdamW(groups, lr=spec.learning_rate)
 
 
 @contextmanager
@@ -241,18 +255,12 @@ def _stops_early(state: _State, spec: TrainSpec) -> bool:
     )
 
 
-def _save(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    path: Path,
-    state: _State,
-    used: Used | None,
-) -> None:
+def _save(model: nn.Module, steps: Steps, path: Path, state: _State, used: Used | None) -> None:
     save_checkpoint(
         path,
         {
             "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            **steps.state(),
             "epoch": state.epoch,
             "best": state.best,
             "best_epoch": state.best_epoch,
@@ -263,9 +271,7 @@ def _save(
     )
 
 
-def _resume(
-    model: nn.Module, optimizer: torch.optim.Optimizer, path: Path, training: Training
-) -> _State:
+def _resume(model: nn.Module, steps: Steps, path: Path, training: Training) -> _State:
     # Where an epoch was the best so far, there is nothing to go on with without its weights.
     best = path.with_suffix(".best.pt")
     saved = Resuming(
@@ -277,7 +283,7 @@ def _resume(
     if saved is None:
         return _State()
     model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
+    steps.load(saved)
     for epoch in range(saved["epoch"]):
         training.before_epoch(epoch)
     training.progress.note(f"{training.name}: resumed after epoch {saved['epoch']}")

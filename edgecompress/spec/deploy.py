@@ -38,9 +38,10 @@ class TaskRef(Spec):
         return self
 
 
-class TrainSpec(Spec):
+class TrainSpec(GrowingSpec):
     """One visible loop of epochs: cosine schedule with linear warm-up, best epoch kept."""
 
+    newer: ClassVar[frozenset[str]] = frozenset({"ema_decay", "accumulate"})
     epochs: Positive
     optimizer: Literal["sgd", "adamw"]
     """sgd has Nesterov momentum 0.9."""
@@ -52,6 +53,10 @@ class TrainSpec(Spec):
     label_smoothing: Fraction = 0.0
     early_stop_epochs: Positive | None = None
     """Stop after this many epochs without a better metric."""
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of a moving average of the weights, which is validated and kept in their place."""
+    accumulate: Positive = 1
+    """Batches whose gradients are averaged for one step of the optimizer."""
 
 
 class SparsifySpec(TrainSpec):
@@ -69,15 +74,21 @@ class SparsifySpec(TrainSpec):
         return self
 
 
-class DistillSpec(Spec):
+class DistillSpec(GrowingSpec):
     """Learning from the original model's softened outputs (Hinton et al., 2015)."""
 
+    newer: ClassVar[frozenset[str]] = frozenset({"feature_kind"})
     temperature: PositiveFloat
     weight: Annotated[float, Field(gt=0, le=1)]
     """Share of the teacher in the loss; the task's own loss has the rest."""
     feature_layers: tuple[str, ...] = ()
-    """Modules whose spatial attention maps are matched too (Zagoruyko & Komodakis, 2017)."""
+    """Modules whose outputs are matched too, in the way of `feature_kind`."""
     feature_weight: NonNegative = 0.0
+    feature_kind: Literal["attention", "similarity", "values"] = "attention"
+    """attention: spatial attention maps (Zagoruyko & Komodakis, 2017). similarity: which samples of
+    a batch are alike (Tung & Mori, 2019). values: the outputs themselves (Romero et al., 2015),
+    which have to be of one shape.
+    """
 
 
 DEFAULT_DISTILLATION = DistillSpec(temperature=4.0, weight=0.7)

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from edgecompress.errors import TaskError
+from edgecompress.spec.deploy import TaskRef
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 
 Batch = tuple[Any, Any]
@@ -22,6 +25,9 @@ class Task(ABC):
     Data methods are called once an epoch and may shuffle and augment with torch's global
     generator (or Python's, or NumPy's): it is seeded before each call, so runs repeat.
     """
+
+    loaded_from: tuple[TaskRef, Path] | None = None
+    """deploy.yaml's `task` and its folder; set by edgecompress."""
 
     @abstractmethod
     def model(self) -> nn.Module:
@@ -60,12 +66,25 @@ class Task(ABC):
         metric.update(outputs, target)
 
     def distillation_loss(self, student: Any, teacher: Any, temperature: float) -> Tensor:
-        """How far the student's outputs are from the teacher's; default: mean squared error
-        over all floating-point outputs.
+        """How far the student's outputs are from the teacher's; default: mean squared error of
+        each floating-point output, in whatever structure, summed over them. Override it where
+        outputs have other units, or as many entries as there are objects.
         """
-        pairs = zip(tensors_of(student), tensors_of(teacher), strict=True)
-        losses = [functional.mse_loss(s, t) for s, t in pairs if s.is_floating_point()]
-        return torch.stack(losses).sum()
+        ours, theirs = tensors_of(student), tensors_of(teacher)
+        if [tensor.shape for tensor in ours] != [tensor.shape for tensor in theirs]:
+            raise TaskError(
+                f"{type(self).__name__}.distillation_loss(): outputs of"
+                f" {[list(tensor.shape) for tensor in ours]} and of"
+                f" {[list(tensor.shape) for tensor in theirs]} cannot be compared; write one that"
+                " can, or set distill: off"
+            )
+        pairs = [(s, t) for s, t in zip(ours, theirs, strict=True) if s.is_floating_point()]
+        if not pairs:
+            raise TaskError(
+                f"{type(self).__name__}.distillation_loss(): the model has no floating-point"
+                " outputs to compare; write one, or set distill: off"
+            )
+        return torch.stack([_squared_error(s, t) for s, t in pairs]).sum()
 
     def labels(self) -> tuple[str, ...] | None:
         """Class names, stored in the artifact."""
@@ -97,6 +116,14 @@ class ClassificationTask(Task):
             log_student, log_teacher, reduction="batchmean", log_target=True
         )
         return divergence * temperature**2
+
+
+def _squared_error(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean over the finite numbers of the teacher: from a mask of -inf there is no distance."""
+    known = teacher.isfinite()
+    if known.all():
+        return functional.mse_loss(student, teacher)
+    return functional.mse_loss(student[known], teacher[known])
 
 
 def inputs_of(batch: Batch) -> tuple[Tensor, ...]:

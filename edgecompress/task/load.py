@@ -55,6 +55,7 @@ def load_task(ref: TaskRef, folder: Path) -> Task:
         )
     with user_code(f"{ref.path}: {name}()"):
         task: Task = task_class(**ref.options)
+        task.loaded_from = (ref, folder)
         guard(task)
     _check_metric(task)
     return task

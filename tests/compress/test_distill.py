@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgecompress.compress.distill import Teacher, attention_maps
+from edgecompress.compress.distill import Teacher, features_of
+from edgecompress.compress.hardware import Hardware
+from edgecompress.compress.lesson import Lesson
 from edgecompress.compress.prune import PruneContext, prune
 from edgecompress.errors import ModelError
 from edgecompress.spec.deploy import DistillSpec, StructuredPruneSpec
@@ -34,6 +36,11 @@ class Constant(nn.Module):
         return self.scores.expand(len(x), 2)
 
 
+def taught(teacher: Teacher, student: nn.Module, x: Tensor, target: Tensor) -> Tensor:
+    """The loss of one batch."""
+    return Lesson("train", teacher.task, Hardware(), teacher).loss(student, (x, target))
+
+
 def test_kullback_leibler_by_hand() -> None:
     student, teacher = torch.tensor([[0.0, math.log(3.0)]]), torch.zeros(1, 2)
     # Probabilities 1/4 and 3/4 against 1/2 and 1/2.
@@ -56,7 +63,7 @@ def test_the_loss_is_shared_between_task_and_teacher() -> None:
     student, teacher = Constant([0.0, math.log(3.0)]), Constant([0.0, 0.0])
     spec = DistillSpec(temperature=1.0, weight=0.7)
     target = torch.tensor([0, 0, 1])
-    loss = Teacher(teacher, spec, Two()).loss(student, (torch.zeros(3, 1),), target)
+    loss = taught(Teacher(teacher, spec, Two()), student, torch.zeros(3, 1), target)
     task_loss = (2 * math.log(4.0) + math.log(4.0 / 3.0)) / 3
     divergence = 0.5 * math.log(0.5 / 0.25) + 0.5 * math.log(0.5 / 0.75)
     assert float(loss.detach()) == pytest.approx(0.3 * task_loss + 0.7 * divergence)
@@ -68,7 +75,7 @@ def test_the_loss_is_shared_between_task_and_teacher() -> None:
 def test_attention_map_by_hand() -> None:
     model = nn.Sequential(nn.Identity())
     x = torch.tensor([[[[1.0, 2.0]], [[1.0, 0.0]]]])  # two channels, two positions
-    with attention_maps(model, ("0",)) as maps:
+    with features_of(model, ("0",)) as maps:
         model(x)
     # Means of squares 1 and 2, at length 1.
     torch.testing.assert_close(maps["0"], torch.tensor([[1.0, 2.0]]) / math.sqrt(5.0))
@@ -120,8 +127,8 @@ def test_features_of_a_pruned_student(teacher_model: Net) -> None:
     with_features = DistillSpec(
         temperature=2.0, weight=0.5, feature_layers=("first", "second"), feature_weight=10.0
     )
-    base = Teacher(teacher_model, plain, Two()).loss(student, (x,), target)
-    total = Teacher(teacher_model, with_features, Two()).loss(student, (x,), target)
+    base = taught(Teacher(teacher_model, plain, Two()), student, x, target)
+    total = taught(Teacher(teacher_model, with_features, Two()), student, x, target)
     by_hand = 0.0
     for name in ("first", "second"):
         outputs = []
@@ -148,7 +155,7 @@ def test_features_bring_a_pruned_student_nearer(teacher_model: Net) -> None:
     losses = []
     for _ in range(30):
         optimizer.zero_grad()
-        loss = teacher.loss(student, (x,), target)
+        loss = taught(teacher, student, x, target)
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from edgecompress.compress.score import validate
-from edgecompress.compress.train import learning_rate, train
+from edgecompress.compress.steps import learning_rate
+from edgecompress.compress.train import train
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.task import Batch
 from edgecompress.task.seed import seed_everything
