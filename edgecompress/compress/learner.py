@@ -17,6 +17,7 @@ from edgecompress.errors import TaskError
 from edgecompress.progress import Progress
 from edgecompress.task.base import Batch, ClassificationTask, inputs_of
 from edgecompress.task.guard import user_code
+from edgecompress.task.load import source_of
 from edgecompress.task.places import CPU, divided, to_device
 
 Penalty = Callable[[], Tensor] | None
@@ -104,12 +105,13 @@ class Shared(Alone):
         task = self.lesson.task
         if self._group.task is task:
             return
-        assert task.loaded_from is not None, "asked by who makes this"
-        self._tell_all(LoadTask(*task.loaded_from, seed))
+        source = source_of(task)
+        assert source is not None, "asked by who makes this"
+        self._tell_all(LoadTask(*source, seed))
         self._group.task = task
 
     def gradients(self, batch: Batch, scale: float) -> float:
-        """As of one process, over all."""
+        """Add the gradients of all processes, as of one."""
         if not self._exchange.fits():
             self.begin(*self._epoch)
         parts, weights = self._parts(batch)
@@ -189,7 +191,7 @@ def learner(model: nn.Module, lesson: Lesson, penalty: Penalty, others: Together
     """Who computes the gradients of `model`: all processes of the command where there are several
     and they can be sent the model; else this one.
     """
-    if others is None or lesson.task.loaded_from is None:
+    if others is None or source_of(lesson.task) is None:
         return Alone(model, lesson, penalty)
     shared = Shared(model, lesson, penalty, others)
     try:

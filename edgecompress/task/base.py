@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ from torch.nn import functional
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from edgecompress.errors import TaskError
-from edgecompress.spec.deploy import TaskRef
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 
 Batch = tuple[Any, Any]
@@ -25,9 +23,6 @@ class Task(ABC):
     Data methods are called once an epoch and may shuffle and augment with torch's global
     generator (or Python's, or NumPy's): it is seeded before each call, so runs repeat.
     """
-
-    loaded_from: tuple[TaskRef, Path] | None = None
-    """deploy.yaml's `task` and its folder; set by edgecompress."""
 
     @abstractmethod
     def model(self) -> nn.Module:

@@ -25,6 +25,8 @@ from edgecompress.task.metric import Metric
 from edgecompress.task.sources import SourceLoader
 from edgecompress.task.structures import learn_structures
 
+_SOURCE = "_edgecompress_source"
+
 
 def load_task(ref: TaskRef, folder: Path) -> Task:
     """Import and construct the user's task.
@@ -55,10 +57,16 @@ def load_task(ref: TaskRef, folder: Path) -> Task:
         )
     with user_code(f"{ref.path}: {name}()"):
         task: Task = task_class(**ref.options)
-        task.loaded_from = (ref, folder)
+        vars(task)[_SOURCE] = (ref, folder)
         guard(task)
     _check_metric(task)
     return task
+
+
+def source_of(task: Task) -> tuple[TaskRef, Path] | None:
+    """What `load_task` was given to load it; None: somebody else made it."""
+    source: tuple[TaskRef, Path] | None = vars(task).get(_SOURCE)
+    return source
 
 
 def folders_of(ref: TaskRef, folder: Path) -> list[Path]:
