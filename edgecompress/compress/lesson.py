@@ -22,7 +22,7 @@ class Lesson:
     """What a loss follows from, beside the model and the batch."""
 
     name: str
-    """Of the training, as errors tell it."""
+    """The training's, as errors tell it."""
     task: Task
     hardware: Hardware
     teacher: Teacher | None = None

@@ -54,7 +54,7 @@ class TrainSpec(GrowingSpec):
     early_stop_epochs: Positive | None = None
     """Stop after this many epochs without a better metric."""
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of a moving average of the weights, which is validated and kept in their place."""
+    """Decay of a moving average of the weights, which is validated and kept in their place."""
     accumulate: Positive = 1
     """Batches whose gradients are averaged for one step of the optimizer."""
 
