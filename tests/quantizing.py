@@ -15,11 +15,19 @@ from torchlib import parse_once
 from zoo.catalogue import build
 
 from edgecompress.artifact import Artifact
-from edgecompress.compress.quantize import Prepared, Quantized, calibrate, convert, prepare
+from edgecompress.compress.quantize import (
+    Prepared,
+    Quantized,
+    calibrate,
+    captured,
+    convert,
+    prepare_captured,
+)
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.onnx.kinds import CONVERSIONS, FLOATS, MOVES
 from edgecompress.runtimes import runtime
 from edgecompress.runtimes.onnxruntime.inspect import inspect_onnx
+from edgecompress.spec.deploy import QuantizeSpec
 from edgecompress.spec.load import load_target
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.scheme import Activations, QuantizationScheme, Weights
@@ -78,8 +86,10 @@ def calibrated(
     example_inputs: Inputs,
     wanted: str = "uint8",
     keep_float: tuple[str, ...] = (),
+    spec: QuantizeSpec | None = None,
 ) -> Prepared:
-    prepared = prepare(model, example_inputs, scheme(wanted), "minmax", keep_float)
+    traced = captured(model, example_inputs, spec)
+    prepared = prepare_captured(traced, scheme(wanted), "minmax", keep_float)
     calibrate(prepared, [(batch(example_inputs, 4, seed), None) for seed in range(3)])
     return prepared
 

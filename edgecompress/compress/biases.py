@@ -5,7 +5,13 @@ from torch.fx import Node
 from torchao.quantization.pt2e import FakeQuantize
 
 from edgecompress.compress.folding import BatchNorm, groups_of
-from edgecompress.compress.fx import input_of, only_user, optional_input, stored
+from edgecompress.compress.fx import (
+    has_one_reader,
+    input_of,
+    only_user,
+    optional_input,
+    stored,
+)
 from edgecompress.compress.operators import WEIGHTED
 from edgecompress.compress.quantize import Prepared
 
@@ -35,7 +41,8 @@ def snap_biases(prepared: Prepared) -> None:
             if isinstance(batch_norm, BatchNorm):
                 shift = batch_norm.shift(None if bias is None else stored(graph, bias))
                 batch_norm.bias.add_(_to_grid(shift, step) - shift)
-            elif bias is not None and _has_one_reader(bias):
+            # One that several layers add would have to lie on several grids.
+            elif bias is not None and has_one_reader(bias):
                 value = stored(graph, bias)
                 value.copy_(_to_grid(value, step))
 
@@ -49,9 +56,3 @@ def _steps(node: Node, step: torch.Tensor) -> torch.Tensor:
 
 def _to_grid(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
     return torch.round(values.double() / step.double()).mul(step.double()).to(values.dtype)
-
-
-def _has_one_reader(bias: Node) -> bool:
-    """One that several layers add would have to lie on several grids."""
-    holders = [n for n in bias.graph.nodes if n.op == "get_attr" and n.target == bias.target]
-    return bias.op == "get_attr" and sum(len(holder.users) for holder in holders) == 1

@@ -63,7 +63,8 @@ class CalibrationRun:
             observer = module.activation_post_process
             observer.run.phase = phase
             follows_itself = observer.current and phase == "frozen"
-            module.enable_observer(phase in ("calibrate", "train") or follows_itself)
+            observes = phase in ("calibrate", "train") or follows_itself
+            module.enable_observer(observes and not module.held)
             module.enable_fake_quant(phase in ("train", "frozen"))
 
 

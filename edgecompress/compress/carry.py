@@ -8,6 +8,8 @@ from torch.fx import GraphModule
 from torchao.quantization.pt2e import FakeQuantize
 
 from edgecompress.compress.quantize import Prepared
+from edgecompress.compress.requantize import WithoutTies
+from edgecompress.compress.side_by_side import Layer, layers_of
 from edgecompress.compress.units import is_quantizer
 
 _Sources = frozenset[str]
@@ -30,6 +32,30 @@ def carry_weights(source: Prepared, target: Prepared) -> None:
     with torch.no_grad():
         for name, value in _without_quantizers(target.graph).items():
             value.copy_(weights[name])
+
+
+def carry_refinements(source: Prepared, target: Prepared) -> None:
+    """After `carry_ranges`: give the layers of `target` the corrected biases of `source`. One that
+    reads or writes other scales there than in `source` gets the scale and the rounding that it
+    would have without a refinement: its own were chosen between those.
+    """
+    theirs = {layer.name: layer for layer in layers_of(source.graph)}
+    with torch.no_grad():
+        for layer in layers_of(target.graph):
+            other = theirs.get(layer.name)
+            if other is None or not _same_scales(other, layer):
+                layer.fake_quantize.release()
+            elif layer.own_bias is not None and other.own_bias is not None:
+                layer.own_bias.copy_(other.own_bias)
+
+
+def _same_scales(ours: Layer, theirs: Layer) -> bool:
+    """Whether what chooses the scales of their weights says the same."""
+    chooses, also = ours.fake_quantize.adjust, theirs.fake_quantize.adjust
+    if not isinstance(chooses, WithoutTies) or not isinstance(also, WithoutTies):
+        return True
+    pairs = ((chooses.before, also.before), (chooses.after, also.after))
+    return all(torch.equal(one.scale, other.scale) for one, other in pairs)
 
 
 def _by_sources(graph: GraphModule) -> dict[_Sources, nn.Module]:

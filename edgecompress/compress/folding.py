@@ -98,11 +98,24 @@ class FoldingFakeQuantize(AdjustedFakeQuantize):
     def forward(self, weight: Tensor) -> Tensor:
         if self.batch_norm is None:
             return super().forward(weight)
+        factor = self.factor(weight)
+        return super().forward(weight * factor) / factor
+
+    def factor(self, weight: Tensor) -> Tensor:
+        """By what the weight is multiplied before it is quantised, to broadcast along it."""
+        if self.batch_norm is None:
+            return torch.ones(())
         factor = self.batch_norm.factor()
         # A gain of zero switches the channel off after this; here it must only stay divisible.
         factor = torch.where(factor.abs() < _TINY, torch.full_like(factor, _TINY), factor)
-        factor = along(factor, weight.dim(), self.axis)
-        return super().forward(weight * factor) / factor
+        return along(factor, weight.dim(), self.axis)
+
+    def vanishing(self, weight: Tensor) -> Tensor:
+        """Where the folded weight is zero: it is so itself, or its channel is switched off."""
+        if self.batch_norm is None:
+            return weight == 0
+        off = self.batch_norm.factor().abs() < _TINY
+        return (weight == 0) | along(off, weight.dim(), self.axis)
 
 
 def along(values: Tensor, rank: int, axis: int) -> Tensor:

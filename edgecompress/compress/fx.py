@@ -70,6 +70,12 @@ def only_user(node: Node) -> Node | None:
     return users[0] if len(users) == 1 else None
 
 
+def has_one_reader(holder: Node) -> bool:
+    """Whether it stands for a parameter or constant that one node alone reads."""
+    same = [n for n in holder.graph.nodes if n.op == "get_attr" and n.target == holder.target]
+    return holder.op == "get_attr" and sum(len(n.users) for n in same) == 1
+
+
 def stored(gm: GraphModule, node: Node) -> Tensor:
     """The parameter or buffer that a get_attr node stands for."""
     value: object = gm

@@ -232,6 +232,35 @@ class AdjustedFakeQuantize(FakeQuantize):
     """
 
     adjust: Callable[[Tensor], Tensor] | None = None
+    held: Tensor
+    """uint8 [1]: 1 where the scale stays as it is, whatever is seen. What was rounded or trained
+    for a scale computes something else in any other.
+    """
+    offset: Tensor | None
+    """int8, shaped like what is quantised: by how many steps each value ends beside the nearest
+    integer; None: nowhere.
+    """
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.register_buffer("held", torch.tensor([0], dtype=torch.uint8))
+        self.register_buffer("offset", None)
+
+    def hold(self, offset: Tensor | None = None) -> None:
+        """Keep the scale that it has now, and round so."""
+        self.held.fill_(1)
+        self.offset = offset
+        self.enable_observer(False)
+
+    def release(self) -> None:
+        """Follow what is seen again, and round to the nearest step."""
+        self.held.fill_(0)
+        self.offset = None
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        offset = state_dict.get(f"{prefix}offset")
+        self.offset = None if offset is None else torch.empty_like(offset)
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     def forward(self, x: Tensor) -> Tensor:
         observer = self.activation_post_process
@@ -240,7 +269,7 @@ class AdjustedFakeQuantize(FakeQuantize):
             if observes:
                 observer(x.detach())  # nobody needs its scale before the run ends
             return x
-        if torch.is_grad_enabled() and x.requires_grad:
+        if torch.is_grad_enabled() and x.requires_grad and self.offset is None:
             return cast(Tensor, super().forward(x))
         if observes:
             observer(x.detach())
@@ -254,17 +283,30 @@ class AdjustedFakeQuantize(FakeQuantize):
         """round(x / scale) between the integers' limits, times scale; x / scale as a product with
         the inverse in float32, as torch's kernels have it.
         """
-        low, high = self.quant_min, self.quant_max
+        low, high = self.limits
         if not self.is_per_channel:
-            scale, zero_point = self.scale.item(), int(self.zero_point)
-            steps = x.mul((1 / self.scale).item()).round_()
-            return steps.clamp_(low - zero_point, high - zero_point).mul_(scale)
-        shape = [1] * x.dim()
-        shape[self.ch_axis] = -1
-        scales = self.scale.reshape(shape)  # symmetric: what is per channel has zero points of 0
-        return x.mul(1 / scales).round_().clamp_(low, high).mul_(scales)
+            steps, scale = x.mul((1 / self.scale).item()).round_(), self.scale.item()
+        else:
+            shape = [1] * x.dim()
+            shape[self.ch_axis] = -1
+            scale = self.scale.reshape(shape)
+            steps = x.mul(1 / scale).round_()
+        if self.offset is not None:
+            steps += self.offset
+        return steps.clamp_(low, high).mul_(scale)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """The least and the largest number of steps from zero."""
+        observer = self.activation_post_process
+        if observer.current:
+            return -observer.limit, observer.limit  # kernels may need them to stay below the type's
+        zero_point = 0 if self.is_per_channel else int(self.zero_point)
+        return self.quant_min - zero_point, self.quant_max - zero_point
 
     def calculate_qparams(self) -> tuple[Tensor, Tensor]:
+        if self.held:
+            return self.scale, self.zero_point
         scale, zero_point = super().calculate_qparams()
         return scale if self.adjust is None else self.adjust(scale), zero_point
 

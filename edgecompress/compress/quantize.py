@@ -25,10 +25,11 @@ from edgecompress.compress.observers import Ranges, observers_of
 from edgecompress.compress.operators import WEIGHTED
 from edgecompress.compress.products import make_linear
 from edgecompress.compress.quantizer import TargetQuantizer
+from edgecompress.compress.refine_float import refine_float
 from edgecompress.compress.requantize import avoid_ties
 from edgecompress.compress.units import operator_names
 from edgecompress.errors import ModelError
-from edgecompress.spec.deploy import SEPARATOR
+from edgecompress.spec.deploy import SEPARATOR, QuantizeSpec
 from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.task.base import Batch, inputs_of, one_by_one
 
@@ -42,8 +43,8 @@ class Prepared:
     free_batch: bool
     keep_float: tuple[str, ...]
     scheme: QuantizationScheme
-    ranges: str = ""
-    """Which kind of ranges was chosen and why, where that was asked for."""
+    notes: tuple[str, ...] = ()
+    """What was chosen for the user and why, for a report."""
 
 
 @dataclass
@@ -73,10 +74,14 @@ class Captured:
     graph: GraphModule
     example_inputs: tuple[Tensor, ...]
     free_batch: bool
+    notes: tuple[str, ...] = ()
+    """As in `Prepared`."""
 
 
-def captured(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Captured:
-    """Trace a copy of `model`.
+def captured(
+    model: nn.Module, example_inputs: tuple[Tensor, ...], spec: QuantizeSpec | None = None
+) -> Captured:
+    """Trace a copy of `model`, and change in float what `spec` asks for.
 
     Raises:
         ModelError: it cannot be traced or has a loop.
@@ -87,7 +92,8 @@ def captured(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Captured:
     fold_constants(graph)
     make_linear(graph)
     canonicalise(graph)
-    return Captured(model, graph, example_inputs, free_batch)
+    notes = () if spec is None else refine_float(graph, example_inputs, spec)
+    return Captured(model, graph, example_inputs, free_batch, notes)
 
 
 def prepare(
@@ -127,7 +133,7 @@ def prepare_captured(
             f"{type(model).__name__}: nothing in it can be quantised; remove quantize, or"
             " fewer names from keep_float"
         )
-    prepared = Prepared(graph, example_inputs, free_batch, keep_float, scheme)
+    prepared = Prepared(graph, example_inputs, free_batch, keep_float, scheme, traced.notes)
     # One pass gives every observer the shape that a checkpoint of it has.
     calibrate(prepared, [(example_inputs, None)])
     CalibrationRun(graph).forget()
@@ -181,22 +187,24 @@ def convert(prepared: Prepared, integers: bool = True) -> Quantized:
     folding.fold(graph)
     with torch.no_grad():
         graph(*prepared.example_inputs)  # every weight's range becomes that of its last value
-        if not integers:
-            _snap_weights(graph)
+        _snap_weights(graph, all_of_them=not integers)
     graph._forward_pre_hooks.clear()  # there are no observers left to tell
     converted = convert_pt2e(graph, fold_quantize=integers)
     return Quantized(prepared, converted, _layers(converted))
 
 
-def _snap_weights(graph: GraphModule) -> None:
-    """Make every weight the number that its integer stands for. Who quantises it again, and divides
-    by the scale in another way than torch does, would break a tie in another way too.
+def _snap_weights(graph: GraphModule, *, all_of_them: bool) -> None:
+    """Make weights the numbers that their integers stand for: those that do not follow from the
+    weight and its scale alone, or all. Who quantises one again, and divides by the scale in another
+    way than torch does, would break a tie in another way too.
     """
     modules = dict(graph.named_modules())
     for node in graph.graph.nodes:
         fake_quantize = modules.get(str(node.target)) if node.op == "call_module" else None
         source = node.args[0] if node.args else None
         if fake_quantize is None or not isinstance(source, Node) or source.op != "get_attr":
+            continue
+        if not (all_of_them or fake_quantize.held):
             continue
         weight = attrgetter(str(source.target))(graph)
         if len(source.users) == 1 and isinstance(weight, nn.Parameter):

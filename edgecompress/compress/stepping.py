@@ -25,7 +25,7 @@ class Stepper:
         self._modules: dict[str, nn.Module] = dict(graph.named_modules(remove_duplicate=False))
         self._nodes = list(graph.graph.nodes)
         self._place = {node: index for index, node in enumerate(self._nodes)}
-        self._quantizers = {node for node in self._nodes if is_quantizer(node, self._modules)}
+        self.quantizers = {node for node in self._nodes if is_quantizer(node, self._modules)}
         self._weights: dict[Node, Any] = {}
         self.output = self._nodes[-1]
 
@@ -36,11 +36,11 @@ class Stepper:
         for node in self._nodes:
             if node.op == "placeholder":
                 values[node] = next(given)
-            elif node in self._quantizers:
+            elif node in self.quantizers:
                 source = input_of(node)
                 values[node] = self._quantise(node, values) if quantised else values[source]
             else:
-                values[node] = self._value(node, values.__getitem__)
+                values[node] = self.value(node, values.__getitem__)
         return values
 
     def run_mixed(self, inputs: tuple[Tensor, ...], quantised: Collection[Unit]) -> Any:
@@ -56,7 +56,7 @@ class Stepper:
 
         def read(node: Node) -> Any:
             """What an operator that is quantised reads; rounded once for all of them."""
-            if node not in self._quantizers:
+            if node not in self.quantizers:
                 return values[node]
             if node not in rounded:
                 rounded[node] = self._quantise(node, values)
@@ -66,7 +66,7 @@ class Stepper:
         for node in self._nodes:
             if node.op == "placeholder":
                 values[node] = next(given)
-            elif node in self._quantizers:
+            elif node in self.quantizers:
                 source = input_of(node)
                 if source in writers or source in integers:
                     integers.add(node)
@@ -74,9 +74,9 @@ class Stepper:
                 else:
                     values[node] = values[source]
             elif node in heads:
-                values[node] = self._value(node, read)
+                values[node] = self.value(node, read)
             else:
-                values[node] = self._value(node, values.__getitem__)
+                values[node] = self.value(node, values.__getitem__)
                 if node.target in MOVING and any(n in integers for n in node.all_input_nodes):
                     integers.add(node)
         return self._graph.graph.process_outputs(values[self.output])
@@ -86,10 +86,10 @@ class Stepper:
         values: dict[Node, Any] = {
             node: self._quantise(node, original)
             for node in unit.nodes[0].all_input_nodes
-            if node in self._quantizers
+            if node in self.quantizers
         }
         for node in unit.nodes:
-            values[node] = self._value(node, lambda n: values[n] if n in values else original[n])
+            values[node] = self.value(node, lambda n: values[n] if n in values else original[n])
         if unit.quantizer is None:
             return values[unit.last]
         return self._quantise(unit.quantizer, {input_of(unit.quantizer): values[unit.last]})
@@ -100,10 +100,10 @@ class Stepper:
         for node in self._nodes[self._place[unit.last] + 1 :]:
             if not any(source in changed for source in node.all_input_nodes):
                 continue
-            if node in self._quantizers:
+            if node in self.quantizers:
                 changed[node] = changed[input_of(node)]
             else:
-                changed[node] = self._value(
+                changed[node] = self.value(
                     node, lambda n: changed[n] if n in changed else original[n]
                 )
         return changed.get(self.output, original[self.output])
@@ -117,7 +117,8 @@ class Stepper:
             self._weights[quantizer] = module(values[source])
         return self._weights[quantizer]
 
-    def _value(self, node: Node, lookup: Callable[[Node], Any]) -> Any:
+    def value(self, node: Node, lookup: Callable[[Node], Any]) -> Any:
+        """What `node` computes from the values that `lookup` has of others."""
         if node.op == "get_attr":
             return _attribute(self._graph, str(node.target))
         arguments, keywords = cast(

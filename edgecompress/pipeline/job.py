@@ -43,8 +43,8 @@ class Trained(Spec):
     keep_float: tuple[str, ...] = ()
     kept_because: dict[str, str] = {}
     """What each of those that a search or a ranking chose among keep_float costs in int8."""
-    ranges: str = ""
-    """Which kind `ranges: auto` took and why."""
+    notes: tuple[str, ...] = ()
+    """What quantising chose for the user and why."""
 
 
 @dataclass

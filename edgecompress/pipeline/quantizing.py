@@ -20,9 +20,9 @@ from edgecompress.compress.quantize import (
     captured,
     convert,
     forward,
-    prepare,
     prepare_captured,
 )
+from edgecompress.compress.refine import refine
 from edgecompress.compress.score import validate
 from edgecompress.compress.sensitivity import measure_noise
 from edgecompress.compress.sparsify import Masks, apply_masks, confirm_masks
@@ -40,9 +40,10 @@ from edgecompress.task.guard import user_code
 
 def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_dir: Path) -> Output:
     """Calibrate, choose what stays in float, and fine-tune with fake quantisation."""
-    traced = captured(before.model, job.example_inputs)
+    traced = captured(before.model, job.example_inputs, spec)
     keep, because = _keep_float(job, spec, traced)
     prepared = _calibrated(job, spec, traced, keep)
+    _refine(job, spec, prepared)
     rows: tuple[EpochRow, ...] = ()
     if spec.train is not None:
         training = training_of(job, "qat", spec.train, work_dir, teacher)
@@ -59,7 +60,7 @@ def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_d
             epochs=rows,
             keep_float=keep,
             kept_because=because,
-            ranges=prepared.ranges,
+            notes=prepared.notes,
         ),
         prepared.graph,
     )
@@ -78,7 +79,8 @@ def rebuild(
         ModelError: weights that were pruned are no longer zero.
 
     """
-    prepared = prepare(before.model, job.example_inputs, job.recipe.scheme, spec.ranges, keep)
+    traced = captured(before.model, job.example_inputs, spec)
+    prepared = prepare_captured(traced, job.recipe.scheme, spec.ranges, keep)
     prepared.graph.load_state_dict(state)
     CalibrationRun(prepared.graph).freeze()
     quantized = convert(prepared)
@@ -103,10 +105,25 @@ def find_ranges(job: Job, spec: QuantizeSpec, prepared: Prepared) -> None:
     """Take ranges from the calibration data, as the recipe asks."""
     with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
         if spec.ranges == "auto":
-            prepared.ranges = calibrate_best(prepared, job.calibration)
-            job.stages.progress.note(prepared.ranges)
+            chosen = calibrate_best(prepared, job.calibration)
+            prepared.notes += (chosen,)
+            job.stages.progress.note(chosen)
         else:
             calibrate(prepared, job.calibration)
+
+
+def _refine(job: Job, spec: QuantizeSpec, prepared: Prepared) -> None:
+    """Round and correct on the calibration data, as the recipe asks."""
+    progress = job.stages.progress
+
+    def on_layer(done: int, count: int, name: str) -> None:
+        progress.step(done, count, f"layer {done + 1} of {count}: {name}")
+
+    known = len(prepared.notes)
+    with user_code(f"the model on a batch of {type(job.task).__name__}.calibration_data()"):
+        refine(prepared, job.calibration, spec, on_layer)
+    for note in prepared.notes[known:]:
+        progress.note(note)
 
 
 def _keep_float(

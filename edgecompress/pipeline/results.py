@@ -47,8 +47,6 @@ class Results:
         return tuple({(row.stage, row.epoch): row for row in rows}.values())
 
     @property
-    def ranges(self) -> tuple[str, ...]:
-        """Which kind of ranges was chosen and why, where that was asked for."""
-        if self.integer is None or not self.integer.trained.ranges:
-            return ()
-        return (self.integer.trained.ranges,)
+    def quantizing_notes(self) -> tuple[str, ...]:
+        """What quantising chose for the user and why."""
+        return () if self.integer is None else self.integer.trained.notes

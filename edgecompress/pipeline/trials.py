@@ -12,7 +12,7 @@ from torch import Tensor
 
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.calibration import CalibrationRun
-from edgecompress.compress.carry import carry_ranges, carry_weights
+from edgecompress.compress.carry import carry_ranges, carry_refinements, carry_weights
 from edgecompress.compress.checkpoint import to_bytes
 from edgecompress.compress.mixed import Names, Simulation, families_of, search
 from edgecompress.compress.quantize import (
@@ -142,13 +142,14 @@ class Trials:
         if not carry_ranges(everything, prepared):
             find_ranges(job, spec, prepared)
             carry_ranges(everything, prepared)
+        carry_refinements(everything, prepared)
         CalibrationRun(prepared.graph).freeze()
         snap_biases(prepared)
         return prepared
 
     @cached_property
     def _traced(self) -> Captured:
-        return captured(self._aim.before.model, self._job.example_inputs)
+        return captured(self._aim.before.model, self._job.example_inputs, self._aim.spec)
 
     @cached_property
     def _shares(self) -> dict[str, float]:

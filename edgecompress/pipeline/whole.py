@@ -171,7 +171,7 @@ class _Target:
             notes=(
                 *self.notes,
                 *run_notes(job.recipe, device),
-                *results.ranges,
+                *results.quantizing_notes,
                 *found.here.retried,
                 *(() if found.there is None else found.there.notes),
             ),

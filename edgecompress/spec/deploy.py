@@ -171,7 +171,11 @@ PruneSpec = Annotated[
 ]
 
 
-class QuantizeSpec(Spec):
+class QuantizeSpec(GrowingSpec):
+    newer: ClassVar[frozenset[str]] = frozenset(
+        {"equalise", "rounding", "correct_biases", "train_scales"}
+    )
+
     mode: Literal["ptq", "qat"]
     scheme: Literal["target", "portable"] = "target"
     """Which QuantizationScheme: each target's own, or the one of which files for every runtime can
@@ -180,10 +184,20 @@ class QuantizeSpec(Spec):
     ranges: Literal["minmax", "percentile", "mse", "auto"]
     """How an activation's range is chosen during calibration; auto: the best of the three."""
     calibration_batches: Positive
+    equalise: bool = False
+    """Before anything is quantised, give the channels between two layers ranges of one size."""
+    rounding: Literal["nearest", "adaptive"] = "nearest"
+    """How weights are rounded in mode: ptq; adaptive: up or down, so that each layer's output on
+    the calibration data stays.
+    """
+    correct_biases: bool = False
+    """Take from each bias what rounding adds to the layer's mean output on the calibration data."""
     train: TrainSpec | None = None
     """Quantisation-aware fine-tuning; needed by mode: qat, refused by mode: ptq."""
     freeze_at: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Share of the QAT epochs after which observers and batch-norm statistics are frozen."""
+    train_scales: bool = False
+    """Let QAT learn the scales of weights and activations with the weights."""
     keep_float: tuple[str, ...] = ()
     """Modules kept in float, by name (a name covers all inside it), and single operators as the
     report calls them: 'layer1.0:add_3'.
@@ -207,6 +221,10 @@ class QuantizeSpec(Spec):
             raise ValueError("mode: qat needs train: {epochs, optimizer, learning_rate}")
         if self.mode == "ptq" and self.train is not None:
             raise ValueError("mode: ptq trains nothing; remove train, or use mode: qat")
+        if self.mode == "qat" and self.rounding != "nearest":
+            raise ValueError("mode: qat learns how to round; remove rounding, or use mode: ptq")
+        if self.mode == "ptq" and self.train_scales:
+            raise ValueError("mode: ptq trains nothing; remove train_scales, or use mode: qat")
         return self
 
 

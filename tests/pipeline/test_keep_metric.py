@@ -115,13 +115,15 @@ def aim_here(folder: Path, tmp_path: Path, max_drop: float) -> Aim:
     return Aim(job, config.quantize, point, start, max_drop)
 
 
-@pytest.mark.parametrize("mode", ["ptq", "qat"])
+@pytest.mark.parametrize("mode", ["ptq", "qat", "adaptive"])
 def test_what_was_tried_is_not_tried_again_after_a_kill(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = CONFIG
     if mode == "qat":
         config = config.replace(CONFIG.splitlines()[2] + "\n", QAT)
+    if mode == "adaptive":
+        config = config.replace("mode: ptq", "mode: ptq, rounding: adaptive, correct_biases: true")
     folder = project(tmp_path / "project", config)
     aim = aim_here(folder, tmp_path, max_drop=0.02)
     first = Trials(aim, tmp_path)
@@ -132,7 +134,7 @@ def test_what_was_tried_is_not_tried_again_after_a_kill(
 
     found = seen(first)
     # Training with the bad operator in int8 leaves weights that float does not mend.
-    kept = mode == "ptq"
+    kept = mode != "qat"
     assert [metric is not None for metric in found[1:4]] == [False, kept, kept]
     assert found[4:] == [False, kept, kept]
 

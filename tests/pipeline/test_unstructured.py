@@ -24,20 +24,25 @@ def integer_weights(file: Path) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("mode", ["qat", "ptq"])
+@pytest.mark.parametrize("mode", ["qat", "ptq", "refined"])
 def test_zeros_reach_the_file(tmp_path: Path, cli: deploying.Cli, mode: str) -> None:
     folder = deploying.fresh(tmp_path / "project")
     text = (folder / "deploy.yaml").read_text()
     sparse = "  {method: unstructured, sparsity: 0.75, scope: layer, ignored_layers: [head]}\n"
     text = text.replace(STRUCTURED, sparse).replace("prune:\n", "prune:\n")
-    if mode == "ptq":
+    if mode != "qat":
         start = text.index("mode: qat")
         end = text.index("budgets:")
         ptq = "mode: ptq\n  ranges: mse\n  calibration_batches: 2\n\n"
+        if mode == "refined":
+            ptq = "equalise: true\n  rounding: adaptive\n  correct_biases: true\n  " + ptq
         text = text[:start] + ptq + text[end:]
     (folder / "deploy.yaml").write_text(text)
     report = deploying.deploy(folder, cli)
     assert report["candidate"]["accuracy"] > 0.8
+    told = {note.split(":")[0] for note in report["notes"]}
+    refinements = {"equalise", "rounding", "correct_biases"}
+    assert told & refinements == (refinements if mode == "refined" else set())
     weights = integer_weights(folder / report["artifacts"][0]["path"])
     zeros = {name: float((weight == 0).mean()) for name, weight in weights.items()}
     assert len(zeros) == 5

@@ -17,23 +17,41 @@ from random_networks import random_network
 from torch import nn
 from zoo.catalogue import build
 
+from edgecompress.compress import rounding
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.quantize import Prepared, convert
+from edgecompress.compress.refine import refine
 from edgecompress.formats.exportable import Exportable
 from edgecompress.runtimes import runtime
+from edgecompress.spec.deploy import QuantizeSpec
 from edgecompress.spec.load import load_target
 from edgecompress.spec.recipe import weight_bits
 
 COUNT = 12
 NAMES = ["resnet_conv_shortcut", "resnet20", "depthwise_separable", "mobilenet_v2"]
+REFINED = QuantizeSpec(
+    mode="ptq",
+    scheme="portable",
+    ranges="minmax",
+    calibration_batches=1,
+    equalise=True,
+    rounding="adaptive",
+    correct_biases=True,
+)
 Outputs = dict[str, NDArray[np.float32]]
 
 
 def outputs_of(
-    model: nn.Module, example_inputs: Inputs, folder: Path, wanted: str
+    model: nn.Module,
+    example_inputs: Inputs,
+    folder: Path,
+    wanted: str,
+    spec: QuantizeSpec | None = None,
 ) -> tuple[Outputs, float]:
     """What each runtime puts out for random inputs, and the step of these outputs."""
-    prepared = calibrated(model, example_inputs, wanted)
+    prepared = calibrated(model, example_inputs, wanted, spec=spec)
+    if spec is not None:
+        refine(prepared, [(batch(example_inputs, 8, seed=3), None)], spec)
     snap_biases(prepared)
     inputs = batch(example_inputs, COUNT, seed=11)
     outputs, step = outputs_in_litert(prepared, inputs, folder, wanted)
@@ -85,8 +103,14 @@ def share_apart(outputs: Outputs, name: str, step: float) -> float:
     return float(np.mean(np.abs(outputs[name] - outputs["torch"]) > step / 2))
 
 
-def check(model: nn.Module, example_inputs: Inputs, folder: Path, wanted: str) -> None:
-    outputs, step = outputs_of(model, example_inputs, folder, wanted)
+def check(
+    model: nn.Module,
+    example_inputs: Inputs,
+    folder: Path,
+    wanted: str,
+    spec: QuantizeSpec | None = None,
+) -> None:
+    outputs, step = outputs_of(model, example_inputs, folder, wanted, spec)
     values = np.round(outputs["torch"] / step)
     assert len(np.unique(values)) > 10  # they are not all the same anyway
     apart = {runtime: share_apart(outputs, runtime, step) for runtime in outputs}
@@ -96,6 +120,13 @@ def check(model: nn.Module, example_inputs: Inputs, folder: Path, wanted: str) -
 @pytest.mark.parametrize("name", NAMES)
 def test_every_runtime_gives_the_integers_that_torch_gives(name: str, tmp_path: Path) -> None:
     check(*build(name), tmp_path, "portable")
+
+
+def test_weights_that_were_rounded_adaptively_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounding, "_ITERATIONS", 60)
+    check(*build("depthwise_separable"), tmp_path, "portable", REFINED)
 
 
 @pytest.mark.parametrize("wanted", ["portable", "portable, affine"])

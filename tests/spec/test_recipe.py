@@ -13,6 +13,7 @@ from edgecompress.spec.deploy import (
     QuantizeSpec,
     StructuredPruneSpec,
     TaskRef,
+    TrainSpec,
     TwoFourPruneSpec,
     UnstructuredPruneSpec,
 )
@@ -28,6 +29,7 @@ CONFIG = DeployConfig(
     quantize=QUANTIZE,
     budgets=Budgets(max_metric_drop=0.01),
 )
+QAT = TrainSpec(epochs=1, optimizer="sgd", learning_rate=0.1)
 SPARSE = UnstructuredPruneSpec(method="unstructured", sparsity=0.5, scope="global")
 
 
@@ -141,3 +143,24 @@ def test_a_target_with_another_scheme_is_trained_again() -> None:
     (note,) = trains_again(orin, [four, five])
     assert note.startswith("jetson-orin-nano wants int8 symmetric activations, 8-bit weights")
     assert "raspberry-pi-4-onnxruntime int8 affine activations" in note
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ({"mode": "qat", "train": QAT, "rounding": "adaptive"}, "remove rounding"),
+        ({"mode": "ptq", "train_scales": True}, "remove train_scales"),
+    ],
+)
+def test_what_needs_the_other_mode_is_refused(asked: dict[str, object], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        QuantizeSpec.model_validate({"ranges": "mse", "calibration_batches": 1, **asked})
+
+
+def test_keys_that_say_what_was_always_done_change_no_digest() -> None:
+    old = QUANTIZE.model_dump(mode="json")
+    assert "rounding" not in old
+    assert "equalise" not in old
+    spelt = QUANTIZE.model_copy(update={"rounding": "nearest", "equalise": False})
+    assert spelt.digest() == QUANTIZE.digest()
+    assert QUANTIZE.model_copy(update={"equalise": True}).digest() != QUANTIZE.digest()
