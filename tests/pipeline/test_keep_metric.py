@@ -9,6 +9,7 @@ from typing import Any
 import deploying
 import pytest
 
+from edgecompress.compress import rounding
 from edgecompress.compress.mixed import Names
 from edgecompress.compress.score import Limit
 from edgecompress.pipeline import keeping, trials
@@ -123,6 +124,7 @@ def test_what_was_tried_is_not_tried_again_after_a_kill(
     if mode == "qat":
         config = config.replace(CONFIG.splitlines()[2] + "\n", QAT)
     if mode == "adaptive":
+        monkeypatch.setattr(rounding, "_ITERATIONS", 60)
         config = config.replace("mode: ptq", "mode: ptq, rounding: adaptive, correct_biases: true")
     folder = project(tmp_path / "project", config)
     aim = aim_here(folder, tmp_path, max_drop=0.02)
