@@ -34,7 +34,7 @@ def mean_error(layer: Layer, seen: Seen) -> Tensor:
     weight = layer.fake_quantize(layer.weight)
     channels = seen.wanted.dim() - 1 if layer.is_linear else 1
     total = torch.zeros(seen.wanted.shape[channels], dtype=torch.float64)
-    for x, y in zip(seen.inputs.split(_SAMPLES), seen.wanted.split(_SAMPLES), strict=True):
+    for x, y in zip(*(torch.split(t, _SAMPLES) for t in (seen.inputs, seen.wanted)), strict=True):
         error = (layer.sums(x, weight) - y).double()
         total += error.transpose(0, channels).flatten(1).sum(1)
     return total * len(total) / seen.wanted.numel()

@@ -202,7 +202,8 @@ def _matrix(gm: GraphModule, node: Node) -> Tensor:
     groups = 1 if linear or len(node.args) <= 6 else int(number_at(node, 6))
     if linear:
         return weight[None, :, :, None]
-    matrix = weight.unflatten(0, (groups, -1)).flatten(3)
+    shape = weight.shape
+    matrix = weight.reshape(groups, shape[0] // groups, shape[1], -1)
     return matrix.transpose(1, 2) if WEIGHTED[node.target] == 1 else matrix
 
 
@@ -218,8 +219,9 @@ def _factor(gm: GraphModule, batch_norm: Node | None) -> Tensor:
 
 def _behind(node: Node) -> Node | None:
     following = only_user(node)
-    is_norm = following is not None and following.target is ATEN.batch_norm.default
-    return following if is_norm and _fixed(following) else None
+    if following is None or following.target is not ATEN.batch_norm.default:
+        return None
+    return following if _fixed(following) else None
 
 
 def _equalise(gm: GraphModule, pair: _Pair) -> float:
@@ -229,7 +231,7 @@ def _equalise(gm: GraphModule, pair: _Pair) -> float:
     behind = _factor(gm, _behind(pair.after))
     shape = (len(second), -1, 1, 1) if len(behind) > 1 else (1, 1, 1, 1)
     folded = second.abs() * behind.reshape(shape)
-    theirs = folded.amax((1, 3)).flatten().unflatten(0, (-1, pair.repeats)).amax(1)
+    theirs = folded.amax((1, 3)).reshape(-1, pair.repeats).amax(1)
     alive = (ours > 0) & (theirs > 0)
     factor = torch.where(alive, (ours / theirs.where(alive, torch.ones(()))).sqrt(), 1.0)
     factor = factor.clamp(1 / _LARGEST, _LARGEST)

@@ -133,7 +133,7 @@ def _learn(grid: _Grid, inputs: Tensor, wanted: Tensor) -> Tensor:
     unit = float(_errors(grid, grid.nearest, inputs, wanted).sum()) / len(inputs)
     for iteration in range(_ITERATIONS if unit > 0 else 0):
         if not batches:
-            batches = list(torch.randperm(len(inputs)).split(count))
+            batches = list(torch.split(torch.randperm(len(inputs)), count))
         chosen = batches.pop()
         with torch.enable_grad():
             up = (torch.sigmoid(variable) * (high - low) + low).clamp(0, 1)
@@ -166,7 +166,7 @@ def _errors(grid: _Grid, steps: Tensor, inputs: Tensor, wanted: Tensor) -> Tenso
     count = _samples(layer, wanted)
     channels = wanted.dim() - 1 if layer.is_linear else 1
     total = torch.zeros(wanted.shape[channels], dtype=torch.float64)
-    for x, y in zip(inputs.split(count), wanted.split(count), strict=True):
+    for x, y in zip(torch.split(inputs, count), torch.split(wanted, count), strict=True):
         error = (_given(layer, x, weight) - y).double().square()
         total += error.transpose(0, channels).flatten(1).sum(1)
     return total
