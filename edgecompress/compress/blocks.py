@@ -1,22 +1,12 @@
-"""Residual blocks that can go whole, and what remains of a model without them.
+"""Residual blocks that can go whole: found in the traced graph, and each tried alone."""
 
-A block goes by putting something in the place of the user's modules: `Skip` where a whole module is
-its input without the branch, `Zeros` in the place of those of a branch that is written out in a
-forward() with other things. Both are ordinary modules without weights, so that a state_dict, a
-checkpoint, a trace and an exported file know nothing more of what is gone; a trace leaves out what
-is computed of zeros (neutral.py).
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgecompress.compress.capture import capture, without_fast_paths
-from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.groups import reused_layers
 from edgecompress.compress.macs import evaluating
 from edgecompress.compress.probe import (
@@ -29,43 +19,10 @@ from edgecompress.compress.probe import (
     stir,
 )
 from edgecompress.compress.residual import Branch, Masked, branches
+from edgecompress.compress.shorter import Removal, Stand, shorter
 from edgecompress.compress.verify import is_rounding, matters
 from edgecompress.errors import ModelError
 from edgecompress.task.base import tensors_of
-
-Shape = tuple[int, ...]
-"""The sizes of one sample."""
-Stand = Shape | tuple[Shape | None, ...] | None
-"""What stands in the place of a module: zeros of a shape; a tuple of those and of None, as modules
-of attention return it; or None: its first input.
-"""
-Removal = Mapping[str, Stand]
-"""What goes, by module."""
-
-
-class Skip(nn.Module):
-    """In place of a module whose output, without its residual branch, is its first input."""
-
-    def forward(self, x: Tensor, *_: object, **__: object) -> Tensor:
-        return x
-
-
-class Zeros(nn.Module):
-    """In place of a module of a residual branch: as many zeros, in batches as its input comes."""
-
-    def __init__(self, shape: Shape | tuple[Shape | None, ...]) -> None:
-        super().__init__()
-        self.shape = shape
-
-    def forward(self, x: Tensor, *_: object, **__: object) -> Any:
-        return _zeros(x, self.shape)
-
-
-def _zeros(x: Tensor, shape: Any) -> Any:
-    if shape is None or all(isinstance(size, int) for size in shape):
-        return None if shape is None else x.new_zeros((x.shape[0], *shape))
-    return tuple(_zeros(x, one) for one in shape)
-
 
 _MODEL = "(model)"
 
@@ -89,33 +46,6 @@ class Blocks:
     """Why a block stays, by the name of its module; of what stands in the model's own forward(),
     '(model)'.
     """
-
-
-def shorter(model: nn.Module, removals: Iterable[Removal]) -> nn.Module:
-    """A copy of `model` without these blocks."""
-    twin = duplicate(model)
-    for removal in removals:
-        _take(twin, removal)
-    return twin
-
-
-@contextmanager
-def missing(model: nn.Module, removal: Removal) -> Iterator[None]:
-    """Inside, `model` itself lacks a block."""
-    taken = {name: model.get_submodule(name) for name in removal}
-    try:
-        _take(model, removal)
-        yield
-    finally:
-        for name, module in taken.items():
-            model.set_submodule(name, module)
-
-
-def _take(model: nn.Module, removal: Removal) -> None:
-    for name, shape in removal.items():
-        training = model.get_submodule(name).training
-        made = Skip() if shape is None else Zeros(shape)
-        model.set_submodule(name, made.train(training))
 
 
 class BlockFinder:

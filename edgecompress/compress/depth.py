@@ -1,23 +1,27 @@
 """Which residual blocks go whole: those that the loss misses least."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from edgecompress.compress.blocks import Block, Blocks, missing, shorter
 from edgecompress.compress.importance import finite
 from edgecompress.compress.macs import evaluating
+from edgecompress.compress.shorter import missing, shorter
 from edgecompress.errors import ModelError
+
+if TYPE_CHECKING:
+    from edgecompress.compress.blocks import Block, Blocks
 
 
 def choose(
     model: nn.Module,
-    blocks: Blocks,
+    blocks: "Blocks",
     count: int,
     loss: Callable[[nn.Module], Tensor],
     progress: Callable[[str, int, int], None],
-) -> list[Block]:
+) -> "list[Block]":
     """The blocks to remove, one after the other: each is the one without which the loss is lowest,
     measured with those before it gone, because a block that could be spared beside its neighbour
     often cannot without it.
@@ -33,7 +37,8 @@ def choose(
         ModelError: there are not as many, or the loss is not finite.
 
     """
-    left, chosen = list(blocks.found), list[Block]()
+    left = list(blocks.found)
+    chosen: list[Block] = []
     if count > len(left):
         reasons = "; ".join(f"{name}: {why}" for name, why in list(blocks.refused.items())[:4])
         names = ", ".join(block.name for block in left)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress import two_four
-from edgecompress.compress.blocks import Stand, shorter
 from edgecompress.compress.groups import Cuts, Side, Slot
 from edgecompress.compress.macs import evaluating
+from edgecompress.compress.shorter import Stand, shorter
 from edgecompress.compress.sparsify import apply_masks, masks_for
 from edgecompress.compress.surgery import cut
 from edgecompress.errors import ModelError, SpecError

@@ -4,12 +4,12 @@ four (2:4), which may also follow whole channels.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from edgecompress.compress import allocate, importance, sparsify, two_four
 from edgecompress.compress.across import across_groups
-from edgecompress.compress.blocks import Block, BlockFinder, shorter
 from edgecompress.compress.depth import choose
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.groups import ChannelGroup, Cuts, ignored_names, merge
@@ -17,6 +17,7 @@ from edgecompress.compress.layers import rows, with_reasons
 from edgecompress.compress.macs import Cost, count, evaluating
 from edgecompress.compress.plan import Cut, PrunePlan, step_of
 from edgecompress.compress.prunable import Progress, Prunable, prunable, silent, some
+from edgecompress.compress.shorter import shorter
 from edgecompress.compress.surgery import cut, renumber
 from edgecompress.compress.verify import Checker
 from edgecompress.errors import ModelError
@@ -27,6 +28,9 @@ from edgecompress.spec.deploy import (
     UnstructuredPruneSpec,
 )
 from edgecompress.spec.report import LayerRow
+
+if TYPE_CHECKING:
+    from edgecompress.compress.blocks import Block
 
 _UNFOLLOWED = "is in no group of channels that pruning can follow"
 _ONLY_BLOCKS = "only whole blocks go: neither pruning_ratio nor macs_reduction is given"
@@ -128,11 +132,14 @@ def _structured(
     return Pruned(current, plan, before, after, rows(model, current, reasons, otherwise))
 
 
-def _blocks(model: nn.Module, spec: StructuredPruneSpec, context: PruneContext) -> list[Block]:
+def _blocks(model: nn.Module, spec: StructuredPruneSpec, context: PruneContext) -> "list[Block]":
     """The residual blocks that go."""
     ignored = ignored_names(model, spec.ignored_layers)
     if not spec.remove_blocks:
         return []
+    # It traces, and what that needs takes a second to import.
+    from edgecompress.compress.blocks import BlockFinder
+
     finder = BlockFinder(model, context.example_inputs, ignored)
     chosen = choose(model, finder.find(), spec.remove_blocks, context.loss, context.progress)
     finder.confirm(chosen)

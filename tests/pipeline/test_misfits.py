@@ -25,7 +25,15 @@ def project(tmp_path: Path) -> Path:
 
 def test_a_deploy_starts_without_what_takes_seconds() -> None:
     """torchao is imported by the stages that quantise; a second deploy runs none of them."""
-    heavy = ("torchao", "torchmetrics", "torchvision", "transformers", "scipy", "litert_torch")
+    heavy = (
+        "torchao",
+        "sympy",
+        "torchmetrics",
+        "torchvision",
+        "transformers",
+        "scipy",
+        "litert_torch",
+    )
     script = (
         "import sys, edgecompress.pipeline.whole\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
