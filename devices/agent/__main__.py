@@ -13,7 +13,7 @@ from .failure import Failure
 from .request import Request
 from .runners import packages
 
-COMMANDS = ("build", "check", "infer", "measure", "optimise", "probe", "profile", "usage")
+COMMANDS = ("build", "check", "infer", "measure", "optimise", "probe", "profile", "sweep", "usage")
 """Each is the module of that name, with a function `run(request) -> result`."""
 
 

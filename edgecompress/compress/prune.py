@@ -4,19 +4,20 @@ four (2:4), which may also follow whole channels.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor, nn
 
 from edgecompress.compress import allocate, importance, sparsify, two_four
-from edgecompress.compress.across import across_groups
+from edgecompress.compress.allocate_latency import MeasuredSpeed, SpeedOf, spans
 from edgecompress.compress.depth import choose
 from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.goal import Prices, goal_of
 from edgecompress.compress.groups import ChannelGroup, Cuts, ignored_names, merge
 from edgecompress.compress.layers import rows, with_reasons
 from edgecompress.compress.macs import Cost, count, evaluating
 from edgecompress.compress.plan import Cut, PrunePlan, step_of
-from edgecompress.compress.prunable import Progress, Prunable, prunable, silent, some
+from edgecompress.compress.prunable import Progress, prunable, silent, some
 from edgecompress.compress.shorter import shorter
 from edgecompress.compress.surgery import cut, renumber
 from edgecompress.compress.verify import Checker
@@ -49,6 +50,8 @@ class PruneContext:
     """Fine-tune in place after step 1, 2, ..., but not after the last."""
     progress: Progress = silent
     """(what, done, total)."""
+    speed_of: SpeedOf | None = None
+    """What predicts and measures latencies; needed by allocation: latency."""
 
 
 @dataclass
@@ -122,7 +125,9 @@ def _structured(
     steps: tuple[tuple[Cut, ...], ...] = ()
     spec = _for_what_is_left(spec, reasons.keys())
     if spec.cuts_channels:
-        current, steps, kept_whole = _channels(current, spec, round_to, context, before.macs)
+        current, steps, kept_whole = _channels(
+            current, spec, round_to, context, _Before(model, before.macs)
+        )
         reasons |= kept_whole
     checker.alive(current)
     after = count(current, example)
@@ -154,12 +159,19 @@ def _for_what_is_left(spec: StructuredPruneSpec, gone: Collection[str]) -> Struc
     return spec.model_copy(update={"pruning_ratio": left or None})
 
 
+class _Before(NamedTuple):
+    """What the recipe's goal is relative to."""
+
+    model: nn.Module
+    macs: int
+
+
 def _channels(
     model: nn.Module,
     spec: StructuredPruneSpec,
     round_to: int,
     context: PruneContext,
-    original_macs: int,
+    before: _Before,
 ) -> tuple[nn.Module, tuple[tuple[Cut, ...], ...], dict[str, str]]:
     """A copy of `model` with fewer channels, what was cut in each step, and why layers were not."""
     example = context.example_inputs
@@ -167,7 +179,7 @@ def _channels(
     found = prunable(model, example, round_to, spec.ignored_layers, context.progress)
     groups = some(found)
     current, steps = duplicate(model), []
-    space = allocate.Space.of(current, groups, round_to, count(model, example), original_macs)
+    space = allocate.Space.of(current, groups, round_to, count(model, example), before.macs)
     ranking = _rank(current, spec, space, groups, context)
 
     def sensitivity() -> allocate.Sensitivity:
@@ -180,7 +192,14 @@ def _channels(
             ranking, spec.importance, steps, lambda: importance.measured(current, context.loss)
         )
 
-    goal = _allocation(spec, space, found, Prices(sensitivity, comparable))
+    def speed() -> MeasuredSpeed:
+        assert context.speed_of is not None, "whoever prunes by latency has a device"
+        return MeasuredSpeed(
+            context.speed_of(before.model, current, spans(space)),
+            lambda kept: cut(current, _choose(space, kept, 1.0, groups, ranking)),
+        )
+
+    goal = goal_of(spec, space, found, Prices(sensitivity, comparable, speed))
     for step in range(1, spec.steps + 1):
         context.progress("prune", step - 1, spec.steps)
         cuts = _choose(space, goal, step / spec.steps, groups, ranking)
@@ -193,40 +212,6 @@ def _channels(
             context.finetune(current, step)
             ranking = _rank(current, spec, space, groups, context)
     return current, tuple(steps), {**_kept_whole(space, goal), **found.refused}
-
-
-@dataclass(frozen=True)
-class Prices:
-    """What a unit is worth, in ways that take long, of which an allocation needs one at most."""
-
-    sensitivity: Callable[[], allocate.Sensitivity]
-    comparable: Callable[[], list[Tensor]]
-    """Scores of units that can be compared over groups."""
-
-
-def _allocation(
-    spec: StructuredPruneSpec, space: allocate.Space, found: Prunable, prices: Prices
-) -> allocate.Kept:
-    """Units that each group keeps in the end."""
-    ratio = spec.pruning_ratio
-    single = ratio if isinstance(ratio, float) else None
-    if spec.allocation == "sensitivity":
-        return allocate.greedy(space, prices.sensitivity(), spec.macs_reduction, single)
-    if spec.allocation == "global":
-        return across_groups(space, prices.comparable(), spec.macs_reduction, single)
-    if spec.macs_reduction is not None:
-        return allocate.uniform_for_macs(space, spec.macs_reduction)
-    if isinstance(ratio, dict):
-        kept = allocate.named(space, ratio, found.refused)
-    else:
-        assert ratio is not None, "one of both is given"
-        kept = allocate.uniform(space, ratio)
-    if kept == [len(group.units) for group in space.groups]:
-        raise ModelError(
-            f"prune.pruning_ratio {ratio} removes nothing: no group has enough channels for one"
-            f" step of round_to {space.round_to}; ask for more"
-        )
-    return kept
 
 
 def _rank(

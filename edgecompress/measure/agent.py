@@ -4,19 +4,17 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from pydantic import JsonValue
 
 from edgecompress.artifact import Artifact, sha256_of
 from edgecompress.errors import (
     AgentError,
-    ArtifactError,
     TimedOut,
 )
 from edgecompress.measure import DEADLINE_S
@@ -27,19 +25,20 @@ from edgecompress.measure.agent_answer import (
     run_again_if_killed,
 )
 from edgecompress.measure.agent_file import build_agent
+from edgecompress.measure.asked import Inference as Inference
+from edgecompress.measure.asked import Kernels as Kernels
+from edgecompress.measure.asked import Rounds
 from edgecompress.measure.inputs import read_feeds
-from edgecompress.measure.loaded import Loaded, Preparation
+from edgecompress.measure.loaded import Loaded, Preparation, fixed_shapes
 from edgecompress.spec.base import S, Spec
 from edgecompress.spec.engine import Engine, EngineFlags
+from edgecompress.spec.latency import Sweep
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
 from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.profile import Counting
 from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.transport import Transport
-from edgecompress.transport.base import COPY_BYTES, STALL_S
-
-Kernels = Literal["default", "reference"]
-
+from edgecompress.transport.base import STALL_S
 
 ENGINES = "engines"
 """Folder on the device for engines and their timing cache."""
@@ -61,23 +60,6 @@ class Inferred(Spec):
 class Optimised(Spec):
     runtime: str
     machine: str
-
-
-@dataclass(frozen=True)
-class Inference:
-    """A stack of samples to be run."""
-
-    inputs: Path
-    """.npz, [N, ...] by name."""
-    outputs: Path
-    """.npz to be written, alike."""
-    threads: int = 1
-    batch: int = 1
-    """So many samples at a time where the file's batch is free, else as many as it is made for."""
-    kernels: Kernels = "default"
-    """Those that the runtime chooses, or its reference ones."""
-    limit_bytes: int = COPY_BYTES
-    """The most that the outputs may take, beyond which none are."""
 
 
 class DeviceAgent(Protocol):
@@ -105,6 +87,10 @@ class DeviceAgent(Protocol):
     def measure(
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn: ...
+
+    def sweep(
+        self, files: Mapping[str, Loaded], inputs: Mapping[str, Path], rounds: Rounds
+    ) -> Sweep: ...
 
     def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting: ...
 
@@ -175,6 +161,29 @@ class Agent:
         self._check_model(loaded, turn.model_sha256)
         return turn
 
+    def sweep(
+        self, files: Mapping[str, Loaded], inputs: Mapping[str, Path], rounds: Rounds
+    ) -> Sweep:
+        """Many files of one runtime in one process, in rounds, each on the one inference of its
+        .npz of `write_feeds`.
+        """
+        first = next(iter(files.values()))
+        request: dict[str, JsonValue] = {
+            "runtime": first.runner,
+            "options": dict(first.options),
+            "files": {name: self._send_model(file) for name, file in files.items()},
+            "inputs": {name: self._send(inputs[name]) for name in files},
+            "threads": rounds.threads,
+            "rounds": rounds.count,
+            "moment_s": rounds.moment_s,
+        }
+        longest_s = 4 * len(files) * rounds.count * rounds.moment_s
+        sweep = self._ask(Sweep, "sweep", request, extra_s=longest_s)
+        ran = {one.name: one.model_sha256 for one in sweep.files}
+        for name, file in files.items():
+            self._check_model(file, ran.get(name))
+        return sweep
+
     def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting:
         """The time of each operator, where the runtime counts it; `inputs` as for `measure`."""
         request = self._inferring(loaded, threads, inputs)
@@ -233,7 +242,7 @@ class Agent:
             "model": self._send(model.path),
             "cache": self.transport.cached(ENGINES),
             "timing_cache": self.transport.cached(f"{ENGINES}/timing.cache"),
-            "shapes": _fixed_shapes(model, batch),
+            "shapes": fixed_shapes(model, batch),
             **flags.model_dump(),
         }
         return self._ask(Engine, "build", request, str(model.path), BUILD_S)
@@ -329,18 +338,3 @@ class Agent:
             yield remote
         finally:
             self.transport.remove(remote, timeout_s=self.deadline_s)
-
-
-def _fixed_shapes(model: Artifact, batch: int) -> dict[str, JsonValue]:
-    """The shapes of inputs with a free dimension, which may be the first one only."""
-    shapes: dict[str, JsonValue] = {}
-    for tensor in model.inputs:
-        sizes = [batch if at == 0 else size for at, size in enumerate(tensor.shape)]
-        if any(isinstance(size, str) for size in sizes):
-            raise ArtifactError(
-                f"{model.path}: input '{tensor.name}' has the shape {list(tensor.shape)}; an"
-                " engine can have a free batch only: export it with the other dimensions fixed"
-            )
-        if any(isinstance(size, str) for size in tensor.shape):
-            shapes[tensor.name] = list(sizes)
-    return shapes

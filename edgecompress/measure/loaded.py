@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from edgecompress.artifact import Artifact
+from edgecompress.errors import ArtifactError
 from edgecompress.spec.engine import Engine, EngineFlags
 
 
@@ -40,3 +43,18 @@ class Loaded:
     def name(self) -> str:
         """What errors call it."""
         return str(self.file) if self.engine is None else self.engine.engine
+
+
+def fixed_shapes(model: Artifact, batch: int) -> dict[str, JsonValue]:
+    """The shapes of inputs with a free dimension, which may be the first one only."""
+    shapes: dict[str, JsonValue] = {}
+    for tensor in model.inputs:
+        sizes = [batch if at == 0 else size for at, size in enumerate(tensor.shape)]
+        if any(isinstance(size, str) for size in sizes):
+            raise ArtifactError(
+                f"{model.path}: input '{tensor.name}' has the shape {list(tensor.shape)}; an"
+                " engine can have a free batch only: export it with the other dimensions fixed"
+            )
+        if any(isinstance(size, str) for size in tensor.shape):
+            shapes[tensor.name] = list(sizes)
+    return shapes

@@ -4,7 +4,8 @@ driven from here.
 
 import tempfile
 import uuid
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,19 +19,23 @@ from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Inference
 from edgecompress.measure.agent_answer import run_again_if_killed
 from edgecompress.measure.android_board import read_probe
+from edgecompress.measure.asked import Rounds
 from edgecompress.measure.inputs import read_feeds
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.phone_io import Named
 from edgecompress.measure.phone_tool import Tool, Wanted, find_tool
-from edgecompress.spec.measurement import Probe
+from edgecompress.spec.latency import Sweep, SweepFile
+from edgecompress.spec.measurement import Probe, Turn
 from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.profile import Counting
-from edgecompress.spec.protocol import MeasurementProtocol
+from edgecompress.spec.protocol import MeasurementProtocol, Quick
 from edgecompress.transport import Completed, Transport
 from edgecompress.transport.base import STALL_S
 
 RUNS_AT_ONCE = 100
 """Inferences of one call, so that no log and no time-out grows with the evaluation set."""
+MOMENT_S, MOST_ROUNDS = 0.2, 5
+"""How long a file runs in a round of a sweep, and how many rounds that has."""
 NO_OUTPUTS = 92
 """Exit code of a script that found no outputs of the tool's."""
 
@@ -63,7 +68,7 @@ done
 """
 
 
-class PhoneAgent:
+class PhoneAgent(ABC):
     """Probes and prepares as the Agent does; a runtime's own class measures and infers.
 
     All methods raise RuntimeMissing (the tool is not there), besides what the transport raises.
@@ -117,6 +122,36 @@ class PhoneAgent:
         """Nothing: the tools are run without counters."""
         return Counting(
             runtime=self.wanted.name, why_none=f"{self.wanted.name} is run without counters"
+        )
+
+    @abstractmethod
+    def measure(
+        self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
+    ) -> Turn:
+        """One turn."""
+
+    def sweep(
+        self, files: Mapping[str, Loaded], inputs: Mapping[str, Path], rounds: Rounds
+    ) -> Sweep:
+        """As the Agent's, with a process of the tool for every file in every round, of which there
+        are few: starting one takes longer than the file does.
+        """
+        moment = Quick(min_iterations=1, min_duration_s=MOMENT_S, turns=1)
+        taken: dict[str, list[float]] = {name: [] for name in files}
+        turns: list[Turn] = []
+        for number in range(min(rounds.count, MOST_ROUNDS)):
+            for name in list(files) if number % 2 else reversed(list(files)):
+                turns.append(self.measure(files[name], rounds.threads, inputs[name], moment))
+                taken[name].append(float(np.median(turns[-1].central_ms)))
+        return Sweep(
+            files=tuple(
+                SweepFile(
+                    name=name, model_sha256=file.artifact.sha256, rounds_ms=tuple(taken[name])
+                )
+                for name, file in files.items()
+            ),
+            threads=rounds.threads,
+            versions=turns[0].versions,
         )
 
     def usage(self, loaded: Loaded, threads: int, inputs: Path) -> MemoryUse | None:

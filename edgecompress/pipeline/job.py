@@ -15,7 +15,9 @@ from edgecompress.compress.sparsify import Masks
 from edgecompress.pipeline.inputs import measured_inputs
 from edgecompress.pipeline.stages import Stages
 from edgecompress.runtimes import runtime
-from edgecompress.spec.base import Spec
+from edgecompress.spec.base import GrowingSpec
+from edgecompress.spec.device import Device
+from edgecompress.spec.latency import LatencyAllocation
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import EpochRow, LayerRow
 from edgecompress.spec.target import Cpu
@@ -32,8 +34,10 @@ _CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
 _LOSS_BATCHES = 8
 
 
-class Trained(Spec):
+class Trained(GrowingSpec):
     """What the store keeps of a training stage, beside the weights."""
+
+    newer = frozenset({"latency"})
 
     metric: float
     """The metric of the torch model on the task's validation data."""
@@ -45,6 +49,8 @@ class Trained(Spec):
     """What each of those that a search or a ranking chose among keep_float costs in int8."""
     notes: tuple[str, ...] = ()
     """What quantising chose for the user and why."""
+    latency: LatencyAllocation | None = None
+    """What pruning by latency predicted and measured."""
 
 
 @dataclass
@@ -61,6 +67,8 @@ class Job:
     stages: Stages
     agent_dir: Path
     """A folder of this run alone, for what the agent is sent: two deploys may run at once."""
+    device: Device | None = None
+    """Where pruning by latency measures; None: nowhere."""
 
     @property
     def runtime(self) -> "Runtime":
@@ -114,6 +122,8 @@ class Point:
     masks: Callable[[], Masks] = dict
     two_four: tuple[str, ...] = ()
     """Layers whose weights are 2:4."""
+    latency: LatencyAllocation | None = None
+    """As in `Trained`."""
 
     @cached_property
     def model(self) -> nn.Module:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import JsonValue
 from torch import nn
 
 from edgecompress.compress import two_four
@@ -18,6 +19,7 @@ from edgecompress.compress.score import validate
 from edgecompress.compress.sparsify import apply_masks, masks_for
 from edgecompress.compress.train import train
 from edgecompress.errors import StorageError
+from edgecompress.pipeline.circumstances import circumstances, probed
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint, Trained
 from edgecompress.pipeline.stages import Output
 from edgecompress.pipeline.training import (
@@ -35,6 +37,7 @@ from edgecompress.store import StageRecord
 
 if TYPE_CHECKING:
     from edgecompress.compress.quantize import Quantized
+    from edgecompress.pipeline.latency import Speeds
 
 
 def original(job: Job, model: nn.Module) -> Point:
@@ -87,38 +90,28 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
     spec = job.recipe.config.prune
     if spec is None:
         return before
-    round_to = job.recipe.round_to
     between = _between(job)
 
     def work(work_dir: Path) -> Output:
-        rows: list[EpochRow] = []
+        return _cut(job, before, teacher, work_dir)
 
-        def recover(model: nn.Module, step: int) -> None:
-            if between is not None:
-                training = training_of(job, f"prune-{step}", between, work_dir, teacher)
-                rows.extend(train(model, training))
+    def work_by_latency(work_dir: Path) -> Output:
+        # Imports torchao, which takes seconds.
+        from edgecompress.pipeline.latency import speeds_on
 
-        context = PruneContext(
-            example_inputs=job.example_inputs,
-            loss=job.loss,
-            # The loss, because a metric hardly moves when few channels go.
-            score=lambda model: -loss_of(job, model),
-            finetune=recover,
-            progress=lambda what, done, total: job.stages.progress.step(done, total, what),
-        )
-        result = prune(before.model, spec, round_to, context)
-        metric = validate(result.model, job.task)
-        trained = Trained(metric=metric, epochs=tuple(rows), plan=result.plan, layers=result.layers)
-        return output_of(trained, result.model)
+        with speeds_on(job) as speeds:
+            return _cut(job, before, teacher, work_dir, speeds)
 
+    by_latency = isinstance(spec, StructuredPruneSpec) and spec.allocation == "latency"
     depends_on = job.depends_on(
         prune=dump(spec),
-        round_to=round_to,
+        round_to=job.recipe.round_to,
         parent=before.key,
         between=dump(between),
         distill=dump(job.recipe.distill) if between else None,
+        **(_measured_with(job) if by_latency else {}),
     )
-    record = job.stages.run("prune", depends_on, work)
+    record = job.stages.run("prune", depends_on, work_by_latency if by_latency else work)
     trained = trained_of(record)
     plan = trained.plan
     if plan is None:
@@ -129,8 +122,52 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
         **masks_for(before.model, plan.thresholds),
         **two_four.masks_for(point.model, plan.two_four),
     }
-    point.two_four = plan.two_four
+    point.two_four, point.latency = plan.two_four, trained.latency
     return point
+
+
+def _cut(
+    job: Job, before: Point, teacher: Point, work_dir: Path, speeds: "Speeds | None" = None
+) -> Output:
+    """Prune; `speeds`: what measures, where the recipe prunes by latency."""
+    spec, between = job.recipe.config.prune, _between(job)
+    assert spec is not None, "the stage is of recipes that prune"
+    rows: list[EpochRow] = []
+
+    def recover(model: nn.Module, step: int) -> None:
+        if between is not None:
+            training = training_of(job, f"prune-{step}", between, work_dir, teacher)
+            rows.extend(train(model, training))
+
+    context = PruneContext(
+        example_inputs=job.example_inputs,
+        loss=job.loss,
+        # The loss, because a metric hardly moves when few channels go.
+        score=lambda model: -loss_of(job, model),
+        finetune=recover,
+        progress=lambda what, done, total: job.stages.progress.step(done, total, what),
+        speed_of=speeds,
+    )
+    result = prune(before.model, spec, job.recipe.round_to, context)
+    trained = Trained(
+        metric=validate(result.model, job.task),
+        epochs=tuple(rows),
+        plan=result.plan,
+        layers=result.layers,
+        latency=None if speeds is None else speeds.allocation,
+    )
+    return output_of(trained, result.model)
+
+
+def _measured_with(job: Job) -> dict[str, JsonValue]:
+    """What pruning by latency follows from beside the rest."""
+    device, probe = probed(job)
+    quantize = job.recipe.config.quantize
+    return {
+        "measured": circumstances(job, device, probe),
+        "scheme": None if quantize is None else dump(job.recipe.scheme),
+        "keep_float": None if quantize is None else list(quantize.keep_float),
+    }
 
 
 def finetuned(job: Job, before: Point, teacher: Point) -> Point:

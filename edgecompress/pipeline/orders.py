@@ -12,6 +12,7 @@ from edgecompress.measure import DEADLINE_S
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.device import Device, Inventory
+from edgecompress.spec.latency import check_measured
 from edgecompress.spec.load import load_deploy, load_inventory, load_targets
 from edgecompress.spec.recipe import Recipe, resolve_all
 from edgecompress.spec.target import Target, measured_by
@@ -110,6 +111,7 @@ def deploy_order(config: Path, targets: Sequence[str], measured: Measured) -> De
     orders = []
     for name in named:
         device = sent_to.get(name) or _first(devices, named[name])
+        check_measured(wanted, name, device)
         served = tuple(one for one in of[name] if device is None or device.serves(one.target))
         is_board = all(one.target.board == name for one in of[name])
         orders.append(TargetOrder(name, served, device, is_board, pushes=name in sent_to))

@@ -50,3 +50,9 @@ class Results:
     def quantizing_notes(self) -> tuple[str, ...]:
         """What quantising chose for the user and why."""
         return () if self.integer is None else self.integer.trained.notes
+
+    @property
+    def latency(self) -> tuple[str, ...]:
+        """What pruning by latency predicted and measured."""
+        found = self.smaller.latency
+        return () if found is None else (found.line(),)

@@ -103,6 +103,7 @@ class _Target:
                         loaded.fingerprint,
                         stages,
                         Path(folder),
+                        self.wish.device,
                     )
                     for recipe in self.wish.recipes
                 ]
@@ -172,6 +173,7 @@ class _Target:
                 *self.notes,
                 *run_notes(job.recipe, device),
                 *results.quantizing_notes,
+                *results.latency,
                 *found.here.retried,
                 *(() if found.there is None else found.there.notes),
             ),

@@ -97,15 +97,19 @@ DEFAULT_DISTILLATION = DistillSpec(temperature=4.0, weight=0.7)
 class StructuredPruneSpec(GrowingSpec):
     """Remove whole channels, by dependency groups (DepGraph, Fang et al., 2023)."""
 
-    newer: ClassVar[frozenset[str]] = frozenset({"remove_blocks"})
+    newer: ClassVar[frozenset[str]] = frozenset({"remove_blocks", "latency_reduction"})
 
     method: Literal["structured"]
     importance: Literal["magnitude", "taylor", "fisher", "bn_scale", "loss"]
-    allocation: Literal["uniform", "global", "sensitivity"]
+    allocation: Literal["uniform", "global", "sensitivity", "latency"]
     pruning_ratio: Fraction | dict[str, Fraction] | None = None
     """Fraction of channels removed: one for all groups, or one per named layer."""
     macs_reduction: Annotated[float, Field(gt=1)] | None = None
     """Instead of pruning_ratio: how many times fewer MACs the result must have."""
+    latency_reduction: Annotated[float, Field(gt=1)] | None = None
+    """With allocation: latency, instead of both: how many times lower the latency on the target's
+    device must be, in the form in which the model ships.
+    """
     remove_blocks: Annotated[int, Field(ge=0)] = 0
     """How many residual blocks go whole, before channels do: those that the loss misses least."""
     steps: Positive
@@ -120,15 +124,22 @@ class StructuredPruneSpec(GrowingSpec):
     @property
     def cuts_channels(self) -> bool:
         """Whether channels go, and not whole blocks alone."""
-        return self.pruning_ratio is not None or self.macs_reduction is not None
+        return bool(self._goals)
+
+    @property
+    def _goals(self) -> list[object]:
+        goals = (self.pruning_ratio, self.macs_reduction, self.latency_reduction)
+        return [goal for goal in goals if goal is not None]
 
     @model_validator(mode="after")
     def _check(self) -> "StructuredPruneSpec":
-        targets = [x for x in (self.pruning_ratio, self.macs_reduction) if x is not None]
-        if len(targets) != 1 and (targets or not self.remove_blocks):
+        if len(self._goals) != 1 and (self._goals or not self.remove_blocks):
             raise ValueError(
-                "give exactly one of pruning_ratio, macs_reduction; or with remove_blocks neither"
+                "give exactly one of pruning_ratio, macs_reduction, latency_reduction; or with"
+                " remove_blocks none"
             )
+        if (self.latency_reduction is None) == (self.allocation == "latency"):
+            raise ValueError("allocation: latency and latency_reduction need one another")
         if isinstance(self.pruning_ratio, dict) and self.allocation != "uniform":
             raise ValueError("pruning_ratio per layer needs allocation: uniform")
         if not self.cuts_channels and self.steps > 1:
