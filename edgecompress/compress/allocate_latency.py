@@ -50,7 +50,7 @@ class Speed(Protocol):
 
 
 SpeedOf = Callable[[nn.Module, nn.Module, Mapping[str, Span]], Speed]
-"""Of a model before anything went, and as it is now, whose layers may come to have so many
+"""Asked for a model before anything went, and as it is now, whose layers may come to have so many
 channels.
 """
 

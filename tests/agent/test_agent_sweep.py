@@ -1,10 +1,10 @@
 """Many files in one process of the real agent."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_files
-from conftest import Ask
 
 from edgecompress.artifact import sha256_of
 
@@ -26,7 +26,7 @@ def asked(folder: Path, **more: object) -> dict[str, object]:
     }
 
 
-def test_each_file_has_a_median_of_every_round(ask: Ask, tmp_path: Path) -> None:
+def test_each_file_has_a_median_of_every_round(ask: Any, tmp_path: Path) -> None:
     result = ask("sweep", **asked(tmp_path)).result
     by_name = {one["name"]: one for one in result["files"]}
     assert all(len(one["rounds_ms"]) == 3 for one in by_name.values())
@@ -37,7 +37,7 @@ def test_each_file_has_a_median_of_every_round(ask: Ask, tmp_path: Path) -> None
     assert "onnxruntime" in result["versions"]
 
 
-def test_what_is_not_there_is_named(ask: Ask, tmp_path: Path) -> None:
+def test_what_is_not_there_is_named(ask: Any, tmp_path: Path) -> None:
     kind, said = ask("sweep", **asked(tmp_path, inputs={})).error
     assert (kind, "'large'" in said) == ("input", True)
     kind, said = ask("sweep", **asked(tmp_path, files={})).error
