@@ -107,7 +107,11 @@ def budgets(**keys: object) -> dict[str, object]:
             {"prune": {"method": "magnitude"}},
             "prune.method 'magnitude' is unknown; known: 2:4, structured, unstructured",
         ),
-        ({"prune": PRUNE}, "prune: give exactly one of pruning_ratio, macs_reduction"),
+        (
+            {"prune": PRUNE},
+            "prune: give exactly one of pruning_ratio, macs_reduction, latency_reduction; or with"
+            " remove_blocks none",
+        ),
         (
             {"prune": {**PRUNE, "pruning_ratio": "half"}},
             "prune.pruning_ratio: expected a number or keys (name: value), got 'half'",
@@ -119,8 +123,8 @@ def budgets(**keys: object) -> dict[str, object]:
         (
             {"prune": {**PRUNE, "pruning_ratio": 0.5, "ratio": 1}},
             "unknown key 'prune.ratio'; did you mean 'pruning_ratio'? known: allocation,"
-            " epochs_between, ignored_layers, importance, macs_reduction, method, pruning_ratio,"
-            " sparsify, steps, then",
+            " epochs_between, ignored_layers, importance, latency_reduction, macs_reduction, method,"
+            " pruning_ratio, remove_blocks, sparsify, steps, then",
         ),
     ],
 )
