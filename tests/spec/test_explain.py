@@ -123,8 +123,8 @@ def budgets(**keys: object) -> dict[str, object]:
         (
             {"prune": {**PRUNE, "pruning_ratio": 0.5, "ratio": 1}},
             "unknown key 'prune.ratio'; did you mean 'pruning_ratio'? known: allocation,"
-            " epochs_between, ignored_layers, importance, latency_reduction, macs_reduction, method,"
-            " pruning_ratio, remove_blocks, sparsify, steps, then",
+            " epochs_between, ignored_layers, importance, latency_reduction, macs_reduction,"
+            " method, pruning_ratio, remove_blocks, sparsify, steps, then",
         ),
     ],
 )
