@@ -9,6 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from edgecompress.devices.imports import try_imports
+from edgecompress.devices.training import training_here
 from edgecompress.errors import EdgecompressError
 from edgecompress.measure.agent import Agent
 from edgecompress.runtimes import runtime
@@ -46,6 +47,8 @@ def examine(folder: Path, target: str | None, *, imports: bool = False) -> Healt
         modules = [*NATIVE_MODULES, *(m for t in targets for m in _native_extras(t))]
         broken, cuda = _broken([m for m in dict.fromkeys(modules) if _installed(_dist(m))])
     probe, agent_problem = _probe()
+    with tempfile.TemporaryDirectory(prefix="edgecompress-") as scratch:
+        training = training_here(Path(scratch))
     shared = (*_missing(requirements, None), *broken, *agent_problem, *_runs_folder(folder))
     return Health(
         python=".".join(map(str, sys.version_info[:3])),
@@ -57,6 +60,7 @@ def examine(folder: Path, target: str | None, *, imports: bool = False) -> Healt
         packages={r.name: _installed(r.name) for r in requirements},
         problems=shared,
         targets=tuple(_target_health(t, folder, requirements, shared, probe) for t in targets),
+        training=training,
     )
 
 

@@ -11,7 +11,7 @@ from edgecompress.report.figures import metric_name, ratio_in_words
 from edgecompress.runtimes import modules
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
-from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
+from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth, TrainingHealth
 from edgecompress.spec.layers import LayerComparison
 from edgecompress.spec.measurement import Evaluation, Inspection, Measurement, Op
 from edgecompress.spec.report import Check
@@ -176,7 +176,8 @@ def health(found: Health, console: Console) -> None:
             "cpu": f"{found.cpu_model or 'unknown'} ({found.machine})",
             "int8 instructions": features,
             "governor": found.governor or "unknown",
-            "torch": f"{found.packages.get('torch')}, trains on the CPU",
+            "torch": f"{found.packages.get('torch')}",
+            "training": _training(found.training),
             "runtimes": ", ".join(_installed(found.packages, modules())) or "none",
         },
     )
@@ -198,6 +199,18 @@ def health(found: Health, console: Console) -> None:
         whom = "every target" if len(names) == len(found.targets) else ", ".join(names)
         line(console, f"{problem.text} (for {whom})")
         line(console, f"  fix: {problem.fix}")
+
+
+def _training(found: TrainingHealth | None) -> str:
+    """'on cpu, float32, in one process; several: pip install 'edgecompress[distributed]''"""
+    if found is None:
+        return "unknown"
+    if found.accelerate is None:
+        several = "; several: pip install 'edgecompress[distributed]'"
+    else:
+        several = "; several: accelerate launch" if found.processes == 1 else ""
+    count = "one process" if found.processes == 1 else f"{found.processes} processes"
+    return f"on {found.hardware}, in {count}{several}"
 
 
 def _board(name: str, targets: list[TargetHealth]) -> tuple[str, str, str]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from edgecompress.compress.answers import Answers
 from edgecompress.compress.exchange import Exchange
 from edgecompress.compress.lesson import Lesson
 from edgecompress.compress.messages import Explain, Learn, LoadTask, Step
@@ -26,6 +28,9 @@ Penalty = Callable[[], Tensor] | None
 class Alone:
     """One process computes all of it."""
 
+    answers: Answers | None = None
+    """The teacher's, where they are kept."""
+
     def __init__(self, model: nn.Module, lesson: Lesson, penalty: Penalty) -> None:
         self.model = model
         self.lesson = lesson
@@ -41,7 +46,11 @@ class Alone:
             TaskError: the model cannot take the batch, or the loss its outputs.
 
         """
-        return self._backward(batch, None, 1.0, scale)
+        return self._backward(batch, self._expected(batch), 1.0, scale)
+
+    def _expected(self, batch: Batch) -> Any:
+        """The teacher's outputs where they are kept; else the lesson asks for them."""
+        return None if self.answers is None else self.answers.of(inputs_of(batch))
 
     def _backward(self, batch: Batch, expected: Any, weight: float, scale: float) -> float:
         loss = self.lesson.loss(self.model, batch, expected)
@@ -54,6 +63,10 @@ class Alone:
         with user_code(f"{self.lesson.name}: the gradient of {task}.loss()"):
             torch.autograd.backward(loss if scale == 1.0 else loss * scale)
         return loss.item()
+
+
+def _rows(values: Any, start: int, end: int) -> Any:
+    return tree_map(lambda leaf: leaf[start:end] if isinstance(leaf, Tensor) else leaf, values)
 
 
 def _copy(leaf: Any) -> Any:
@@ -114,11 +127,11 @@ class Shared(Alone):
         """Add the gradients of all processes, as of one."""
         if not self._exchange.fits():
             self.begin(*self._epoch)
-        parts, weights = self._parts(batch)
+        parts, known, weights = self._parts(batch)
         absent = self._group.size - len(parts)
         # Copies, because a part of a tensor is sent with all the memory that it lies in.
-        own = [tree_map(_copy, to_device(part, CPU)) for part in parts[1:]]
-        steps = [Step(part, None, w, scale) for part, w in zip(own, weights[1:], strict=True)]
+        own = tree_map(_copy, to_device(list(zip(parts, known, strict=True))[1:], CPU))
+        steps = [Step(*each, w, scale) for each, w in zip(own, weights[1:], strict=True)]
         # The first is this process's own, which needs not be sent.
         self._group.tell([None, *steps, *[Step(None)] * absent])
         # An interrupt in what follows leaves the others waiting for this process's part.
@@ -129,7 +142,7 @@ class Shared(Alone):
         self.model.zero_grad(set_to_none=True)
         loss, failure = 0.0, None
         try:
-            loss = self._backward(parts[0], None, weights[0], scale)
+            loss = self._backward(parts[0], known[0], weights[0], scale)
         except Exception as error:
             # The others are waiting for this process's part, whatever it is worth.
             failure = error
@@ -144,7 +157,9 @@ class Shared(Alone):
                 parameter.grad = gradient if parameter.grad is None else gradient + parameter.grad
         return total
 
-    def _parts(self, batch: Batch) -> tuple[list[Batch], list[float]]:
+    def _parts(self, batch: Batch) -> tuple[list[Batch], list[Any], list[float]]:
+        """The parts of a batch, what the teacher says of each if that is known, and their shares."""
+        expected = self._expected(batch)
         parts = divided(batch, self._group.size) if self._divides else [batch]
         samples = [len(inputs_of(part)[0]) for part in parts]
         if len(parts) == 1 and samples[0] >= 2 * self._group.size and self._divides:
@@ -153,7 +168,9 @@ class Shared(Alone):
                 f"{self.lesson.name}: the target of a batch does not say which part of it belongs"
                 " to which sample, so one process computes all of it; give one entry a sample"
             )
-        return parts, [count / sum(samples) for count in samples]
+        bounds = pairwise([0, *accumulate(samples)])
+        known = [_rows(expected, start, end) for start, end in bounds]
+        return parts, known, [count / sum(samples) for count in samples]
 
     def packed_model(self) -> bytes:
         """The model as it is now. Raises whatever pickle does where it cannot be sent."""

@@ -50,6 +50,13 @@ class Lesson:
                 return self._judged("loss", self._outputs(model, inputs), batch[1])
             return self._taught(self.teacher, model, inputs, batch[1], expected)
 
+    def expected(self, inputs: tuple[Tensor, ...]) -> Any:
+        """The teacher's outputs, in float32."""
+        assert self.teacher is not None, "asked where there is one"
+        with self.hardware.autocast():
+            outputs, _ = self.teacher.answers(self._there(inputs), ())
+        return self._in_float32(outputs)
+
     def _taught(
         self, teacher: Teacher, model: nn.Module, inputs: Any, target: Any, expected: Any
     ) -> Tensor:

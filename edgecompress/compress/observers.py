@@ -193,7 +193,11 @@ class RangeObserver(ObserverBase):
         choice = _CHOICES.get(self.ranges)
         if choice is None or self._histogram is None:
             return self._whole
-        return choice(self._histogram, self._whole, self._grid)
+        # A search of few numbers in float64, which some devices do not have.
+        seen, device = self._histogram, self._whole[0].device
+        whole = (self._whole[0].cpu(), self._whole[1].cpu())
+        low, high = choice(Histogram(seen.bins.cpu(), seen.counts.cpu()), whole, self._grid)
+        return low.to(device), high.to(device)
 
     def _grid(self, low: Tensor, high: Tensor) -> Grid:
         scale, zero_point = self._qparams(low.float(), high.float())

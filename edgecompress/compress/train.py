@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress import processes
+from edgecompress.compress.answers import Answers
 from edgecompress.compress.checkpoint import Resuming, load_checkpoint, save_checkpoint
 from edgecompress.compress.distill import Teacher
 from edgecompress.compress.hardware import Hardware, best_hardware, place
@@ -107,6 +108,7 @@ def _epochs(model: nn.Module, training: Training, hardware: Hardware) -> tuple[E
     group = processes.current()
     others = None if group is None else Together(group, training.progress)
     gradients = learner(model, lesson, training.penalty, others)
+    gradients.answers = _answers(model, training, lesson)
     path = training.work_dir / f"{training.name}.pt"
     state = _resume(model, steps, path, training)
     if training.keeps_start and state.epoch == 0:
@@ -129,6 +131,8 @@ def _epochs(model: nn.Module, training: Training, hardware: Hardware) -> tuple[E
             )
         )
         state.epoch = epoch + 1
+        if gradients.answers is not None:
+            gradients.answers.save()
         _save(model, steps, path, state, training.used)
         training.progress.step(
             epoch + 1, spec.epochs, f"{training.name}: loss {loss:.4f}, metric {score:.4f}"
@@ -136,6 +140,19 @@ def _epochs(model: nn.Module, training: Training, hardware: Hardware) -> tuple[E
     best = load_checkpoint(path.with_suffix(".best.pt"))
     model.load_state_dict(best["model"])
     return tuple(state.rows)
+
+
+def _answers(model: nn.Module, training: Training, lesson: Lesson) -> Answers | None:
+    """The teacher's outputs, where a task says that the same are asked for in every epoch. Features
+    of layers are not kept, because they are many times larger.
+    """
+    teacher = training.teacher
+    if teacher is None or not training.task.repeats_train_data or teacher.layers_of(model):
+        return None
+    path = training.work_dir / f"{training.name}.teacher.pt"
+    answers = Answers(lesson.expected, path, training.progress, training.used)
+    answers.load(training.task.example_inputs())
+    return answers
 
 
 def _placed(model: nn.Module, training: Training) -> Hardware:

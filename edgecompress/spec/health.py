@@ -43,6 +43,17 @@ class TargetHealth(Spec):
     notes: tuple[str, ...]
 
 
+class TrainingHealth(Spec):
+    """What a deploy started like this command would train on."""
+
+    hardware: str
+    """Device and precision: 'cuda:0 (NVIDIA H200), bfloat16'."""
+    processes: int
+    """More than one where a launcher started this command so."""
+    accelerate: str | None
+    """Its version; None: it is missing, and training takes one process."""
+
+
 class Health(Spec):
     python: str
     machine: str | None
@@ -52,9 +63,10 @@ class Health(Spec):
     governor: str | None
     """cpufreq's; None where the system does not say."""
     cuda: str | None
-    """A GPU that torch sees, where it was loaded; edgecompress trains on the CPU all the same."""
+    """A GPU that torch sees, where it was loaded."""
     packages: dict[str, str | None]
     """Name to version of everything that edgecompress and its extras may need."""
     problems: tuple[Problem, ...]
     """Those that concern every target."""
     targets: tuple[TargetHealth, ...]
+    training: TrainingHealth | None = None

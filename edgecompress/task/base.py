@@ -24,6 +24,11 @@ class Task(ABC):
     generator (or Python's, or NumPy's): it is seeded before each call, so runs repeat.
     """
 
+    repeats_train_data = False
+    """True: `train_data()` has the same samples in every epoch, in any order: nothing is augmented.
+    The teacher is then asked once for each.
+    """
+
     @abstractmethod
     def model(self) -> nn.Module:
         """The trained float model; a fresh instance on every call."""

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from rich.console import Console
 
 from edgecompress.cli import tables
-from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth
+from edgecompress.devices.training import training_here
+from edgecompress.spec.health import UNMEASURED, Health, Problem, TargetHealth, TrainingHealth
 from edgecompress.spec.load import list_targets, load_target
 
 COMMANDS = (
@@ -203,6 +205,22 @@ def test_doctor_says_what_is_missing_once_and_by_board() -> None:
     assert text.count("edgecompress[litert]") == 1
     row = next(line for line in text.splitlines() if line.strip().startswith("pi "))
     assert "pi, pi-litert (not usable here)" in row
+
+
+def test_doctor_says_what_is_trained_on(tmp_path: Path) -> None:
+    """As a launcher would start it, but for the connection, which `doctor` alone does not need."""
+    folder = Path(tmp_path)
+    alone = training_here(folder)
+    assert (alone.processes, alone.accelerate) == (1, version("accelerate"))
+    if not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
+        assert alone.hardware == "cpu, float32"
+    for accelerate, processes, wanted in (
+        (None, 1, "in one process; several: pip install 'edgecompress[distributed]'"),
+        ("1.15.0", 1, "in one process; several: accelerate launch"),
+        ("1.15.0", 4, "in 4 processes"),
+    ):
+        found = TrainingHealth(hardware="cpu, float32", processes=processes, accelerate=accelerate)
+        assert tables._training(found) == f"on cpu, float32, {wanted}"
 
 
 def test_doctor_loads_nothing_heavy_unless_asked(tmp_path: Path) -> None:

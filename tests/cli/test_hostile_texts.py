@@ -38,7 +38,7 @@ from edgecompress.push.documents import (
 )
 from edgecompress.report.html import render_html
 from edgecompress.spec.device import Device
-from edgecompress.spec.health import Problem, missing, ok
+from edgecompress.spec.health import Problem, TrainingHealth, missing, ok
 from edgecompress.spec.layers import LayerComparison, LayerDifference, UnpairedActivation
 from edgecompress.spec.load import list_targets
 from edgecompress.spec.report import to_json
@@ -101,6 +101,7 @@ HEALTH = Health(
     packages={"torch": "2", "onnxruntime": "1"},
     problems=(PROBLEM,),
     targets=(TargetHealth(name="t", board="b", problems=(PROBLEM,), notes=("n",)),),
+    training=TrainingHealth(hardware="h", processes=1, accelerate="1"),
 )
 LAYERS = LayerComparison(
     samples=1,
