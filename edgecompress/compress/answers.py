@@ -55,8 +55,8 @@ class Answers:
         self._bytes = sum(leaf.nbytes for leaf in saved["leaves"])
 
     def of(self, inputs: tuple[Tensor, ...]) -> Any:
-        """The teacher's outputs for a batch, asked only where a sample is new; None where they do not
-        say which part of them belongs to which sample, so that nobody may keep them.
+        """The teacher's outputs for a batch, asked only where a sample is new; None where it is not
+        known which part of them belongs to which sample, so that nobody may keep them.
         """
         if not self._is_by_sample:
             return None

@@ -1,8 +1,8 @@
 """What a model is trained on: the best device that is here, and the precision that suits it."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +46,7 @@ class Hardware:
     def words(self) -> str:
         """'cuda:0 (NVIDIA H200), bfloat16'"""
         name = ""
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and torch.cuda.is_available():
             name = f" ({torch.cuda.get_device_name(self.device)})"
         return f"{self.device}{name}, {str(self.precision).removeprefix('torch.')}"
 
@@ -78,19 +78,8 @@ def _works(device: torch.device) -> bool:
     """Whether a kernel runs there: a driver may be too old, or a GPU, for this build of torch."""
     try:
         return float(torch.ones(2, device=device).sum()) == 2.0
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, NotImplementedError, AssertionError):
         return False
-
-
-@contextmanager
-def placed(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """The model lies on `device` while this is open, and where it was thereafter."""
-    before = device_of(model)
-    place(model, device)
-    try:
-        yield
-    finally:
-        place(model, before)
 
 
 def place(model: nn.Module, device: torch.device) -> None:

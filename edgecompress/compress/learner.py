@@ -158,7 +158,7 @@ class Shared(Alone):
         return total
 
     def _parts(self, batch: Batch) -> tuple[list[Batch], list[Any], list[float]]:
-        """The parts of a batch, what the teacher says of each if that is known, and their shares."""
+        """The parts of a batch, what the teacher says of each if it is kept, and their shares."""
         expected = self._expected(batch)
         parts = divided(batch, self._group.size) if self._divides else [batch]
         samples = [len(inputs_of(part)[0]) for part in parts]

@@ -64,9 +64,10 @@ def test_what_is_damaged_is_asked_again(tmp_path: Path) -> None:
 
 
 def test_outputs_that_belong_to_no_sample_are_not_kept(tmp_path: Path) -> None:
-    answers = Answers(
-        lambda inputs: (inputs[0], inputs[0].mean()), tmp_path / "t", SilentProgress()
-    )
+    def ask(inputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        return inputs[0], inputs[0].mean()
+
+    answers = Answers(ask, tmp_path / "t", SilentProgress())
     assert answers.of((torch.zeros(2, 3),)) is None
     assert answers.rows == {}
 
@@ -82,6 +83,11 @@ class Fixed(Noise):
     """The same samples in every epoch, in another order."""
 
     repeats_train_data = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(2)
+        self.images = self.images + 0.1 * torch.randn(96, 1, 4, 4, generator=random)
 
     def train_data(self) -> Iterable[Batch]:
         for chosen in torch.randperm(96).split(32):
@@ -115,9 +121,7 @@ def test_training_asks_once_and_learns_the_same(tmp_path: Path, repeats: bool) -
         train(model, settings)
         asked.append(teacher.samples - before)
         trained.append(model)
-    # One of example_inputs() shows whether channels last suit it; distinct samples are asked once.
-    distinct = len(set(keys_of((Fixed().images,))))
+    # One of example_inputs() shows whether channels last suit it.
     assert asked[1] == 1 + 3 * 96
     assert asked[0] == (1 + 96 if repeats else asked[1])
-    assert distinct <= 96
     torch.testing.assert_close(trained[0][0].weight, trained[1][0].weight, rtol=1e-3, atol=1e-5)

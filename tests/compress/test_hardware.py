@@ -1,8 +1,7 @@
-"""What is trained on, and that everything of a step lies there. torch's fake tensors refuse an
-operator on tensors of two devices, whether or not there is such a device.
+"""What is trained on, and that everything of a step lies there: on torch's device without values,
+which refuses to add what lies elsewhere, as any other does.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,13 @@ import pytest
 import torch
 from noise import Noise, changed, training
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import symbolic_trace
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_map
 
 from edgecompress.compress import hardware
 from edgecompress.compress.distill import Teacher
-from edgecompress.compress.hardware import Hardware, best_hardware, place, placed
+from edgecompress.compress.hardware import Hardware, best_hardware, place
 from edgecompress.compress.lesson import Lesson
 from edgecompress.compress.steps import Steps
 from edgecompress.compress.train import train
@@ -24,13 +24,7 @@ from edgecompress.spec.deploy import DistillSpec
 from edgecompress.task.places import CPU, device_of, divided, to_device
 
 CUDA = torch.device("cuda", 0)
-
-
-@pytest.fixture
-def fake() -> Iterator[None]:
-    """Tensors have shapes and devices only, and there is CUDA."""
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        yield
+META = torch.device("meta")
 
 
 @pytest.mark.parametrize(
@@ -85,29 +79,26 @@ class Kept(nn.Module):
 
 
 @pytest.mark.parametrize("kind", ["attention", "similarity", "values"])
-@pytest.mark.usefixtures("fake")
 def test_every_tensor_of_a_step_is_on_the_device(kind: Any) -> None:
     task, model, teacher_model = Noise(), Kept(), Kept()
     spec = DistillSpec(
         temperature=2.0, weight=0.5, feature_layers=("norm",), feature_weight=1.0, feature_kind=kind
     )
-    there = Hardware(CUDA)
+    there, teacher = Hardware(META), Teacher(teacher_model, spec, task)
     for each in (model, teacher_model):
-        place(each, CUDA)
-    lesson = Lesson("train", task, there, Teacher(teacher_model, spec, task))
+        place(each, META)
+    lesson = Lesson("train", task, there, teacher)
     steps = Steps(model, changed(ema_decay=0.9, accumulate=2, gradient_clip=1.0), there)
     for _ in range(2):
         loss = lesson.loss(model, (torch.zeros(8, 1, 4, 4), torch.zeros(8, dtype=torch.int64)))
-        assert loss.device == CUDA
+        assert loss.device == META
         loss.backward()
     assert not lesson.losses_on_cpu
     steps.step(2, lambda: None)
     assert steps.average is not None
-    assert {tensor.device for tensor in steps.average.state.values()} == {CUDA}
+    assert {tensor.device for tensor in steps.average.state.values()} == {META}
     with steps.averaged():
         pass
-    place(model, CPU)
-    assert model(torch.zeros(2, 1, 4, 4)).device == CPU
 
 
 class Weighted(Noise):
@@ -119,16 +110,21 @@ class Weighted(Noise):
         return nn.functional.cross_entropy(outputs, target, self.weights)
 
 
-@pytest.mark.usefixtures("fake")
-def test_a_loss_with_tensors_of_its_own_gets_its_outputs_on_the_cpu() -> None:
+def test_a_loss_with_tensors_of_its_own_gets_its_outputs_on_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def moved(values: Any, device: torch.device) -> Any:
+        """As `to_device`, but that what has no values gets some."""
+        return tree_map(lambda x: torch.zeros(x.shape, dtype=x.dtype, device=device), values)
+
+    monkeypatch.setattr("edgecompress.compress.lesson.to_device", moved)
     model = Kept()
-    place(model, CUDA)
-    lesson = Lesson("train", Weighted(), Hardware(CUDA))
-    loss = lesson.loss(model, (torch.zeros(8, 1, 4, 4), torch.zeros(8, dtype=torch.int64)))
-    assert lesson.losses_on_cpu
-    assert loss.device == CPU
-    loss.backward()
-    assert {p.grad.device for p in model.parameters() if p.grad is not None} == {CUDA}
+    place(model, META)
+    lesson = Lesson("train", Weighted(), Hardware(META))
+    batch = (torch.zeros(8, 1, 4, 4), torch.zeros(8, dtype=torch.int64))
+    for _ in range(2):
+        assert lesson.loss(model, batch).device == CPU
+        assert lesson.losses_on_cpu
 
 
 class Makes(nn.Module):
@@ -136,16 +132,14 @@ class Makes(nn.Module):
         return x + torch.zeros(1, device=torch.device("cpu"))
 
 
-@pytest.mark.usefixtures("fake")
 def test_devices_that_a_captured_graph_names_go_with_it() -> None:
-    graph = symbolic_trace(Makes())
-    graph.register_parameter("weight", nn.Parameter(torch.zeros(2)))
-    calls = [node for node in graph.graph.nodes if "device" in node.kwargs]
-    with placed(graph, CUDA):
-        assert [node.kwargs["device"] for node in calls] == [CUDA] * len(calls)
-        assert graph(torch.zeros(2, device=CUDA)).device == CUDA
-    assert graph(torch.zeros(2)).device == CPU
+    graph = make_fx(Makes())(torch.zeros(2))
+    place(graph, META)
+    assert graph(torch.zeros(2, device=META)).device == META
+    # Without parameters it lies nowhere.
     assert device_of(graph) == CPU
+    hardware._rename_devices(graph, CPU)
+    assert graph(torch.zeros(2)).device == CPU
 
 
 def test_fake_quantised_graphs_stay_in_float32() -> None:
@@ -187,12 +181,12 @@ def test_a_model_that_does_not_run_there_trains_on_the_cpu(tmp_path: Path) -> No
     model = task.model()
     settings = training(task, tmp_path)
     settings.progress = Noting()
-    # The meta device has no values: what is not made there cannot be mixed with it.
-    settings.hardware = lambda: Hardware(torch.device("meta"))
+    # Where there is no such device nothing runs there; where there is one this model does not.
+    settings.hardware = lambda: Hardware(CUDA)
     model.add_module("late", Makes())
     rows = train(model, settings)
     assert rows[-1].metric > 0.9
-    assert notes[0].startswith("train: trains on the CPU, because the model does not run on meta")
+    assert notes[0].startswith("train: trains on the CPU, because the model does not run on cuda:0")
 
 
 def test_values_move_in_whatever_holds_them() -> None:
@@ -225,11 +219,16 @@ def test_a_batch_is_divided(samples: int, parts: int, wanted: list[int]) -> None
 
 @pytest.mark.parametrize(
     "target",
-    [torch.zeros(13, 6), [torch.zeros(3), torch.zeros(2)], {"boxes": torch.zeros(8, 4), "n": [1]}],
+    [
+        torch.zeros(13, 6),
+        [torch.zeros(3), torch.zeros(2)],
+        {"a": torch.zeros(8, 4), "n": torch.zeros(1)},
+    ],
 )
 def test_what_does_not_say_whose_it_is_stays_whole(target: Any) -> None:
     batch = (torch.zeros(8, 2), target)
-    assert divided(batch, 2) == [batch]
+    (whole,) = divided(batch, 2)
+    assert whole is batch
 
 
 def test_boxes_of_each_sample_go_with_it() -> None:
