@@ -86,7 +86,7 @@ def deployed(folder: Path, way: str, target: str, stop_after_s: float) -> dict[s
 def last_metric(report: dict[str, Any]) -> float:
     """Best epoch of the last training, on the validation data."""
     last = report["epochs"][-1]["stage"]
-    return max(row["metric"] for row in report["epochs"] if row["stage"] == last)
+    return max(float(row["metric"]) for row in report["epochs"] if row["stage"] == last)
 
 
 def seconds(report: dict[str, Any]) -> float:

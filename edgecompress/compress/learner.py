@@ -131,7 +131,10 @@ class Shared(Alone):
         absent = self._group.size - len(parts)
         # Copies, because a part of a tensor is sent with all the memory that it lies in.
         own = tree_map(_copy, to_device(list(zip(parts, known, strict=True))[1:], CPU))
-        steps = [Step(*each, w, scale) for each, w in zip(own, weights[1:], strict=True)]
+        steps = [
+            Step(part, expected, weight, scale)
+            for (part, expected), weight in zip(own, weights[1:], strict=True)
+        ]
         # The first is this process's own, which needs not be sent.
         self._group.tell([None, *steps, *[Step(None)] * absent])
         # An interrupt in what follows leaves the others waiting for this process's part.
