@@ -5,7 +5,7 @@ set -eu
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
     echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc adb mksh toybox" \
-        "qemu-user-static openssh-server debian-archive-keyring strace zsh fish tcsh" >&2
+        "qemu-user-static openssh-server debian-archive-keyring strace zsh fish tcsh postgresql" >&2
     exit 2
 fi
 export DEBIAN_FRONTEND=noninteractive
@@ -29,3 +29,6 @@ apt-get install -q -y --no-install-recommends strace
 
 # tests/transport: login shells whose start-up files are in the way
 apt-get install -q -y --no-install-recommends zsh fish tcsh
+
+# tests/optimize: a server of a database that several searches share
+apt-get install -q -y --no-install-recommends postgresql

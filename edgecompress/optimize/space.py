@@ -5,7 +5,7 @@ are from short lists, so that a point that is met twice is known.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgecompress.optimize.plan import Params, Plan, Value
@@ -62,6 +62,8 @@ class Space:
     """Those of the board's runtimes that the device has."""
     trains: bool = True
     """Whether the task has data to train with."""
+    _nominal: dict[str, DeployConfig] = field(default_factory=dict, compare=False, repr=False)
+    """Recipes by the keys of their plans, because every step of a search asks for all of them."""
 
     @property
     def digest(self) -> str:
@@ -123,25 +125,9 @@ class Space:
         """The recipe of a plan with its whole training, as one would write it."""
         if plan.kind == "own":
             return self.base
-        params, quantize = plan.params, self._quantize(plan.params)
-        sections: dict[str, Any] = {"quantize": quantize, "distill": "off"}
-        if params.get("prune") == "structured":
-            sections["prune"] = {
-                "method": "structured",
-                "importance": params["importance"],
-                "allocation": params["allocation"],
-                "macs_reduction": params["reduction"],
-                "steps": 1,
-            }
-        how, epochs = params.get("recover", params.get("train")), self._epochs()
-        floats = {"float": epochs, "both": round(epochs * _FLOAT_SHARE)}.get(str(how), 0)
-        if floats:
-            sections["finetune"] = self._training(params, floats)
-        if how in ("qat", "both"):
-            quantize |= {"mode": "qat", "train": self._training(params, epochs - floats, _QAT_RATE)}
-        if params.get("distill") == "logits":
-            sections["distill"] = self._distillation()
-        return parse(DeployConfig, self._common() | sections, "a point of the search")
+        if plan.key not in self._nominal:
+            self._nominal[plan.key] = self._written(plan)
+        return self._nominal[plan.key]
 
     def config(self, plan: Plan) -> DeployConfig:
         """The recipe of a plan with the training of its rung."""
@@ -163,6 +149,27 @@ class Space:
     def full_epochs(self, plan: Plan) -> int:
         """Epochs of a whole training; 0: it trains nothing."""
         return sum(part.epochs for part in training_of(self.nominal(plan)).values())
+
+    def _written(self, plan: Plan) -> DeployConfig:
+        params, quantize = plan.params, self._quantize(plan.params)
+        sections: dict[str, Any] = {"quantize": quantize, "distill": "off"}
+        if params.get("prune") == "structured":
+            sections["prune"] = {
+                "method": "structured",
+                "importance": params["importance"],
+                "allocation": params["allocation"],
+                "macs_reduction": params["reduction"],
+                "steps": 1,
+            }
+        how, epochs = params.get("recover", params.get("train")), self._epochs()
+        floats = {"float": epochs, "both": round(epochs * _FLOAT_SHARE)}.get(str(how), 0)
+        if floats:
+            sections["finetune"] = self._training(params, floats)
+        if how in ("qat", "both"):
+            quantize |= {"mode": "qat", "train": self._training(params, epochs - floats, _QAT_RATE)}
+        if params.get("distill") == "logits":
+            sections["distill"] = self._distillation()
+        return parse(DeployConfig, self._common() | sections, "a point of the search")
 
     def _common(self) -> dict[str, Any]:
         """What every recipe has of the user's."""

@@ -5,6 +5,7 @@ who finds it without its process can do it again.
 """
 
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from optuna.exceptions import (
 from optuna.samplers import RandomSampler, TPESampler
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from edgecompress.optimize.place import Place
 from edgecompress.optimize.plan import Outcome, Params, Plan, State, Tried, Value
@@ -33,6 +34,8 @@ MOST_RETRIES = 2
 """A trial that takes its process with it every time is given up."""
 BEAT_S, SILENT_S = 10, 60
 """How often a trial shows that it lives, and after how long others think that it does not."""
+_MAKES_TABLES, _PAUSE_S = 12, 0.3
+"""How often to try, and the time between."""
 _STARTUP = 8
 """Points drawn at random before there is something to learn from."""
 _PLAN, _WORKER, _OUTCOME, _WHY, _TRY = "plan", "worker", "outcome", "why", "try"
@@ -72,7 +75,9 @@ class Study:
         """`maximises`: whether the metric is better when it is higher."""
         self._place, self._seed = place, seed
         optuna.logging.set_verbosity(optuna.logging.ERROR)
+        # It warns of what it calls experimental, and of heartbeats, which are ours here.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", module="optuna")
         directions = ["maximize" if maximises else "minimize", "minimize"]
         with self._errors():
             self._storage = self._connected()
@@ -182,7 +187,7 @@ class Study:
 
     def _connected(self) -> RDBStorage:
         """Makes the tables where there are none."""
-        for is_last in (False, True):
+        for left in reversed(range(_MAKES_TABLES)):
             try:
                 return RDBStorage(
                     self._place.url,
@@ -191,10 +196,12 @@ class Study:
                     grace_period=SILENT_S,
                     heartbeat_stale_trial_callback=self._again,
                 )
-            except SQLAlchemyError:
-                # Two that make the tables at once are in each other's way.
-                if is_last:
+            except DBAPIError as error:
+                # Those that make the tables at once, on several machines, are in each other's way.
+                collided = isinstance(error, IntegrityError) or "exists" in str(error.orig)
+                if not collided or not left:
                     raise
+                time.sleep(_PAUSE_S)
         raise AssertionError("the last raises")
 
     @contextmanager
