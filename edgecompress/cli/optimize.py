@@ -79,8 +79,7 @@ def _show(found: "Found", console: "Console") -> None:
     print_search(found.report, console)
     if found.shipped is not None:
         console.print()
-        show_report(
-            found.shipped, found.page.parent.parent / found.shipped.run / "report.html", console
-        )
+        runs = found.page.parents[2]
+        show_report(found.shipped, runs / found.shipped.run / "report.html", console)
         line(console, f"recipe: {found.report.recipe}")
     line(console, f"search: {found.page}")

@@ -94,7 +94,7 @@ class Bench:
     def aims(self) -> Aims:
         """What the original reaches, and what the budgets ask."""
         plan = self.space.plain()[0]
-        job = self._job(plan, self.progress)
+        job = self.job(plan)
         baseline = original_metric(job, original(job, job.model))
         return Aims(baseline, self.higher_is_better, self.space.base.budgets)
 
@@ -111,7 +111,7 @@ class Bench:
 
         """
         started = time.monotonic()
-        job = self._job(plan, Until(self.progress, known.is_over))
+        job = self.job(plan, Until(self.progress, known.is_over))
         self.means.here.check(job.runtime.here(job.recipe.target))
         artifact, metric, exact = self._made(job)
         latency = known.latency_ms
@@ -127,12 +127,18 @@ class Bench:
             epoch_s=_epoch_s(job),
         )
 
+    def file(self, plan: Plan) -> Artifact:
+        """A plan's file; from the store, where its trial was made here."""
+        return self._made(self.job(plan))[0]
+
     def keep_hints(self) -> None:
         """What saves time in the next process."""
         self.store.keep_hashes(self.used.hashes.dump())
         self.store.keep_code(code.dump())
 
-    def _job(self, plan: Plan, progress: Progress) -> Job:
+    def job(self, plan: Plan, progress: Progress | None = None) -> Job:
+        """What makes a plan's file; `progress`: another than that of all."""
+        told = self.progress if progress is None else progress
         config, target = self.space.config(plan), self.space.target(plan.target)
         seed = self.space.base.seed
         return Job(
@@ -141,7 +147,7 @@ class Bench:
             self.loaded.task,
             self.loaded.model,
             self.loaded.fingerprint,
-            Stages(self.store, self.run_id, progress, seed, used=self.used),
+            Stages(self.store, self.run_id, told, seed, used=self.used),
             self.folder,
         )
 
@@ -168,7 +174,7 @@ class Bench:
         files = {"candidate": (job, artifact)}
         if known.reference is not None:
             plan, _ = known.reference
-            other = self._job(plan, job.stages.progress)
+            other = self.job(plan, job.stages.progress)
             _, reference = file_of(other)
             files["reference"] = (other, reference)
         ran = self._raced(files)
@@ -267,7 +273,7 @@ def _loaded(space: Space, order: DeployOrder, store: Store, used: Used) -> tuple
 
 def _present(bench: Bench) -> tuple[Probe, tuple[Target, ...]]:
     """What the device is, and those of the board's runtimes that it has."""
-    jobs = [bench._job(plan, bench.progress) for plan in bench.space.plain()]
+    jobs = [bench.job(plan) for plan in bench.space.plain()]
     with on_device(jobs[0], bench.device) as connected:
         probe = connected.agent.probe()
     if bench.device.emulated or is_emulated(probe):

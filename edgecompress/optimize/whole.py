@@ -23,7 +23,8 @@ from edgecompress.spec.report import Report
 from edgecompress.spec.search import SearchReport
 from edgecompress.store import Store, atomic_write
 
-STUDY = "search.sqlite"
+STUDY, SEARCHES = "search.sqlite", "searches"
+"""Below runs/: the trials, and a folder for the report of each search."""
 MOST_DEPLOYED = 3
 """So many of the front are made as they would ship, where all are refused."""
 
@@ -66,7 +67,7 @@ def _searched(
 ) -> tuple[SearchReport, list[_Choice], bool]:
     seed, maximises = bench.space.base.seed, bench.higher_is_better
     with _only_one_makes_tables(bench):
-        study = Study(place, f"edgecompress {bench.identity}", seed, maximises=maximises)
+        study = Study(place, study_name(bench), seed, maximises=maximises)
     interrupted = False
     try:
         Search(bench, study, limits).run()
@@ -85,6 +86,11 @@ def _searched(
     ]
     study.close()
     return report, choices, interrupted
+
+
+def study_name(bench: Bench) -> str:
+    """As the database has it."""
+    return f"edgecompress {bench.identity}"
 
 
 @contextmanager
@@ -130,8 +136,9 @@ def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) ->
 
 
 def _kept(root: Path, report: SearchReport, shipped: Report | None) -> Found:
-    folder = root / f"search-{report.search}"
-    folder.mkdir(exist_ok=True)
+    # Not beside the runs, whose folders have reports of another kind.
+    folder = root / SEARCHES / report.search
+    folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     atomic_write(folder / "report.json", report.model_dump_json(indent=2).encode() + b"\n")
     atomic_write(page, render_search(report).encode())

@@ -1,4 +1,4 @@
-"""What a search for a recipe found: `runs/search-ID/report.json`. Keys are only ever added."""
+"""What a search for a recipe found: `runs/searches/<id>/report.json`. Keys are only ever added."""
 
 import math
 from typing import Literal

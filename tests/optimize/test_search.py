@@ -70,7 +70,7 @@ def test_interrupted_killed_and_resumed_it_ends_with_a_recipe_and_a_verdict(
     recipe = load_deploy(project / "best.yaml")
     assert recipe.quantize is not None
     assert recipe.budgets == load_deploy(project / "deploy.yaml").budgets
-    page = project / "runs" / f"search-{report.search}" / "report.html"
+    page = project / "runs" / "searches" / report.search / "report.html"
     assert "What each method contributed" in page.read_text()
     assert json.loads(page.with_name("report.json").read_text()) == found["search"]
     deploying.assert_sound(project)
