@@ -3,9 +3,9 @@
     python benchmarks/optimize.py --net resnet20 --data DIR --weights FILE --time 90m
     python benchmarks/optimize.py --net sensor --time 20m
 
-What is on the search's front, the peers' files, and the originals run in turns in one run, every turn
-in a fresh process, and all are scored on the evaluation data, which no search has seen. Interrupted
-runs resume.
+What is on the search's front, the peers' files, and the originals run in turns in one run, every
+turn in a fresh process, and all are scored on the evaluation data, which no search has seen.
+Interrupted runs resume.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from edgecompress.pipeline.files import exported_file
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.measuring import lane_of, on_device
 from edgecompress.pipeline.models import original
-from edgecompress.pipeline.orders import DeployOrder, Measured, deploy_order
+from edgecompress.pipeline.orders import Measured, deploy_order
 from edgecompress.progress import SilentProgress, progress_on_stderr
 from edgecompress.spec.native import native_cpu
 from edgecompress.spec.target import Target
@@ -92,7 +92,7 @@ def main() -> None:
     order = deploy_order(config, [BOARD], Measured())
     place = Place(folder / "runs" / STUDY if arguments.study is None else arguments.study)
     with opened(order, SilentProgress()) as bench, tempfile.TemporaryDirectory() as name:
-        files = [*originals(bench), *peers(bench, order, Path(name)), *front(bench, place)]
+        files = [*originals(bench), *peers(bench, Path(name)), *front(bench, place)]
         latencies = measured(bench, files, arguments.rounds)
         rows = [Row(file, scored(file, config), latency) for file, latency in latencies]
     show(rows, arguments.net, bench)
@@ -111,7 +111,11 @@ def document(arguments: argparse.Namespace) -> dict[str, Any]:
         path = f"{HERE / 'fsdd_task.py'}:SpokenDigits"
         task_of: dict[str, Any] = {"path": path, "options": {"data": file}, "files": [file]}
         return {"task": task_of, **common, "train": {**TRAIN, "epochs": 20}}
-    options = {"data": str(data), "arch": arguments.net, "weights": str(arguments.weights.resolve())}
+    options = {
+        "data": str(data),
+        "arch": arguments.net,
+        "weights": str(arguments.weights.resolve()),
+    }
     files = [str(file) for file in sorted(data.glob("cifar10_*.npz"))]
     path = f"{HERE / 'cifar10_task.py'}:Cifar10"
     return {"task": {"path": path, "options": options, "files": files}, **common}
@@ -125,7 +129,7 @@ def originals(bench: Bench) -> Iterator[File]:
         yield File(FP32, f"fp32 ({job.recipe.target.runtime.name})", job.recipe.target, artifact)
 
 
-def peers(bench: Bench, order: DeployOrder, folder: Path) -> Iterator[File]:
+def peers(bench: Bench, folder: Path) -> Iterator[File]:
     """Other programs' int8 of the same float files, calibrated with the same batches."""
     batches = calibration(bench.loaded.task)
     for file in list(originals(bench)):
@@ -210,7 +214,9 @@ def show(rows: Sequence[Row], net: str, bench: Bench) -> None:
     unbeaten = [row for row in ours if not any(dominates(o.point, row.point) for o in others)]
     print(f"points that no peer dominates: {len(unbeaten)} of {len(ours)}")
     ahead = [row for row in others if not any(dominates(o.point, row.point) for o in ours)]
-    print(f"peers that nothing of ours dominates: {', '.join(r.file.name for r in ahead) or 'none'}")
+    print(
+        f"peers that nothing of ours dominates: {', '.join(r.file.name for r in ahead) or 'none'}"
+    )
     for points in (0.3, 1.0):
         kept = [row for row in ours if row.metric >= fp32 - points / 100 - 1e-9]
         fastest = min(kept, key=lambda row: row.latency_ms, default=None)

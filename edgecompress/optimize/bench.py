@@ -27,7 +27,7 @@ from edgecompress.pipeline.loading import LoadedTask, load, watched
 from edgecompress.pipeline.measuring import lane_of, on_device
 from edgecompress.pipeline.models import finetuned, original, pruned, quantized, sparsified
 from edgecompress.pipeline.orders import DeployOrder
-from edgecompress.pipeline.proxy import original_metric, proxy_metric
+from edgecompress.pipeline.proxy import original_metric, proxy_metric, removable_blocks
 from edgecompress.pipeline.racing import lacks
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
@@ -149,6 +149,7 @@ class Bench:
             self.loaded.fingerprint,
             Stages(self.store, self.run_id, told, seed, used=self.used),
             self.folder,
+            self.device,
         )
 
     def _made(self, job: Job) -> tuple[Artifact, float, bool]:
@@ -250,7 +251,9 @@ def opened(order: DeployOrder, progress: Progress) -> Iterator[Bench]:
                     progress,
                 )
                 probe, present = _present(bench)
-                space = replace(space, targets=present)
+                job = bench.job(Space(order.wanted, present).plain()[0])
+                blocks = removable_blocks(job, original(job, job.model)) if trains else 0
+                space = replace(space, targets=present, blocks=blocks)
                 yield replace(bench, space=space, probe=probe)
         finally:
             store.end_run(run_id)

@@ -24,17 +24,24 @@ Pick = Callable[[str, Sequence[Value]], Value]
 
 CHOICES: dict[str, tuple[Value, ...]] = {
     "ranges": ("minmax", "percentile", "mse"),
+    "equalise": ("off", "on"),
     "prune": ("off", "structured"),
-    "reduction": (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0),  # how many times fewer MACs
-    "importance": ("magnitude", "taylor", "bn_scale"),
-    "allocation": ("uniform", "sensitivity"),
+    "blocks": (0, 1, 2, 3),  # residual blocks that go whole
+    "reduction": (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0),  # of MACs; or of latency, where that decides
+    "importance": ("magnitude", "taylor", "fisher", "bn_scale"),
+    "allocation": ("uniform", "global", "sensitivity", "latency"),
     "train": ("off", "qat"),  # of what is not pruned
     "recover": ("float", "qat", "both"),  # what is pruned always trains
     "optimizer": ("sgd", "adamw"),
     "rate": (0.3, 1.0, 3.0),  # times the usual one
+    "ema": ("off", "on"),
     "distill": ("off", "logits"),
+    "train_scales": ("off", "on"),  # where int8 is trained
+    "rounding": ("nearest", "adaptive"),  # where it is not
+    "correct_biases": ("off", "on"),
 }
-USUAL: Params = {"ranges": "minmax", "optimizer": "sgd", "rate": 1.0, "distill": "logits"}
+_TRAINED: Params = {"optimizer": "sgd", "rate": 1.0, "ema": "off", "distill": "logits"}
+_EMA_DECAY = 0.99
 _TRAINING: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.02, "weight_decay": 5e-4},
     "adamw": {"optimizer": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
@@ -46,9 +53,18 @@ _FULL_EPOCHS = 30
 _FLOAT_SHARE = 2 / 3
 """Share of the epochs, where a recipe trains in float and then in int8."""
 _CALIBRATION_BATCHES = 8
+_OPENING = ((2.0, "uniform"), (1.5, "uniform"), (2.0, "latency"), (3.0, "uniform"))
+"""Reductions and allocations that a search begins with."""
+_IN_INT8 = ("qat", "both")
+_GOALS = {"latency": "latency_reduction"}
+"""What a reduction is of, by the allocation; of MACs where it is not here."""
+_SWITCHES = ("equalise", "correct_biases", "train_scales")
 
 
-_OF_NUMBERS = {"mode", "ranges", "calibration_batches", "train", "freeze_at", "max_metric_drop"}
+_OF_NUMBERS = {
+    *("mode", "ranges", "calibration_batches", "train", "freeze_at", "max_metric_drop"),
+    *("equalise", "rounding", "correct_biases", "train_scales"),
+}
 """Keys of `quantize` that change a file's numbers, and not its shape."""
 
 
@@ -62,6 +78,8 @@ class Space:
     """Those of the board's runtimes that the device has."""
     trains: bool = True
     """Whether the task has data to train with."""
+    blocks: int = 0
+    """How many residual blocks of the model can go."""
     _nominal: dict[str, DeployConfig] = field(default_factory=dict, compare=False, repr=False)
     """Recipes by the keys of their plans, because every step of a search asks for all of them."""
 
@@ -71,7 +89,7 @@ class Space:
         base = self.base.model_dump(mode="json", exclude={"budgets"})
         targets = [one.model_dump(mode="json") for one in self.targets]
         choices = {name: list(values) for name, values in CHOICES.items()}
-        return digest([base, targets, self.trains, choices])
+        return digest([base, targets, self.trains, self.blocks, choices])
 
     @property
     def has_own(self) -> bool:
@@ -95,31 +113,40 @@ class Space:
             params[name] = pick(name, CHOICES[name])
             return params[name]
 
+        how: Value = "off"
         choose("ranges")
-        if self.trains:
-            if "structured" in target.sparsity and choose("prune") != "off":
-                for name in ("reduction", "importance", "allocation", "recover"):
-                    choose(name)
-                trained = True
-            else:
-                trained = choose("train") != "off"
-            for name in ("optimizer", "rate", "distill") if trained else ():
+        choose("equalise")
+        if self.trains and "structured" in target.sparsity and choose("prune") != "off":
+            for name in ("reduction", "importance", "allocation"):
                 choose(name)
+            if self.blocks:
+                params["blocks"] = pick("blocks", CHOICES["blocks"][: self.blocks + 1])
+            how = choose("recover")
+        elif self.trains:
+            how = choose("train")
+        for name in _TRAINED if how != "off" else ():
+            choose(name)
+        for name in ("train_scales",) if how in _IN_INT8 else ("rounding", "correct_biases"):
+            choose(name)
         return Plan(kind="drawn", target=target.name, params=params)
 
     def openers(self, target: str) -> Iterator[Plan]:
         """Points that usually are good, for a search that has no time to find them out."""
-        if not self.trains:
-            return
-        prunes = "structured" in self.target(target).sparsity
-        trained = {"train": "qat", **USUAL}
-        if prunes:
-            trained["prune"] = "off"
-        yield Plan(kind="drawn", target=target, params=trained)
-        for reduction in (2.0, 1.5, 3.0) if prunes else ():
-            params: Params = {**USUAL, "prune": "structured", "reduction": reduction}
-            params |= {"importance": "taylor", "allocation": "uniform", "recover": "both"}
-            yield Plan(kind="drawn", target=target, params=params)
+        prunes = self.trains and "structured" in self.target(target).sparsity
+        whole: Params = {"prune": "off"} if prunes else {}
+        untrained: Params = {"rounding": "adaptive", "correct_biases": "on"}
+        wishes: list[Params] = []
+        if self.trains:
+            wishes.append({**whole, "train": "qat", **_TRAINED, "train_scales": "off"})
+            untrained |= {**whole, "train": "off"}
+        for reduction, allocation in _OPENING if prunes else ():
+            pruning: Params = {"reduction": reduction, "importance": "taylor"}
+            pruning |= {"prune": "structured", "allocation": allocation, "recover": "both"}
+            blocks: Params = {"blocks": 0} if self.blocks else {}
+            wishes.append({**pruning, **blocks, **_TRAINED, "train_scales": "off"})
+        plain: Params = {"ranges": "minmax", "equalise": "off"}
+        for wish in (*wishes, {**untrained, "ranges": "mse", "equalise": "on"}):
+            yield Plan(kind="drawn", target=target, params={**plain, **wish})
 
     def nominal(self, plan: Plan) -> DeployConfig:
         """The recipe of a plan with its whole training, as one would write it."""
@@ -158,14 +185,15 @@ class Space:
                 "method": "structured",
                 "importance": params["importance"],
                 "allocation": params["allocation"],
-                "macs_reduction": params["reduction"],
+                _GOALS.get(str(params["allocation"]), "macs_reduction"): params["reduction"],
+                "remove_blocks": params.get("blocks", 0),
                 "steps": 1,
             }
         how, epochs = params.get("recover", params.get("train")), self._epochs()
         floats = {"float": epochs, "both": round(epochs * _FLOAT_SHARE)}.get(str(how), 0)
         if floats:
             sections["finetune"] = self._training(params, floats)
-        if how in ("qat", "both"):
+        if how in _IN_INT8:
             quantize |= {"mode": "qat", "train": self._training(params, epochs - floats, _QAT_RATE)}
         if params.get("distill") == "logits":
             sections["distill"] = self._distillation()
@@ -179,8 +207,14 @@ class Space:
     def _quantize(self, params: Mapping[str, Value]) -> dict[str, Any]:
         own = self.base.quantize
         batches = _CALIBRATION_BATCHES if own is None else own.calibration_batches
-        section = {"mode": "ptq", "ranges": params.get("ranges", "minmax")}
-        return section | {"calibration_batches": batches}
+        on = {name: params.get(name) == "on" for name in _SWITCHES}
+        return {
+            "mode": "ptq",
+            "ranges": params.get("ranges", "minmax"),
+            "rounding": params.get("rounding", "nearest"),
+            "calibration_batches": batches,
+            **on,
+        }
 
     def _epochs(self) -> int:
         return sum(part.epochs for part in training_of(self.base).values()) or _FULL_EPOCHS
@@ -191,7 +225,9 @@ class Space:
         """`share`: of the usual learning rate."""
         usual = _TRAINING[str(params["optimizer"])]
         rate = usual["learning_rate"] * float(params["rate"]) * share
-        return {**usual, "epochs": epochs, "learning_rate": rate, "warmup_epochs": 1.0}
+        ema = _EMA_DECAY if params["ema"] == "on" else None
+        schedule = {"epochs": epochs, "learning_rate": rate, "warmup_epochs": 1.0}
+        return {**usual, **schedule, "ema_decay": ema}
 
     def _distillation(self) -> dict[str, Any]:
         own = self.base.distill
@@ -221,7 +257,8 @@ def at_epochs(config: DeployConfig, epochs: int) -> DeployConfig:
             prune = prune.model_copy(update={"sparsify": None, "epochs_between": 0})
         if quantize is not None:
             # Operators are kept in float for the metric once there is one.
-            untrained = {"mode": "ptq", "train": None, "max_metric_drop": None}
+            untrained = {"mode": "ptq", "train": None, "train_scales": False}
+            untrained["max_metric_drop"] = None
             quantize = quantize.model_copy(update=untrained)
         update = {"prune": prune, "finetune": None, "distill": "off", "quantize": quantize}
         return config.model_copy(update=update)

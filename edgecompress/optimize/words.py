@@ -1,7 +1,14 @@
 """A recipe in words: a line for people, and the methods that it is made of."""
 
 from edgecompress.optimize.space import training_of
-from edgecompress.spec.deploy import DeployConfig, StructuredPruneSpec
+from edgecompress.spec.deploy import DeployConfig, QuantizeSpec, StructuredPruneSpec
+
+SWITCHES = {
+    "equalise": "equalisation",
+    "correct_biases": "bias correction",
+    "train_scales": "learned scales",
+}
+"""Keys of `quantize` that are on or off, in words."""
 
 
 def words_of(config: DeployConfig) -> str:
@@ -13,9 +20,14 @@ def words_of(config: DeployConfig) -> str:
     ]
     if trained:
         parts.append(f"epochs: {', '.join(trained)}{', distilled' * _distils(config)}")
-    quantize = config.quantize
-    parts.append("float" if quantize is None else f"int8, {quantize.ranges} ranges")
+    parts.append("float" if config.quantize is None else ", ".join(_quantising(config.quantize)))
     return "; ".join(part for part in parts if part)
+
+
+def _quantising(quantize: QuantizeSpec) -> list[str]:
+    found = ["int8", f"{quantize.ranges} ranges"]
+    found += [words for name, words in SWITCHES.items() if getattr(quantize, name)]
+    return found + ["adaptive rounding"] * (quantize.rounding == "adaptive")
 
 
 def _pruning(config: DeployConfig) -> str:
@@ -24,11 +36,17 @@ def _pruning(config: DeployConfig) -> str:
         return ""
     if not isinstance(prune, StructuredPruneSpec):
         return f"{prune.method} sparsity"
-    how = f"by {prune.importance}, {prune.allocation}"
+    how, ratio = f"by {prune.importance}, {prune.allocation}", prune.pruning_ratio
+    blocks = f", without {prune.remove_blocks} blocks" if prune.remove_blocks else ""
+    if not prune.cuts_channels:
+        return f"pruned{blocks}"
     if prune.macs_reduction is not None:
-        return f"pruned {prune.macs_reduction:g}x {how}"
-    ratio = prune.pruning_ratio
-    return f"pruned {'by layer' if isinstance(ratio, dict) else f'{ratio:.0%}'} {how}"
+        size = f"{prune.macs_reduction:g}x"
+    elif prune.latency_reduction is not None:
+        size = f"{prune.latency_reduction:g}x in latency"
+    else:
+        size = "layer by layer" if isinstance(ratio, dict) else f"by {ratio:.0%}"
+    return f"pruned {size} {how}{blocks}"
 
 
 def methods_of(config: DeployConfig) -> tuple[str, ...]:
@@ -36,15 +54,20 @@ def methods_of(config: DeployConfig) -> tuple[str, ...]:
     found = []
     prune, quantize = config.prune, config.quantize
     if isinstance(prune, StructuredPruneSpec):
-        found += ["pruning", f"{prune.importance} importance", f"{prune.allocation} allocation"]
+        if prune.cuts_channels:
+            found += ["pruning", f"{prune.importance} importance", f"{prune.allocation} allocation"]
+        found += ["whole blocks"] * bool(prune.remove_blocks)
     elif prune is not None:
         found.append(f"{prune.method} sparsity")
     if config.finetune is not None:
         found.append("fine-tuning in float")
     if quantize is not None:
         found.append(f"{quantize.ranges} ranges")
-        if quantize.train is not None:
-            found.append("QAT")
+        found += [words for name, words in SWITCHES.items() if getattr(quantize, name)]
+        found += ["adaptive rounding"] * (quantize.rounding == "adaptive")
+        found += ["QAT"] * (quantize.train is not None)
+    if any(part.ema_decay is not None for part in training_of(config).values()):
+        found.append("averaged weights")
     if _distils(config):
         found.append("distillation")
     return tuple(found)

