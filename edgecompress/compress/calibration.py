@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from edgecompress.compress.observers import Phase, Ranges, SharedRun, observers_of
+from edgecompress.compress.fake_quantize import observers_of
+from edgecompress.compress.observers import Phase, Ranges, SharedRun
 
 
 class CalibrationRun:

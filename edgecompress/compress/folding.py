@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.nn import functional
 
+from edgecompress.compress.fake_quantize import AdjustedFakeQuantize
 from edgecompress.compress.fx import (
     ATEN,
     fake,
@@ -28,7 +29,6 @@ from edgecompress.compress.fx import (
     optional_input,
     stored,
 )
-from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import WEIGHTED
 
 _TRANSPOSED = {op for op, axis in WEIGHTED.items() if axis == 1}
@@ -102,7 +102,7 @@ class FoldingFakeQuantize(AdjustedFakeQuantize):
         return super().forward(weight * factor) / factor
 
     def factor(self, weight: Tensor) -> Tensor:
-        """By what the weight is multiplied before it is quantised, to broadcast along it."""
+        """What the weight is multiplied by before it is quantised, to broadcast along it."""
         if self.batch_norm is None:
             return torch.ones(())
         factor = self.batch_norm.factor()

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torchao.quantization.pt2e import FakeQuantize
 from torchao.quantization.pt2e.observer import ObserverBase
 
 from edgecompress.compress.histogram import Histogram
@@ -211,6 +210,13 @@ class RangeObserver(ObserverBase):
         self.choose()
         return self._qparams(self.min_val.reshape(-1), self.max_val.reshape(-1))
 
+    def allowed(self, scale: Tensor) -> Tensor:
+        """The scale of that kind which is next, and not smaller."""
+        scale = scale.clamp(min=_SMALLEST_SCALE)
+        if self.scales == "power_of_two":
+            scale = torch.exp2(torch.ceil(torch.log2(scale)))
+        return scale
+
     def _qparams(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
         # Zero must be exact: padding, ReLU and pruned channels depend on it.
         low = torch.where(low.isfinite(), low, 0).clamp(max=0)
@@ -219,102 +225,9 @@ class RangeObserver(ObserverBase):
             scale = torch.maximum(-low, high) / self.limit
         else:
             scale = (high - low) / (self.quant_max - self.quant_min)
-        scale = scale.clamp(min=_SMALLEST_SCALE)
-        if self.scales == "power_of_two":
-            scale = torch.exp2(torch.ceil(torch.log2(scale)))
+        scale = self.allowed(scale)
         if self.symmetric:
             zero_point = torch.zeros_like(scale)
         else:
             zero_point = self.quant_min - torch.round(low / scale)
         return scale, zero_point.clamp(self.quant_min, self.quant_max).to(torch.int32)
-
-
-class AdjustedFakeQuantize(FakeQuantize):
-    """Uses another scale than the range would have, where somebody chooses it. Where no gradient is
-    wanted it computes the same numbers as torch's kernel, which goes element by element, by
-    operators that take many at once: they are over ten times faster.
-    """
-
-    adjust: Callable[[Tensor], Tensor] | None = None
-    held: Tensor
-    """uint8 [1]: 1 where the scale stays as it is, whatever is seen. What was rounded or trained
-    for a scale computes something else in any other.
-    """
-    offset: Tensor | None
-    """int8, shaped like what is quantised: by how many steps each value ends beside the nearest
-    integer; None: nowhere.
-    """
-
-    def __init__(self, *arguments: Any, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.register_buffer("held", torch.tensor([0], dtype=torch.uint8))
-        self.register_buffer("offset", None)
-
-    def hold(self, offset: Tensor | None = None) -> None:
-        """Keep the scale that it has now, and round so."""
-        self.held.fill_(1)
-        self.offset = offset
-        self.enable_observer(False)
-
-    def release(self) -> None:
-        """Follow what is seen again, and round to the nearest step."""
-        self.held.fill_(0)
-        self.offset = None
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
-        offset = state_dict.get(f"{prefix}offset")
-        self.offset = None if offset is None else torch.empty_like(offset)
-        super()._load_from_state_dict(state_dict, prefix, *others)
-
-    def forward(self, x: Tensor) -> Tensor:
-        observer = self.activation_post_process
-        observes, quantises = bool(self.observer_enabled[0]), bool(self.fake_quant_enabled[0])
-        if not (observer.current or quantises):
-            if observes:
-                observer(x.detach())  # nobody needs its scale before the run ends
-            return x
-        if torch.is_grad_enabled() and x.requires_grad and self.offset is None:
-            return cast(Tensor, super().forward(x))
-        if observes:
-            observer(x.detach())
-            for own, value in zip(
-                (self.scale, self.zero_point), self.calculate_qparams(), strict=True
-            ):
-                own.resize_(value.shape).copy_(value)
-        return self._rounded(x) if quantises else x
-
-    def _rounded(self, x: Tensor) -> Tensor:
-        """round(x / scale) between the integers' limits, times scale; x / scale as a product with
-        the inverse in float32, as torch's kernels have it.
-        """
-        low, high = self.limits
-        if not self.is_per_channel:
-            steps, scale = x.mul((1 / self.scale).item()).round_(), self.scale.item()
-        else:
-            shape = [1] * x.dim()
-            shape[self.ch_axis] = -1
-            scale = self.scale.reshape(shape)
-            steps = x.mul(1 / scale).round_()
-        if self.offset is not None:
-            steps += self.offset
-        return steps.clamp_(low, high).mul_(scale)
-
-    @property
-    def limits(self) -> tuple[int, int]:
-        """The least and the largest number of steps from zero."""
-        observer = self.activation_post_process
-        if observer.current:
-            return -observer.limit, observer.limit  # kernels may need them to stay below the type's
-        zero_point = 0 if self.is_per_channel else int(self.zero_point)
-        return self.quant_min - zero_point, self.quant_max - zero_point
-
-    def calculate_qparams(self) -> tuple[Tensor, Tensor]:
-        if self.held:
-            return self.scale, self.zero_point
-        scale, zero_point = super().calculate_qparams()
-        return scale if self.adjust is None else self.adjust(scale), zero_point
-
-
-def observers_of(model: torch.nn.Module) -> list[FakeQuantize]:
-    """Every fake-quantize module of a prepared graph."""
-    return [m for m in model.modules() if isinstance(m, FakeQuantize)]

@@ -18,10 +18,11 @@ from edgecompress.compress.canonical import canonicalise
 from edgecompress.compress.capture import capture
 from edgecompress.compress.constants import fold_constants
 from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.fake_quantize import observers_of
 from edgecompress.compress.fx import LOOPS, module_path
 from edgecompress.compress.modes import set_training
 from edgecompress.compress.names import check_names
-from edgecompress.compress.observers import Ranges, observers_of
+from edgecompress.compress.observers import Ranges
 from edgecompress.compress.operators import WEIGHTED
 from edgecompress.compress.products import make_linear
 from edgecompress.compress.quantizer import TargetQuantizer

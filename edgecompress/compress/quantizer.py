@@ -20,6 +20,7 @@ from torchao.quantization.pt2e.quantizer import (
 from torchao.quantization.pt2e.quantizer.quantizer import Q_ANNOTATION_KEY
 
 from edgecompress.compress.delicate import delicate
+from edgecompress.compress.fake_quantize import AdjustedFakeQuantize
 from edgecompress.compress.folding import (
     CONVOLUTIONS,
     BatchNorm,
@@ -35,7 +36,7 @@ from edgecompress.compress.fx import (
     tell_name,
 )
 from edgecompress.compress.masks import masked
-from edgecompress.compress.observers import AdjustedFakeQuantize, RangeChoice, RangeObserver, Ranges
+from edgecompress.compress.observers import RangeChoice, RangeObserver, Ranges
 from edgecompress.compress.operators import (
     ADDING,
     BINARY,

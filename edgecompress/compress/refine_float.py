@@ -12,7 +12,7 @@ from edgecompress.spec.deploy import QuantizeSpec
 from edgecompress.task.base import tensors_of
 
 _SAME = 1e-3
-"""By more than this share of the largest output nothing may change; float32 rounds to 1e-7, and a
+"""No output may change by more than this share of the largest; float32 rounds to 1e-7, and a
 deep network adds that up.
 """
 _NAMED = 6

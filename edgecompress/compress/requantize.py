@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torchao.quantization.pt2e import FakeQuantize
 
+from edgecompress.compress.fake_quantize import AdjustedFakeQuantize
 from edgecompress.compress.folding import BatchNorm
 from edgecompress.compress.fx import input_of, only_user
 from edgecompress.compress.means import (
@@ -29,7 +30,6 @@ from edgecompress.compress.means import (
     image_shape,
     note_without_ties,
 )
-from edgecompress.compress.observers import AdjustedFakeQuantize
 from edgecompress.compress.operators import CLIPPING, WEIGHTED
 from edgecompress.spec.scheme import QuantizationScheme
 

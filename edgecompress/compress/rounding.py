@@ -46,7 +46,7 @@ class Rounded:
     name: str
     nearest: float
     adaptive: float
-    """Of the rounding that was taken."""
+    """That of the rounding that was taken."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Grid:
 
     layer: Layer
     factor: Tensor
-    """Of the batch norm behind it: weight * factor is what ships."""
+    """That of the batch norm behind it: weight * factor is what ships."""
     scale: Tensor
     nearest: Tensor
     """Whole steps, as they would be otherwise."""

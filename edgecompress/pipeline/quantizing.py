@@ -26,6 +26,7 @@ from edgecompress.compress.refine import refine
 from edgecompress.compress.score import validate
 from edgecompress.compress.sensitivity import measure_noise
 from edgecompress.compress.sparsify import Masks, apply_masks, confirm_masks
+from edgecompress.compress.step_size import learn_scales, settle_scales
 from edgecompress.compress.train import Training, train
 from edgecompress.compress.units import units_of
 from edgecompress.errors import ModelError
@@ -47,7 +48,7 @@ def quantize(job: Job, spec: QuantizeSpec, before: Point, teacher: Point, work_d
     rows: tuple[EpochRow, ...] = ()
     if spec.train is not None:
         training = training_of(job, "qat", spec.train, work_dir, teacher)
-        rows = _fine_tune(prepared, training, spec.freeze_at, before.masks())
+        rows = fine_tune(prepared, training, spec, before.masks())
     snap_biases(prepared)
 
     def run(*inputs: Tensor) -> Any:
@@ -158,11 +159,11 @@ def cost_of(row: OperatorNoise) -> str:
     return f"alone in int8 it leaves {row.alone_db:.1f} dB at the outputs"
 
 
-def _fine_tune(
-    prepared: Prepared, training: Training, freeze_at: float, masks: Masks
+def fine_tune(
+    prepared: Prepared, training: Training, spec: QuantizeSpec, masks: Masks
 ) -> tuple[EpochRow, ...]:
-    """Train the fake-quantised graph; `freeze_at`: the share of epochs after which ranges and
-    statistics stay.
+    """Train the fake-quantised graph, and its scales where `spec` says so; after `freeze_at` of the
+    epochs ranges and statistics stay.
     """
     if not prepared.free_batch:
         raise ModelError(
@@ -172,7 +173,7 @@ def _fine_tune(
     graph, epochs = prepared.graph, training.spec.epochs
     run = CalibrationRun(graph)
     # At least the last epoch trains what will ship: fixed ranges and statistics.
-    frozen_from = min(int(freeze_at * epochs), epochs - 1)
+    frozen_from = min(int(spec.freeze_at * epochs), epochs - 1)
 
     def before_epoch(epoch: int) -> None:
         if epoch < frozen_from:
@@ -186,4 +187,9 @@ def _fine_tune(
     # Calibrated it can ship already, so fine-tuning can only gain.
     training.keeps_start = True
     training.after_step = lambda: apply_masks(graph, masks)
-    return train(graph, training)
+    if not spec.train_scales:
+        return train(graph, training)
+    learn_scales(prepared)
+    rows = train(graph, training)
+    settle_scales(graph)
+    return rows

@@ -7,12 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress.calibration import CalibrationRun, float_copy, share_run
-from edgecompress.compress.observers import (
-    AdjustedFakeQuantize,
-    RangeChoice,
-    RangeObserver,
-    observers_of,
-)
+from edgecompress.compress.fake_quantize import AdjustedFakeQuantize, observers_of
+from edgecompress.compress.observers import RangeChoice, RangeObserver
 
 SMALL, LARGE = torch.tensor([-0.5, 0.26, 1.0]), torch.tensor([-0.5, 0.26, 3.0])
 

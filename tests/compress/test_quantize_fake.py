@@ -4,7 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgecompress.compress.observers import AdjustedFakeQuantize, RangeObserver
+from edgecompress.compress.fake_quantize import AdjustedFakeQuantize
+from edgecompress.compress.observers import RangeObserver
 
 
 @given(

@@ -8,8 +8,8 @@ from writing import decibels
 from zoo.catalogue import settle
 
 from edgecompress.compress.calibration import CalibrationRun
+from edgecompress.compress.fake_quantize import observers_of
 from edgecompress.compress.folding import BatchNorm, FoldingFakeQuantize, freeze_statistics
-from edgecompress.compress.observers import observers_of
 from edgecompress.compress.quantize import convert, forward
 
 IMAGE = (torch.zeros(1, 3, 8, 8),)

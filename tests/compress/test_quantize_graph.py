@@ -13,8 +13,9 @@ from torch.nn import functional
 from zoo.catalogue import build
 
 from edgecompress.compress.calibration import CalibrationRun
+from edgecompress.compress.fake_quantize import observers_of
 from edgecompress.compress.modes import set_training
-from edgecompress.compress.observers import Ranges, observers_of
+from edgecompress.compress.observers import Ranges
 from edgecompress.compress.quantize import (
     Prepared,
     calibrate,

@@ -8,7 +8,7 @@ from quantizing import scheme
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgecompress.compress.observers import observers_of
+from edgecompress.compress.fake_quantize import observers_of
 from edgecompress.compress.quantize import Prepared, calibrate, forward, prepare
 
 TOKENS = 8

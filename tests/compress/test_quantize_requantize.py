@@ -15,8 +15,8 @@ from torchao.quantization.pt2e.observer import MinMaxObserver
 from zoo.catalogue import build
 from zoo.parts import image
 
+from edgecompress.compress.fake_quantize import AdjustedFakeQuantize, observers_of
 from edgecompress.compress.folding import FoldingFakeQuantize
-from edgecompress.compress.observers import AdjustedFakeQuantize, observers_of
 from edgecompress.compress.quantize import calibrate, prepare
 from edgecompress.compress.requantize import MeanWithoutTies, WithoutTies, fits
 

@@ -9,7 +9,8 @@ from quantizing import scheme
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgecompress.compress.observers import Ranges, observers_of
+from edgecompress.compress.fake_quantize import observers_of
+from edgecompress.compress.observers import Ranges
 from edgecompress.compress.quantize import calibrate, forward, prepare
 
 Inputs = tuple[Tensor, ...]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from zoo.catalogue import EVERYTHING, build
 
 from edgecompress.compress.calibration import CalibrationRun
-from edgecompress.compress.observers import observers_of
+from edgecompress.compress.fake_quantize import observers_of
 from edgecompress.compress.quantize import Prepared, forward
 from edgecompress.compress.sensitivity import measure_noise
 from edgecompress.compress.units import units_of

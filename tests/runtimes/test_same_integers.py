@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 
 pytest.importorskip("litert_torch", reason="litert-torch is not installed")
 
@@ -19,11 +20,15 @@ from zoo.catalogue import build
 
 from edgecompress.compress import rounding
 from edgecompress.compress.biases import snap_biases
-from edgecompress.compress.quantize import Prepared, convert
+from edgecompress.compress.calibration import CalibrationRun
+from edgecompress.compress.folding import freeze_statistics
+from edgecompress.compress.modes import set_training
+from edgecompress.compress.quantize import Prepared, convert, forward
 from edgecompress.compress.refine import refine
+from edgecompress.compress.step_size import learn_scales, settle_scales
 from edgecompress.formats.exportable import Exportable
 from edgecompress.runtimes import runtime
-from edgecompress.spec.deploy import QuantizeSpec
+from edgecompress.spec.deploy import QuantizeSpec, TrainSpec
 from edgecompress.spec.load import load_target
 from edgecompress.spec.recipe import weight_bits
 
@@ -38,6 +43,14 @@ REFINED = QuantizeSpec(
     rounding="adaptive",
     correct_biases=True,
 )
+LEARNT = QuantizeSpec(
+    mode="qat",
+    scheme="portable",
+    ranges="minmax",
+    calibration_batches=1,
+    train=TrainSpec(epochs=1, optimizer="sgd", learning_rate=0.01),
+    train_scales=True,
+)
 Outputs = dict[str, NDArray[np.float32]]
 
 
@@ -50,7 +63,9 @@ def outputs_of(
 ) -> tuple[Outputs, float]:
     """What each runtime puts out for random inputs, and the step of these outputs."""
     prepared = calibrated(model, example_inputs, wanted, spec=spec)
-    if spec is not None:
+    if spec is not None and spec.train_scales:
+        train_scales(prepared)
+    elif spec is not None:
         refine(prepared, [(batch(example_inputs, 8, seed=3), None)], spec)
     snap_biases(prepared)
     inputs = batch(example_inputs, COUNT, seed=11)
@@ -59,6 +74,23 @@ def outputs_of(
         outputs["ONNX Runtime"] = exported(prepared, model, folder).run(inputs)[0]
         outputs["for TensorRT"] = run_for_tensorrt(prepared, inputs, folder)
     return outputs, step
+
+
+def train_scales(prepared: Prepared) -> None:
+    """A few steps towards other outputs."""
+    graph = prepared.graph
+    freeze_statistics(graph)
+    learn_scales(prepared)
+    set_training(graph, True)
+    optimizer = torch.optim.SGD(graph.parameters(), lr=0.01)
+    for seed in range(4):
+        outputs = forward(prepared, batch(prepared.example_inputs, 4, seed))
+        optimizer.zero_grad()
+        (outputs - 1).square().mean().backward()
+        optimizer.step()
+    settle_scales(graph)
+    set_training(graph, False)
+    CalibrationRun(graph).freeze()
 
 
 def outputs_in_litert(
@@ -127,6 +159,10 @@ def test_weights_that_were_rounded_adaptively_too(
 ) -> None:
     monkeypatch.setattr(rounding, "_ITERATIONS", 60)
     check(*build("depthwise_separable"), tmp_path, "portable", REFINED)
+
+
+def test_scales_that_were_learnt_too(tmp_path: Path) -> None:
+    check(*build("resnet_conv_shortcut"), tmp_path, "portable", LEARNT)
 
 
 @pytest.mark.parametrize("wanted", ["portable", "portable, affine"])
