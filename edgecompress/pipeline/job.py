@@ -23,6 +23,7 @@ from edgecompress.spec.report import EpochRow, LayerRow
 from edgecompress.spec.target import Cpu
 from edgecompress.task.base import Batch, Task, inputs_of, take
 from edgecompress.task.guard import user_code
+from edgecompress.task.places import CPU, device_of, to_device
 from edgecompress.task.seed import seed_everything
 
 if TYPE_CHECKING:
@@ -99,10 +100,11 @@ class Job:
         return take(self.task.train_data(), _LOSS_BATCHES)
 
     def loss(self, model: Callable[..., Any]) -> Tensor:
-        """Mean task loss on fixed training batches, differentiable."""
-        name = type(self.task).__name__
+        """Mean task loss on fixed training batches, differentiable; computed where the model is."""
+        name, device = type(self.task).__name__, device_of(model)
+        batches = self.loss_batches if device == CPU else to_device(self.loss_batches, device)
         with user_code(f"the model on a batch of {name}.train_data()"):
-            losses = [self.task.loss(model(*inputs_of(b)), b[1]) for b in self.loss_batches]
+            losses = [self.task.loss(model(*inputs_of(b)), b[1]) for b in batches]
         return torch.stack(losses).mean()
 
     def depends_on(self, **more: JsonValue) -> dict[str, JsonValue]:

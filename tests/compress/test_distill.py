@@ -1,6 +1,7 @@
 """Learning from the original: values by hand, and features of a pruned student."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from edgecompress.compress.distill import Teacher, features_of
 from edgecompress.compress.hardware import Hardware
 from edgecompress.compress.lesson import Lesson
 from edgecompress.compress.prune import PruneContext, prune
-from edgecompress.errors import ModelError
+from edgecompress.errors import ModelError, TaskError
 from edgecompress.spec.deploy import DistillSpec, StructuredPruneSpec
 from edgecompress.task import ClassificationTask, Task
 
@@ -82,6 +83,99 @@ def test_attention_map_by_hand() -> None:
     maps.clear()
     model(x)
     assert maps == {}  # the hook is gone
+
+
+def test_similarity_by_hand() -> None:
+    model = nn.Sequential(nn.Identity())
+    x = torch.tensor([[[3.0, 0.0]], [[0.0, 1.0]], [[1.0, 1.0]]])  # three samples
+    with features_of(model, ("0",), "similarity") as found:
+        model(x)
+    products = torch.tensor([[9.0, 0.0, 3.0], [0.0, 1.0, 1.0], [3.0, 1.0, 2.0]])
+    torch.testing.assert_close(found["0"], products / products.norm(dim=1, keepdim=True))
+
+
+def test_a_masked_score_has_no_distance() -> None:
+    inf = math.inf
+    student = torch.tensor([[1.0, -inf, 4.0]], requires_grad=True)
+    teacher = torch.tensor([[0.0, -inf, 2.0]])
+    loss = Pair().distillation_loss(student, teacher, 1.0)
+    assert float(loss.detach()) == pytest.approx((1.0 + 4.0) / 2)
+    loss.backward()
+    assert student.grad is not None
+    assert student.grad.isfinite().all()
+    diverged = Pair().distillation_loss(torch.tensor([math.nan]), torch.tensor([1.0]), 1.0)
+    assert math.isnan(float(diverged))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "told"),
+    [
+        (torch.zeros(2, 5), torch.zeros(2, 4), r"outputs of \[\[2, 5\]\] and of \[\[2, 4\]\]"),
+        ([torch.zeros(2)], [torch.zeros(2)] * 2, "cannot be compared; write one that can"),
+        (torch.tensor([1]), torch.tensor([2]), "no floating-point outputs to compare"),
+    ],
+)
+def test_outputs_that_cannot_be_compared_are_told(student: Any, teacher: Any, told: str) -> None:
+    with pytest.raises(TaskError, match=told):
+        Pair().distillation_loss(student, teacher, 1.0)
+
+
+class Dense(Task):
+    """Pictures, and a number for each, in a dict."""
+
+    model = example_inputs = train_data = eval_data = metric = None
+
+    def loss(self, outputs: Any, target: Any) -> Tensor:
+        return (outputs["picture"] - target).square().mean()
+
+
+class Both(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(1, 3, 1)
+        self.number = nn.Linear(3, 1)
+
+    def forward(self, x: Tensor) -> dict[str, Any]:
+        x = self.body(x)
+        return {"picture": x, "more": [self.number(x.mean((2, 3)))]}
+
+
+@pytest.mark.parametrize("kind", ["attention", "similarity", "values"])
+def test_a_dense_model_learns_from_outputs_and_features(kind: Any) -> None:
+    torch.manual_seed(0)
+    student, teacher_model, x = Both(), Both(), torch.randn(4, 1, 5, 5)
+    spec = DistillSpec(
+        temperature=1.0, weight=1.0, feature_layers=("body",), feature_weight=1.0, feature_kind=kind
+    )
+    teacher = Teacher(teacher_model, spec, Dense())
+    optimizer = torch.optim.Adam(student.parameters(), lr=0.05)
+    losses = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = taught(teacher, student, x, torch.zeros(4, 3, 5, 5))
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.1 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "told"),
+    [
+        ("values", "second", r"'second' gives \[8, 8, 6, 6\], the original \[8, 16, 6, 6\]"),
+        ("attention", "head", r"'head' gives \[8, 2\], which has no positions"),
+    ],
+)
+def test_features_that_cannot_be_compared_are_told(
+    teacher_model: "Net", kind: Any, layer: str, told: str
+) -> None:
+    x = torch.randn(8, 1, 6, 6)
+    student = pruned(teacher_model, x)
+    spec = DistillSpec(
+        temperature=2.0, weight=0.5, feature_layers=(layer,), feature_weight=1.0, feature_kind=kind
+    )
+    with pytest.raises(ModelError, match=told):
+        taught(Teacher(teacher_model, spec, Two()), student, x, torch.zeros(8, dtype=torch.int64))
 
 
 class Net(nn.Module):
