@@ -32,7 +32,7 @@ from edgecompress.spec.base import parse
 
 MOST_RETRIES = 2
 """A trial that takes its process with it every time is given up."""
-BEAT_S, SILENT_S = 10, 60
+BEAT_S, SILENT_S = 10, 120
 """How often a trial shows that it lives, and after how long others think that it does not."""
 _MAKES_TABLES, _PAUSE_S = 12, 0.3
 """How often to try, and the time between."""

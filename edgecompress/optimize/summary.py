@@ -96,6 +96,8 @@ def _contributions(bench: Bench, trials: Sequence[Tried]) -> tuple[Contribution,
     for method in sorted({name for names in methods.values() for name in names}):
         having = [outcome for one, outcome in rows if method in methods[one.number]]
         without = [outcome for one, outcome in rows if method not in methods[one.number]]
+        if not without:
+            continue  # there is nothing to compare with
         lost = whole - hypervolume([aims.point(outcome) for outcome in without], worst)
         found.append(
             Contribution(

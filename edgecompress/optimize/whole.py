@@ -58,8 +58,11 @@ def optimize(order: DeployOrder, limits: Limits, study: str | None, progress: Pr
             return _kept(root, found.model_copy(update={"interrupted": True}), None)
     store = Store(root, progress.note)
     # Two that end at once would measure each other.
-    with store.lock(f"finish-{found.search}"):
-        return _deployed(root, found, choices, progress)
+    try:
+        with store.lock(f"finish-{found.search}"):
+            return _deployed(root, found, choices, progress)
+    except KeyboardInterrupt:
+        return _kept(root, found.model_copy(update={"interrupted": True}), None)
 
 
 def _searched(

@@ -10,8 +10,11 @@ import deploying
 import pytest
 from searching import OWN
 
-from edgecompress.optimize import seconds_of
+import edgecompress.optimize
+from edgecompress.errors import RuntimeMissing
+from edgecompress.optimize import Asked, seconds_of
 from edgecompress.optimize.study import optuna
+from edgecompress.progress import SilentProgress
 from edgecompress.spec.load import load_deploy
 from edgecompress.spec.search import SearchReport
 
@@ -57,7 +60,7 @@ def test_interrupted_killed_and_resumed_it_ends_with_a_recipe_and_a_verdict(
 
     done = cli.run(project, *OPTIMIZE)
     assert done.returncode in deploying.MEASURED, done.stderr
-    assert "resumed: 1 trials done" in done.stderr
+    assert "resumed: 1 trial done" in done.stderr
     found = json.loads(done.stdout)
     report = SearchReport.model_validate_json(json.dumps(found["search"]))
     complete = [row for row in report.trials if row.state == "complete"]
@@ -90,6 +93,16 @@ def test_what_is_asked_wrongly_is_one_line(project: Path, cli: deploying.Cli) ->
         assert words in errors[0]
         assert "secret" not in done.stderr
         assert "defect" not in done.stderr
+
+
+def test_a_search_without_its_library_says_what_adds_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edgecompress.optimize, "version_of", lambda _: None)
+    with pytest.raises(RuntimeMissing, match=r"pip install 'edgecompress\[optimize\]'"):
+        edgecompress.optimize.optimize(
+            project / "deploy.yaml", "tiny", Asked(trials=1), SilentProgress()
+        )
 
 
 def test_a_recipe_that_is_searched_is_of_one_board(project: Path, cli: deploying.Cli) -> None:
