@@ -38,7 +38,7 @@ class Space:
         cost: Cost,
         original_macs: int,
     ) -> "Space":
-        slots = {slot for group in groups for slot in group.slots if slot.side != "parameter"}
+        slots = {slot for group in groups for slot in group.slots if slot.side in ("in", "out")}
         layers = {slot: model.get_submodule(slot.layer) for slot in slots}
         totals = {
             slot: _channels(layer, slot.side)

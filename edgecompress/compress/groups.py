@@ -7,7 +7,7 @@ where it does not know an operator, so a group is a claim until `verify` has che
 import math
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -19,7 +19,7 @@ from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.macs import evaluating
 from edgecompress.errors import ModelError, SpecError
 
-Side = Literal["out", "in", "parameter"]
+Side = Literal["out", "in", "parameter", "attribute"]
 
 CONV = nn.modules.conv._ConvNd
 WEIGHTED = (CONV, nn.Linear)
@@ -31,10 +31,17 @@ class Slot(NamedTuple):
     """
 
     layer: str
-    """A module, or for side 'parameter' a bare nn.Parameter, by its dotted name."""
+    """A module; or for side 'parameter' a bare nn.Parameter, for side 'attribute' a number of
+    channels or heads that a module keeps, by its dotted name.
+    """
     side: Side
     dim: int = 0
     """Where a bare parameter is meant: the dimension that holds the channels."""
+
+    @property
+    def module(self) -> str:
+        """The module that it is, or is in."""
+        return self.layer if self.side in ("in", "out") else self.layer.rpartition(".")[0]
 
 
 Cuts = Mapping[Slot, tuple[int, ...]]
@@ -64,7 +71,8 @@ class ChannelGroup:
 
     def granularity(self, round_to: int) -> int:
         """Smallest number of units that is a multiple of `round_to` channels in every layer."""
-        return math.lcm(*(round_to // math.gcd(round_to, self.width(s)) for s in self.slots))
+        tensors = [slot for slot in self.slots if slot.side != "attribute"]
+        return math.lcm(*(round_to // math.gcd(round_to, self.width(s)) for s in tensors))
 
     def levels(self, round_to: int) -> tuple[int, ...]:
         """Numbers of units that may be kept, from all of them downwards, never 0."""
@@ -116,7 +124,7 @@ def find(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> DependencyGrou
             if any(names[root] in group.producers for group in groups):
                 continue
             try:
-                groups += _segments(names, _join_grouped(twin, _units(graph, root, names)))
+                groups += segments(names, _join_grouped(twin, _units(graph, root, names)))
             except Exception as error:
                 # One group that torch-pruning cannot follow must not cost the others.
                 line = " ".join(str(error).split())
@@ -225,7 +233,7 @@ def _join_grouped(
     """Join units at the same place in the groups of a grouped convolution: each of its groups
     must lose the same channels.
     """
-    for slot in {slot for unit in units for slot in unit if slot.side != "parameter"}:
+    for slot in {slot for unit in units for slot in unit if slot.side in ("in", "out")}:
         layer = model.get_submodule(slot.layer)
         if not isinstance(layer, CONV) or layer.groups == 1 or is_depthwise(layer):
             continue
@@ -238,9 +246,7 @@ def _join_grouped(
     return units
 
 
-def _segments(
-    names: Mapping[nn.Module, str], units: list[dict[Slot, tuple[int, ...]]]
-) -> list[ChannelGroup]:
+def segments(names: Mapping[nn.Module, str], units: Sequence[Cuts]) -> list[ChannelGroup]:
     """Split units that differ in the layers they touch, such as the two halves of a concat."""
     kinds: dict[frozenset[tuple[Slot, int]], list[Cuts]] = defaultdict(list)
     for unit in units:

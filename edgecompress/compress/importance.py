@@ -179,7 +179,11 @@ def comparable(
 
 def _indices(group: ChannelGroup) -> dict[Slot, Tensor]:
     """Channels of each slot: int64 [units, channels in a unit]."""
-    return {slot: torch.tensor([unit[slot] for unit in group.units]) for slot in group.slots}
+    return {
+        slot: torch.tensor([unit[slot] for unit in group.units])
+        for slot in group.slots
+        if slot.side != "attribute"
+    }
 
 
 def _reduce(model: nn.Module, indices: dict[Slot, Tensor], value: Value) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from edgecompress.compress.groups import CONV
+from edgecompress.compress.rewrite import Attention
 from edgecompress.spec.report import LayerRow
 
 WIDTHS: tuple[tuple[type[nn.Module], str], ...] = (
@@ -12,6 +13,7 @@ WIDTHS: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.Linear, "out_features"),
     (nn.RNNBase, "hidden_size"),
     (nn.MultiheadAttention, "embed_dim"),
+    (Attention, "width"),
     (nn.Embedding, "embedding_dim"),
 )
 

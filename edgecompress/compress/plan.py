@@ -1,14 +1,16 @@
 """PrunePlan: everything that pruning decided, as data, so that the model can be rebuilt."""
 
 import json
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from edgecompress.compress import two_four
 from edgecompress.compress.groups import Cuts, Side, Slot
 from edgecompress.compress.macs import evaluating
+from edgecompress.compress.rewrite import Rewrite, rewritten
 from edgecompress.compress.shorter import Stand, shorter
 from edgecompress.compress.sparsify import apply_masks, masks_for
 from edgecompress.compress.surgery import cut
@@ -30,6 +32,8 @@ class PrunePlan(Spec):
     method: Literal["structured", "unstructured", "2:4"]
     blocks: tuple[dict[str, Stand], ...] = ()
     """Structured: what stands for the residual blocks that went whole, before the steps."""
+    rewrites: dict[str, Annotated[Rewrite, Field(discriminator="kind")]] = {}
+    """Structured: modules that were then written anew, so that their channels could be cut."""
     steps: tuple[tuple[Cut, ...], ...] = ()
     """Structured: what was cut, step by step, the consumers' inputs included."""
     thresholds: dict[str, float] = {}
@@ -66,7 +70,7 @@ def replay(model: nn.Module, plan: PrunePlan, example_inputs: tuple[Tensor, ...]
 
     """
     try:
-        result = shorter(model, plan.blocks)
+        result = rewritten(shorter(model, plan.blocks), plan.rewrites)
         for step in plan.steps:
             result = cut(result, {Slot(c.layer, c.side, c.dim): c.removed for c in step})
         apply_masks(result, masks_for(result, plan.thresholds))

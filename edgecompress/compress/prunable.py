@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from edgecompress.compress.groups import ChannelGroup, find, ignored_names, reused_layers
+from edgecompress.compress.rewrite import Rewrite
 from edgecompress.compress.verify import Checker
 from edgecompress.errors import ModelError
 
@@ -45,7 +46,7 @@ def prunable(
     good, refused = [], dict(found.lost)
     for i, group in enumerate(found.groups):
         progress("check groups", i, len(found.groups))
-        reason = _forbidden(group, ignored, reused) or checker.reason(group, round_to)
+        reason = forbidden(group, ignored, reused) or checker.reason(group, round_to)
         if reason is None:
             good.append(group)
         else:
@@ -53,13 +54,39 @@ def prunable(
     return Prunable(good, refused)
 
 
-def _forbidden(group: ChannelGroup, ignored: set[str], reused: set[str]) -> str | None:
+@dataclass(frozen=True)
+class Reached:
+    model: nn.Module
+    """The user's, in which some modules are written anew."""
+    rewrites: dict[str, Rewrite]
+    found: Prunable
+
+
+def reach_layers(
+    model: nn.Module,
+    example_inputs: tuple[Tensor, ...],
+    round_to: int,
+    ignored_layers: Sequence[str],
+    progress: Progress,
+) -> Reached:
+    """What `prunable` finds, in the model as it is.
+
+    Raises:
+        ModelError: the model cannot be traced or checked.
+        SpecError: a layer in ignored_layers is unknown.
+
+    """
+    found = prunable(model, example_inputs, round_to, ignored_layers, progress)
+    return Reached(model, {}, found)
+
+
+def forbidden(group: ChannelGroup, ignored: set[str], reused: set[str]) -> str | None:
+    """Why a group must not be touched, whatever its channels are; None when it may be."""
     for slot in group.slots:
-        owner = slot.layer.rpartition(".")[0] if slot.side == "parameter" else slot.layer
         if slot.layer in ignored and slot.side == "out":
             return f"'{slot.layer}' is in prune.ignored_layers"
-        if owner in reused:
-            return f"'{owner}' is used more than once, or shares its weights"
+        if slot.module in reused:
+            return f"'{slot.module}' is used more than once, or shares its weights"
     return None
 
 

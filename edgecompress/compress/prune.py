@@ -2,9 +2,9 @@
 four (2:4), which may also follow whole channels.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -17,7 +17,15 @@ from edgecompress.compress.groups import ChannelGroup, Cuts, ignored_names, merg
 from edgecompress.compress.layers import rows, with_reasons
 from edgecompress.compress.macs import Cost, count, evaluating
 from edgecompress.compress.plan import Cut, PrunePlan, step_of
-from edgecompress.compress.prunable import Progress, prunable, silent, some
+from edgecompress.compress.prunable import (
+    Progress,
+    Reached,
+    prunable,
+    reach_layers,
+    silent,
+    some,
+)
+from edgecompress.compress.rewrite import Rewrite
 from edgecompress.compress.shorter import shorter
 from edgecompress.compress.surgery import cut, renumber
 from edgecompress.compress.verify import Checker
@@ -122,17 +130,16 @@ def _structured(
         for block in taken
         for name in block.layers
     }
-    steps: tuple[tuple[Cut, ...], ...] = ()
-    spec = _for_what_is_left(spec, reasons.keys())
+    plan = PrunePlan(method="structured", blocks=tuple(dict(block.removal) for block in taken))
+    spec = spec.without_layers(reasons.keys())
     if spec.cuts_channels:
-        current, steps, kept_whole = _channels(
-            current, spec, round_to, context, _Before(model, before.macs)
-        )
-        reasons |= kept_whole
+        narrowed = _channels(current, spec, round_to, context, _Before(model, before.macs))
+        current, reasons = narrowed.model, {**reasons, **narrowed.kept_whole}
+        update = {"rewrites": narrowed.rewrites, "steps": narrowed.steps}
+        plan = plan.model_copy(update=update)
     checker.alive(current)
     after = count(current, example)
     _check_smaller(spec, before, after)
-    plan = PrunePlan(method="structured", blocks=tuple(dict(b.removal) for b in taken), steps=steps)
     otherwise = _UNFOLLOWED if spec.cuts_channels else _ONLY_BLOCKS
     return Pruned(current, plan, before, after, rows(model, current, reasons, otherwise))
 
@@ -151,12 +158,13 @@ def _blocks(model: nn.Module, spec: StructuredPruneSpec, context: PruneContext) 
     return chosen
 
 
-def _for_what_is_left(spec: StructuredPruneSpec, gone: Collection[str]) -> StructuredPruneSpec:
-    """Without the ratios of layers that went with their block: nobody knows beforehand which."""
-    if not isinstance(spec.pruning_ratio, dict):
-        return spec
-    left = {name: ratio for name, ratio in spec.pruning_ratio.items() if name not in gone}
-    return spec.model_copy(update={"pruning_ratio": left or None})
+@dataclass(frozen=True)
+class _Narrowed:
+    model: nn.Module
+    rewrites: dict[str, Rewrite]
+    steps: tuple[tuple[Cut, ...], ...]
+    kept_whole: dict[str, str]
+    """Why, by layer."""
 
 
 class _Before(NamedTuple):
@@ -172,12 +180,13 @@ def _channels(
     round_to: int,
     context: PruneContext,
     before: _Before,
-) -> tuple[nn.Module, tuple[tuple[Cut, ...], ...], dict[str, str]]:
-    """A copy of `model` with fewer channels, what was cut in each step, and why layers were not."""
+) -> _Narrowed:
+    """A copy of `model` with fewer channels."""
     example = context.example_inputs
-    checker = Checker(model, example)
-    found = prunable(model, example, round_to, spec.ignored_layers, context.progress)
-    groups = some(found)
+    find = _reach_operators if spec.reach == "operators" else reach_layers
+    reached = find(model, example, round_to, spec.ignored_layers, context.progress)
+    model, found = reached.model, reached.found
+    checker, groups = Checker(model, example), some(found)
     current, steps = duplicate(model), []
     space = allocate.Space.of(current, groups, round_to, count(model, example), before.macs)
     ranking = _rank(current, spec, space, groups, context)
@@ -211,7 +220,15 @@ def _channels(
         if step < spec.steps:
             context.finetune(current, step)
             ranking = _rank(current, spec, space, groups, context)
-    return current, tuple(steps), {**_kept_whole(space, goal), **found.refused}
+    kept_whole = {**_kept_whole(space, goal), **found.refused}
+    return _Narrowed(current, reached.rewrites, tuple(steps), kept_whole)
+
+
+def _reach_operators(*what: Any) -> Reached:
+    # It traces, and what that needs takes a second to import.
+    from edgecompress.compress.reach import reach_operators
+
+    return reach_operators(*what)
 
 
 def _rank(

@@ -14,7 +14,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from edgecompress.compress.duplicate import duplicate
-from edgecompress.compress.groups import CONV, ChannelGroup, Cuts
+from edgecompress.compress.groups import CONV, ChannelGroup, Cuts, Slot
 
 
 def cut(model: nn.Module, cuts: Cuts) -> nn.Module:
@@ -30,6 +30,9 @@ def cut(model: nn.Module, cuts: Cuts) -> nn.Module:
     for slot, channels in cuts.items():
         if slot.side == "parameter":
             jobs.append(_parameter_job(twin, slot.layer, slot.dim, channels))
+            continue
+        if slot.side == "attribute":
+            jobs.append(_attribute_job(twin.get_submodule(slot.module), slot, len(channels)))
             continue
         layer = twin.get_submodule(slot.layer)
         # Looked up before anything is cut: a grouped convolution can turn into a depthwise one.
@@ -57,6 +60,11 @@ def _parameter_job(
         setattr(owner, attribute, nn.Parameter(new))
 
     return job
+
+
+def _attribute_job(owner: nn.Module, slot: Slot, fewer: int) -> Callable[[], None]:
+    name = slot.layer.rpartition(".")[2]
+    return lambda: setattr(owner, name, getattr(owner, name) - fewer)
 
 
 @contextmanager

@@ -123,7 +123,7 @@ class Checker:
         the least that is ever kept.
         """
         for slot in group.slots:
-            layer = None if slot.side == "parameter" else self.model.get_submodule(slot.layer)
+            layer = self.model.get_submodule(slot.layer) if slot.side in ("in", "out") else None
             for kind, text in REFUSED_KINDS:
                 if isinstance(layer, kind):
                     return f"{type(layer).__name__} '{slot.layer}' {text}"

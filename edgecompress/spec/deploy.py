@@ -4,6 +4,7 @@ A choice that changes accuracy has no default and must be written down. What may
 switched off by leaving it out; the exception is distillation, which pruning switches on.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -97,7 +98,7 @@ DEFAULT_DISTILLATION = DistillSpec(temperature=4.0, weight=0.7)
 class StructuredPruneSpec(GrowingSpec):
     """Remove whole channels, by dependency groups (DepGraph, Fang et al., 2023)."""
 
-    newer: ClassVar[frozenset[str]] = frozenset({"remove_blocks", "latency_reduction"})
+    newer: ClassVar[frozenset[str]] = frozenset({"remove_blocks", "latency_reduction", "reach"})
 
     method: Literal["structured"]
     importance: Literal["magnitude", "taylor", "fisher", "bn_scale", "loss"]
@@ -109,6 +110,10 @@ class StructuredPruneSpec(GrowingSpec):
     latency_reduction: Annotated[float, Field(gt=1)] | None = None
     """With allocation: latency, instead of both: how many times lower the latency on the target's
     device must be, in the form in which the model ships.
+    """
+    reach: Literal["layers", "operators"] = "layers"
+    """Whose channels may go: those that can be followed from layer to layer; or also those that
+    only operators show, as heads of attention and the channels of padded shortcuts.
     """
     remove_blocks: Annotated[int, Field(ge=0)] = 0
     """How many residual blocks go whole, before channels do: those that the loss misses least."""
@@ -130,6 +135,13 @@ class StructuredPruneSpec(GrowingSpec):
     def _goals(self) -> list[object]:
         goals = (self.pruning_ratio, self.macs_reduction, self.latency_reduction)
         return [goal for goal in goals if goal is not None]
+
+    def without_layers(self, gone: Collection[str]) -> "StructuredPruneSpec":
+        """Without ratios of layers that went with their block: nobody knows beforehand which."""
+        if not isinstance(self.pruning_ratio, dict):
+            return self
+        left = {name: ratio for name, ratio in self.pruning_ratio.items() if name not in gone}
+        return self.model_copy(update={"pruning_ratio": left or None})
 
     @model_validator(mode="after")
     def _check(self) -> "StructuredPruneSpec":
