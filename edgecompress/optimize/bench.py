@@ -83,7 +83,7 @@ class Bench:
     @property
     def identity(self) -> str:
         """Results of another task, device or space have nothing to do with these."""
-        there = [self.device.id, self.probe.cpu_model, self.probe.machine, self.probe.cores]
+        there = [self.device.id, self.probe.cpu_model, self.probe.machine]
         return digest([self.loaded.fingerprint, self.space.digest, there, __version__])
 
     @cached_property

@@ -39,6 +39,8 @@ class Left:
     """None: as long as it takes."""
     of_seconds: float = 0.0
     """All that there was."""
+    points: bool = True
+    """Whether the space has points that were not tried."""
 
     @property
     def is_over(self) -> bool:
@@ -84,8 +86,9 @@ def next_step(now: Situation) -> Plan | Draw | None:
             return plan
     if now.left.is_over:
         return None
-    if now.left.is_searching:
-        return _search(now)
+    step = _search(now) if now.left.is_searching else None
+    if step is not None:
+        return step
     last = _final(now)
     if last is not None or now.left.seconds is None:
         return last
@@ -100,9 +103,9 @@ def best_target(now: Situation) -> str:
     return min(plain, key=lambda row: row[1].latency_ms_p50)[0].plan.target
 
 
-def _search(now: Situation) -> Plan | Draw:
+def _search(now: Situation) -> Plan | Draw | None:
     ready = itertools.chain(_openers(now), _promotions(now))
-    return next(iter(ready), "draw")
+    return next(iter(ready), "draw" if now.left.points else None)
 
 
 def _openers(now: Situation) -> Iterable[Plan]:

@@ -25,6 +25,8 @@ _POLL_S = 1.0
 """How often another process is looked for that is still at a trial."""
 _GRACE = 0.15
 """A trial may take so much of all the time beyond what was planned for it, before it is left."""
+_USED_UP = 25
+"""After so many known points in succession there are hardly others."""
 _OF_THE_RECIPE = (ModelError, ArtifactError, RuntimeMissing, SpecError, AgentError)
 """What fails of one recipe says nothing against the next."""
 
@@ -47,6 +49,8 @@ class Search:
     limits: Limits
     _ends: float | None = field(init=False, default=None)
     """A moment of `time.monotonic`; None: there is no such limit."""
+    _in_vain: int = field(init=False, default=0)
+    """How many points in succession were proposed that are known."""
 
     def run(self) -> None:
         """Try until it is over; others that share the study are waited for.
@@ -108,14 +112,16 @@ class Search:
         }
         count = None if wanted is None else max(wanted - len(done), 0)
         of_seconds = 0.0 if self.limits.seconds is None else self.limits.seconds
-        return Left(count, seconds, of_seconds)
+        return Left(count, seconds, of_seconds, points=self._in_vain < _USED_UP)
 
     def _take(self, left: Left, trials: Sequence[Tried]) -> None:
         claimed = self.study.claim(self.bench.space.draw)
         twin = self.study.twin(claimed)
         if twin is not None:
             self.study.same(claimed, twin)
+            self._in_vain += claimed.is_new
             return
+        self._in_vain = 0
         words = words_of(self.bench.space.config(claimed.plan))
         title = f"trial {claimed.number + 1}, {words} ({claimed.plan.target})"
         try:

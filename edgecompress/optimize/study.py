@@ -58,6 +58,8 @@ class Claimed:
     number: int
     plan: Plan
     trial: Trial
+    is_new: bool
+    """Whether the sampler has just proposed it, and nobody asked for it."""
 
 
 class Study:
@@ -125,15 +127,19 @@ class Study:
                 if plan.kind == "drawn":
                     # The sampler learns from what the trial says that it chose.
                     draw(_picker(trial))
-        return Claimed(trial.number, plan, trial)
+        return Claimed(trial.number, plan, trial, written is None)
 
     def twin(self, claimed: Claimed) -> int | None:
-        """The number of another trial that does, or did, the very same; who was first does it."""
+        """The number of another trial that does, or did, the very same; who was first does it. What
+        has failed is done again only where somebody asked for it.
+        """
         for one in self.trials():
             same = (one.plan.key, one.plan.rung) == (claimed.plan.key, claimed.plan.rung)
             if not same or one.number == claimed.number:
                 continue
-            if one.state == "complete" or (one.state == "running" and one.number < claimed.number):
+            is_first = one.state == "running" and one.number < claimed.number
+            has_failed = one.state == "failed" and claimed.is_new
+            if one.state == "complete" or is_first or has_failed:
                 return one.number
         return None
 

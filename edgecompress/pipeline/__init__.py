@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from edgecompress.errors import SpecError
 from edgecompress.pipeline.orders import (
     HERE_AS_USUAL,
     Measured,
@@ -72,6 +73,8 @@ def deploy_all(
 
     """
     asked = deploy_order(config, targets, measured)
+    if asked.wanted.recipe == "auto":
+        raise SpecError(f"{config}: recipe: auto is found by: edgecompress optimize {targets[0]}")
     # Imports torch; the functions on single files do without.
     from edgecompress.pipeline import whole
 

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import postgres
@@ -21,7 +21,7 @@ from edgecompress.optimize.place import Place
 from edgecompress.optimize.plan import FULL, Outcome, Plan, Tried
 from edgecompress.optimize.schedule import FINALS
 from edgecompress.optimize.search import Limits, Search
-from edgecompress.optimize.space import Space
+from edgecompress.optimize.space import CHOICES, Space
 from edgecompress.optimize.study import MOST_RETRIES, Study
 from edgecompress.progress import SilentProgress
 from edgecompress.spec.deploy import Budgets
@@ -225,6 +225,18 @@ def test_one_bad_recipe_is_told_and_the_search_goes_on(
     assert failed
     assert "ZeroDivisionError: of ours" in failed[0].why
     assert "defect" in failed[0].why
+
+
+def test_a_space_that_is_used_up_ends_the_search(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgecompress.optimize.search._USED_UP", 5)
+    monkeypatch.setitem(CHOICES, "ranges", ("minmax",))
+    made.space = replace(made.space, trains=False)
+    trials = search(made, lambda: Place(tmp_path / "study"), trials=1000)
+    points = {one.plan.key for one in trials if one.plan.kind == "drawn"}
+    assert 5 <= len(points) <= 9
+    assert len(made.lines("begun")) == 1 + len(points)
 
 
 def test_a_longer_search_goes_on_where_a_shorter_one_ended(made: Made, tmp_path: Path) -> None:
