@@ -1,4 +1,4 @@
-"""What each way to quantise better is worth alone: accuracy of the exported file, three seeds.
+"""What each way to quantise better is worth alone: accuracy of the exported file.
 
     python benchmarks/quantizing.py --data DIR --models DIR [--only resnet8 fsdd] [--target NAME]
 
@@ -83,6 +83,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/quantizing"))
     parser.add_argument("--only", nargs="+", default=["resnet8", "fsdd"], help="networks")
     parser.add_argument("--ways", nargs="+", default=list(WAYS), help=f"of {', '.join(WAYS)}")
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--target", default="local-onnxruntime")
     arguments = parser.parse_args()
     target = load_target(arguments.target)
@@ -94,16 +95,17 @@ def main() -> None:
         setting = Setting(name, trained(task, folder), task, target, folder)
         print(f"{name}, {target.name}: float {accuracy_of(setting.model, task):.2%}", flush=True)
         for way in arguments.ways:
-            show(way, [result_of(setting, WAYS[way], seed) for seed in SEEDS])
+            show(way, [result_of(setting, WAYS[way], seed) for seed in arguments.seeds])
 
 
 def show(way: str, results: list[Result]) -> None:
     scores = [result.accuracy for result in results]
     each = ", ".join(f"{score:.2%}" for score in scores)
+    spread = f" +- {100 * stdev(scores):.2f}" if len(scores) > 1 else ""
     decibels = mean(result.outputs_db for result in results)
     seconds = mean(result.seconds for result in results)
     print(
-        f"  {way:20} {mean(scores):.2%} +- {100 * stdev(scores):.2f} ({each}),"
+        f"  {way:20} {mean(scores):.2%}{spread} ({each}),"
         f" {decibels:.1f} dB at the outputs, {seconds:.0f} s",
         flush=True,
     )

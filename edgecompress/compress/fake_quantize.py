@@ -36,7 +36,8 @@ class _Learnt(torch.autograd.Function):
 
 
 def _learnt(x: Tensor, growth: Tensor, scale: Tensor, limits: tuple[int, int]) -> Tensor:
-    return cast(Tensor, _Learnt.apply(x, growth, scale, limits))  # type: ignore[no-untyped-call]
+    # A copy, because the next run may find another scale before this one's gradient is asked for.
+    return cast(Tensor, _Learnt.apply(x, growth, scale.clone(), limits))  # type: ignore[no-untyped-call]
 
 
 class AdjustedFakeQuantize(FakeQuantize):
