@@ -9,6 +9,7 @@ others' load only ever adds.
 
 import copy
 import time
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ def chain(operator: str, weights: list[NDArray[np.float32]], shape: list[int]) -
     """One operator after another, in the type of the weights."""
     kind = helper.np_dtype_to_tensor_dtype(weights[0].dtype)
     names = ["x", *(f"y{index}" for index in range(len(weights)))]
-    options = {"pads": [1, 1, 1, 1]} if operator == "Conv" else {}
+    options: dict[str, Any] = {"pads": [1, 1, 1, 1]} if operator == "Conv" else {}
     graph = helper.make_graph(
         [
             helper.make_node(operator, [names[index], f"w{index}"], [names[index + 1]], **options)
