@@ -180,6 +180,8 @@ class Agent:
         longest_s = 4 * len(files) * rounds.count * rounds.moment_s
         sweep = self._ask(Sweep, "sweep", request, extra_s=longest_s)
         ran = {one.name: one.model_sha256 for one in sweep.files}
+        if sorted(files) != sorted(one.name for one in sweep.files):
+            raise AgentError(f"{self.transport.name}: the agent measured other files than asked")
         for name, file in files.items():
             self._check_model(file, ran.get(name))
         return sweep

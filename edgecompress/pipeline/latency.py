@@ -6,7 +6,7 @@ that a later run may have another clock.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -96,8 +96,14 @@ class DeviceSpeed:
 
     def measured_ms(self, model: nn.Module) -> float:
         """Latency of a smaller model, on the clock of the table."""
-        taken = self._bench.measured({_ORIGINAL: self._original, _WHOLE: self._ready(model)})
-        return self.original_ms * taken.ms[_WHOLE] / taken.ms[_ORIGINAL]
+        return self.measured_together([model])[0]
+
+    def measured_together(self, models: Sequence[nn.Module]) -> list[float]:
+        """The same of several, in the same rounds."""
+        names = [f"{_WHOLE} {at}" for at in range(len(models))]
+        files = {name: self._ready(model) for name, model in zip(names, models, strict=True)}
+        taken = self._bench.measured({_ORIGINAL: self._original, **files})
+        return [self.original_ms * taken.ms[name] / taken.ms[_ORIGINAL] for name in names]
 
     def choose(self, asked: float, predicted_ms: float, measured_ms: float) -> None:
         """Keep it for the report."""

@@ -129,7 +129,7 @@ class SweepFile(Spec):
     name: Text
     model_sha256: Text | None
     """The hash of the file that ran; None where none runs on the device."""
-    rounds_ms: Many[Milliseconds]
+    rounds_ms: Annotated[Many[Milliseconds], Field(min_length=1, max_length=100_000)]
     """The median of each round."""
 
 

@@ -1,0 +1,213 @@
+"""How well a table of single layers predicts whole nets, and what pruning by it gains.
+
+    python benchmarks/latency_table.py --arch sensor --target local-onnxruntime
+    python benchmarks/latency_table.py --arch resnet20 --target local-litert --data DIR --weights FILE
+
+1. Random shapes: channel counts drawn for every group of the net. Each is predicted from the table,
+   made into the int8 file that would ship, and all are measured in one sweep. Rank correlation
+   (Spearman) and the median of |predicted / measured - 1|.
+2. Against MAC-uniform: shapes of both allocations over a range of goals, measured in one sweep, each
+   with a proxy of accuracy: the task's loss on training batches, fine-tuned for --epochs first. Where
+   their curves of latency over loss overlap: how many times faster the latency-aware one is.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from cifar10 import recipe
+from formats import spoken
+from numpy.typing import NDArray
+from race import DIGITS
+from torch import nn
+from zoo_run import jobs_of
+
+from edgecompress.compress import importance
+from edgecompress.compress.allocate import Kept, Sensitivity, Space, scan, uniform_for_macs
+from edgecompress.compress.allocate_latency import cheapest, counts, spans
+from edgecompress.compress.groups import merge
+from edgecompress.compress.macs import count, evaluating
+from edgecompress.compress.prunable import prunable, some
+from edgecompress.compress.surgery import cut
+from edgecompress.compress.train import train
+from edgecompress.pipeline.job import Job, Point
+from edgecompress.pipeline.latency import DeviceSpeed, speeds_on
+from edgecompress.pipeline.models import original
+from edgecompress.pipeline.orders import Measured, deploy_order
+from edgecompress.pipeline.training import loss_of, training_of
+from edgecompress.spec.deploy import TrainSpec
+
+SENSOR = Path(__file__).with_name("sensor_task.py")
+GOALS = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+TRAIN = {"optimizer": "adamw", "learning_rate": 3e-3}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A model whose channels may go."""
+
+    job: Job
+    start: Point
+    space: Space
+    ranking: Sequence[torch.Tensor]
+    speed: DeviceSpeed
+
+    def smaller(self, kept: Kept) -> nn.Module:
+        removed = []
+        for group, score, keep in zip(self.space.groups, self.ranking, kept, strict=True):
+            order = score.argsort(stable=True).tolist()
+            removed += [group.units[unit] for unit in order[: len(order) - keep]]
+        return cut(self.start.model, merge(removed)) if removed else self.start.model
+
+    def predicted_ms(self, kept: Kept) -> float:
+        return self.speed.predicted_ms(counts(self.space, kept))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    archs = ["demo", "sensor", "fsdd", "resnet8", "resnet20"]
+    parser.add_argument("--arch", choices=archs, required=True)
+    parser.add_argument("--target", default="local-onnxruntime")
+    parser.add_argument("--data", type=Path, default=Path())
+    parser.add_argument("--weights", type=Path, default=Path())
+    parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/latency_table"))
+    parser.add_argument("--shapes", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=0, help="of fine-tuning before the proxy")
+    parser.set_defaults(ptq=True)
+    arguments = parser.parse_args()
+    folder = arguments.out / arguments.arch
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "deploy.yaml"
+    config.write_text(yaml.safe_dump(document(arguments)))
+    order = deploy_order(config, [arguments.target], Measured())
+    job = replace(jobs_of(order, folder)[0], device=order.targets[0].device)
+    start = original(job, job.model)
+    space, ranking = spaced(job, start.model)
+    began = time.monotonic()
+    with speeds_on(job) as speeds:
+        speed = speeds(start.model, start.model, spans(space))
+        net = Net(job, start, space, ranking, speed)
+        print(f"{arguments.arch}, {arguments.target}: table in {time.monotonic() - began:.0f} s")
+        speed.choose(1.0, speed.original_ms, speed.original_ms)
+        assert speeds.allocation is not None, "it was just told"
+        print(speeds.allocation.line())
+        show_predictions(net, arguments.shapes)
+        show_gain(net, arguments.epochs)
+
+
+def document(arguments: argparse.Namespace) -> dict[str, object]:
+    """A deploy.yaml with the task of that net."""
+    tasks: dict[str, object] = {"demo": {"path": f"{DIGITS}:Digits"}}
+    tasks["sensor"] = {"path": f"{SENSOR}:Sensor"}
+    if arguments.arch == "fsdd":
+        task = spoken(arguments.data)["task"]
+    elif arguments.arch in tasks:
+        task = tasks[arguments.arch]
+    else:
+        task = recipe(arguments)["task"]
+    trained = {} if arguments.weights != Path() else {"train": {"epochs": 5, **TRAIN}}
+    ptq = {"mode": "ptq", "ranges": "minmax", "calibration_batches": 2}
+    return {"task": task, "seed": 0, **trained, "quantize": ptq, "budgets": {"max_metric_drop": 1}}
+
+
+def spaced(job: Job, model: nn.Module) -> tuple[Space, Sequence[torch.Tensor]]:
+    """What may go, and in which order within each group."""
+    found = prunable(model, job.example_inputs, job.recipe.round_to)
+    groups, cost = some(found), count(model, job.example_inputs)
+    space = Space.of(model, groups, job.recipe.round_to, cost, cost.macs)
+    return space, importance.scores(model, groups, "magnitude", job.loss, lambda _: 1)
+
+
+def show_predictions(net: Net, shapes: int) -> None:
+    chosen = random.Random(0)
+    drawn = [
+        [chosen.choice(net.space.levels(i)) for i in range(len(net.space.groups))]
+        for _ in range(shapes)
+    ]
+    predicted = np.array([net.predicted_ms(kept) for kept in drawn])
+    measured = np.array(net.speed.measured_together([net.smaller(kept) for kept in drawn]))
+    macs = np.array([net.space.macs(kept) for kept in drawn], dtype=float)
+    errors = np.abs(predicted / measured - 1)
+    for kept, by_table, really in zip(drawn, predicted, measured, strict=True):
+        print(f"  predicted {by_table:.4f} ms, measured {really:.4f} ms  {kept}")
+    print(
+        f"{shapes} random shapes of {measured.min():.3f} to {measured.max():.3f} ms: rank"
+        f" correlation {spearman(predicted, measured):.3f} (of MACs {spearman(macs, measured):.3f}),"
+        f" median error {np.median(errors):.1%}, largest {errors.max():.1%}"
+    )
+
+
+def spearman(a: Floats, b: Floats) -> float:
+    ranks = [np.argsort(np.argsort(values)) for values in (a, b)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def show_gain(net: Net, epochs: int) -> None:
+    space, whole = net.space, net.speed.original_ms
+    with evaluating(net.start.model):
+        score: Callable[[nn.Module], float] = lambda model: -loss_of(net.job, model)  # noqa: E731
+        sensitivity: Sensitivity = scan(net.start.model, space, net.ranking, score, lambda *_: None)
+    fastest = whole / net.predicted_ms(space.least())
+    fewest = space.cost.macs / space.macs(space.least())
+    ways = {
+        "MAC-uniform": [uniform_for_macs(space, goal) for goal in GOALS if goal <= fewest],
+        "latency-aware": [
+            cheapest(space, sensitivity, net.predicted_ms, whole / goal)
+            for goal in GOALS
+            if goal <= fastest
+        ],
+    }
+    shapes = [(way, kept) for way, each in ways.items() for kept in each]
+    models = [net.smaller(kept) for _, kept in shapes]
+    measured = net.speed.measured_together(models)
+    curves: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    for number, ((way, kept), model, ms) in enumerate(zip(shapes, models, measured, strict=True)):
+        loss = tuned_loss(net, model, epochs, number)
+        curves[way].append((loss, ms))
+        print(f"  {way:13}  {ms:.4f} ms, loss {loss:.4f}, {space.macs(kept):,} MACs  {kept}")
+    gains = at_the_same_loss(curves["MAC-uniform"], curves["latency-aware"])
+    if not len(gains):
+        print("the two curves have no loss in common")
+        return
+    print(
+        f"at the same loss latency-aware is {np.median(gains):.2f} times as fast as MAC-uniform"
+        f" (median over the losses that both reach; {gains.min():.2f} to {gains.max():.2f})"
+    )
+
+
+def tuned_loss(net: Net, model: nn.Module, epochs: int, number: int) -> float:
+    """The proxy: loss on training batches, after so many epochs of fine-tuning."""
+    if epochs:
+        spec = TrainSpec.model_validate({"epochs": epochs, **TRAIN, "learning_rate": 1e-3})
+        folder = net.job.stages.store.work_dir(f"tuned-{time.time_ns()}-{number}")
+        train(model, training_of(net.job, "finetune", spec, folder))
+    with evaluating(model):
+        return loss_of(net.job, model)
+
+
+def at_the_same_loss(
+    uniform: Sequence[tuple[float, float]], aware: Sequence[tuple[float, float]]
+) -> Floats:
+    """How many times faster, where both curves have a point or lie between two."""
+    losses = [np.array(sorted(points)) for points in (uniform, aware)]
+    low = max(each[0, 0] for each in losses)
+    high = min(each[-1, 0] for each in losses)
+    if low >= high:
+        return np.array([])
+    grid = np.linspace(low, high, 21)
+    # The fastest of no more loss: a point that another beats in both is not on a curve.
+    fronts = [np.minimum.accumulate(each[:, 1]) for each in losses]
+    slow, fast = (np.interp(grid, e[:, 0], f) for e, f in zip(losses, fronts, strict=True))
+    return np.asarray(slow / fast)
+
+
+if __name__ == "__main__":
+    main()
