@@ -1,14 +1,14 @@
 """How well a table of single layers predicts whole nets, and what pruning by it gains.
 
     python benchmarks/latency_table.py --arch sensor --target local-onnxruntime
-    python benchmarks/latency_table.py --arch resnet20 --target local-litert --data DIR --weights FILE
+    python benchmarks/latency_table.py --arch resnet20 --data DIR --weights FILE
 
-1. Random shapes: channel counts drawn for every group of the net. Each is predicted from the table,
-   made into the int8 file that would ship, and all are measured in one sweep. Rank correlation
-   (Spearman) and the median of |predicted / measured - 1|.
-2. Against MAC-uniform: shapes of both allocations over a range of goals, measured in one sweep, each
-   with a proxy of accuracy: the task's loss on training batches, fine-tuned for --epochs first. Where
-   their curves of latency over loss overlap: how many times faster the latency-aware one is.
+1. Random shapes: channel counts drawn for every group of the net. Each is predicted from the
+   table, made into the int8 file that would ship, and all are measured in one sweep. Rank
+   correlation (Spearman) and the median of |predicted / measured - 1|.
+2. Against MAC-uniform: shapes of both allocations over a range of goals, measured in one sweep,
+   each with a proxy of accuracy: the task's loss on training batches, fine-tuned for --epochs
+   first. Where their curves of latency over loss overlap: how many times faster.
 """
 
 import argparse
@@ -140,8 +140,8 @@ def show_predictions(net: Net, shapes: int) -> None:
         print(f"  predicted {by_table:.4f} ms, measured {really:.4f} ms  {kept}")
     print(
         f"{shapes} random shapes of {measured.min():.3f} to {measured.max():.3f} ms: rank"
-        f" correlation {spearman(predicted, measured):.3f} (of MACs {spearman(macs, measured):.3f}),"
-        f" median error {np.median(errors):.1%}, largest {errors.max():.1%}"
+        f" correlation {spearman(predicted, measured):.3f} (of MACs"
+        f" {spearman(macs, measured):.3f}), median error {np.median(errors):.1%}, largest {errors.max():.1%}"
     )
 
 

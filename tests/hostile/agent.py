@@ -21,8 +21,10 @@ from edgecompress.devices.check import rows_of
 from edgecompress.devices.rows import checked
 from edgecompress.measure import confidence
 from edgecompress.measure.agent import Agent, Inference
+from edgecompress.measure.asked import Rounds
 from edgecompress.measure.compare import Session, compare
 from edgecompress.measure.inputs import Inputs
+from edgecompress.measure.latency_table import spread, steady_ms
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.profile import count_operators
 from edgecompress.measure.tensors import most_bytes, outputs_of, write_npz
@@ -113,6 +115,13 @@ class AgentChannel(Channel):
         assert profile.why_none is not None or profile.operators
         return printed(lambda console: tables.inspection(timed, console))
 
+    def _sweep(self) -> object:
+        names = ("first", "second")
+        files, inputs = dict.fromkeys(names, self._onnx), dict.fromkeys(names, self._one)
+        sweep = self._agent().sweep(files, inputs, Rounds(threads=1, count=3, moment_s=0.001))
+        assert sorted(one.name for one in sweep.files) == sorted(names)
+        return [(spread(one.rounds_ms), steady_ms(one.rounds_ms)) for one in sweep.files]
+
     def _optimise(self) -> object:
         output = self._folder / "optimised.onnx"
         return self._agent().optimise(self._onnx, output)
@@ -147,6 +156,8 @@ ASKED = (
     ("compare", "measure"),
     ("compare", "usage"),
     ("profile", "profile"),
+    ("sweep", "sweep"),
+    ("sweep", "sweep"),
     ("infer", "infer"),
     ("infer", "npz"),
     ("infer", "npz"),

@@ -186,6 +186,8 @@ class LyingTransport(LocalTransport):
             return {"samples": SAMPLES, "model_sha256": self.model_sha256}
         if command == "usage":
             return {**MEMORY, "model_sha256": self.model_sha256}
+        if command == "sweep":
+            return swept(request, self.model_sha256)
         if command == "profile":
             return {**COUNTING, "model_sha256": self.model_sha256}
         return turn(self.model_sha256)
@@ -196,6 +198,14 @@ class LyingTransport(LocalTransport):
             write_npz(path, {"y": array})
             return
         path.write_bytes(changed_archive(self.rng, array))
+
+
+def swept(request: dict[str, Any], sha256: str) -> dict[str, Any]:
+    files = [
+        {"name": name, "model_sha256": sha256, "rounds_ms": [1.5, 1.25, 1.75]}
+        for name in request["files"]
+    ]
+    return {"files": files, "threads": 1, "versions": {"numpy": "1.26.4"}, "notes": ["a note"]}
 
 
 def turn(sha256: str) -> dict[str, Any]:
