@@ -141,7 +141,8 @@ def show_predictions(net: Net, shapes: int) -> None:
     print(
         f"{shapes} random shapes of {measured.min():.3f} to {measured.max():.3f} ms: rank"
         f" correlation {spearman(predicted, measured):.3f} (of MACs"
-        f" {spearman(macs, measured):.3f}), median error {np.median(errors):.1%}, largest {errors.max():.1%}"
+        f" {spearman(macs, measured):.3f}), median error {np.median(errors):.1%}, largest"
+        f" {errors.max():.1%}"
     )
 
 

@@ -35,6 +35,10 @@ from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.task.base import Batch, inputs_of, one_by_one
 
 
+class NothingQuantised(ModelError):
+    """A model of which no operator can be in int8."""
+
+
 @dataclass
 class Prepared:
     """A graph with fake-quantize modules in it: trainable, and exact about what will ship."""
@@ -130,7 +134,7 @@ def prepare_captured(
         avoid_ties(graph, scheme)
     share_run(graph)
     if not observers_of(graph):
-        raise ModelError(
+        raise NothingQuantised(
             f"{type(model).__name__}: nothing in it can be quantised; remove quantize, or"
             " fewer names from keep_float"
         )

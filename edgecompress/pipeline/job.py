@@ -15,9 +15,9 @@ from edgecompress.compress.sparsify import Masks
 from edgecompress.pipeline.inputs import measured_inputs
 from edgecompress.pipeline.stages import Stages
 from edgecompress.runtimes import runtime
+from edgecompress.spec.allocation import LatencyAllocation
 from edgecompress.spec.base import GrowingSpec
 from edgecompress.spec.device import Device
-from edgecompress.spec.latency import LatencyAllocation
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import EpochRow, LayerRow
 from edgecompress.spec.target import Cpu

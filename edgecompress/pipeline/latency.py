@@ -27,7 +27,8 @@ from edgecompress.pipeline.circumstances import probed
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.latency_bench import Bench, Ready
 from edgecompress.pipeline.measuring import on_device
-from edgecompress.spec.latency import Entry, LatencyAllocation, LayerShape, Row
+from edgecompress.spec.allocation import LatencyAllocation
+from edgecompress.spec.latency import Entry, LayerShape, Row
 
 _WHOLE, _ORIGINAL = "whole", "original"
 

@@ -91,7 +91,7 @@ class Bench:
         path = self.folder / f"{self._made}{self.job.runtime.format.suffix}"
         artifact = as_it_ships(self.job, model, example, path, keep_float)
         inputs = self.folder / f"{self._made}.npz"
-        sample = tuple(tensor.numpy() for tensor in example)
+        sample = tuple(tensor.detach().cpu().numpy() for tensor in example)
         write_feeds(inputs, Inputs((sample,), "random").feeds(artifact))
         return Ready(self.connected.prepare(self.job.recipe.target, artifact), inputs)
 

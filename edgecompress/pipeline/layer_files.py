@@ -12,7 +12,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.capture import capture
 from edgecompress.compress.duplicate import duplicate
-from edgecompress.compress.quantize import calibrate, convert, prepare
+from edgecompress.compress.quantize import NothingQuantised, calibrate, convert, prepare
 from edgecompress.formats.exportable import Exportable
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.outputs import input_names, output_names
@@ -46,7 +46,11 @@ def _quantised(
     """None: the recipe does not quantise, or all of this stays in float."""
     if job.recipe.config.quantize is None or "" in keep_float:
         return None
-    prepared = prepare(model, example, job.recipe.scheme, "minmax", keep_float)
+    try:
+        prepared = prepare(model, example, job.recipe.scheme, "minmax", keep_float)
+    except NothingQuantised:
+        # A layer for which there is no int8 kernel is in float within the model too.
+        return None
     calibrate(prepared, [(example, None)])
     snap_biases(prepared)
     quantized = convert(prepared, job.runtime.capabilities.takes_integers)

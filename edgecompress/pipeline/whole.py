@@ -166,6 +166,7 @@ class _Target:
             noise=results.noise,
             kept=() if results.integer is None else kept_rows(results.integer),
             search=results.search,
+            allocation=results.smaller.latency,
             race=race,
             looks=results.looks,
             pushed=found.pushed,

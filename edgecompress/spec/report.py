@@ -1,16 +1,17 @@
 """`runs/<id>/report.json`: the contract, `schema_version` 1. Keys are only ever added."""
 
 import json
-import math
 from typing import Any, Literal
 
 from pydantic import ValidationError, model_validator
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.accuracy import MetricChange
+from edgecompress.spec.allocation import LatencyAllocation
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.figure import Figure
+from edgecompress.spec.finite import NOT_FINITE, plain, restore
 from edgecompress.spec.looks import Looks
 from edgecompress.spec.measurement import Hop, Inspection, Parity, Readback
 from edgecompress.spec.profile import Profile
@@ -42,7 +43,6 @@ CheckKind = Literal[
     "push",
 ]
 """What is checked, for those who give advice or read report.json."""
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 class VerdictResult(Spec):
@@ -260,6 +260,8 @@ class Report(Spec):
     kept: tuple[KeptOperator, ...] = ()
     search: FloatSearch | None = None
     """None where quantize.max_metric_drop is not set."""
+    allocation: LatencyAllocation | None = None
+    """Where prune.allocation is latency: what was predicted and measured."""
     race: Race | None = None
     """With the name of a board: all that ran there."""
     looks: Looks | None = None
@@ -294,7 +296,7 @@ def to_json(report: Report) -> str:
     A figure that is not finite (its report is then refused) is written as the string 'NaN',
     'Infinity' or '-Infinity', because JSON has no number for it.
     """
-    return json.dumps(_plain(report.model_dump(mode="python")), indent=2, allow_nan=False) + "\n"
+    return json.dumps(plain(report.model_dump(mode="python")), indent=2, allow_nan=False) + "\n"
 
 
 def from_json(text: str, where: str) -> Report:
@@ -312,8 +314,8 @@ def from_json(text: str, where: str) -> Report:
         Report.model_validate_json(text)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
-            if problem["type"] == "float_type" and str(problem["input"]) in _NOT_FINITE:
-                _restore(data, problem["loc"])
+            if problem["type"] == "float_type" and str(problem["input"]) in NOT_FINITE:
+                restore(data, problem["loc"])
     return parse(Report, _with_checks(data), where)
 
 
@@ -330,21 +332,3 @@ def _with_checks(data: Any) -> Any:
     lines = [str(reason).partition(": ") for reason in reasons]
     checks = [{"kind": "other", "outcome": outcome, "text": text} for outcome, _, text in lines]
     return {**data, "checks": checks}
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return next(word for word, number in _NOT_FINITE.items() if repr(number) == repr(value))
-    return value
-
-
-def _restore(data: Any, loc: tuple[int | str, ...]) -> None:
-    """Put the number back where a string stands for one that is not finite."""
-    *outer, last = loc
-    for key in outer:
-        data = data[key]
-    data[last] = _NOT_FINITE[data[last]]
