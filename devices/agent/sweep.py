@@ -1,7 +1,8 @@
 """`sweep`: many small files in this one process, in rounds, for comparing them with one another.
 
 What starting a process costs is paid once. Each round runs every file for a moment, and the order
-alternates, so that a change of the clock or a neighbour's load meets them all.
+alternates, so that a change of the clock or a load of others meets them all. It goes on until most
+files have been as fast as ever in two rounds, because what disturbs only adds.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ WARMUPS = 2
 """Inferences before each moment: the file before has left its own data in the caches."""
 LEAST = 2
 MOST_FILES = 4096
+ALIKE, SETTLED = 1.02, 0.9
+"""So near the fastest round the second fastest is, for that share of the files."""
 
 
 def run(request: Request) -> dict[str, object]:
     """A Sweep: of each file the median of every round."""
-    threads = request.integer("threads", 1)
-    rounds, moment_s = request.integer("rounds", 1), request.number("moment_s")
+    threads, moment_s = request.integer("threads", 1), request.number("moment_s")
+    rounds, most = request.integer("rounds", 1), request.integer("most_rounds", 1)
     files = sorted(request.texts("files").items())
     if not 0 < len(files) <= MOST_FILES:
         raise Failure("input", f"files must be 1 to {MOST_FILES}, got {len(files)}")
@@ -48,7 +51,9 @@ def run(request: Request) -> dict[str, object]:
     gc.disable()
     taken_ms: dict[str, list[float]] = {name: [] for name, _ in files}
     order = list(taken_ms)
-    for _ in range(rounds):
+    for number in range(most):
+        if number >= rounds and _are_settled(list(taken_ms.values())):
+            break
         for name in order:
             taken_ms[name].append(_moment_ms(calls[name], moment_s))
         order.reverse()
@@ -65,6 +70,14 @@ def run(request: Request) -> dict[str, object]:
         "versions": {**versions, "python": platform.python_version()},
         "notes": notes,
     }
+
+
+def _are_settled(taken_ms: list[list[float]]) -> bool:
+    settled = 0
+    for rounds_ms in taken_ms:
+        fastest = sorted(rounds_ms)[:2]
+        settled += fastest[-1] <= ALIKE * fastest[0]
+    return settled >= SETTLED * len(taken_ms)
 
 
 def _moment_ms(calls: Iterator[Call], moment_s: float) -> float:

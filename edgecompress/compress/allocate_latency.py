@@ -7,7 +7,7 @@ depends on what the others keep. Then the smaller model is measured, and the aim
 the prediction missed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,6 +20,9 @@ TRIALS = 3
 """So many models are measured at most; each costs an export."""
 CLOSE = 1.03
 """A model this many times faster than asked loses more than it must."""
+
+NEXT_LEVELS = 4
+"""Kernels step by up to 32 channels where levels are multiples of 8."""
 
 Counts = Mapping[str, tuple[int, int]]
 """Input and output channels of every layer that a group touches."""
@@ -161,7 +164,7 @@ def cheapest(
     now_ms = predicted_ms(kept)
     while now_ms > limit_ms:
         steps = []
-        for i, level in _lower(space, kept):
+        for i, level in _lower(space, sensitivity, kept):
             after_ms = predicted_ms([*kept[:i], level, *kept[i + 1 :]])
             if after_ms < now_ms:
                 lost = sensitivity.drop(i, level) - sensitivity.drop(i, kept[i])
@@ -183,9 +186,14 @@ def cheapest(
     return kept
 
 
-def _lower(space: Space, kept: Kept) -> list[tuple[int, int]]:
-    """Each group with each of its levels below what is kept."""
-    return [(i, level) for i, now in enumerate(kept) for level in space.levels(i) if level < now]
+def _lower(space: Space, sensitivity: Sensitivity, kept: Kept) -> Iterator[tuple[int, int]]:
+    """Each group with some of its levels below what is kept: the next ones, because a kernel may
+    step by more than one of them, and those that were measured.
+    """
+    for i, now in enumerate(kept):
+        lower = [level for level in space.levels(i) if level < now]
+        measured = (level for level in sensitivity.measured[i] if level < now)
+        yield from ((i, level) for level in sorted({*lower[:NEXT_LEVELS], *measured}))
 
 
 def _whole(space: Space) -> Kept:

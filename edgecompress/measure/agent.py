@@ -174,10 +174,11 @@ class Agent:
             "files": {name: self._send_model(file) for name, file in files.items()},
             "inputs": {name: self._send(inputs[name]) for name in files},
             "threads": rounds.threads,
-            "rounds": rounds.count,
+            "rounds": rounds.least,
+            "most_rounds": rounds.most,
             "moment_s": rounds.moment_s,
         }
-        longest_s = 4 * len(files) * rounds.count * rounds.moment_s
+        longest_s = 4 * len(files) * rounds.most * rounds.moment_s
         sweep = self._ask(Sweep, "sweep", request, extra_s=longest_s)
         ran = {one.name: one.model_sha256 for one in sweep.files}
         if sorted(files) != sorted(one.name for one in sweep.files):

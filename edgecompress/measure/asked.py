@@ -31,7 +31,8 @@ class Rounds:
     """How many files are measured in one process."""
 
     threads: int
-    count: int
-    """How many rounds there are."""
+    least: int
+    """How many rounds there are, where files settle."""
+    most: int
     moment_s: float
     """How long each file runs in each round, at least."""

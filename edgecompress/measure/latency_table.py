@@ -21,9 +21,6 @@ import numpy as np
 
 from edgecompress.spec.latency import Entry, LayerShape
 
-QUARTILE = 25
-"""Per cent. What disturbs a round only adds to it, so of many rounds the lower ones are right."""
-
 POINTS_OF_ONE, POINTS_OF_TWO = 5, 3
 """Counts at which a layer is measured, for each side that may lose channels: alone, or both."""
 EDGE_SIZES = 3
@@ -33,33 +30,40 @@ Point = tuple[int, int]
 
 
 def steady_ms(rounds_ms: Sequence[float]) -> float:
-    """What a file takes, of the medians of many short rounds."""
-    return float(np.percentile(rounds_ms, QUARTILE))
+    """What a file takes, of the medians of many short rounds: the fastest, because what disturbs a
+    round, another program or a slower clock, only adds to it, and may be there most of the time.
+    """
+    return min(rounds_ms)
 
 
 def spread(rounds_ms: Sequence[float]) -> float:
-    """Half the distance between the quartiles, as a share of the median."""
-    low, middle, high = np.percentile(rounds_ms, [25, 50, 75])
-    return float((high - low) / (2 * middle))
+    """How much longer than the fastest round the second fastest took, as a share: whether the
+    fastest is one of a kind.
+    """
+    fastest, *others = sorted(rounds_ms)
+    return others[0] / fastest - 1 if others else 0.0
 
 
-@dataclass(frozen=True)
 class Edges:
     """What the edges of a file cost, by family and numbers in them: linear, and never below 0."""
 
-    at: Mapping[str, Sequence[tuple[int, float]]]
-    """Family -> numbers and milliseconds."""
+    def __init__(self, at: Mapping[str, Sequence[tuple[int, float]]]) -> None:
+        """`at`: for each family numbers and milliseconds."""
+        self._lines = {family: _line(known) for family, known in at.items() if known}
 
     def ms(self, family: str, numbers: int) -> float:
         """Both edges of that size together."""
-        known = self.at.get(family, ())
-        if not known:
-            return 0.0
-        sizes, times = zip(*known, strict=True)
-        if len(set(sizes)) < 2:
-            return max(float(median(times)), 0.0)
-        slope, constant = np.polyfit(sizes, times, 1)
-        return max(float(constant + slope * numbers), 0.0)
+        slope, constant = self._lines.get(family, (0.0, 0.0))
+        return max(constant + slope * numbers, 0.0)
+
+
+def _line(known: Sequence[tuple[int, float]]) -> tuple[float, float]:
+    """Slope and constant."""
+    sizes, times = zip(*known, strict=True)
+    if len(set(sizes)) < 2:
+        return 0.0, float(median(times))
+    slope, constant = np.polyfit(sizes, times, 1)
+    return float(slope), float(constant)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class LatencyTable:
     ) -> None:
         """`alone_ms`: of files of one layer, for every point of every layer."""
         self._layers, self._edges = layers, edges
+        self._known: dict[tuple[str, Point], float] = {}
         self._grids = {
             name: _Grid(
                 layer,
@@ -112,9 +117,16 @@ class LatencyTable:
 
     def sum_ms(self, counts: Mapping[str, Point]) -> float:
         """All layers, with so many channels; 0 stands for as many as there are."""
-        return sum(
-            self._layer_ms(name, *point) for name, point in counts.items() if name in self._layers
-        )
+        return sum(self._once(name, point) for name, point in counts.items())
+
+    def _once(self, name: str, point: Point) -> float:
+        """An allocation asks for the same again and again."""
+        if name not in self._layers:
+            return 0.0
+        key = name, point
+        if key not in self._known:
+            self._known[key] = self._layer_ms(name, *point)
+        return self._known[key]
 
     def _layer_ms(self, name: str, inputs: int, outputs: int) -> float:
         layer = self._layers[name]

@@ -139,7 +139,7 @@ class PhoneAgent(ABC):
         moment = Quick(min_iterations=1, min_duration_s=MOMENT_S, turns=1)
         taken: dict[str, list[float]] = {name: [] for name in files}
         turns: list[Turn] = []
-        for number in range(min(rounds.count, MOST_ROUNDS)):
+        for number in range(min(rounds.least, MOST_ROUNDS)):
             for name in list(files) if number % 2 else reversed(list(files)):
                 turns.append(self.measure(files[name], rounds.threads, inputs[name], moment))
                 taken[name].append(float(np.median(turns[-1].central_ms)))

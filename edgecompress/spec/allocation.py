@@ -2,8 +2,8 @@
 
 from edgecompress.spec.base import Spec
 
-ROUGH = 0.1
-"""Rounds that differ by more tell layers apart badly."""
+ROUGH = 0.03
+"""Where the fastest rounds differ by more, layers are told apart badly."""
 
 
 class LatencyAllocation(Spec):
@@ -31,7 +31,7 @@ class LatencyAllocation(Spec):
     seconds: float
     """What making and measuring all files took."""
     spread: float
-    """Median over the files: half the distance between the quartiles of the rounds, as a share."""
+    """Median over the files: how much longer than its fastest round the second fastest took."""
 
     def line(self) -> str:
         """For people."""
@@ -40,7 +40,7 @@ class LatencyAllocation(Spec):
             f" predicted {self.predicted_ms:.3f} ms, measured {self.measured_ms:.3f} ms"
             f" ({self.original_ms / self.measured_ms:.2f} times faster, asked {self.asked:g}); a"
             f" table of {self.points} layer latencies, {self.measured_now} of them measured now, in"
-            f" {self.seconds:.0f} s; rounds differ by {self.spread:.1%}{self._doubt}"
+            f" {self.seconds:.0f} s; the fastest rounds differ by {self.spread:.1%}{self._doubt}"
         )
 
     @property

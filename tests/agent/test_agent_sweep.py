@@ -19,6 +19,7 @@ def asked(folder: Path, **more: object) -> dict[str, object]:
         "runtime": "onnxruntime",
         "threads": 1,
         "rounds": 3,
+        "most_rounds": 4,
         "moment_s": 0.002,
         "files": files,
         "inputs": inputs,
@@ -29,7 +30,7 @@ def asked(folder: Path, **more: object) -> dict[str, object]:
 def test_each_file_has_a_median_of_every_round(ask: Any, tmp_path: Path) -> None:
     result = ask("sweep", **asked(tmp_path)).result
     by_name = {one["name"]: one for one in result["files"]}
-    assert all(len(one["rounds_ms"]) == 3 for one in by_name.values())
+    assert all(len(one["rounds_ms"]) in (3, 4) for one in by_name.values())
     # 64 and a million products.
     assert min(by_name["large"]["rounds_ms"]) > min(by_name["small"]["rounds_ms"]) > 0
     for name, one in by_name.items():

@@ -118,7 +118,9 @@ class AgentChannel(Channel):
     def _sweep(self) -> object:
         names = ("first", "second")
         files, inputs = dict.fromkeys(names, self._onnx), dict.fromkeys(names, self._one)
-        sweep = self._agent().sweep(files, inputs, Rounds(threads=1, count=3, moment_s=0.001))
+        sweep = self._agent().sweep(
+            files, inputs, Rounds(threads=1, least=3, most=3, moment_s=0.001)
+        )
         assert sorted(one.name for one in sweep.files) == sorted(names)
         return [(spread(one.rounds_ms), steady_ms(one.rounds_ms)) for one in sweep.files]
 

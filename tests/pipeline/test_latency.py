@@ -63,6 +63,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(latency_table, "POINTS_OF_ONE", 2)
     monkeypatch.setattr(latency_table, "EDGE_SIZES", 1)
     monkeypatch.setattr(latency_bench, "ROUNDS", 3)
+    monkeypatch.setattr(latency_bench, "MOST_ROUNDS", 6)
 
 
 @pytest.mark.usefixtures("few")
