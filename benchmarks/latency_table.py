@@ -147,8 +147,8 @@ def show_predictions(net: Net, shapes: int) -> None:
 
 
 def spearman(a: Floats, b: Floats) -> float:
-    ranks = [np.argsort(np.argsort(values)) for values in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    one, other = (np.argsort(np.argsort(values)) for values in (a, b))
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def show_gain(net: Net, epochs: int) -> None:
