@@ -43,7 +43,7 @@ from edgecompress.spec.target import Target
 from edgecompress.store import Store
 from edgecompress.task.used import Used
 
-MOST_ROUNDS = 6
+MOST_ROUNDS = 4
 """Turns of a file beside the reference; they end early where the two differ clearly."""
 _TRAINS = ("finetune", "quantize")
 """Stages whose time is that of the epochs."""
