@@ -81,5 +81,6 @@ def _show(found: "Found", console: "Console") -> None:
         console.print()
         runs = found.page.parents[2]
         show_report(found.shipped, runs / found.shipped.run / "report.html", console)
-        line(console, f"recipe: {found.report.recipe}")
+        recipe = found.report.recipe
+        line(console, f"recipe: {recipe} (edgecompress deploy {found.shipped.target} -c {recipe})")
     line(console, f"search: {found.page}")

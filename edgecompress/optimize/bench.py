@@ -261,16 +261,12 @@ def opened(order: DeployOrder, progress: Progress) -> Iterator[Bench]:
 
 def _loaded(space: Space, order: DeployOrder, store: Store, used: Used) -> tuple[LoadedTask, bool]:
     """The task, and whether it can train."""
-    progress_note = store.note
-    everything = next(
-        (space.nominal(plan) for plan in space.openers(space.targets[0].name)), order.wanted
-    )
+    trained = next(iter(space.openers(space.targets[0].name)))
     try:
-        return load(everything, order.folder, store, used), True
+        return load(space.nominal(trained), order.folder, store, used), True
     except TaskError as error:
-        plain = space.nominal(space.plain()[0])
-        loaded = load(plain, order.folder, store, used)
-        progress_note(f"only what needs no training is searched: {error}")
+        loaded = load(space.nominal(space.plain()[0]), order.folder, store, used)
+        store.note(f"only what needs no training is searched: {error}")
         return loaded, False
 
 

@@ -15,9 +15,11 @@ from edgecompress.optimize.study import Study
 from edgecompress.optimize.summary import summary
 from edgecompress.optimize.words import words_of
 from edgecompress.pipeline import whole
+from edgecompress.pipeline.entrants import entrants_of
 from edgecompress.pipeline.orders import DeployOrder, TargetFailed, TargetOrder
 from edgecompress.progress import Progress
 from edgecompress.report.search import render_search
+from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.recipe import resolve
 from edgecompress.spec.report import Report
 from edgecompress.spec.search import SearchReport
@@ -128,7 +130,7 @@ def _deployed(root: Path, found: SearchReport, choices: list[_Choice], progress:
 
 
 def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) -> Found:
-    path = write_recipe(root.parent, choice.order.wanted, choice.told)
+    path = write_recipe(root.parent, _shipped(choice, run), choice.told)
     update: Mapping[str, object] = {
         "best": choice.number,
         "recipe": str(path),
@@ -136,6 +138,19 @@ def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) ->
         "decision": run.verdict.decision,
     }
     return _kept(root, found.model_copy(update=dict(update)), run)
+
+
+def _shipped(choice: _Choice, run: Report) -> DeployConfig:
+    """The recipe of what won the race: it may be plain int8 in another runtime."""
+    won = () if run.race is None else [one for one in run.race.entrants if one.ending == "won"]
+    entrants = [one for recipe in choice.order.targets[0].recipes for one in entrants_of(recipe)]
+    for one in entrants:
+        config = one.recipe.config
+        # Where an original wins, there is no recipe of what ships.
+        changes = any((config.prune, config.finetune, config.quantize))
+        if won and one.name == won[0].name and changes:
+            return config
+    return choice.order.wanted
 
 
 def _kept(root: Path, report: SearchReport, shipped: Report | None) -> Found:
