@@ -6,7 +6,7 @@ that keeps the metric. Which of those is the fastest is for a clock to say.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
@@ -19,7 +19,7 @@ from edgecompress.compress.operators import MOVING
 from edgecompress.compress.sensitivity import Ratio
 from edgecompress.compress.stepping import Stepper
 from edgecompress.compress.units import Unit
-from edgecompress.spec.report import QuantizationNoise
+from edgecompress.spec.report import OperatorNoise, QuantizationNoise
 
 Names = tuple[str, ...]
 _SPARE_DB = 0.05
@@ -28,6 +28,8 @@ _SPARE_WORK = 0.15
 """A set with so much more of its work in float may still be the fastest: an int8 kernel takes half
 of a float one's time or more, and it costs as much where a lone operator stands between others.
 """
+_LEAST_US = 0.01
+"""No counter tells less."""
 _RETRIES = 2
 _REFINEMENTS = 24
 
@@ -74,8 +76,17 @@ class Simulation:
         return self._known[key]
 
 
-def families_of(noise: QuantizationNoise, simulation: Simulation) -> tuple[Family, ...]:
-    """The ways to build sets, of the operators of `noise`."""
+def families_of(
+    noise: QuantizationNoise, simulation: Simulation, times_us: Mapping[str, float] | None = None
+) -> tuple[Family, ...]:
+    """The ways to build sets, of the operators of `noise`.
+
+    Args:
+        noise: what each operator costs alone.
+        simulation: of the model with some in float.
+        times_us: how much longer an operator takes in float, of those where that was measured.
+
+    """
     units = simulation.units
     ranking = [row.name for row in noise.operators]
     rank = {name: place for place, name in enumerate(ranking)}
@@ -87,7 +98,26 @@ def families_of(noise: QuantizationNoise, simulation: Simulation) -> tuple[Famil
         Family("whole kinds of operators", _grouped([(u.kind, u.name) for u in units], rank)),
         Family("the end of the network", tuple((name,) for name in reversed(in_order))),
         Family("the beginning of the network", tuple((name,) for name in in_order)),
+        *_worth_their_time(noise, times_us or {}),
     )
+
+
+def _worth_their_time(noise: QuantizationNoise, times_us: Mapping[str, float]) -> Iterator[Family]:
+    """The operators that take away most noise for the time that they take in float, where that was
+    measured; one that was not counts as much as the middle one of those that were.
+    """
+    known = sorted(times_us[row.name] for row in noise.operators if row.name in times_us)
+    if not known:
+        return
+    middle = known[len(known) // 2]
+
+    def worth(row: OperatorNoise) -> float:
+        power = 0.0 if row.alone_db is None else 10 ** (-row.alone_db / 10)
+        return float(power / max(times_us.get(row.name, middle), _LEAST_US))
+
+    ordered = sorted(noise.operators, key=worth, reverse=True)
+    label = "the operators that gain most for the time they take in float"
+    yield Family(label, tuple((row.name,) for row in ordered))
 
 
 def _block(unit: Unit) -> str:

@@ -22,6 +22,7 @@ from edgecompress.pipeline.job import Job, Point, QuantizedPoint
 from edgecompress.pipeline.measuring import choosing_for, measure_files
 from edgecompress.pipeline.models import quantized_as
 from edgecompress.pipeline.stages import Output
+from edgecompress.pipeline.times import float_times_us
 from edgecompress.spec.base import digest, parse
 from edgecompress.spec.device import Device
 from edgecompress.spec.report import FloatSearch, FloatSet
@@ -113,7 +114,7 @@ def _kept(aim: Aim, means: Means) -> tuple[QuantizedPoint, FloatSearch]:
 
 def _search_outcome(aim: Aim, means: Means, asked: float) -> _SearchOutcome:
     """Search sets with which torch's graph loses no more than `asked`, and try their files."""
-    record = _searched(replace(aim, max_drop=asked))
+    record = _searched(replace(aim, max_drop=asked), means)
     searched = parse(Searched, record.result, f"stage {record.name}")
     points = [_point(aim, record, index) for index in range(len(searched.candidates))]
     latencies = _latencies(aim.job, points, searched, means.device)
@@ -174,14 +175,19 @@ def _by_preference(candidates: Sequence[Candidate], latencies: Mapping[int, floa
     return sorted(range(len(candidates)), key=key)
 
 
-def _searched(aim: Aim) -> StageRecord:
+def _searched(aim: Aim, means: Means) -> StageRecord:
+    times_us = float_times_us(aim, means.device, means.here)
+
     def work(work_dir: Path) -> Output:
         from edgecompress.pipeline import trials
 
-        return trials.search_sets(aim, work_dir)
+        return trials.search_sets(aim, times_us, work_dir)
 
     depends_on = aim.job.depends_on(
-        parent=aim.point.key, before=aim.before.key, max_metric_drop=aim.max_drop
+        parent=aim.point.key,
+        before=aim.before.key,
+        max_metric_drop=aim.max_drop,
+        times_us=dict(times_us),
     )
     return aim.job.stages.run("keep float", depends_on, work)
 

@@ -3,7 +3,7 @@ metric. Apart from keeping.py, because torchao takes seconds to import.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -173,8 +173,11 @@ class Trials:
         )
 
 
-def search_sets(aim: Aim, work_dir: Path) -> Output:
-    """Sets that keep the metric, with their weights and ranges; none where it is kept already."""
+def search_sets(aim: Aim, times_us: Mapping[str, float], work_dir: Path) -> Output:
+    """Sets that keep the metric, with their weights and ranges; none where it is kept already.
+
+    `times_us`: how much longer an operator takes in float, of those where that was measured.
+    """
     trials, job = Trials(aim, work_dir), aim.job
     wanted = trials.limit.reference.metric
     if trials.limit.holds(aim.point.trained.metric):
@@ -182,7 +185,7 @@ def search_sets(aim: Aim, work_dir: Path) -> Output:
     prepared = aim.point.quantized.prepared
     noise = measure_noise(prepared, job.task.validation_data())
     simulation = _simulation(job, prepared)
-    sets = search(families_of(noise, simulation), simulation, trials)
+    sets = search(families_of(noise, simulation, times_us), simulation, trials)
     candidates = tuple(_candidate(trials, label, names) for label, names in sets)
     searched = Searched(
         float_metric=wanted,

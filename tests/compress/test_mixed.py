@@ -202,3 +202,24 @@ def test_where_the_simulation_deceives_more_goes_to_float() -> None:
     found = search(families, simulation, trial)
     assert trial.tried[0] == ("0",)
     assert found == (("ranked", ("0", "1")), ("end", ("9", "8")))
+
+
+def test_what_gains_most_for_its_time_comes_first_where_times_are_known() -> None:
+    model, inputs = Imbalanced().eval(), (torch.randn(1, 3, 8, 8),)
+    prepared = calibrated(model, inputs)
+    noise = measure_noise(prepared, [(batch(inputs, 8, seed=9), None)])
+    names = [row.name for row in noise.operators]
+    simulation = simulated(prepared, inputs)
+    without = [family.label for family in families_of(noise, simulation)]
+
+    def ordered(times_us: dict[str, float]) -> list[str]:
+        (*others, family) = families_of(noise, simulation, times_us)
+        assert [other.label for other in others] == without
+        assert "time" in family.label
+        return [name for group in family.groups for name in group]
+
+    # Where all take as long, the noise decides; what takes far longer than that is worth is last.
+    assert ordered(dict.fromkeys(names, 5.0)) == names
+    slow = ordered(dict.fromkeys(names, 1.0) | {names[0]: 1e12})
+    assert slow == [*names[1:], names[0]]
+    assert len(families_of(noise, simulation, {})) == len(without)

@@ -119,7 +119,7 @@ def test_sets_are_taken_by_their_files(
 ) -> None:
     """The model has a metric of 0.9 in float, and may lose 0.1 of it."""
 
-    def searched(aim: keeping.Aim) -> Any:
+    def searched(aim: keeping.Aim, _: keeping.Means) -> Any:
         if aim.max_drop == 0.1:
             found = sorted({"a", "b"} & set(files))
         else:
