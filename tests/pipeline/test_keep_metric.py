@@ -71,6 +71,7 @@ def test_one_bad_operator_stays_in_float_and_the_metric_is_kept(
     assert [found["operators"] for found in search["sets"]] == [["rough"]]
     assert [found["chosen"] for found in search["sets"]] == [True]
     assert search["sets"][0]["file_metric"] == pytest.approx(search["sets"][0]["metric"], abs=0.005)
+    assert "time operators" in {stage["name"] for stage in report["stages"]}
     assert report["candidate"]["metric"]["value"] >= report["baseline"]["metric"]["value"] - 0.005
     (kept,) = report["kept"]
     assert kept["name"] == "rough"
