@@ -220,7 +220,7 @@ def _channels(
         if step < spec.steps:
             context.finetune(current, step)
             ranking = _rank(current, spec, space, groups, context)
-    kept_whole = {**_kept_whole(space, goal), **found.refused}
+    kept_whole = _with_parents({**_kept_whole(space, goal), **found.refused})
     return _Narrowed(current, reached.rewrites, tuple(steps), kept_whole)
 
 
@@ -278,6 +278,12 @@ def _check_smaller(spec: StructuredPruneSpec, before: Cost, after: Cost) -> None
             f"prune.macs_reduction {spec.macs_reduction} was not reached"
             f" ({before.macs} to {after.macs} MACs); ask for less"
         )
+
+
+def _with_parents(reasons: dict[str, str]) -> dict[str, str]:
+    """A module whose layers are rows of no report, as those of attention, has their reason."""
+    parents = {name.rpartition(".")[0]: why for name, why in reversed(reasons.items())}
+    return {**parents, **reasons}
 
 
 def _kept_whole(space: allocate.Space, goal: allocate.Kept) -> dict[str, str]:
