@@ -82,14 +82,14 @@ class BlockFinder:
         for module, parts in self._by_module().items():
             whole = [self._whole(module, parts)] if module else []
             reasons: dict[str, str] = {}
-            for block in (*whole, *map(self._written_out, parts)):
-                reason = self._failure(block)
-                if reason is not None:
-                    reasons[block.name or _MODEL] = reason
+            for block in (*whole, *(way for part in parts for way in self._written_out(part))):
+                if any(set(block.branches) <= set(other.branches) for other in found):
                     continue
-                found.append(block)
-                if block in whole:
-                    break
+                reason = self._failure(block)
+                if reason is None:
+                    found.append(block)
+                else:
+                    reasons[block.name or _MODEL] = reason
             if not {part for block in found for part in block.branches} & set(parts):
                 refused.update(reasons)
         return Blocks(_innermost(found), refused)
@@ -116,10 +116,15 @@ class BlockFinder:
     def _whole(self, module: str, parts: tuple[Branch, ...]) -> Block:
         return Block(module, {module: None}, self._inside([module]), parts)
 
-    def _written_out(self, part: Branch) -> Block:
+    def _written_out(self, part: Branch) -> tuple[Block, Block]:
+        """With a zero for each module; and with its shape, where forward() looks at that: then the
+        channels that it is added to can no longer be cut.
+        """
         modules = part.modules(self._graph)
-        removal = {name: self._shapes[name] for name in modules if name in self._shapes}
-        return Block("+".join(modules), removal, self._inside(modules), (part,))
+        name, inside = "+".join(modules), self._inside(modules)
+        one: Removal = dict.fromkeys(modules, "zero")
+        shaped = {module: self._shapes[module] for module in modules if module in self._shapes}
+        return Block(name, one, inside, (part,)), Block(name, shaped, inside, (part,))
 
     def _inside(self, modules: Sequence[str]) -> frozenset[str]:
         return frozenset(

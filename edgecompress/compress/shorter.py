@@ -9,7 +9,7 @@ is computed of zeros (neutral.py).
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -17,9 +17,10 @@ from edgecompress.compress.duplicate import duplicate
 
 Shape = tuple[int, ...]
 """The sizes of one sample."""
-Stand = Shape | tuple[Shape | None, ...] | None
-"""What stands in the place of a module: zeros of a shape; a tuple of those and of None, as modules
-of attention return it; or None: its first input.
+Stand = Literal["zero"] | Shape | tuple[Shape | None, ...] | None
+"""What stands in the place of a module: one zero, which a sum spreads over however many channels
+there are; zeros of a shape; a tuple of those and of None, as modules of attention return it; or
+None: its first input.
 """
 Removal = Mapping[str, Stand]
 """What goes, by module."""
@@ -35,7 +36,7 @@ class Skip(nn.Module):
 class Zeros(nn.Module):
     """In place of a module of a residual branch: as many zeros, in batches as its input comes."""
 
-    def __init__(self, shape: Shape | tuple[Shape | None, ...]) -> None:
+    def __init__(self, shape: Literal["zero"] | Shape | tuple[Shape | None, ...]) -> None:
         super().__init__()
         self.shape = shape
 
@@ -44,6 +45,8 @@ class Zeros(nn.Module):
 
 
 def _zeros(x: Tensor, shape: Any) -> Any:
+    if shape == "zero":
+        return x.new_zeros(())
     if shape is None or all(isinstance(size, int) for size in shape):
         return None if shape is None else x.new_zeros((x.shape[0], *shape))
     return tuple(_zeros(x, one) for one in shape)

@@ -143,6 +143,14 @@ def test_a_branch_of_a_flat_forward_leaves_no_sum_in_the_trace() -> None:
         torch.testing.assert_close(result.model(batch), model(batch), rtol=1e-4, atol=1e-5)
 
 
+def test_the_stream_past_a_branch_that_is_gone_can_still_be_cut() -> None:
+    model, inputs = flat()
+    tame(model, "a2")
+    spec = structured(remove_blocks=1, pruning_ratio={"stem": 0.5})
+    result = prune(model, spec, 2, distilled(model, inputs))
+    assert {row.name: row.channels_after for row in result.layers}["stem"] == 4
+
+
 def test_layers_of_torchs_own_transformer_go() -> None:
     torch.manual_seed(0)
     model, inputs = Pre().eval(), (torch.randn(1, 5, 8),)
