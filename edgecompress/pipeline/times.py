@@ -63,7 +63,7 @@ def _timed(aim: Aim, connected: Connected, here: Agent, file: Artifact) -> Inspe
 
 
 def extra_us(integer: Inspection, floating: Inspection) -> dict[str, float]:
-    """By module: the time of its operators in the float file, less that in the int8 file."""
+    """Each module's time in the float file, less that in the int8 file."""
     before, after = _by_module(integer), _by_module(floating)
     return {
         module: max(after[module] - time_us, _LEAST * after[module])
