@@ -35,9 +35,10 @@ class ProcessLost(DeviceError):
 class Group:
     """The processes of a command, connected; `rank` is this one's number."""
 
-    def __init__(self, rank: int, size: int, commands: Any) -> None:
+    def __init__(self, rank: int, size: int, device: torch.device, commands: Any) -> None:
         self.rank = rank
         self.size = size
+        self._device = device
         self.in_step = True
         """Whether every process waits for the same thing; not after one was lost."""
         self.task: object = None
@@ -58,13 +59,13 @@ class Group:
 
     def hand_out(self, values: Tensor) -> None:
         """The main process's values to all, in place."""
-        with self._exchange():
-            dist.broadcast(values, src=0)
+        with self._exchange(), self._there(values) as there:
+            dist.broadcast(there, src=0)
 
     def add_up(self, values: Tensor) -> None:
         """The sum over all processes, to the main process, in place."""
-        with self._exchange():
-            dist.reduce(values, dst=0)
+        with self._exchange(), self._there(values) as there:
+            dist.reduce(there, dst=0)
 
     def collect(self, value: Any) -> list[Any]:
         """What each gives, to the main process; empty elsewhere."""
@@ -81,6 +82,14 @@ class Group:
         _current = None
         if self.in_step:
             dist.destroy_process_group()
+
+    @contextmanager
+    def _there(self, values: Tensor) -> Iterator[Tensor]:
+        """The same where the group's backend takes it: a model may train elsewhere after all."""
+        there = values.to(self._device)
+        yield there
+        if there is not values:
+            values.copy_(there)
 
     @contextmanager
     def _exchange(self) -> Iterator[None]:
@@ -128,12 +137,12 @@ def connect(launched: Launched) -> Group:
     on_cpu = not torch.cuda.is_available()
     on_cpu = on_cpu or os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
     try:
-        PartialState(cpu=on_cpu, timeout=_PATIENCE)
+        device = PartialState(cpu=on_cpu, timeout=_PATIENCE).device
         # The other backends speak of what lies on their devices alone.
         commands = None if on_cpu else dist.new_group(backend="gloo", timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise ProcessLost(
             f"process {launched.rank + 1} of {launched.size} cannot meet the others: {error}"
         ) from error
-    _current = Group(dist.get_rank(), dist.get_world_size(), commands)
+    _current = Group(dist.get_rank(), dist.get_world_size(), device, commands)
     return _current
