@@ -79,10 +79,12 @@ class Launched:
 def launched(environment: Mapping[str, str]) -> Launched | None:
     """None: this command runs in one process."""
     if all(environment.get(name) for name in _NAMES):
-        rank, size = environment["RANK"], environment["WORLD_SIZE"]
+        numbers = environment["RANK"], environment["WORLD_SIZE"]
         # Words of these names may come from something else than a launcher.
-        is_one = rank.isdecimal() and size.isdecimal() and int(rank) < int(size)
-        return Launched(int(rank), int(size)) if is_one and int(size) > 1 else None
+        if not all(number.isdecimal() for number in numbers):
+            return None
+        rank, count = map(int, numbers)
+        return Launched(rank, count) if rank < count and count > 1 else None
     # What accelerate sets where it starts one process for several.
     if "RANK" in environment or not {"MASTER_ADDR", "ACCELERATE_USE_CPU"} <= environment.keys():
         return None
