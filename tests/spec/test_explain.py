@@ -98,8 +98,8 @@ def budgets(**keys: object) -> dict[str, object]:
         ({"distill": {"temperature": 4.0}}, "missing key 'distill.weight'"),
         (
             {"distill": {"temperature": 4.0, "weight": 0.5, "alpha": 1}},
-            "unknown key 'distill.alpha'; known: feature_layers, feature_weight, temperature,"
-            " weight",
+            "unknown key 'distill.alpha'; known: feature_kind, feature_layers, feature_weight,"
+            " temperature, weight",
         ),
         ({"prune": {}}, "missing key 'prune.method'"),
         ({"prune": 3}, "prune: expected keys (name: value), got 3"),
@@ -124,7 +124,7 @@ def budgets(**keys: object) -> dict[str, object]:
             {"prune": {**PRUNE, "pruning_ratio": 0.5, "ratio": 1}},
             "unknown key 'prune.ratio'; did you mean 'pruning_ratio'? known: allocation,"
             " epochs_between, ignored_layers, importance, latency_reduction, macs_reduction,"
-            " method, pruning_ratio, remove_blocks, sparsify, steps, then",
+            " method, pruning_ratio, reach, remove_blocks, sparsify, steps, then",
         ),
     ],
 )
