@@ -8,6 +8,10 @@ from torch import Tensor, nn
 from torchao.quantization.pt2e import FakeQuantize
 
 
+_STEEPEST = 1.0
+"""The largest gradient of the logarithm of a scale."""
+
+
 class _Learnt(torch.autograd.Function):
     """Rounds, and has the gradients of Esser et al. (2020): see `step_size`."""
 
@@ -32,7 +36,8 @@ class _Learnt(torch.autograd.Function):
         count = slope.numel() / channels if channels > 1 else slope[0].numel()
         of_growth = of_scale.reshape(ctx.shape) / scale.reshape(ctx.shape)
         of_growth = of_growth / (max(count, 1) * max(ctx.highest, 1)) ** 0.5
-        return gradient * inside, of_growth, None, None
+        # A channel that is nearly zero has a tiny scale, and would be asked to grow without bound.
+        return gradient * inside, of_growth.clamp(-_STEEPEST, _STEEPEST), None, None
 
 
 def _learnt(x: Tensor, growth: Tensor, scale: Tensor, limits: tuple[int, int]) -> Tensor:

@@ -58,7 +58,7 @@ def test_the_gradient_is_that_of_the_paper(per_channel: bool) -> None:
     assert scale.grad is not None
     assert module.growth is not None
     wanted = scale.grad / scale.detach() / (count * high) ** 0.5
-    torch.testing.assert_close(module.growth.grad, wanted, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(module.growth.grad, wanted.clamp(-1, 1), rtol=1e-4, atol=1e-6)
 
 
 def trained(prepared: Prepared, steps: int = 4) -> None:
