@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from torchao.quantization.pt2e import FakeQuantize
 
-
 _STEEPEST = 1.0
 """The largest gradient of the logarithm of a scale."""
 
