@@ -36,6 +36,8 @@ BEAT_S, SILENT_S = 10, 120
 """How often a trial shows that it lives, and after how long others think that it does not."""
 _MAKES_TABLES, _PAUSE_S = 12, 0.3
 """How often to try, and the time between."""
+_CHOOSES_S, _LOOK_S = 10.0, 0.05
+"""How long a choice may take that others wait for, and how often they look."""
 _STARTUP = 8
 """Points drawn at random before there is something to learn from."""
 _PLAN, _WORKER, _OUTCOME, _WHY, _TRY = "plan", "worker", "outcome", "why", "try"
@@ -133,6 +135,7 @@ class Study:
         """The number of another trial that does, or did, the very same; who was first does it. What
         has failed is done again only where somebody asked for it.
         """
+        self._await_choices_before(claimed.number)
         for one in self.trials():
             same = (one.plan.key, one.plan.rung) == (claimed.plan.key, claimed.plan.rung)
             if not same or one.number == claimed.number:
@@ -142,6 +145,22 @@ class Study:
             if one.state == "complete" or is_first or has_failed:
                 return one.number
         return None
+
+    def _await_choices_before(self, number: int) -> None:
+        """An earlier trial that has not written down what it does may turn out to be the same, and
+        then this one must see it (Lamport's bakery, 1974).
+        """
+        until = time.monotonic() + _CHOOSES_S
+        while time.monotonic() < until:
+            with self._errors():
+                running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+            earlier = [one for one in running if one.number < number]
+            if not any(
+                _PLAN not in one.user_attrs and not is_gone(one.user_attrs.get(_WORKER))
+                for one in earlier
+            ):
+                return
+            time.sleep(_LOOK_S)
 
     def finish(self, claimed: Claimed, outcome: Outcome) -> None:
         with self._errors(), suppress(UpdateFinishedTrialError):

@@ -135,7 +135,7 @@ def test_killed_five_times_and_resumed_it_loses_nothing(
         done = len(made.lines("done"))
         limit = time.monotonic() + 60
         # At work, and at a moment of no particular kind.
-        while len(made.lines("done")) < done + 3 and time.monotonic() < limit:
+        while len(made.lines("done")) < done + 2 and time.monotonic() < limit:
             time.sleep(0.005)
         time.sleep(source.uniform(0, 0.03))
         os.kill(child, signal.SIGKILL)
