@@ -140,7 +140,7 @@ class Study:
             same = (one.plan.key, one.plan.rung) == (claimed.plan.key, claimed.plan.rung)
             if not same or one.number == claimed.number:
                 continue
-            is_first = one.state == "running" and one.number < claimed.number
+            is_first = one.state in ("running", "waiting") and one.number < claimed.number
             has_failed = one.state == "failed" and claimed.is_new
             if one.state == "complete" or is_first or has_failed:
                 return one.number
