@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
+from edgecompress.store.files import release, take_lock
 
 _WAIT_S = 60
 """How long to wait for another process's write."""
@@ -23,6 +24,7 @@ class Place:
         self._file = place if isinstance(place, Path) else None
         if self._file is not None:
             self.shown, self.url = str(place), "sqlite://"
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             return
         try:
             url = make_url(str(place))
@@ -50,6 +52,20 @@ class Place:
             return sqlite3.connect(file, timeout=_WAIT_S, check_same_thread=False)
 
         return {"creator": connect, "poolclass": QueuePool}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While open, no other process claims a trial: SQLite locks no rows, so that two could both
+        find the same one waiting. Servers of databases see to that by themselves.
+        """
+        if self._file is None:
+            yield
+            return
+        handle = take_lock(self._file.with_suffix(".lock"))
+        try:
+            yield
+        finally:
+            release(handle)
 
     @contextmanager
     def errors(self) -> Iterator[None]:

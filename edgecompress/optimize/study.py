@@ -117,7 +117,8 @@ class Study:
     def claim(self, draw: Drawing) -> Claimed:
         """The next that waits, or a new one that the sampler proposes."""
         with self._errors():
-            trial = self._study.ask()
+            with self._place.alone():
+                trial = self._study.ask()
             trial.set_user_attr(_WORKER, this_worker())
             self._study.sampler = self._sampler(trial.number)
             written = trial.user_attrs.get(_PLAN)
