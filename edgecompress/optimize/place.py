@@ -22,6 +22,7 @@ class Place:
 
     def __init__(self, place: str | Path) -> None:
         self._file = place if isinstance(place, Path) else None
+        self._locked = self._file
         if self._file is not None:
             self.shown, self.url = str(place), "sqlite://"
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -34,6 +35,8 @@ class Place:
                 "--study: not a URL of a database; such as"
                 " postgresql+psycopg://user@host/base or sqlite:///file"
             ) from None
+        if url.drivername.startswith("sqlite") and url.database:
+            self._locked = Path(url.database)
         # optuna takes what is in braces for its own.
         self.url = str(place).replace("{", "{{").replace("}", "}}")
         where = "" if url.host is None else f"{url.host}{f':{url.port}' if url.port else ''}"
@@ -58,10 +61,10 @@ class Place:
         """While open, no other process claims a trial: SQLite locks no rows, so that two could both
         find the same one waiting. Servers of databases see to that by themselves.
         """
-        if self._file is None:
+        if self._locked is None:
             yield
             return
-        handle = take_lock(self._file.with_suffix(".lock"))
+        handle = take_lock(self._locked.with_name(f".{self._locked.name}.lock"))
         try:
             yield
         finally:
