@@ -171,9 +171,9 @@ def test_what_the_processor_itself_changed_by_explains_latencies():
     def at(ms, spin_us):
         return turn([ms] * 300, spin_us_first=spin_us, spin_us_last=spin_us)
 
-    alike = [at(ms, 80.0 * ms) for ms in (1.0, 1.0, 1.2, 1.5, 1.6)]
+    alike = [at(ms, 80.0 * ms) for ms in (1.0, 1.0, 1.3, 1.8, 2.0)]
     assert judged(*alike) == ([], ["processor"])
-    other = [at(ms, 80.0) for ms in (1.0, 1.0, 1.2, 1.5, 1.6)]
+    other = [at(ms, 80.0) for ms in (1.0, 1.0, 1.3, 1.8, 2.0)]
     assert judged(*other)[0] == ["drift", "turns_differ"]
 
 
