@@ -14,7 +14,7 @@
 import argparse
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -154,7 +154,10 @@ def spearman(a: Floats, b: Floats) -> float:
 def show_gain(net: Net, epochs: int) -> None:
     space, whole = net.space, net.speed.original_ms
     with evaluating(net.start.model):
-        score: Callable[[nn.Module], float] = lambda model: -loss_of(net.job, model)  # noqa: E731
+
+        def score(model: nn.Module) -> float:
+            return -loss_of(net.job, model)
+
         sensitivity: Sensitivity = scan(net.start.model, space, net.ranking, score, lambda *_: None)
     fastest = whole / net.predicted_ms(space.least())
     fewest = space.cost.macs / space.macs(space.least())

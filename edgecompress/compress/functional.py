@@ -42,7 +42,7 @@ _VIEWS = (ATEN.view.default, ATEN._unsafe_view.default)
 
 
 @torch.library.custom_op("edgecompress::held", mutates_args=())
-def _stand_in(x: Tensor, others: list[Tensor], index: int) -> Tensor:  # noqa: ARG001
+def _stand_in(x: Tensor, others: list[Tensor], index: int) -> Tensor:  # noqa: ARG001 - its schema
     return torch.empty_like(x)
 
 

@@ -67,24 +67,6 @@ def processor_seen(readings: list[float]) -> list[Seen]:
     return [Seen("processor", "processor_change", 1 - low / high, text)]
 
 
-def drift_seen(change: float, slower: float | None, what: str) -> Seen:
-    """A drift of latencies, less what the processor itself became slower by meanwhile, where that
-    explains some of it: both files of a comparison have that in common.
-    """
-    text = f"latency drifted by {change:+.0%} from the first to the last third of the {what}"
-    left = abs(change)
-    if slower is not None and (rest := abs((1 + change) / slower - 1)) < left:
-        left = rest
-        text += f", by {rest:.0%} beside what the processor itself changed by"
-    return Seen("drift", "drift", left, text)
-
-
-def _slower(turn: Turn) -> float | None:
-    """How many times as slow the processor was at the end."""
-    spins = spins_us(turn)
-    return spins[-1] / spins[0] if len(spins) > 1 else None
-
-
 def _minima(turn: Turn, protocol: MeasurementProtocol) -> Iterator[Seen]:
     count, least = turn.samples, protocol.min_iterations
     text = f"{count:,} inferences were measured, of at least {least:,}"
@@ -112,7 +94,9 @@ def _latencies(turn: Turn) -> Iterator[Seen]:
         )
         yield Seen("warmup", "warmup_spread", turn.warmup_spread, text)
     if turn.latency_ms:
-        yield drift_seen(drift(turn.latency_ms), _slower(turn), "samples")
+        change = drift(turn.latency_ms)
+        text = f"latency drifted by {change:+.0%} from the first to the last third of the samples"
+        yield Seen("drift", "drift", abs(change), text)
         count, of = outliers(turn.latency_ms), len(turn.latency_ms)
         text = f"{count:,} of {of:,} samples are far out"
         yield Seen("outliers", "outlier_share", count / of, text)

@@ -3,16 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
-import numpy as np
-
-from edgecompress.measure.doubts import (
-    clock_seen,
-    clocks_mhz,
-    drift_seen,
-    processor_seen,
-    seen_in,
-    spins_us,
-)
+from edgecompress.measure.doubts import clock_seen, clocks_mhz, processor_seen, seen_in, spins_us
 from edgecompress.measure.limits import BY_LATENCIES, LIMITS, OF_CLOCKS, OF_HEAT, Seen
 from edgecompress.measure.statistics import cost_ms, drift, variation
 from edgecompress.spec.figure import Figure
@@ -75,16 +66,12 @@ def _seen_in_all(turns: Sequence[Turn], protocol: MeasurementProtocol) -> list[S
     medians = [cost_ms(turn) for turn in turns]
     spread = variation(medians)
     if spread is not None:
-        spins = [spins_us(turn) for turn in turns]
-        slowness = [float(np.mean(each)) for each in spins if each]
-        known = len(slowness) == len(turns)
-        rest = variation([a / b for a, b in zip(medians, slowness, strict=True)]) if known else None
         low, high = min(medians), max(medians)
         text = f"turns differ: their medians are between {low:.3g} and {high:.3g} ms"
-        left = spread if rest is None else min(spread, rest)
-        found.append(Seen("turns_differ", "variation_of_turns", left, text))
-        slower = 1 + drift(slowness) if known else None
-        found.append(drift_seen(drift(medians), slower, "turns"))
+        found.append(Seen("turns_differ", "variation_of_turns", spread, text))
+        change = drift(medians)
+        text = f"latency drifted by {change:+.0%} from the first to the last third of the turns"
+        found.append(Seen("drift", "drift", abs(change), text))
     found += clock_seen([mhz for turn in turns for mhz in clocks_mhz(turn)])
     return found + processor_seen([spin for turn in turns for spin in spins_us(turn)])
 

@@ -158,25 +158,6 @@ def test_turns_of_unlike_speed():
     assert judged(*apart) == (["turns_differ"], [])
 
 
-def test_what_the_processor_itself_changed_by_explains_latencies():
-    """In the same measure for both files of a comparison, so that their ratio holds."""
-    slowing = [1.0] * 100 + [1.2] * 100 + [1.6] * 100
-    assert judged(turn(slowing))[0] == ["drift"]
-    alike = turn(slowing, spin_us_first=80.0, spin_us_last=125.0)
-    assert judged(alike) == ([], ["processor"])
-    # A steady processor explains nothing, and neither does one that became faster.
-    for last in (80.0, 60.0):
-        assert judged(turn(slowing, spin_us_first=80.0, spin_us_last=last))[0] == ["drift"]
-
-    def at(ms, spin_us):
-        return turn([ms] * 300, spin_us_first=spin_us, spin_us_last=spin_us)
-
-    alike = [at(ms, 80.0 * ms) for ms in (1.0, 1.0, 1.3, 1.8, 2.0)]
-    assert judged(*alike) == ([], ["processor"])
-    other = [at(ms, 80.0) for ms in (1.0, 1.0, 1.3, 1.8, 2.0)]
-    assert judged(*other)[0] == ["drift", "turns_differ"]
-
-
 def test_far_out_samples_are_counted_and_kept():
     spiky = turn([9.0 if at % 10 == 0 else 1.0 for at in range(300)])
     assert judged(spiky) == ([], ["outliers"])
