@@ -16,6 +16,7 @@ from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.race import Ran, race
 from edgecompress.optimize.front import Aims
 from edgecompress.optimize.plan import Outcome, Plan
+from edgecompress.optimize.reads import Reads
 from edgecompress.optimize.space import Space, training_of
 from edgecompress.pipeline import code
 from edgecompress.pipeline.attempt import file_of
@@ -43,14 +44,18 @@ from edgecompress.spec.target import Target
 from edgecompress.store import Store
 from edgecompress.task.used import Used
 
+SEARCHES = "searches"
+"""Below runs/: a folder for each search."""
 MOST_ROUNDS = 4
 """Turns of a file beside the reference; they end early where the two differ clearly."""
 _TRAINS = ("finetune", "quantize")
 """Stages whose time is that of the epochs."""
 
 
-class TimeUp(Exception):
-    """The time for a trial is over; what it has done is in the store."""
+class TimeUp(BaseException):
+    """The time for a trial is over; what it has done is in the store. As an interrupt it is no
+    Exception, which would be told as a fault of the user's code that happens to run.
+    """
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Bench:
         started = time.monotonic()
         job = self.job(plan, Until(self.progress, known.is_over))
         self.means.here.check(job.runtime.here(job.recipe.target))
-        artifact, metric, exact = self._made(job)
+        artifact, metric, exact = self._made(job, plan)
         latency = known.latency_ms
         if latency is None:
             latency = self._latency(job, artifact, known)
@@ -125,11 +130,20 @@ class Bench:
             model_size_bytes=artifact.size_bytes,
             seconds=round(time.monotonic() - started, 1),
             epoch_s=_epoch_s(job),
+            read=self._reads.keep(),
         )
 
     def file(self, plan: Plan) -> Artifact:
         """A plan's file; from the store, where its trial was made here."""
-        return self._made(self.job(plan))[0]
+        return self._made(self.job(plan), plan)[0]
+
+    @cached_property
+    def _reads(self) -> Reads:
+        return Reads(self.store.root / SEARCHES / self.identity[:12] / "read", self.used)
+
+    def changed(self, read: str) -> str | None:
+        """The first file that has changed since a trial read it; `read`: as its outcome has it."""
+        return self._reads.changed(read)
 
     def keep_hints(self) -> None:
         """What saves time in the next process."""
@@ -152,7 +166,7 @@ class Bench:
             self.device,
         )
 
-    def _made(self, job: Job) -> tuple[Artifact, float, bool]:
+    def _made(self, job: Job, plan: Plan) -> tuple[Artifact, float, bool]:
         """A plan's file, its metric or a proxy of it, and whether it is the former."""
         config = job.recipe.config
         start = original(job, job.model)
@@ -166,7 +180,8 @@ class Bench:
             integer, _ = keep_metric(job, integer, recovered, start, self.means)
             model = Int8Model(job, integer, start)
         _, artifact = exported_file(job, model)
-        if isinstance(config.prune, StructuredPruneSpec) and not training_of(config):
+        is_untrained = self.space.full_epochs(plan) > 0 and not plan.epochs
+        if isinstance(config.prune, StructuredPruneSpec) and is_untrained:
             return artifact, proxy_metric(job, smaller), False
         return artifact, validated(job, model, self.means.here), True
 

@@ -1,5 +1,6 @@
 """Where the trials of a search are kept, and what may be shown of that."""
 
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ class Place:
     def __init__(self, place: str | Path) -> None:
         self._file = place if isinstance(place, Path) else None
         self._locked = self._file
+        self._secrets: tuple[str, ...] = ()
         if self._file is not None:
             self.shown, self.url = str(place), "sqlite://"
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -37,6 +39,8 @@ class Place:
             ) from None
         if url.drivername.startswith("sqlite") and url.database:
             self._locked = Path(url.database)
+        of_query = (value if isinstance(value, tuple) else (value,) for value in url.query.values())
+        self._secrets = (str(place), str(url.password or ""), *itertools.chain(*of_query))
         # optuna takes what is in braces for its own.
         self.url = str(place).replace("{", "{{").replace("}", "}}")
         where = "" if url.host is None else f"{url.host}{f':{url.port}' if url.port else ''}"
@@ -97,9 +101,6 @@ class Place:
         )
 
     def _without_secrets(self, text: str) -> str:
-        url = make_url(self.url)
-        secrets = [self.url, url.password, *url.query.values()]
-        for secret in secrets:
-            for each in (secret,) if isinstance(secret, str) else secret or ():
-                text = text.replace(each, "***") if each else text
+        for secret in filter(None, (self.url, *self._secrets)):
+            text = text.replace(secret, "***")
         return text

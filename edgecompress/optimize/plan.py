@@ -48,10 +48,14 @@ class Outcome(Spec):
     """What the trial took."""
     epoch_s: float | None = None
     """What an epoch took; None: nothing was trained."""
+    read: str | None = None
+    """What it had read of the task's files; see reads.py."""
 
 
-State = Literal["waiting", "running", "complete", "failed", "same", "stopped"]
-"""same: another trial does, or did, the very same. stopped: the time was over."""
+State = Literal["waiting", "running", "complete", "failed", "same", "stopped", "outdated"]
+"""same: another trial does, or did, the very same. stopped: the time was over. outdated: files that
+the task reads have changed since.
+"""
 
 
 class Tried(Spec):
@@ -65,6 +69,13 @@ class Tried(Spec):
     """It failed."""
     gone: bool = False
     """Whether the process that took it is known to have ended."""
+    lost: bool = False
+    """It failed by no fault of its own, and whoever wants it asks for it again."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether its recipe is, or was, tried: not the second of two, nor what was left off."""
+        return self.state not in ("same", "stopped", "outdated") and not self.lost
 
     @property
     def label(self) -> int:

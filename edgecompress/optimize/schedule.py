@@ -49,10 +49,10 @@ class Left:
 
     @property
     def is_searching(self) -> bool:
-        """Whether the time to train the front in full has not come."""
-        if self.seconds is not None:
-            return self.seconds > (1 - SEARCH_SHARE) * self.of_seconds
-        return self.trials is None or self.trials > 0
+        """Whether there are trials left, and the time to train the front in full has not come."""
+        has_trials = self.trials is None or self.trials > 0
+        has_time = self.seconds is None or self.seconds > (1 - SEARCH_SHARE) * self.of_seconds
+        return has_trials and has_time
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,16 @@ class Situation:
 
     @property
     def known(self) -> list[Tried]:
-        """Those that count: not the second of two, nor what there was no time for."""
-        return [one for one in self.trials if one.state not in ("same", "stopped")]
+        return [one for one in self.trials if one.counts]
 
     def is_begun(self, plan: Plan) -> bool:
         return any((one.plan.key, one.plan.rung) == (plan.key, plan.rung) for one in self.known)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether no runtime has anything of plain int8, without which no point is made either."""
+        plain = [one.state for one in self.known if one.plan.kind == "plain"]
+        return bool(plain) and all(state == "failed" for state in plain)
 
     def row_of(self, plan: Plan) -> Row | None:
         """What is known of a recipe on its highest rung."""
@@ -90,7 +95,7 @@ def next_step(now: Situation) -> Plan | Draw | None:
     if step is not None:
         return step
     last = _final(now)
-    if last is not None or now.left.seconds is None:
+    if last is not None or now.left.trials == 0 or now.left.seconds is None:
         return last
     return _search(now)
 
@@ -105,13 +110,16 @@ def best_target(now: Situation) -> str:
 
 def _search(now: Situation) -> Plan | Draw | None:
     ready = itertools.chain(_openers(now), _promotions(now))
-    return next(iter(ready), "draw" if now.left.points else None)
+    draws = now.left.points and not now.has_failed
+    return next(iter(ready), "draw" if draws else None)
 
 
 def _openers(now: Situation) -> Iterable[Plan]:
     target, kinds = best_target(now), {one.plan.kind for one in now.known}
     if now.space.has_own and "own" not in kinds:
         yield Plan(kind="own", target=target)
+    if now.has_failed:
+        return
     drawn = [one.plan.params for one in now.known if one.plan.kind == "drawn"]
     yield from (plan for plan in now.space.openers(target) if plan.params not in drawn)
 
@@ -149,7 +157,7 @@ def _final(now: Situation) -> Plan | None:
     """The next of the front to be trained in full, with as many epochs as there is time for."""
     begun = {one.plan.key for one in now.known if one.plan.rung == FULL}
     left = now.left.seconds
-    if left is None and len(begun) >= FINALS:
+    if (left is None or now.left.trials is not None) and len(begun) >= FINALS:
         return None
     candidates = [row for row in _finalists(now) if row[0].plan.key not in begun]
     for one, outcome in candidates:

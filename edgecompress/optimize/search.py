@@ -12,6 +12,7 @@ from edgecompress.errors import (
     ModelError,
     RuntimeMissing,
     SpecError,
+    TaskError,
 )
 from edgecompress.optimize.bench import Bench, Known, TimeUp
 from edgecompress.optimize.front import by_preference, complete, shippable
@@ -20,6 +21,7 @@ from edgecompress.optimize.schedule import SEARCH_SHARE, Left, Situation, next_s
 from edgecompress.optimize.study import Claimed, Study
 from edgecompress.optimize.words import words_of
 from edgecompress.report.figures import factor, milliseconds, plain
+from edgecompress.task.used import FilesChanged
 
 _POLL_S = 1.0
 """How often another process is looked for that is still at a trial."""
@@ -27,8 +29,10 @@ _GRACE = 0.15
 """A trial may take so much of all the time beyond what was planned for it, before it is left."""
 _USED_UP = 25
 """After so many known points in succession there are hardly others."""
-_OF_THE_RECIPE = (ModelError, ArtifactError, RuntimeMissing, SpecError, AgentError)
-"""What fails of one recipe says nothing against the next."""
+_OF_THE_RECIPE = (ModelError, ArtifactError, RuntimeMissing, SpecError, AgentError, TaskError)
+"""What fails of one recipe says nothing against the next; a metric that is no number, say, is of
+what one training made.
+"""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Search:
 
         """
         self.study.tidy()
+        self._leave_outdated()
         trials = self.study.trials()
         if self.limits.seconds is not None:
             spent = sum(row.seconds for one, row in complete(trials) if one.gone)
@@ -75,12 +80,23 @@ class Search:
             why = next((one.why for one in trials if one.why), "nothing ran")
             raise ModelError(f"nothing could be made of the model for this board: {why}")
 
+    def _leave_outdated(self) -> None:
+        """Not to count what came of files that hold something else now."""
+        rows = complete(self.study.trials())
+        changes = {read: self.bench.changed(read) for read in {row.read for _, row in rows} if read}
+        outdated = {one.number for one, row in rows if changes.get(row.read or "") is not None}
+        if outdated:
+            path = next(filter(None, changes.values()))
+            self._tell(f"{len(outdated)} trials do not count, because {path} has changed since")
+            self.study.leave(outdated)
+
     def _step(self) -> bool:
         """Whether there was something to do, or to wait for."""
         self.study.tidy()
         trials = self.study.trials()
         left = self._left(trials)
-        if any(one.state == "waiting" for one in trials) and not left.is_over:
+        waiting = [one.plan.kind for one in trials if one.state == "waiting"]
+        if "plain" in waiting or (waiting and not left.is_over):
             self._take(left, trials)
             return True
         step = next_step(Situation(self.bench.space, self.bench.aims, trials, left))
@@ -106,9 +122,7 @@ class Search:
         seconds = None if self._ends is None else self._ends - time.monotonic()
         wanted = self.limits.trials
         done = {
-            (one.plan.key, one.plan.rung)
-            for one in trials
-            if one.state not in ("same", "stopped") and one.plan.rung != FULL
+            (one.plan.key, one.plan.rung) for one in trials if one.counts and one.plan.rung != FULL
         }
         count = None if wanted is None else max(wanted - len(done), 0)
         of_seconds = 0.0 if self.limits.seconds is None else self.limits.seconds
@@ -131,14 +145,12 @@ class Search:
         except TimeUp:
             self.study.stop(claimed)
             self._tell(f"trial {claimed.number + 1}: left, because the time is over")
-        except _OF_THE_RECIPE as error:
-            self._fail(claimed, str(error))
-        except EdgecompressError:
-            self.study.release(claimed)
-            raise
         except Exception as error:
-            # One recipe that we cannot make is no reason to lose the others.
-            self._fail(claimed, told_as_defect(error))
+            if not _is_of_the_recipe(error):
+                self.study.release(claimed)
+                raise
+            is_ours = isinstance(error, EdgecompressError)
+            self._fail(claimed, str(error) if is_ours else told_as_defect(error))
         except BaseException:
             self.study.release(claimed)
             raise
@@ -196,6 +208,13 @@ class Search:
             count = self._left(trials).trials
             told.append(f"{count} of {self.limits.trials} trials left, then the front's training")
         return ", ".join(told)
+
+
+def _is_of_the_recipe(error: Exception) -> bool:
+    """Whether the next recipe may do better; a defect is no reason to lose the others, either."""
+    if isinstance(error, EdgecompressError):
+        return isinstance(error, _OF_THE_RECIPE) and not isinstance(error, FilesChanged)
+    return True
 
 
 def _told(outcome: Outcome) -> str:

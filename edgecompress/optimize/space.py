@@ -30,6 +30,7 @@ CHOICES: dict[str, tuple[Value, ...]] = {
     "reduction": (1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0),  # of MACs; or of latency, where that decides
     "importance": ("magnitude", "taylor", "fisher", "bn_scale"),
     "allocation": ("uniform", "global", "sensitivity", "latency"),
+    "reach": ("layers", "operators"),
     "train": ("off", "qat"),  # of what is not pruned
     "recover": ("float", "qat", "both"),  # what is pruned always trains
     "optimizer": ("sgd", "adamw"),
@@ -56,6 +57,8 @@ _CALIBRATION_BATCHES = 8
 _OPENING = ((2.0, "uniform"), (1.5, "uniform"), (2.0, "latency"), (3.0, "uniform"))
 """Reductions and allocations that a search begins with."""
 _IN_INT8 = ("qat", "both")
+_OF_ITS_TRAINING = {"gradient_clip", "label_smoothing", "accumulate"}
+"""What a search leaves as the user's own training has it."""
 _GOALS = {"latency": "latency_reduction"}
 """What a reduction is of, by the allocation; of MACs where it is not here."""
 _SWITCHES = ("equalise", "correct_biases", "train_scales")
@@ -117,7 +120,7 @@ class Space:
         choose("ranges")
         choose("equalise")
         if self.trains and "structured" in target.sparsity and choose("prune") != "off":
-            for name in ("reduction", "importance", "allocation"):
+            for name in ("reduction", "importance", "allocation", "reach"):
                 choose(name)
             if self.blocks:
                 params["blocks"] = pick("blocks", CHOICES["blocks"][: self.blocks + 1])
@@ -140,7 +143,7 @@ class Space:
             wishes.append({**whole, "train": "qat", **_TRAINED, "train_scales": "off"})
             untrained |= {**whole, "train": "off"}
         for reduction, allocation in _OPENING if prunes else ():
-            pruning: Params = {"reduction": reduction, "importance": "taylor"}
+            pruning: Params = {"reduction": reduction, "importance": "taylor", "reach": "layers"}
             pruning |= {"prune": "structured", "allocation": allocation, "recover": "both"}
             blocks: Params = {"blocks": 0} if self.blocks else {}
             wishes.append({**pruning, **blocks, **_TRAINED, "train_scales": "off"})
@@ -164,14 +167,16 @@ class Space:
         """The same for plans whose files have the same operators and shapes, so the same latency;
         how numbers in them are chosen changes neither.
         """
-        untrained = at_epochs(self.nominal(plan), 0)
-        prune, quantize = untrained.prune, untrained.quantize
+        config = self.config(plan)
+        prune, quantize = config.prune, config.quantize
         pruning: dict[str, Any] | None = None
         if prune is not None:
             same = isinstance(prune, StructuredPruneSpec) and prune.allocation == "uniform"
             pruning = prune.model_dump(mode="json", exclude={"importance"} if same else None)
         quantizing = quantize and quantize.model_dump(mode="json", exclude=_OF_NUMBERS)
-        return digest([plan.target, pruning, quantizing])
+        # What is left in float for the metric follows from all that was done before.
+        keeps = quantize is not None and quantize.max_metric_drop is not None
+        return digest([plan.target, pruning, quantizing, [plan.key, plan.rung] if keeps else None])
 
     def full_epochs(self, plan: Plan) -> int:
         """Epochs of a whole training; 0: it trains nothing."""
@@ -187,14 +192,17 @@ class Space:
                 "allocation": params["allocation"],
                 _GOALS.get(str(params["allocation"]), "macs_reduction"): params["reduction"],
                 "remove_blocks": params.get("blocks", 0),
+                "reach": params["reach"],
+                "ignored_layers": self._ignored_layers(),
                 "steps": 1,
             }
         how, epochs = params.get("recover", params.get("train")), self._epochs()
-        floats = {"float": epochs, "both": round(epochs * _FLOAT_SHARE)}.get(str(how), 0)
+        floats = {"float": epochs, "both": max(1, round(epochs * _FLOAT_SHARE))}.get(str(how), 0)
         if floats:
             sections["finetune"] = self._training(params, floats)
         if how in _IN_INT8:
-            quantize |= {"mode": "qat", "train": self._training(params, epochs - floats, _QAT_RATE)}
+            rest = max(1, epochs - floats)
+            quantize |= {"mode": "qat", "train": self._training(params, rest, _QAT_RATE)}
         if params.get("distill") == "logits":
             sections["distill"] = self._distillation()
         return parse(DeployConfig, self._common() | sections, "a point of the search")
@@ -206,15 +214,21 @@ class Space:
 
     def _quantize(self, params: Mapping[str, Value]) -> dict[str, Any]:
         own = self.base.quantize
-        batches = _CALIBRATION_BATCHES if own is None else own.calibration_batches
+        kept: dict[str, Any] = {"calibration_batches": _CALIBRATION_BATCHES}
+        if own is not None:
+            kept = own.model_dump(mode="json", include={*kept, "scheme", "keep_float"})
         on = {name: params.get(name) == "on" for name in _SWITCHES}
         return {
             "mode": "ptq",
             "ranges": params.get("ranges", "minmax"),
             "rounding": params.get("rounding", "nearest"),
-            "calibration_batches": batches,
+            **kept,
             **on,
         }
+
+    def _ignored_layers(self) -> list[str]:
+        own = self.base.prune
+        return [] if own is None else list(own.ignored_layers)
 
     def _epochs(self) -> int:
         return sum(part.epochs for part in training_of(self.base).values()) or _FULL_EPOCHS
@@ -227,7 +241,9 @@ class Space:
         rate = usual["learning_rate"] * float(params["rate"]) * share
         ema = _EMA_DECAY if params["ema"] == "on" else None
         schedule = {"epochs": epochs, "learning_rate": rate, "warmup_epochs": 1.0}
-        return {**usual, **schedule, "ema_decay": ema}
+        own = next(iter(training_of(self.base).values()), None)
+        kept = {} if own is None else own.model_dump(mode="json", include=_OF_ITS_TRAINING)
+        return {**kept, **usual, **schedule, "ema_decay": ema}
 
     def _distillation(self) -> dict[str, Any]:
         own = self.base.distill
@@ -257,9 +273,7 @@ def at_epochs(config: DeployConfig, epochs: int) -> DeployConfig:
             prune = prune.model_copy(update={"sparsify": None, "epochs_between": 0})
         if quantize is not None:
             # Operators are kept in float for the metric once there is one.
-            untrained = {"mode": "ptq", "train": None, "train_scales": False}
-            untrained["max_metric_drop"] = None
-            quantize = quantize.model_copy(update=untrained)
+            quantize = quantize.untrained().model_copy(update={"max_metric_drop": None})
         update = {"prune": prune, "finetune": None, "distill": "off", "quantize": quantize}
         return config.model_copy(update=update)
     short = {name: _shortened(part, epochs / whole) for name, part in parts.items()}

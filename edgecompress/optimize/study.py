@@ -7,7 +7,7 @@ who finds it without its process can do it again.
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import cast
@@ -41,7 +41,8 @@ _CHOOSES_S, _LOOK_S = 10.0, 0.05
 _STARTUP = 8
 """Points drawn at random before there is something to learn from."""
 _PLAN, _WORKER, _OUTCOME, _WHY, _TRY = "plan", "worker", "outcome", "why", "try"
-_TIME_UP = "the time was over"
+_ENDED = "its process ended"
+_TIME_UP, _INTERRUPTED = "the time was over", "interrupted"
 _STATES: dict[TrialState, State] = {
     TrialState.WAITING: "waiting",
     TrialState.RUNNING: "running",
@@ -78,6 +79,9 @@ class Study:
     def __init__(self, place: Place, name: str, seed: int, *, maximises: bool) -> None:
         """`maximises`: whether the metric is better when it is higher."""
         self._place, self._seed = place, seed
+        self._outdated: frozenset[int] = frozenset()
+        self._seen_at: dict[int, float] = {}
+        """When a trial was first seen that runs, and of which nobody says whose it is."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         # It warns of what it calls experimental, and of heartbeats, which are ours here.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -99,15 +103,32 @@ class Study:
         """All of them, in order; those without a plan were begun and not written down."""
         with self._errors():
             found = self._study.get_trials(deepcopy=False)
-        return [_tried(one) for one in found if _PLAN in one.user_attrs]
+        tried = [_tried(one) for one in found if _PLAN in one.user_attrs]
+        return [self._unless_outdated(one) for one in tried]
+
+    def leave(self, numbers: Iterable[int]) -> None:
+        """From here on these are outdated."""
+        self._outdated = frozenset(numbers)
+
+    def _unless_outdated(self, one: Tried) -> Tried:
+        if one.number not in self._outdated:
+            return one
+        return one.model_copy(update={"state": "outdated", "outcome": None})
 
     def tidy(self) -> None:
         """Mark those failed whose process is gone, and have them tried again."""
         with self._errors():
             fail_stale_trials(self._study)
             for one in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                if is_gone(one.user_attrs.get(_WORKER)):
+                if is_gone(one.user_attrs.get(_WORKER)) or self._is_nobodys(one):
                     self._abandon(one)
+
+    def _is_nobodys(self, one: FrozenTrial) -> bool:
+        """Whether its process was ended before it said who it is, and so before its heart beat."""
+        if _WORKER in one.user_attrs:
+            return False
+        seen_at = self._seen_at.setdefault(one.number, time.monotonic())
+        return time.monotonic() - seen_at > SILENT_S
 
     def add(self, plan: Plan) -> None:
         """Have a plan tried next, by whoever is first."""
@@ -119,6 +140,8 @@ class Study:
         with self._errors():
             with self._place.alone():
                 trial = self._study.ask()
+            # First, so that whoever is known to have it has shown that it lives.
+            self._storage.record_heartbeat(trial._trial_id)
             trial.set_user_attr(_WORKER, this_worker())
             self._study.sampler = self._sampler(trial.number)
             written = trial.user_attrs.get(_PLAN)
@@ -183,7 +206,7 @@ class Study:
 
     def release(self, claimed: Claimed) -> None:
         """It was interrupted, and is to be tried again."""
-        self._end(claimed, TrialState.FAIL, "interrupted")
+        self._end(claimed, TrialState.FAIL, _INTERRUPTED)
         with self._errors():
             self._enqueue(claimed.plan, 0)
 
@@ -303,13 +326,16 @@ def _is_ordered(values: Sequence[Value]) -> bool:
 def _tried(one: FrozenTrial) -> Tried:
     where = f"trial {one.number + 1}"
     outcome = one.user_attrs.get(_OUTCOME)
-    is_complete = one.state == TrialState.COMPLETE
-    is_stopped = one.user_attrs.get(_WHY) == _TIME_UP
+    is_complete, has_failed = one.state == TrialState.COMPLETE, one.state == TrialState.FAIL
+    why = one.user_attrs.get(_WHY, _ENDED if has_failed else "")
+    # Usually it waits again by now; but whoever was to see to that may have been ended as well.
+    is_lost = why == _INTERRUPTED or (why == _ENDED and one.user_attrs.get(_TRY, 0) < MOST_RETRIES)
     return Tried(
         number=one.number,
         plan=parse(Plan, one.user_attrs[_PLAN], where),
-        state="stopped" if is_stopped else _STATES[one.state],
+        state="stopped" if why == _TIME_UP else _STATES[one.state],
         gone=is_gone(one.user_attrs.get(_WORKER)),
         outcome=parse(Outcome, outcome, where) if is_complete and outcome is not None else None,
-        why=str(one.user_attrs.get(_WHY, "its process ended" * (one.state == TrialState.FAIL))),
+        why=str(why),
+        lost=has_failed and is_lost,
     )

@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgecompress.optimize.bench import Bench, opened
-from edgecompress.optimize.front import by_preference
+from edgecompress.errors import ArtifactError, EdgecompressError, ModelError
+from edgecompress.optimize.bench import SEARCHES, Bench, opened
+from edgecompress.optimize.front import complete, to_deploy
 from edgecompress.optimize.place import Place
 from edgecompress.optimize.plan import Plan
 from edgecompress.optimize.recipe_file import write_recipe
@@ -25,10 +26,10 @@ from edgecompress.spec.report import Report
 from edgecompress.spec.search import SearchReport
 from edgecompress.store import Store, atomic_write
 
-STUDY, SEARCHES = "search.sqlite", "searches"
-"""Below runs/: the trials, and a folder for the report of each search."""
+STUDY = "search.sqlite"
+"""Below runs/: the trials."""
 MOST_DEPLOYED = 3
-"""So many of the front are made as they would ship, where all are refused."""
+"""So many of the front are made as they would ship before plain int8 is, where all are refused."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class _Choice:
 
     number: int
     order: DeployOrder
-    told: str
+    numbers: Mapping[str, int]
+    """Of the trial whose recipe each target has in its race."""
 
 
 def optimize(order: DeployOrder, limits: Limits, study: str | None, progress: Progress) -> Found:
@@ -79,17 +81,19 @@ def _searched(
     except KeyboardInterrupt:
         interrupted = True
     trials = study.trials()
+    study.close()
+    if interrupted and not complete(trials):
+        raise KeyboardInterrupt  # there is nothing to tell, and finding that out takes long
     report = summary(bench, trials, place.shown)
+    plain = {one.plan.target: one.label for one, _ in complete(trials) if one.plan.kind == "plain"}
     choices = [
         _Choice(
             one.label,
             _order_of(bench, order, one.plan),
-            f"trial {one.label} of search {report.search},"
-            f" {words_of(bench.space.config(one.plan))} ({one.plan.target})",
+            {**plain, one.plan.target: one.label},
         )
-        for one, _ in by_preference(trials, bench.aims)[:MOST_DEPLOYED]
+        for one, _ in to_deploy(trials, bench.aims, MOST_DEPLOYED)
     ]
-    study.close()
     return report, choices, interrupted
 
 
@@ -118,21 +122,31 @@ def _order_of(bench: Bench, order: DeployOrder, plan: Plan) -> DeployOrder:
 def _deployed(root: Path, found: SearchReport, choices: list[_Choice], progress: Progress) -> Found:
     """The first choice that its verdict does not refuse, else the very first."""
     refused: list[tuple[_Choice, Report]] = []
+    failed: EdgecompressError | None = None
     for choice in choices:
         (result,) = whole.deploy(choice.order, progress)
         if isinstance(result, TargetFailed):
-            raise result.error
+            if not isinstance(result.error, (ModelError, ArtifactError)):
+                raise result.error
+            failed = result.error
+            progress.note(f"trial {choice.number} cannot be deployed: {failed}")
+            continue
         if result.verdict.decision != "refuse":
             return _committed(root, found, choice, result)
         progress.note(f"trial {choice.number} is refused; see run {result.run}")
         refused.append((choice, result))
+    if not refused and failed is not None:
+        raise failed
     return _committed(root, found, *refused[0])
 
 
 def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) -> Found:
-    path = write_recipe(root.parent, _shipped(choice, run), choice.told)
+    config, target = _shipped(choice, run)
+    number = choice.numbers.get(target, choice.number)
+    told = f"trial {number} of search {found.search}, {words_of(config)} ({target})"
+    path = write_recipe(root.parent, config, told)
     update: Mapping[str, object] = {
-        "best": choice.number,
+        "best": number,
         "recipe": str(path),
         "run": run.run,
         "decision": run.verdict.decision,
@@ -140,8 +154,8 @@ def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) ->
     return _kept(root, found.model_copy(update=dict(update)), run)
 
 
-def _shipped(choice: _Choice, run: Report) -> DeployConfig:
-    """The recipe of what won the race: it may be plain int8 in another runtime."""
+def _shipped(choice: _Choice, run: Report) -> tuple[DeployConfig, str]:
+    """The recipe of what won the race, and its target: it may be plain int8 in another runtime."""
     won = () if run.race is None else [one for one in run.race.entrants if one.ending == "won"]
     entrants = [one for recipe in choice.order.targets[0].recipes for one in entrants_of(recipe)]
     for one in entrants:
@@ -149,8 +163,8 @@ def _shipped(choice: _Choice, run: Report) -> DeployConfig:
         # Where an original wins, there is no recipe of what ships.
         changes = any((config.prune, config.finetune, config.quantize))
         if won and one.name == won[0].name and changes:
-            return config
-    return choice.order.wanted
+            return config, one.recipe.target.name
+    return choice.order.wanted, choice.order.targets[0].recipes[0].target.name
 
 
 def _kept(root: Path, report: SearchReport, shipped: Report | None) -> Found:

@@ -37,6 +37,7 @@ def _pruning(config: DeployConfig) -> str:
     if not isinstance(prune, StructuredPruneSpec):
         return f"{prune.method} sparsity"
     how, ratio = f"by {prune.importance}, {prune.allocation}", prune.pruning_ratio
+    how += ", through operators" * (prune.reach == "operators")
     blocks = f", without {prune.remove_blocks} blocks" if prune.remove_blocks else ""
     if not prune.cuts_channels:
         return f"pruned{blocks}"
@@ -56,6 +57,7 @@ def methods_of(config: DeployConfig) -> tuple[str, ...]:
     if isinstance(prune, StructuredPruneSpec):
         if prune.cuts_channels:
             found += ["pruning", f"{prune.importance} importance", f"{prune.allocation} allocation"]
+            found += ["pruning through operators"] * (prune.reach == "operators")
         found += ["whole blocks"] * bool(prune.remove_blocks)
     elif prune is not None:
         found.append(f"{prune.method} sparsity")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgecompress.spec.deploy import DeployConfig, QuantizeSpec
+from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.race import Variant
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.target import Target
@@ -69,7 +69,7 @@ def _variants(recipe: Recipe) -> Iterator[Entrant]:
     quantize = config.quantize
     if quantize is not None:
         variants.append(("recipe", config))
-        untrained = config.model_copy(update={"quantize": _untrained(quantize)})
+        untrained = config.model_copy(update={"quantize": quantize.untrained()})
         if quantize.train is not None:
             variants.append(("ptq", untrained))
         if compresses:
@@ -86,13 +86,9 @@ def _entrant(variant: Variant, recipe: Recipe, config: DeployConfig) -> Entrant:
     shape = plan
     if config.quantize is not None:
         # Which operators stay in float for the metric is looked for once a file is fast enough.
-        quick = _untrained(config.quantize).model_copy(update={"max_metric_drop": None})
+        quick = config.quantize.untrained().model_copy(update={"max_metric_drop": None})
         shape = plan.model_copy(update={"config": config.model_copy(update={"quantize": quick})})
     return Entrant(variant, plan, shape)
-
-
-def _untrained(quantize: QuantizeSpec) -> QuantizeSpec:
-    return quantize.model_copy(update={"mode": "ptq", "train": None})
 
 
 def _halved(target: Target) -> tuple[Target, ...]:

@@ -74,7 +74,7 @@ def keep_metric(
         return kept, search
     # Trained round what int8 ruins, a model can be lost for float too. It is not with a set that
     # keeps the metric before training, which starts from there and never ships what is worse.
-    untrained = spec.model_copy(update={"mode": "ptq", "train": None, "train_scales": False})
+    untrained = spec.untrained()
     calibrated = quantized_as(job, untrained, before, teacher)
     chosen, first = _kept(Aim(job, untrained, calibrated, before, limit), means)
     if not first.sets:

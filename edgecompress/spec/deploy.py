@@ -238,6 +238,11 @@ class QuantizeSpec(GrowingSpec):
         """Whether all targets share one scheme, whatever each would prefer."""
         return self.scheme == "portable"
 
+    def untrained(self) -> "QuantizeSpec":
+        """The same by calibration alone."""
+        update = {"mode": "ptq", "train": None, "train_scales": False}
+        return self.model_copy(update=update)
+
     @model_validator(mode="after")
     def _check(self) -> "QuantizeSpec":
         if self.mode == "qat" and self.train is None:

@@ -19,7 +19,7 @@ class TrialRow(Spec):
     """Int8 without anything else: what a search never ends worse than."""
     rung: Literal["proxy", "short", "full"]
     epochs: int
-    state: Literal["waiting", "running", "complete", "failed", "same", "stopped"]
+    state: Literal["waiting", "running", "complete", "failed", "same", "stopped", "outdated"]
     metric: float | None = None
     """On the validation data."""
     exact: bool = False

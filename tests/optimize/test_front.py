@@ -5,8 +5,16 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgecompress.optimize.front import Aims, Point, dominates, front, hypervolume, ranked
-from edgecompress.optimize.plan import Outcome
+from edgecompress.optimize.front import (
+    Aims,
+    Point,
+    dominates,
+    front,
+    hypervolume,
+    ranked,
+    to_deploy,
+)
+from edgecompress.optimize.plan import Outcome, Plan, Tried
 from edgecompress.spec.deploy import Budgets
 
 NUMBERS = st.floats(-1, 1, allow_nan=False).map(lambda value: round(value, 2))
@@ -21,6 +29,26 @@ def test_a_front_has_what_nothing_dominates_and_no_point_twice(points: list[Poin
     assert {points[index] for index in found} == best
     assert len(found) == len(best)
     assert [points[index].log_ms for index in found] == sorted(point.log_ms for point in best)
+
+
+def test_plain_int8_is_deployed_where_all_before_it_are_refused() -> None:
+    def tried(number: int, kind: str, metric: float, latency_ms: float) -> Tried:
+        outcome = Outcome(
+            metric=metric,
+            exact=True,
+            latency_ms_p50=latency_ms,
+            model_size_bytes=1000,
+            seconds=1.0,
+        )
+        plan = Plan.model_validate({"kind": kind, "target": "tiny", "params": {"n": number}})
+        return Tried(number=number, plan=plan, state="complete", outcome=outcome)
+
+    plain = tried(0, "plain", 0.88, 1.0)
+    better = [tried(n, "drawn", 0.9 - n / 1000, 0.9 - n / 10) for n in range(1, 6)]
+    aims = Aims(0.9, True, Budgets(max_metric_drop=0.1))
+    numbers = [one.number for one, _ in to_deploy([plain, *better], aims, 3)]
+    assert numbers == [5, 4, 3, 0]
+    assert [one.number for one, _ in to_deploy([plain], aims, 3)] == [0]
 
 
 @given(POINTS)

@@ -110,6 +110,17 @@ def test_what_plain_int8_beats_anyway_is_not_trained(space: Space) -> None:
     assert not [plan for plan in Searched(space, no_faster).run(20) if plan.epochs]
 
 
+def test_trials_end_a_search_that_has_time_left(space: Space) -> None:
+    searched = Searched(space, learnt)
+    for _ in range(200):
+        left = max(12 - sum(one.plan.rung != FULL for one in searched.trials), 0)
+        if searched.step(Left(trials=left, seconds=5000.0, of_seconds=6000.0)) is None:
+            break
+    rungs = [one.plan.rung for one in searched.trials]
+    assert sum(rung != FULL for rung in rungs) == 12
+    assert 1 <= rungs.count(FULL) <= FINALS
+
+
 def test_what_failed_is_not_tried_again(space: Space) -> None:
     searched = Searched(space, learnt)
     searched.run(5)

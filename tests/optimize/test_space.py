@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from searching import OWN
+from searching import AUTO, OWN
 
-from edgecompress.optimize.plan import Plan
+from edgecompress.optimize.plan import FULL, Plan
 from edgecompress.optimize.recipe_file import write_recipe
 from edgecompress.optimize.space import CHOICES, Space, at_epochs, training_of
 from edgecompress.optimize.words import methods_of, words_of
@@ -87,6 +87,46 @@ def test_the_users_own_recipe_is_a_plan_and_sets_the_epochs(project: Path, space
     assert own.full_epochs(plan) == 1
     assert own.full_epochs(next(iter(own.openers("tiny")))) == 1
     assert own.digest != space.digest
+
+
+def test_what_stays_in_float_for_the_metric_or_is_cut_after_training_has_a_shape_of_its_own(
+    project: Path, space: Space
+) -> None:
+    plain = space.plain()[0]
+    text = OWN.replace("mode: qat,", "mode: qat, max_metric_drop: 0.01,")
+    (project / "deploy.yaml").write_text(text)
+    keeping = Space(load_deploy(project / "deploy.yaml"), space.targets)
+    own = Plan(kind="own", target="tiny")
+    assert keeping.shape(own) == keeping.shape(plain), "untrained it is all in int8"
+    assert keeping.shape(own.on(FULL, 1)) != keeping.shape(plain)
+    pruning = (
+        "prune: {method: structured, importance: magnitude, allocation: global, macs_reduction: 2,"
+        " steps: 1, sparsify: {epochs: 1, optimizer: sgd, learning_rate: 0.01,"
+        " group_sparsity: 0.1}}\nfinetune: {epochs: 1, optimizer: sgd, learning_rate: 0.01}\n"
+    )
+    (project / "deploy.yaml").write_text(AUTO.replace("recipe: auto\n", pruning))
+    sparse = Space(load_deploy(project / "deploy.yaml"), space.targets)
+    assert sparse.shape(own) != sparse.shape(own.on(FULL, 1))
+
+
+def test_one_epoch_is_enough_for_every_point(project: Path, space: Space) -> None:
+    (project / "deploy.yaml").write_text(OWN)
+    short = Space(load_deploy(project / "deploy.yaml"), space.targets)
+    for plan in (*short.openers("tiny"), *(drawn(short, seed) for seed in range(60))):
+        resolve(short.targets[0], short.nominal(plan))
+
+
+def test_what_the_user_asks_of_a_file_holds_for_every_point(project: Path, space: Space) -> None:
+    text = OWN.replace("mode: qat,", "mode: qat, scheme: portable, keep_float: [fc],")
+    text = text.replace("optimizer: sgd,", "optimizer: sgd, gradient_clip: 1.0,")
+    (project / "deploy.yaml").write_text(text)
+    own = Space(load_deploy(project / "deploy.yaml"), space.targets)
+    for plan in (*own.plain(), *own.openers("tiny"), *(drawn(own, seed) for seed in range(30))):
+        config = own.nominal(plan)
+        assert config.quantize is not None
+        assert config.quantize.scheme == "portable"
+        assert config.quantize.keep_float == ("fc",)
+        assert all(part.gradient_clip == 1.0 for part in training_of(config).values())
 
 
 def test_without_data_to_train_with_nothing_trains(space: Space) -> None:

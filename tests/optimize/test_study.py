@@ -9,66 +9,20 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import postgres
 import pytest
+from searching import TRIALS, Made, search
 
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
-from edgecompress.optimize.front import Aims, front_of
+from edgecompress.optimize.front import front_of
 from edgecompress.optimize.place import Place
 from edgecompress.optimize.plan import FULL, Outcome, Plan, Tried
 from edgecompress.optimize.schedule import FINALS
-from edgecompress.optimize.search import Limits, Search
 from edgecompress.optimize.space import Space
 from edgecompress.optimize.study import MOST_RETRIES, Study
-from edgecompress.progress import SilentProgress
-from edgecompress.spec.deploy import Budgets
-
-TRIALS = 14
-
-
-@dataclass
-class Made:
-    """What stands for a bench: outcomes that follow from the plan alone, and a log of them all."""
-
-    space: Space
-    log: Path
-    trial_s: float = 0.01
-    progress: SilentProgress = field(default_factory=SilentProgress)
-
-    @property
-    def aims(self) -> Aims:
-        return Aims(0.9, True, Budgets(max_metric_drop=0.01))
-
-    def tried(self, plan: Plan, _: object) -> Outcome:
-        with self.log.open("a") as file:
-            file.write(f"begun {plan.key} {plan.rung}\n")
-        time.sleep(self.trial_s)
-        reduction = float(plan.params.get("reduction", 1.0))
-        noise = random.Random(plan.key).uniform(0, 0.01)
-        lost = 0.01 * reduction * 3.0 / (3.0 + plan.epochs) + noise
-        with self.log.open("a") as file:
-            file.write(f"done {plan.key} {plan.rung}\n")
-        return Outcome(
-            metric=0.9 - lost,
-            exact=reduction == 1 or plan.epochs > 0,
-            latency_ms_p50=1.0 / reduction,
-            model_size_bytes=1000,
-            seconds=self.trial_s,
-            epoch_s=0.01,
-        )
-
-    def keep_hints(self) -> None:
-        pass
-
-    def lines(self, word: str) -> list[str]:
-        return [
-            line[len(word) + 1 :]
-            for line in self.log.read_text().splitlines()
-            if line.startswith(word)
-        ]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -92,14 +46,6 @@ def made(space: Space, tmp_path: Path) -> Made:
     log = tmp_path / "log"
     log.touch()
     return Made(space, log)
-
-
-def search(made: Made, place: Callable[[], Place], trials: int = TRIALS) -> list[Tried]:
-    study = Study(place(), "one", 0, maximises=True)
-    Search(made, study, Limits(trials=trials)).run()  # type: ignore[arg-type]
-    found = study.trials()
-    study.close()
-    return found
 
 
 def in_a_process(work: Callable[[], object]) -> int:

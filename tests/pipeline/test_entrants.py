@@ -46,6 +46,14 @@ def test_each_recipe_has_its_entrants(recipe: dict[str, object], variants: list[
         assert by_variant["recipe"].recipe.config == config(**recipe)
 
 
+def test_every_entrant_has_a_recipe_that_could_be_written_down() -> None:
+    recipe = config(prune=PRUNE, finetune=TRAIN, quantize={**QAT, "train_scales": True})
+    for one in entrants_of(resolve(load_target("local-onnxruntime"), recipe)):
+        if any((one.recipe.config.prune, one.recipe.config.quantize)):
+            document = one.recipe.config.model_dump(mode="json")
+            assert parse(DeployConfig, document, one.name) == one.recipe.config
+
+
 def test_what_runs_first_is_not_trained_for_it_and_nothing_is_searched() -> None:
     recipe = resolve(
         load_target("local-onnxruntime"), config(prune=PRUNE, finetune=TRAIN, quantize=QAT)
