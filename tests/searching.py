@@ -1,5 +1,5 @@
-"""deploy.yaml files of the tiny task for a search, which takes seconds; and what stands for the bench
-of one, which takes none.
+"""deploy.yaml files of the tiny task for a search, which takes seconds; and what stands for its
+bench, which takes none.
 """
 
 import random
