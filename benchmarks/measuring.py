@@ -29,10 +29,11 @@ from measuring_files import chain, inputs_for
 from measuring_noise import noise
 
 from edgecompress.measure.agent import Agent
-from edgecompress.measure.compare import Session, compare, measure_file, measure_turn
+from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.statistics import cost_ms, ratio_interval
+from edgecompress.measure.turns import Session, measure_turn
 from edgecompress.measure.validity import Rules, turn_fault
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device

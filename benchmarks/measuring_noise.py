@@ -18,9 +18,9 @@ from measuring_files import chain, inputs_for
 
 from edgecompress.measure.agent import Agent
 from edgecompress.measure.agent_file import PACKAGE, build_agent
-from edgecompress.measure.compare import Session, measure_turn
 from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.turns import Session, measure_turn
 from edgecompress.measure.validity import Rules, validity_of
 from edgecompress.spec.base import parse
 from edgecompress.spec.measurement import Turn

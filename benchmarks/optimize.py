@@ -22,9 +22,9 @@ from trained import calibration
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import EdgecompressError
-from edgecompress.measure.compare import measure_turn
 from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.statistics import cost_ms
+from edgecompress.measure.turns import measure_turn
 from edgecompress.optimize import Asked, optimize
 from edgecompress.optimize.bench import Bench, opened
 from edgecompress.optimize.front import Point, dominates, front_of

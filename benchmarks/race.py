@@ -23,10 +23,10 @@ from mobilenetv2 import TASK as MOBILENETV2
 from numpy.typing import NDArray
 from zoo_run import jobs_of
 
-from edgecompress.measure.compare import measure_turn
 from edgecompress.measure.elimination import leavers
 from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.statistics import cost_ms
+from edgecompress.measure.turns import measure_turn
 from edgecompress.pipeline.measuring import on_device
 from edgecompress.pipeline.orders import Measured, deploy_order
 from edgecompress.pipeline.runners import lanes_of, runners_of

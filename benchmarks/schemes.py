@@ -28,8 +28,9 @@ from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.quantize import calibrate, convert, prepare
 from edgecompress.compress.train import Training, train
 from edgecompress.formats.exportable import Exportable
-from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.compare import compare
 from edgecompress.measure.evaluate import Runs, infer_all
+from edgecompress.measure.turns import Session
 from edgecompress.pipeline.inputs import chosen
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import SilentProgress

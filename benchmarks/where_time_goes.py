@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from edgecompress.errors import EdgecompressError
 from edgecompress.formats.exportable import Exportable
-from edgecompress.measure.compare import Session, measure_file
+from edgecompress.measure.compare import measure_file
 from edgecompress.measure.inputs import Inputs
+from edgecompress.measure.turns import Session
 from edgecompress.pipeline.formats import describe_file, inspect_for
 from edgecompress.pipeline.profiling import profiled
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here

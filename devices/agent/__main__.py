@@ -9,11 +9,15 @@ import sys
 from typing import Callable, cast
 
 from . import SCHEMA_VERSION
+from .baton import BESIDE, Baton
 from .failure import Failure
 from .request import Request
 from .runners import packages
 
-COMMANDS = ("build", "check", "infer", "measure", "optimise", "probe", "profile", "sweep", "usage")
+COMMANDS = (
+    *("build", "check", "infer", "measure", "optimise"),
+    *("probe", "profile", "sweep", "together", "usage"),
+)
 """Each is the module of that name, with a function `run(request) -> result`."""
 
 
@@ -21,7 +25,8 @@ def main() -> None:
     answer_fd = _keep_stdout_clean()
     # numpy's BLAS threads do nothing here but disturb the measurement.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    answer = _answer(sys.stdin.buffer.read())
+    # The request is one line: beside others, this process is told on the next ones when to run.
+    answer = _answer(sys.stdin.buffer.readline(), answer_fd)
     with os.fdopen(answer_fd, "w", encoding="utf-8") as stdout:
         json.dump({"schema_version": SCHEMA_VERSION, **answer}, stdout, allow_nan=False)
     sys.exit(0 if answer["ok"] else 1)
@@ -34,9 +39,12 @@ def _keep_stdout_clean() -> int:
     return answer_fd
 
 
-def _answer(text: bytes) -> dict[str, object]:
+def _answer(text: bytes, answer_fd: int) -> dict[str, object]:
     try:
-        return {"ok": True, "result": _run(Request(text))}
+        request = Request(text)
+        if request.has(BESIDE):
+            request.baton = Baton(sys.stdin.buffer, answer_fd)
+        return {"ok": True, "result": _run(request)}
     except Failure as failure:
         return _error(failure)
     except MemoryError:

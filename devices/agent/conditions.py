@@ -10,7 +10,7 @@ import signal
 import time
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 from .cores import allowed_cores, quota_cores, quota_wait_s
 from .sensors import Sensors, number, read
@@ -73,7 +73,7 @@ class Reading(NamedTuple):
 
 
 class Watch:
-    """Conditions from `begin` to `end`."""
+    """Conditions from `begin` to `end`, without what lies between `pause` and `resume`."""
 
     def __init__(self, root: Path, sensors: Sensors, stops: Stops) -> None:
         self._root = root
@@ -85,27 +85,40 @@ class Watch:
     def begin(self) -> None:
         self._clock_mhz = self._sensors.clock_mhz()
         self._spin_us = spin_us()
-        self._before = self._read()
+        self._parts: list[dict[str, float | None]] = []
+        self.resume()
+
+    def resume(self) -> None:
+        self._before: Reading | None = self._read()
+
+    def pause(self) -> None:
+        """Whatever happens from here on is not looked at."""
+        before, after = self._before, self._read()
+        assert before is not None
+        self._before = None
+        passed = {
+            key: _difference(getattr(before, key), getattr(after, key))
+            for key in Reading._fields
+            if key != "waits_s"
+        }
+        self._parts.append({**passed, "waited_s": _longest_s(before.waits_s, after.waits_s)})
 
     def end(self, slept_s: float = 0.0) -> dict[str, object]:
         """A Conditions; `slept_s`: asleep because the protocol asks for it."""
         # The clock first, because it falls as soon as there is nothing to do.
         clock_mhz = self._sensors.clock_mhz()
-        before, after = self._before, self._read()
+        if self._before is not None:
+            self.pause()
         last_us = spin_us()
-        passed = {
-            key: _difference(getattr(before, key), getattr(after, key))
-            for key in Reading._fields
-            if key not in ("waits_s", "busy_s")
-        }
-        busy_s = _difference(before.busy_s, after.busy_s)
+        passed = {key: _sum([part[key] for part in self._parts]) for key in self._parts[0]}
+        busy_s, cpu_s = passed.pop("busy_s"), passed["cpu_s"]
+        assert cpu_s is not None
         return {
             **passed,
             "slept_s": slept_s,
             "stops": self._stops.count,
-            "waited_s": _longest_s(before.waits_s, after.waits_s),
             # Ticks are of 10 ms: what is left may be less than nothing.
-            "others_s": None if busy_s is None else max(0.0, busy_s - (after.cpu_s - before.cpu_s)),
+            "others_s": None if busy_s is None else max(0.0, busy_s - cpu_s),
             "cores": len(self._cores),
             "quota_cores": quota_cores(self._root),
             "clock_mhz_first": self._clock_mhz,
@@ -135,6 +148,12 @@ class Watch:
 
 def _difference(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    """None where one of them is not known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def _waits_s(root: Path) -> dict[str, float]:

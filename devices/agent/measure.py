@@ -14,11 +14,23 @@ import numpy as np
 from . import memory
 from .accelerator import AcceleratorRunner
 from .arrays import read_feeds
+from .baton import Baton
+from .bursts import in_bursts
 from .conditions import Stops, Watch
 from .cores import usable_cores
 from .failure import Failure
 from .files import sha256_of
-from .loops import Call, Limits, Pace, WarmupLimits, side_by_side, steady, time_ms, warm_up
+from .loops import (
+    ENOUGH_SAMPLES,
+    Call,
+    Limits,
+    Pace,
+    WarmupLimits,
+    side_by_side,
+    steady,
+    time_ms,
+    warm_up,
+)
 from .request import Request
 from .runner import Runner
 from .runners import runner
@@ -37,6 +49,8 @@ class Protocol(NamedTuple):
     """From one inference to the next; 0: at once."""
     streams: int
     batch: int
+    baton: Baton | None
+    """None: it is measured alone."""
 
     @classmethod
     def of(cls, request: Request, cores: int, threads: int) -> Protocol:
@@ -46,10 +60,15 @@ class Protocol(NamedTuple):
                 request.integer("warmup_iterations", 0),
                 request.number("max_warmup_s", otherwise=0.0),
             ),
-            Limits(request.integer("min_iterations", 1), request.number("min_duration_s")),
+            Limits(
+                request.integer("min_iterations", 1),
+                request.number("min_duration_s"),
+                request.integer("most_samples", 2, otherwise=ENOUGH_SAMPLES),
+            ),
             request.number("interval_ms", otherwise=0.0),
             streams if streams else max(1, cores // threads),
             request.integer("batch", 1, otherwise=1),
+            request.baton,
         )
 
 
@@ -124,8 +143,14 @@ def _timed(
         if pace is not None:
             pace.restart()
         watch.begin()
+        medians_ms = None
         with telemetry:
-            if len(sessions) > 1:
+            if protocol.baton is not None:
+                watch.pause()
+                taken, medians_ms = in_bursts(
+                    calls, protocol.limits, protocol.baton, watch, compute_ms
+                )
+            elif len(sessions) > 1:
                 taken = side_by_side(sessions, protocol.limits)
             else:
                 taken = steady(calls, protocol.limits, pace, compute_ms)
@@ -136,6 +161,7 @@ def _timed(
         "warmup_ms": warmup.latency_ms,
         "warmup_spread": warmup.spread,
         "latency_ms": taken.latency_ms,
+        "bursts_ms": medians_ms,
         "latency_ms_without_copies": taken.compute_ms,
         "iterations": taken.iterations,
         "latency_ms_max": taken.latency_ms_max,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 
 from . import SCHEMA_VERSION
+from .baton import Baton
 from .failure import Failure
 
 
 class Request:
     """One JSON object; a getter raises Failure naming the key when it is missing or wrong."""
+
+    baton: Baton | None = None
+    """Of a process that is measured beside others."""
 
     def __init__(self, text: bytes) -> None:
         try:
@@ -64,6 +68,16 @@ class Request:
         if not isinstance(value, bool):
             raise Failure("input", f"{key} must be true or false, got {value!r}")
         return value
+
+    def objects(self, key: str) -> list[dict[str, object]]:
+        """At least one object."""
+        value = self._document.get(key)
+        if not isinstance(value, list) or not value or not all(isinstance(x, dict) for x in value):
+            raise Failure("input", f"{key} must be objects, at least one, got {value!r}")
+        return value
+
+    def has(self, key: str) -> bool:
+        return key in self._document
 
     def shapes(self, key: str) -> dict[str, list[int]]:
         """Shapes by tensor name, every dimension fixed."""

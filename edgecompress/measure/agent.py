@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,13 @@ from edgecompress.errors import (
 )
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent_answer import (
+    Answer,
+    Inferred,
+    Optimised,
+    Together,
+    Usable,
     answer_of,
-    checked,
-    error_of,
+    result_of,
     run_again_if_killed,
 )
 from edgecompress.measure.agent_file import build_agent
@@ -30,7 +34,7 @@ from edgecompress.measure.asked import Kernels as Kernels
 from edgecompress.measure.asked import Rounds
 from edgecompress.measure.inputs import read_feeds
 from edgecompress.measure.loaded import Loaded, Preparation, fixed_shapes
-from edgecompress.spec.base import S, Spec
+from edgecompress.spec.base import S
 from edgecompress.spec.engine import Engine, EngineFlags
 from edgecompress.spec.latency import Sweep
 from edgecompress.spec.measurement import AGENT_SCHEMA_VERSION, Probe, Turn
@@ -48,20 +52,6 @@ BUILD_S = 3600.0
 """Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
 
-class Usable(Spec):
-    """A runtime that has what was asked of it."""
-
-
-class Inferred(Spec):
-    samples: int
-    model_sha256: str
-
-
-class Optimised(Spec):
-    runtime: str
-    machine: str
-
-
 class DeviceAgent(Protocol):
     """What measures and infers on one device: the Agent, or on Android the AndroidAgent.
 
@@ -73,9 +63,9 @@ class DeviceAgent(Protocol):
     """A line for the report for each program that a signal ended and that was tried once more."""
 
     @property
-    def graph_writer(self) -> "Agent | None":
-        """What writes down the graph that the device's runtime really executes; None: nothing
-        there does.
+    def python_agent(self) -> "Agent | None":
+        """What a Python interpreter there runs. It alone writes down the graph that the device's
+        runtime really executes, and measures files side by side. None: a tool is driven instead.
         """
 
     def place(self, sha256: str, remote: str) -> None: ...
@@ -120,7 +110,7 @@ class Agent:
         self._placed: dict[str, str] = {}
 
     @property
-    def graph_writer(self) -> "Agent | None":
+    def python_agent(self) -> "Agent | None":
         return self
 
     def place(self, sha256: str, remote: str) -> None:
@@ -156,10 +146,30 @@ class Agent:
         self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
     ) -> Turn:
         """One turn; `inputs` is an .npz of `write_feeds`, whose samples are cycled."""
-        request = {**self._inferring(loaded, threads, inputs), **protocol.request()}
+        request = self.measuring(loaded, threads, inputs, protocol)
         turn = self._ask(Turn, "measure", request, loaded.name, protocol.longest_s)
-        self._check_model(loaded, turn.model_sha256)
+        self.check_model(loaded, turn.model_sha256)
         return turn
+
+    def measuring(
+        self, loaded: Loaded, threads: int, inputs: Path, protocol: MeasurementProtocol
+    ) -> dict[str, JsonValue]:
+        """What `measure` asks; the file and its inputs are sent."""
+        return {**self._inferring(loaded, threads, inputs), **protocol.request()}
+
+    def together(
+        self, requests: Sequence[dict[str, JsonValue]], longest_s: float
+    ) -> tuple[Answer | None, ...]:
+        """What `measure` answers to each of these, side by side; None: another had failed first.
+
+        `longest_s`: what they take beyond the deadline of each.
+        """
+        extra_s = longest_s + (len(requests) - 1) * self.deadline_s
+        request: dict[str, JsonValue] = {"turns": list(requests)}
+        answers = self._ask(Together, "together", request, extra_s=extra_s).answers
+        if len(answers) != len(requests):
+            raise AgentError(f"{self.transport.name}: the agent measured other files than asked")
+        return answers
 
     def sweep(
         self, files: Mapping[str, Loaded], inputs: Mapping[str, Path], rounds: Rounds
@@ -184,21 +194,21 @@ class Agent:
         if sorted(files) != sorted(one.name for one in sweep.files):
             raise AgentError(f"{self.transport.name}: the agent measured other files than asked")
         for name, file in files.items():
-            self._check_model(file, ran.get(name))
+            self.check_model(file, ran.get(name))
         return sweep
 
     def profile(self, loaded: Loaded, threads: int, inputs: Path) -> Counting:
         """The time of each operator, where the runtime counts it; `inputs` as for `measure`."""
         request = self._inferring(loaded, threads, inputs)
         counting = self._ask(Counting, "profile", request, loaded.name)
-        self._check_model(loaded, counting.model_sha256)
+        self.check_model(loaded, counting.model_sha256)
         return counting
 
     def usage(self, loaded: Loaded, threads: int, inputs: Path) -> MemoryUse | None:
         """The memory that it takes; `inputs` as for `measure`."""
         request = self._inferring(loaded, threads, inputs)
         memory = self._ask(MemoryUse, "usage", request, loaded.name)
-        self._check_model(loaded, memory.model_sha256)
+        self.check_model(loaded, memory.model_sha256)
         return memory
 
     def _inferring(self, loaded: Loaded, threads: int, inputs: Path) -> dict[str, JsonValue]:
@@ -223,7 +233,7 @@ class Agent:
                 "kernels": inference.kernels,
             }
             inferred = self._ask(Inferred, "infer", request, loaded.name)
-            self._check_model(loaded, inferred.model_sha256)
+            self.check_model(loaded, inferred.model_sha256)
             self.transport.get(
                 back,
                 inference.outputs,
@@ -285,10 +295,7 @@ class Agent:
             completed = run_again_if_killed(run, where, self.retried)
         except TimedOut as error:
             raise AgentError(f"{where}: {error}") from None
-        answer = answer_of(completed, where)
-        if answer.error is not None:
-            raise error_of(answer.error, where, model)
-        return checked(spec, answer.result, where)
+        return result_of(answer_of(completed, where), spec, where, model)
 
     def _agent(self) -> str:
         """Path on the device of the agent, sent when it is not there yet."""
@@ -324,7 +331,7 @@ class Agent:
         self.transport.put_once(file, remote, timeout_s=self._stall_s)
         return remote
 
-    def _check_model(self, loaded: Loaded, ran: str | None) -> None:
+    def check_model(self, loaded: Loaded, ran: str | None) -> None:
         """A figure is worth nothing when it is another file's."""
         if loaded.engine is None and ran != sha256_of(loaded.file):
             raise AgentError(

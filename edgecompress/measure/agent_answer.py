@@ -29,6 +29,27 @@ class Answer(Spec):
     error: AgentFault | None = None
 
 
+class Usable(Spec):
+    """A runtime that has what was asked of it."""
+
+
+class Inferred(Spec):
+    samples: int
+    model_sha256: str
+
+
+class Optimised(Spec):
+    runtime: str
+    machine: str
+
+
+class Together(Spec):
+    """Of files side by side."""
+
+    answers: tuple[Answer | None, ...]
+    """In their order; None: another failed before."""
+
+
 def run_again_if_killed(run: Callable[[], Completed], where: str, retried: list[str]) -> Completed:
     """What a program on the device did; once more in a fresh process where a signal ended it.
 
@@ -72,7 +93,21 @@ def answer_of(completed: Completed, where: str) -> Answer:
         raise AgentError(
             f"{where}: no answer in JSON: {error} (exit code {completed.returncode}){said}"
         ) from None
-    answer = checked(Answer, document, where)
+    return checked(Answer, document, where)
+
+
+def result_of(answer: Answer, spec: type[S], where: str, model: str | None) -> S:
+    """What was answered to one command, which asked about `model`.
+
+    Raises what `error_of` gives, and AgentError.
+    """
+    answer = _consistent(answer, where)
+    if answer.error is not None:
+        raise error_of(answer.error, where, model)
+    return checked(spec, answer.result, where)
+
+
+def _consistent(answer: Answer, where: str) -> Answer:
     if answer.ok == (answer.error is not None):
         raise AgentError(f"{where}: the answer's ok and error contradict each other")
     return answer

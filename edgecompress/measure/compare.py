@@ -1,20 +1,18 @@
 """Latency and memory of one file, or of two in turns.
 
-For whoever measures in another order: `inputs_of`, `measure_turn`, `summarise`, `speedup_of`; and
+For whoever measures in another order: `measure_turns` of `turns`, `summarise`, `speedup_of`; and
 `turn_fault` of `validity`, which says whether a turn is to be measured again.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from edgecompress.errors import AgentError
-from edgecompress.measure.agent import DeviceAgent
-from edgecompress.measure.inputs import Inputs, inputs_of
+from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.memory import with_memory
 from edgecompress.measure.notes import is_emulated, notes
@@ -22,12 +20,13 @@ from edgecompress.measure.statistics import (
     cost_ms,
     drift,
     outliers,
-    parts_ms,
     quantile_intervals,
     ratio_interval,
+    ratios,
     variation,
 )
 from edgecompress.measure.telemetry import energy_mj_per_inference
+from edgecompress.measure.turns import Lane, Session, measure_turns
 from edgecompress.measure.validity import Rules, turn_fault, validity_of
 from edgecompress.spec.comparison import Comparison, RivalKind, RivalResult
 from edgecompress.spec.device import Device
@@ -35,38 +34,8 @@ from edgecompress.spec.measurement import MeasuredInputs, Measurement, Probe, Tu
 from edgecompress.spec.protocol import MeasurementProtocol
 from edgecompress.spec.validity import Finding
 
-OnTurn = Callable[[str, int, Turn], None]
-"""Called after each turn: 'baseline', 'candidate' or, for one alone, 'file'; number from 1; it."""
-
-LONGEST_MS = 1e9
-"""Eleven days; none is 0 or less either."""
 AGAIN = 2
 """At most so many times the turns that the protocol asks for."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """How files are measured on one device."""
-
-    agent: DeviceAgent
-    protocol: MeasurementProtocol
-    """How long, and how many turns."""
-    threads: int
-    """How many threads the runtime has."""
-    inputs: Inputs
-    """The samples that every file is given."""
-    on_turn: OnTurn = lambda *_: None
-    """Told of each finished turn."""
-    memory: bool = True
-    """Whether memory is asked for too, which takes a process more for each file."""
-
-
-@dataclass(frozen=True)
-class Lane:
-    """A file that is measured, and how; files in several runtimes may differ in it."""
-
-    session: Session
-    file: Loaded
 
 
 @dataclass(frozen=True)
@@ -163,23 +132,6 @@ def _remembered(lane: Lane, measured: Measurement) -> Measurement:
     return with_memory(session.agent, lane.file, session.inputs, measured)
 
 
-def measure_turn(session: Session, file: Loaded, inputs: Path) -> Turn:
-    """One file in one fresh process; `inputs` is the file's own, of `inputs_of`.
-
-    Raises:
-        AgentError: its latencies cannot be; and as in `compare`.
-
-    """
-    agent = session.agent
-    turn = agent.measure(file, session.threads, inputs, session.protocol)
-    if not turn.central_ms or not all(0 < ms < LONGEST_MS for ms in turn.central_ms):
-        raise AgentError(
-            f"{agent.transport.name}: a turn of {file.file.name} has no latencies, or some that"
-            " cannot be; the device's clock or its answer is wrong"
-        )
-    return turn
-
-
 def summarise(
     turns: Sequence[Turn], rules: Rules, discarded: Sequence[Finding] = ()
 ) -> Measurement:
@@ -220,19 +172,22 @@ def summarise(
 
 def speedup_of(before: Measurement, after: Measurement, protocol: MeasurementProtocol) -> Speedup:
     """How many times faster `after` is; turns with one index ran next to each other."""
-    sides = (before, after)
-    if protocol.protocol == "throughput":
-        costs = [[cost_ms(turn, throughput=True) for turn in side.turns] for side in sides]
-        value = float(np.median(costs[0]) / np.median(costs[1]))
+    throughput = protocol.protocol == "throughput"
+    found = ratios(before.turns, after.turns, throughput=throughput)
+    low, high = ratio_interval(found, [1.0] * len(found))
+    if any(turn.bursts_ms is not None for turn in (*before.turns, *after.turns)):
+        # What both took in the same moments. Their percentiles are of unlike moments, some of them.
+        value = float(np.exp(np.mean(np.log(found))))
+    elif throughput:
+        value = float(np.median(_costs(before.turns)) / np.median(_costs(after.turns)))
     else:
-        costs = [[cost_ms(turn) for turn in side.turns] for side in sides]
         value = before.latency_ms_p50 / after.latency_ms_p50
-    if len(before.turns) == 1:
-        parts = [parts_ms(side.turns[0]) for side in sides]
-        costs = [each[: min(map(len, parts))] for each in parts]
-    low, high = ratio_interval(*costs)
     # The ratio of the medians of all samples is not the mean of the turns' own ratios.
     return Speedup(value, min(low, value), max(high, value))
+
+
+def _costs(turns: Sequence[Turn]) -> list[float]:
+    return [cost_ms(turn, throughput=True) for turn in turns]
 
 
 def _measured(lanes: Mapping[str, Lane], probe: Probe, *, again: bool) -> dict[str, Measurement]:
@@ -241,7 +196,7 @@ def _measured(lanes: Mapping[str, Lane], probe: Probe, *, again: bool) -> dict[s
 
     A round counts if nothing befell any of its turns. Where what counts is not valid as a whole, it
     is measured anew, within the same bound. Where too few count, all are kept, and are invalid.
-    `again`: false where nothing follows from the figures, as on an emulator.
+    `again`: false where nothing follows from the figures, as on an emulator; each runs alone there.
     """
     session = next(iter(lanes.values())).session
     rules, wanted = Rules(session.protocol, probe.cores), session.protocol.turns
@@ -254,7 +209,7 @@ def _measured(lanes: Mapping[str, Lane], probe: Probe, *, again: bool) -> dict[s
             counted: list[dict[str, Turn]] = []
             faults: list[tuple[str, Finding]] = []
             while left and len(counted) < wanted:
-                turns = _round(lanes, inputs, left.popleft())
+                turns = _round(lanes, inputs, left.popleft(), beside=again)
                 told = [(name, turn_fault(turn, rules)) for name, turn in turns.items()]
                 befell = [(name, fault) for name, fault in told if fault is not None]
                 tried.append(turns)
@@ -278,13 +233,14 @@ def _measured(lanes: Mapping[str, Lane], probe: Probe, *, again: bool) -> dict[s
                 discarded[name] += against[:1]
 
 
-def _round(lanes: Mapping[str, Lane], inputs: Mapping[str, Path], number: int) -> dict[str, Turn]:
+def _round(
+    lanes: Mapping[str, Lane], inputs: Mapping[str, Path], number: int, *, beside: bool
+) -> dict[str, Turn]:
     """One turn of each file; the order alternates."""
-    turns = {}
-    for name in list(lanes) if number % 2 else reversed(list(lanes)):
-        session = lanes[name].session
-        turns[name] = measure_turn(session, lanes[name].file, inputs[name])
-        session.on_turn(name, number, turns[name])
+    names = list(lanes) if number % 2 else list(reversed(list(lanes)))
+    turns = measure_turns({name: lanes[name] for name in names}, inputs, beside=beside)
+    for name in names:
+        lanes[name].session.on_turn(name, number, turns[name])
     return turns
 
 

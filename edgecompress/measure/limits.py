@@ -90,6 +90,10 @@ LIMITS: dict[FindingKind, Limit] = {
 OF_HEAT: frozenset[FindingKind] = frozenset({"drift", "throttled", "turns_differ"})
 """What a protocol that looks for heat finds, and is not made invalid by."""
 OF_CLOCKS: frozenset[FindingKind] = frozenset({"clock", "processor"})
+SHARED: frozenset[FindingKind] = frozenset({"warmup", "drift", "turns_differ"})
+"""What befalls all files alike that run side by side, burst by burst: how many times as long one
+takes as another stands, and how many milliseconds that is does not.
+"""
 BY_LATENCIES: frozenset[FindingKind] = frozenset({"drift", "outliers", "late", "turns_differ"})
 """Seen in the latencies themselves. No turn is put away for these: whoever removes what looks slow
 finds what they wish.

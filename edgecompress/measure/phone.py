@@ -99,7 +99,7 @@ class PhoneAgent(ABC):
         self._placed: dict[str, str] = {}
 
     @property
-    def graph_writer(self) -> None:
+    def python_agent(self) -> None:
         """No tool writes down the graph that it executes."""
         return None
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from edgecompress.errors import AgentError, ArtifactError, TaskError
-from edgecompress.measure.compare import Lane, measure_turn
 from edgecompress.measure.elimination import leavers
 from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.statistics import cost_ms
+from edgecompress.measure.turns import Lane, measure_turn
 from edgecompress.measure.validity import Rules, turn_fault
 
 AGAIN = 1

@@ -51,6 +51,43 @@ def ratio_interval(before: Sequence[float], after: Sequence[float]) -> tuple[flo
     return math.exp(max(middle - half, -widest)), math.exp(min(middle + half, widest))
 
 
+def ratios(
+    before: Sequence[Turn], after: Sequence[Turn], *, throughput: bool = False
+) -> list[float]:
+    """How many times as long each turn of `before` took as that of `after` next to it.
+
+    A pair shares what its moment had in common. Of a lone pair, the ratios of ten parts of it.
+    """
+    if len(before) != len(after):
+        raise ValueError(f"{len(before)} turns against {len(after)}")
+    if len(before) > 1:
+        return [
+            _turn_ratio(one, other, throughput=throughput)
+            for one, other in zip(before, after, strict=True)
+        ]
+    found = _burst_ratios(before[0], after[0])
+    if found is not None:
+        parts = np.array_split(found, min(PARTS, len(found)))
+        return [float(np.exp(np.median(part))) for part in parts]
+    pair = zip(_parts_ms(before[0]), _parts_ms(after[0]), strict=False)
+    return [one / other for one, other in pair]
+
+
+def _turn_ratio(before: Turn, after: Turn, *, throughput: bool) -> float:
+    found = None if throughput else _burst_ratios(before, after)
+    if found is not None:
+        return float(np.exp(np.median(found)))
+    return cost_ms(before, throughput=throughput) / cost_ms(after, throughput=throughput)
+
+
+def _burst_ratios(before: Turn, after: Turn) -> Values | None:
+    """Logarithms of the ratios of bursts next to each other; None: they ran alone."""
+    first, second = before.bursts_ms, after.bursts_ms
+    if not first or not second or len(first) != len(second):
+        return None
+    return np.asarray(np.log(first) - np.log(second))
+
+
 def cost_ms(turn: Turn, *, throughput: bool = False) -> float:
     """What a turn says of one sample: its median latency, or by how many there are in a second."""
     if throughput and turn.samples_per_s is not None:
@@ -58,7 +95,7 @@ def cost_ms(turn: Turn, *, throughput: bool = False) -> float:
     return float(np.median(turn.central_ms))
 
 
-def parts_ms(turn: Turn) -> list[float]:
+def _parts_ms(turn: Turn) -> list[float]:
     """Medians of ten parts in order, of a turn that must stand alone: neighbours are alike, so that
     samples by themselves would promise too much.
     """

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, get_args
 
 from edgecompress.measure.doubts import clock_seen, clocks_mhz, processor_seen, seen_in, spins_us
-from edgecompress.measure.limits import BY_LATENCIES, LIMITS, OF_CLOCKS, OF_HEAT, Seen
+from edgecompress.measure.limits import BY_LATENCIES, LIMITS, OF_CLOCKS, OF_HEAT, SHARED, Seen
 from edgecompress.measure.statistics import cost_ms, drift, variation
 from edgecompress.spec.figure import Figure
 from edgecompress.spec.measurement import Turn
@@ -27,13 +27,16 @@ class _Doubt(NamedTuple):
     invalid: bool
     turn: int | None = None
     """From 1; None: all together."""
+    shared: bool = False
+    """It would make it invalid, if files that ran side by side did not have it in common."""
 
 
 def turn_fault(turn: Turn, rules: Rules) -> Finding | None:
     """The weightiest thing that befell a turn and for which it is to be measured again; None: it
     counts, whatever its latencies are.
     """
-    doubts = (_held(seen, rules.protocol) for seen in seen_in(turn, *rules))
+    beside = turn.bursts_ms is not None
+    doubts = (_held(seen, rules.protocol, beside=beside) for seen in seen_in(turn, *rules))
     faults = [
         doubt
         for doubt in doubts
@@ -45,16 +48,22 @@ def turn_fault(turn: Turn, rules: Rules) -> Finding | None:
 def validity_of(turns: Sequence[Turn], rules: Rules) -> Validity:
     """Whether a file's turns together may decide anything."""
     doubts = []
+    beside = all(turn.bursts_ms is not None for turn in turns)
     for number, turn in enumerate(turns, start=1):
-        found = (_held(seen, rules.protocol) for seen in seen_in(turn, *rules))
+        found = (_held(seen, rules.protocol, beside=beside) for seen in seen_in(turn, *rules))
         doubts += [doubt._replace(turn=number) for doubt in found if doubt is not None]
-    together = (_held(seen, rules.protocol) for seen in _seen_in_all(turns, rules.protocol))
+    seen_in_all = _seen_in_all(turns, rules.protocol)
+    together = (_held(seen, rules.protocol, beside=beside) for seen in seen_in_all)
     doubts += [doubt for doubt in together if doubt is not None]
     reasons = _findings([doubt for doubt in doubts if doubt.invalid], len(turns))
     against = {finding.kind for finding in reasons}
     flags = [doubt for doubt in doubts if not doubt.invalid and doubt.seen.kind not in against]
+    unsteady = _findings([doubt for doubt in flags if doubt.shared], len(turns))
     return Validity(
-        valid=not reasons, reasons=tuple(reasons), flags=tuple(_findings(flags, len(turns)))
+        valid=not reasons,
+        unsteady=unsteady[0] if unsteady else None,
+        reasons=tuple(reasons),
+        flags=tuple(_findings(flags, len(turns))),
     )
 
 
@@ -76,15 +85,19 @@ def _seen_in_all(turns: Sequence[Turn], protocol: MeasurementProtocol) -> list[S
     return found + processor_seen([spin for turn in turns for spin in spins_us(turn)])
 
 
-def _held(seen: Seen, protocol: MeasurementProtocol) -> _Doubt | None:
-    """Against its limit; None: within it. Written so that NaN is beyond."""
+def _held(seen: Seen, protocol: MeasurementProtocol, *, beside: bool) -> _Doubt | None:
+    """Against its limit; None: within it. Written so that NaN is beyond. `beside`: the file ran
+    side by side with others.
+    """
     limit = LIMITS[seen.kind]
     if seen.value <= limit.flag:
         return None
     is_result = (protocol.shows_heat and seen.kind in OF_HEAT) or (
         protocol.shows_clock and seen.kind in OF_CLOCKS
     )
-    return _Doubt(seen, not is_result and not seen.value <= limit.invalid)
+    beyond = not is_result and not seen.value <= limit.invalid
+    shared = beyond and beside and seen.kind in SHARED
+    return _Doubt(seen, beyond and not shared, shared=shared)
 
 
 def _findings(doubts: Sequence[_Doubt], of: int = 1) -> list[Finding]:

@@ -12,9 +12,10 @@ from typing import NamedTuple
 from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import BUILD_S, DeviceAgent
-from edgecompress.measure.compare import Lane, Rival, Session, compare, measure_file
+from edgecompress.measure.compare import Rival, compare, measure_file
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.turns import Lane, Session
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.profiling import profiled
@@ -98,7 +99,7 @@ def measure_on(
     connected.tick()
     agent, target, inspection = connected.agent, job.recipe.target, candidate.inspection
     loaded = connected.prepare(target, candidate.artifact)
-    writer = agent.graph_writer
+    writer = agent.python_agent
     if connected.device.transport != "local" and writer is not None:
         inspection = job.runtime.inspect_there(loaded, target, writer, job.agent_dir)
     original = connected.prepare(target, baseline.artifact, original=True)

@@ -1,8 +1,8 @@
 """Where the time goes on a device, after it was measured there."""
 
-from edgecompress.measure.compare import Session
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.profile import count_operators, profile_of, timed
+from edgecompress.measure.turns import Session
 from edgecompress.runtimes import runtime
 from edgecompress.spec.measurement import Inspection
 from edgecompress.spec.profile import Counting, Profile

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import ArtifactError, Refused, SpecError
-from edgecompress.measure.compare import Session, measure_file
+from edgecompress.measure.compare import measure_file
 from edgecompress.measure.evaluate import Runs
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.notes import is_emulated
+from edgecompress.measure.turns import Session
 from edgecompress.measure.validate import draw
 from edgecompress.pipeline.fleet import side_by_side
 from edgecompress.pipeline.formats import describe_file
@@ -33,7 +34,8 @@ from edgecompress.pipeline.push_one import Candidate, Trial, candidate, push_to
 from edgecompress.pipeline.results import Results
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here, reference_kernels
 from edgecompress.progress import Progress
-from edgecompress.report.verdict import Judgement, over_budget
+from edgecompress.report.budgets import over_budget
+from edgecompress.report.verdict import Judgement
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.device import Device
 from edgecompress.spec.load import load_deploy, load_target

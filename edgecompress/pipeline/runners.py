@@ -8,9 +8,9 @@ import numpy as np
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ArtifactError, DeviceError, ModelError, RuntimeMissing
-from edgecompress.measure.compare import Lane
 from edgecompress.measure.elimination import student_t
 from edgecompress.measure.race import Ran
+from edgecompress.measure.turns import Lane
 from edgecompress.pipeline.attempt import file_of
 from edgecompress.pipeline.entrants import Entrant, entrants_of
 from edgecompress.pipeline.job import Job

@@ -8,12 +8,13 @@ from edgecompress.artifact import Artifact
 from edgecompress.errors import AgentError, SpecError
 from edgecompress.measure import DEADLINE_S
 from edgecompress.measure.agent import Agent, DeviceAgent, Kernels
-from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.compare import compare
 from edgecompress.measure.compare import measure_file as measure_alone
 from edgecompress.measure.inputs import Inputs, enough
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.profile import count_operators
 from edgecompress.measure.tensors import random_inputs
+from edgecompress.measure.turns import Session
 from edgecompress.pipeline.formats import describe_file, inspect_for, target_for
 from edgecompress.pipeline.profiling import joined
 from edgecompress.progress import Progress

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact
 from edgecompress.measure.agent import Agent
-from edgecompress.measure.compare import Session
 from edgecompress.measure.profile import count_operators
+from edgecompress.measure.turns import Session
 from edgecompress.pipeline.executable import FloatModel, Int8Model
 from edgecompress.pipeline.files import exported_file
 from edgecompress.pipeline.float_sets import Aim

@@ -5,7 +5,7 @@ measure, or an emulator did, decides nothing: the verdict is then 'unmeasured' a
 """
 
 import math
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from edgecompress.report.advice import NOTHING, Facts, Seen, advise
 from edgecompress.report.agreement import agreements
+from edgecompress.report.budgets import budget_checks, not_measured, unsteady_because
 from edgecompress.report.checks import at_least, at_most, check, passed_if
 from edgecompress.report.figures import (
     apart,
@@ -29,7 +30,6 @@ from edgecompress.report.rivals import metric_before, rival_checks
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.figure import Figure
-from edgecompress.spec.measurement import Measurement
 from edgecompress.spec.pushed import Pushed
 from edgecompress.spec.report import Check, ModelReport, VerdictResult
 
@@ -159,7 +159,7 @@ def _on_device(
     if comparison is None:
         text = "no device of this target was at hand: speed is not known"
         yield check("device", "unmeasured", text)
-        yield from _not_measured(budgets, "no device")
+        yield from not_measured(budgets, "no device")
     elif comparison.emulated:
         yield check(
             "device",
@@ -167,16 +167,15 @@ def _on_device(
             f"{comparison.device} is emulated: {factor(comparison.speedup)} as fast there says"
             " nothing about the board",
         )
-        yield from _not_measured(budgets, "emulated")
+        yield from not_measured(budgets, "emulated")
     elif not comparison.valid:
         yield _invalid(comparison)
         yield from _memory(baseline, candidate)
-        yield from _within(budgets, candidate, keys=set(_LIMITS) - _BY_CLOCK)
-        yield from _not_measured(budgets, "the measurement is invalid", _BY_CLOCK)
+        yield from budget_checks(budgets, candidate, "the measurement is invalid")
     else:
         yield from _speed(budgets.min_speedup, comparison)
         yield from _memory(baseline, candidate)
-        yield from _within(budgets, candidate)
+        yield from budget_checks(budgets, candidate, unsteady_because(comparison.candidate))
 
 
 def _speed(min_speedup: float, comparison: Comparison) -> Iterator[Check]:
@@ -269,63 +268,6 @@ def _pushed(pushed: Pushed) -> Check:
         f" {plain(validation.value_here)} here",
         Figure(name=validation.metric, value=validation.value),
     )
-
-
-def over_budget(budgets: Budgets, measured: Measurement) -> tuple[str, ...]:
-    """The budgets that only a device can check and that it does not keep, or is not known to keep,
-    in words.
-    """
-    validity = measured.validity
-    if validity is None or validity.valid:
-        checks = list(_within(budgets, measured))
-    else:
-        against = validity.reasons[0]
-        why = f"invalid: {against.text}; {against.remedy}, and try again"
-        checks = [
-            *_within(budgets, measured, keys=set(_LIMITS) - _BY_CLOCK),
-            *_not_measured(budgets, why, _BY_CLOCK),
-        ]
-    return tuple(each.text for each in checks if each.outcome != "pass")
-
-
-_LIMITS = {
-    "latency_ms_p50": ("latency p50", milliseconds),
-    "latency_ms_p90": ("latency p90", milliseconds),
-    "latency_ms_p99": ("latency p99", milliseconds),
-    "init_time_ms": ("time to load", milliseconds),
-    "peak_rss_bytes": ("peak memory", mebibytes),
-}
-"""Budgets that only a device can check, each also the name of the candidate's figure."""
-_BY_CLOCK = frozenset(_LIMITS) - {"peak_rss_bytes"}
-"""Those of which an invalid measurement says nothing."""
-
-
-def _within(
-    budgets: Budgets, candidate: ModelReport | Measurement, keys: Set[str] = frozenset(_LIMITS)
-) -> Iterator[Check]:
-    for key, (name, unit) in _LIMITS.items():
-        limit: float | None = getattr(budgets, key)
-        value: float | None = getattr(candidate, key)
-        if limit is None or key not in keys:
-            continue
-        asked = at_most(key, value, limit)
-        if value is None:
-            text = f"{name} was not measured; at most {unit(limit)} allowed"
-            yield check("budget", "unmeasured", text, asked)
-        else:
-            figure, bound = apart(value, limit, unit)
-            text = f"{name} is {figure}; at most {bound} allowed"
-            yield passed_if(value <= limit, "budget", text, asked)
-
-
-def _not_measured(
-    budgets: Budgets, why: str, keys: Set[str] = frozenset(_LIMITS)
-) -> Iterator[Check]:
-    for key, (name, unit) in _LIMITS.items():
-        limit: float | None = getattr(budgets, key)
-        if limit is not None and key in keys:
-            text = f"{name} is not known ({why}); at most {unit(limit)} allowed"
-            yield check("budget", "unmeasured", text, at_most(key, None, limit))
 
 
 def _change(after: float, before: float) -> str:

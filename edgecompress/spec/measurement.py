@@ -58,6 +58,10 @@ class Turn(Spec):
     """Every steady sample, in order; none where there is a summary. Of more than 200,000 only
     every second, fourth, .. is kept.
     """
+    bursts_ms: Many[float] | None = None
+    """The median of each burst, where files ran side by side: those of one number, of the files of
+    one round, ran right after one another. None: it ran alone.
+    """
     iterations: int | None = None
     """All steady inferences; None: as many as there are samples."""
     latency_ms_max: float | None = None

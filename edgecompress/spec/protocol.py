@@ -26,6 +26,11 @@ class MeasurementProtocol(Spec):
     one_by_one: ClassVar[bool] = True
     """Whether inferences follow one another at once, which the tools of phones can do too."""
 
+    @property
+    def in_bursts(self) -> bool:
+        """Whether files may run side by side, burst by burst: heat takes minutes of one alone."""
+        return self.one_by_one and not self.shows_heat
+
     protocol: ProtocolName
     warmup_iterations: Count = 20
     """At least so many; see max_warmup_s."""

@@ -98,6 +98,10 @@ class Validity(Spec):
 
     valid: bool
     """Exactly when there are no reasons against it."""
+    unsteady: Finding | None = None
+    """The state changed as it ran, so that its milliseconds are held against no budget. Where files
+    ran side by side, how much faster one is than another stands all the same. One of the flags.
+    """
     reasons: tuple[Finding, ...] = ()
     """What makes it invalid, the weightiest first."""
     flags: tuple[Finding, ...] = ()

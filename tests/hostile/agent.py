@@ -22,12 +22,13 @@ from edgecompress.devices.rows import checked
 from edgecompress.measure import confidence
 from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.asked import Rounds
-from edgecompress.measure.compare import Session, compare
+from edgecompress.measure.compare import compare
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.latency_table import spread, steady_ms
 from edgecompress.measure.loaded import Loaded, Preparation
 from edgecompress.measure.profile import count_operators
 from edgecompress.measure.tensors import most_bytes, outputs_of, write_npz
+from edgecompress.measure.turns import Session
 from edgecompress.pipeline.profiling import joined
 from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device

@@ -8,14 +8,9 @@ import pytest
 from turns import FOUR, conditions, make_turn
 
 from edgecompress.errors import AgentError, ArtifactError, TaskError
-from edgecompress.measure.compare import (
-    Session,
-    compare,
-    measure_file,
-    speedup_of,
-    summarise,
-)
+from edgecompress.measure.compare import compare, measure_file, speedup_of, summarise
 from edgecompress.measure.inputs import Inputs
+from edgecompress.measure.turns import Session
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import MeasuredInputs
 from edgecompress.spec.memory import MemoryUse

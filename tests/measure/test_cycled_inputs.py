@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx_files import value
 
-from edgecompress.measure.compare import Session, measure_file
+from edgecompress.measure.compare import measure_file
 from edgecompress.measure.inputs import (
     LEAST_SAMPLES,
     MOST_BYTES,
@@ -21,6 +21,7 @@ from edgecompress.measure.inputs import (
     write_feeds,
 )
 from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.turns import Session
 
 ARRAYS = np.arange(12, dtype=np.float32).reshape(3, 1, 4)
 

@@ -7,7 +7,8 @@ from judging import BASELINE, CANDIDATE, COMPARED
 from synthetic import pushed
 
 from edgecompress.report.advice import Seen
-from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, Judgement, judge, over_budget
+from edgecompress.report.budgets import over_budget
+from edgecompress.report.verdict import MEMORY_MARGIN_BYTES, Judgement, judge
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.figure import Figure

@@ -23,10 +23,11 @@ from edgecompress.artifact import sha256_of
 from edgecompress.errors import AgentError, ArtifactError, RuntimeMissing, SpecError
 from edgecompress.formats.tflite.file import describe as describe_tflite
 from edgecompress.measure.agent import Agent, Inference
-from edgecompress.measure.compare import Session, compare, measure_file
+from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.evaluate import Runs, evaluate
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded, Preparation
+from edgecompress.measure.turns import Session
 from edgecompress.runtimes.litert.android import AndroidAgent
 from edgecompress.spec.device import Device
 from edgecompress.spec.engine import EngineFlags
