@@ -32,8 +32,8 @@ from edgecompress.measure.agent import Agent
 from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.inputs import inputs_of
 from edgecompress.measure.loaded import Loaded
-from edgecompress.measure.statistics import cost_ms, ratio_interval
-from edgecompress.measure.turns import Session, measure_turn
+from edgecompress.measure.statistics import ratio_interval, turn_ratio
+from edgecompress.measure.turns import Lane, Session, measure_turns
 from edgecompress.measure.validity import Rules, turn_fault
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
@@ -47,10 +47,10 @@ DRAWN = 1000
 
 
 class Round(NamedTuple):
-    """The medians of two turns next to each other, in ms."""
+    """A turn of each file, side by side."""
 
-    baseline: float
-    candidate: float
+    ratio: float
+    """How many times as long the baseline took."""
     valid: bool
     """Whether nothing befell either."""
 
@@ -126,7 +126,7 @@ def _compare(
             continue
         groups = [chosen[at : at + turns] for at in range(0, len(chosen) - turns + 1, turns)]
         real = sum(map(different, groups))
-        ratio = statistics.median(each.baseline / each.candidate for each in chosen)
+        ratio = statistics.median(each.ratio for each in chosen)
         print(
             f"{name}: the median ratio is {ratio:.3f}; different are {real} of {len(groups)} real"
             f" comparisons, and {drawn(chosen, turns, same=same):.1%} of {DRAWN} drawn ones"
@@ -136,21 +136,18 @@ def _compare(
 def _rounds(session: Session, pair: dict[str, Loaded], number: int) -> Iterator[Round]:
     """Turns of both, who goes first alternates; as `compare` does, but none is put away."""
     rules = Rules(session.protocol, len(os.sched_getaffinity(0)))
+    lanes = {name: Lane(session, file) for name, file in pair.items()}
     with inputs_of(pair, session.inputs) as inputs:
         for at in range(number):
-            turns = {
-                name: measure_turn(session, pair[name], inputs[name])
-                for name in (pair if at % 2 else reversed(pair))
-            }
+            order = list(lanes) if at % 2 else list(reversed(list(lanes)))
+            turns = measure_turns({name: lanes[name] for name in order}, inputs, beside=True)
             faults = [turn_fault(turn, rules) for turn in turns.values()]
-            medians = {name: cost_ms(turn) for name, turn in turns.items()}
-            yield Round(**medians, valid=not any(faults))
+            yield Round(turn_ratio(turns["baseline"], turns["candidate"]), valid=not any(faults))
 
 
 def different(rounds: list[Round]) -> bool:
     """Whether an interval of these leaves 1 out."""
-    before, after = ([each[side] for each in rounds] for side in (0, 1))
-    low, high = ratio_interval(before, after)
+    low, high = ratio_interval([each.ratio for each in rounds], [1.0] * len(rounds))
     return not low <= 1 <= high
 
 
@@ -166,7 +163,7 @@ def drawn(rounds: list[Round], turns: int, *, same: bool) -> float:
         chosen = [rounds[at] for at in generator.integers(len(rounds), size=turns)]
         if same:
             chosen = [
-                Round(one.candidate, one.baseline, one.valid) if generator.integers(2) else one
+                one._replace(ratio=1 / one.ratio) if generator.integers(2) else one
                 for one in chosen
             ]
         found += different(chosen)

@@ -62,7 +62,7 @@ def ratios(
         raise ValueError(f"{len(before)} turns against {len(after)}")
     if len(before) > 1:
         return [
-            _turn_ratio(one, other, throughput=throughput)
+            turn_ratio(one, other, throughput=throughput)
             for one, other in zip(before, after, strict=True)
         ]
     found = _burst_ratios(before[0], after[0])
@@ -73,7 +73,10 @@ def ratios(
     return [one / other for one, other in pair]
 
 
-def _turn_ratio(before: Turn, after: Turn, *, throughput: bool) -> float:
+def turn_ratio(before: Turn, after: Turn, *, throughput: bool = False) -> float:
+    """How many times as long `before` took. Of bursts the median of their own ratios: what changes
+    while they run is in both of a pair.
+    """
     found = None if throughput else _burst_ratios(before, after)
     if found is not None:
         return float(np.exp(np.median(found)))

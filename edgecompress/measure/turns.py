@@ -72,11 +72,12 @@ def measure_turns(
         AgentError, ArtifactError, DeviceError: as in `measure_turn`.
 
     """
-    agents = [lane.session.agent.python_agent for lane in lanes.values()]
     protocol = next(iter(lanes.values())).session.protocol
-    able = [agent for agent in agents if agent is not None]
-    if beside and protocol.in_bursts and 1 < len(lanes) == len(able):
-        return _together(lanes, inputs, able)
+    if beside and protocol.in_bursts and len(lanes) > 1:
+        found = [lane.session.agent.python_agent for lane in lanes.values()]
+        agents = [agent for agent in found if agent is not None]
+        if len(agents) == len(lanes):
+            return _together(lanes, inputs, agents)
     return {
         name: measure_turn(lane.session, lane.file, inputs[name]) for name, lane in lanes.items()
     }

@@ -40,7 +40,7 @@ class MeasurementProtocol(Spec):
     """Per turn; a turn ends when both minima are reached."""
     min_duration_s: Seconds = 2.0
     turns: Positive = 5
-    """Baseline and candidate alternate this many times, each turn in a fresh process."""
+    """Baseline and candidate run side by side this many times, each turn in a fresh process."""
 
     def request(self) -> dict[str, JsonValue]:
         """What the agent is told of it."""

@@ -1,11 +1,13 @@
 """The agent as it travels: one .pyz, in a process of its own."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -68,3 +70,14 @@ def ask(ask_raw: Ask) -> Ask:
         return ask_raw(json.dumps(request).encode(), flags, env)
 
     return run
+
+
+@pytest.fixture
+def agent_module(
+    pyz: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str], ModuleType]]:
+    """agent_module(name): one of the agent's modules, imported here from the file that travels."""
+    monkeypatch.syspath_prepend(str(pyz))
+    yield lambda name: importlib.import_module(f"edgecompress_agent.{name}")
+    for name in [name for name in sys.modules if name.startswith("edgecompress_agent")]:
+        monkeypatch.delitem(sys.modules, name)

@@ -1,6 +1,5 @@
 """What the agent reads of a board, from trees as real boards have them."""
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -31,13 +30,6 @@ PC = {
     "sys/class/thermal/thermal_zone1/temp": "40000\n",
     "proc/loadavg": "7.00 1.00 1.00 1/467 12345\n",
 }
-
-
-@pytest.fixture
-def agent_module(pyz: Path, monkeypatch: pytest.MonkeyPatch):
-    """Imports a module out of the packed agent."""
-    monkeypatch.syspath_prepend(str(pyz))
-    return lambda name: importlib.import_module(f"edgecompress_agent.{name}")
 
 
 def grow(root: Path, tree: dict[str, str]) -> Path:

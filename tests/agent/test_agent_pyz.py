@@ -272,7 +272,7 @@ def test_optimise_writes_the_fused_graph(ask, tmp_path):
         (
             b'{"schema_version": 1, "command": "dance"}',
             "command 'dance' is unknown; known: build, check, infer, measure, optimise,"
-            " probe, profile, sweep, usage",
+            " probe, profile, sweep, together, usage",
         ),
         (b'{"schema_version": 1}', "command must be a text that is not empty, got None"),
         (

@@ -1,6 +1,5 @@
 """Cores, quotas, and what befalls the agent's process."""
 
-import importlib
 import json
 import os
 import signal
@@ -22,14 +21,6 @@ from edgecompress.spec.protocol import Standard
 from edgecompress.spec.validity import Conditions
 
 RULES = Rules(Standard(turns=1, min_iterations=1, min_duration_s=1e-9), 4)
-
-
-@pytest.fixture
-def agent_module(pyz: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(pyz))
-    yield lambda name: importlib.import_module(f"edgecompress_agent.{name}")
-    for name in [name for name in sys.modules if name.startswith("edgecompress_agent")]:
-        monkeypatch.delitem(sys.modules, name)
 
 
 def grow(root: Path, tree: dict[str, str]) -> Path:

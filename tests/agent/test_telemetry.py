@@ -1,6 +1,5 @@
 """What a board's sensors say while it is measured, from trees and programs as boards have them."""
 
-import importlib
 import json
 import shutil
 import sys
@@ -70,13 +69,6 @@ DEADLINE_S = 30.0
 
 def nowhere(_name: str) -> None:
     return None
-
-
-@pytest.fixture
-def agent_module(pyz: Path, monkeypatch: pytest.MonkeyPatch):
-    """Imports a module out of the packed agent."""
-    monkeypatch.syspath_prepend(str(pyz))
-    return lambda name: importlib.import_module(f"edgecompress_agent.{name}")
 
 
 @pytest.fixture

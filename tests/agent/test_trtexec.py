@@ -1,6 +1,5 @@
 """trtexec where Python has no TensorRT: its options by release, its logs as boards printed them."""
 
-import importlib
 import os
 import sys
 from pathlib import Path
@@ -18,13 +17,6 @@ FLAGS = {
     "workspace_bytes": 1 << 30,
 }
 PASSED = "&&&& PASSED TensorRT.trtexec [TensorRT v100300] # trtexec\n"
-
-
-@pytest.fixture
-def agent_module(pyz, monkeypatch):
-    """Imports a module out of the packed agent."""
-    monkeypatch.syspath_prepend(str(pyz))
-    return lambda name: importlib.import_module(f"edgecompress_agent.{name}")
 
 
 @pytest.mark.parametrize(

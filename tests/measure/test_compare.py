@@ -10,9 +10,10 @@ from turns import FOUR, conditions, make_turn
 from edgecompress.errors import AgentError, ArtifactError, TaskError
 from edgecompress.measure.compare import compare, measure_file, speedup_of, summarise
 from edgecompress.measure.inputs import Inputs
+from edgecompress.measure.statistics import turn_ratio
 from edgecompress.measure.turns import Session
 from edgecompress.spec.device import Device
-from edgecompress.spec.measurement import MeasuredInputs
+from edgecompress.spec.measurement import MeasuredInputs, Turn
 from edgecompress.spec.memory import MemoryUse
 from edgecompress.spec.protocol import Throughput
 
@@ -59,6 +60,7 @@ def test_turns_alternate_and_are_told(agent, protocol, inputs, small, big):
         assert measurement.latency_ms_p50 <= measurement.latency_ms_p90
         assert measurement.latency_ms_p90 <= measurement.latency_ms_p99
         assert measurement.inputs == MeasuredInputs(split="evaluation", samples=3)
+        assert all(turn.bursts_ms for turn in measurement.turns)
     # 10,000 times the work, 40 MB more weights: no load of the machine turns that round.
     assert found.speedup > 2
     assert found.speedup_low > 1
@@ -147,6 +149,41 @@ def test_interval_draws_neighbours_together():
     assert 1.9 < low <= high < 2.1
 
 
+def test_what_changes_while_both_run_is_in_neither_ratio():
+    """A machine as fast as ever, or half as fast, for whole bursts and for longer."""
+    generator = np.random.default_rng(3)
+    sides: dict[str, list[Turn]] = {"baseline": [], "candidate": []}
+    for _ in range(5):
+        slowness = np.repeat(generator.choice([1.0, 2.0], 10), 4)
+        for name, level_ms in (("baseline", 2.1), ("candidate", 2.0)):
+            bursts = level_ms * slowness * np.exp(generator.normal(0.0, 0.01, slowness.size))
+            sides[name].append(make_turn(np.repeat(bursts, 9), bursts_ms=tuple(bursts)))
+    found = speedup_of(*(summarise(turns, FOUR) for turns in sides.values()), FOUR.protocol)
+    assert 1.04 < found.low <= found.value <= found.high < 1.06
+    alone = [
+        summarise([turn.model_copy(update={"bursts_ms": None}) for turn in turns], FOUR)
+        for turns in (sides["baseline"], sides["candidate"][::-1])
+    ]
+    assert speedup_of(*alone, FOUR.protocol).low < 1, "turns of other moments do not tell"
+
+
+def test_a_lone_pair_is_judged_by_its_bursts():
+    generator = np.random.default_rng(4)
+    slowness = np.linspace(1.0, 3.0, 40)
+    one, two = (
+        summarise([make_turn([1.0] * 30, bursts_ms=tuple(level * slowness * noise))], FOUR)
+        for level, noise in zip((2.0, 1.0), np.exp(generator.normal(0, 0.01, (2, 40))), strict=True)
+    )
+    low, high = interval(one, two)
+    assert 1.95 < low < 2.0 < high < 2.05
+
+
+def test_bursts_that_are_not_of_the_same_moments_are_not_paired():
+    one = make_turn([2.0] * 30, bursts_ms=(9.0, 9.0, 9.0))
+    two = make_turn([1.0] * 30, bursts_ms=(1.0, 1.0))
+    assert turn_ratio(one, two) == 2.0
+
+
 def test_by_throughput_inferences_per_second_decide():
     """Two sessions at once take longer each, and less together."""
     one = summarise([make_turn([1.0] * 30, samples_per_s=1000.0)] * 3, FOUR)
@@ -160,6 +197,7 @@ class Board:
     """Measures nothing: gives the turns of a list, and then the last one for ever."""
 
     transport = None
+    python_agent = None
     memory: MemoryUse | AgentError | None = None
 
     def __init__(self, probe, *turns):

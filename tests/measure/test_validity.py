@@ -72,6 +72,45 @@ def test_each_kind_has_its_reason(said, decides, fields):
     assert (None if fault is None else fault.kind) == (decides[0] if decides else None)
 
 
+def beside(samples=STEADY, **fields):
+    """The same turn of a file that ran side by side with another."""
+    return turn(samples, **fields).model_copy(update={"bursts_ms": (1.0, 1.0)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "turns", "update"),
+    [
+        ("drift", 1, {"latency_ms": (1.0,) * 100 + (1.5,) * 100 + (2.0,) * 100}),
+        ("turns_differ", 3, {}),
+        ("warmup", 1, {"warmup_spread": 0.4}),
+    ],
+)
+def test_what_files_side_by_side_have_in_common_leaves_their_ratio_valid(kind, turns, update):
+    """It is said, and the milliseconds are held against no budget."""
+    levels = [1.0, 1.6, 1.0] if turns > 1 else [1.0]
+    alone = [turn([level] * 300).model_copy(update=update) for level in levels]
+    rules = STANDARD._replace(protocol=STANDARD.protocol.model_copy(update={"turns": turns}))
+    found = validity_of(alone, rules)
+    assert (found.valid, found.unsteady) == (False, None)
+    assert kind in [reason.kind for reason in found.reasons]
+    together = [each.model_copy(update={"bursts_ms": (1.0, 1.0)}) for each in alone]
+    found = validity_of(together, rules)
+    assert found.valid
+    assert found.unsteady is not None
+    assert found.unsteady.kind == kind
+    assert found.unsteady in found.flags
+    assert all(turn_fault(each, rules) is None for each in together)
+    assert not validity_of([*together[:-1], alone[-1]], rules).valid, "one ran alone"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"stops": 1}, {"waited_s": 0.5, "cpu_s": 0.5}, {"others_s": 2.0}, {"throttles": 2}]
+)
+def test_what_befalls_one_of_them_is_no_common_thing(fields):
+    assert not validity_of([beside(**fields)], STANDARD).valid
+    assert validity_of([beside()], STANDARD) == validity_of([turn()], STANDARD)
+
+
 def test_where_the_kernel_counts_no_waits_what_others_use_tells():
     """Three others on four cores leave one; four do not."""
     assert judged(turn(waited_s=None, others_s=0.9)) == ([], ["other_load"])

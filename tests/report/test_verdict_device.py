@@ -220,6 +220,20 @@ def test_flags_alone_leave_it_valid() -> None:
     assert verdict(compared=found).decision == "ship"
 
 
+def test_where_only_the_ratio_is_known_no_budget_of_milliseconds_is_kept() -> None:
+    """It ships, unless the user has set one."""
+    found = disturbed("candidate", Validity(valid=True, flags=(WAITED,), unsteady=WAITED))
+    assert verdict(compared=found).decision == "ship"
+    result = verdict(LIMITS, compared=found)
+    outcomes = {check.text.split(" is ")[0]: check.outcome for check in result.checks}
+    assert result.decision == "unmeasured"
+    assert outcomes["latency p50"] == "unmeasured"
+    assert outcomes["peak memory"] in ("pass", "fail")
+    assert over_budget(Budgets(max_metric_drop=0.0), found.candidate) == ()
+    (line,) = over_budget(Budgets(max_metric_drop=0.0, latency_ms_p50=900.0), found.candidate)
+    assert line.startswith("latency p50 is not known (for 40% of the time other programs had")
+
+
 def test_of_an_invalid_measurement_memory_counts_and_no_latency() -> None:
     found = disturbed("candidate", Validity(valid=False, reasons=(WAITED,)))
     lines = {check.text: check.outcome for check in verdict(LIMITS, compared=found).checks}
