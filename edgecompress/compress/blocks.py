@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from edgecompress.compress.capture import capture, without_fast_paths
 from edgecompress.compress.groups import reused_layers
+from edgecompress.compress.hooks import hooked
+from edgecompress.compress.in_training import failure_in_training, trains_otherwise
 from edgecompress.compress.macs import evaluating
 from edgecompress.compress.probe import (
     Inputs,
@@ -70,6 +72,8 @@ class BlockFinder:
         # A graph with a batch size of its own takes no other.
         self._probes = examples if free_batch else examples[:1]
         self._reference = run_all(self._model, self._probes, self._dtype)
+        self._batch = cast_floats(self._probes[-1], self._dtype)
+        self._trains_otherwise = trains_otherwise(self._model, self._batch)
         self._shapes = _sample_shapes(self._model, example)
         self._names = [name for name, _ in self._model.named_modules()]
         self._reused = reused_layers(self._model, example)
@@ -163,7 +167,7 @@ class BlockFinder:
             return "no output changes, so that its removal cannot be checked"
         error_size = distance(found, wanted)
         if is_rounding(error_size, effect, self._dtype):
-            return None
+            return failure_in_training(smaller, self._batch) if self._trains_otherwise else None
         return (
             "the model is not the one whose residual branch adds zeros: something beside the branch"
             f" goes with it (outputs differ by {error_size:.2g} of their size)"
@@ -183,13 +187,9 @@ def _sample_shapes(model: nn.Module, example: Inputs) -> dict[str, Stand]:
 
         return hook
 
-    hooks = [module.register_forward_hook(note(name)) for name, module in model.named_modules()]
-    try:
-        with evaluating(model), torch.no_grad(), without_fast_paths():
-            model(*example)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    hooks = (module.register_forward_hook(note(name)) for name, module in model.named_modules())
+    with hooked(hooks), evaluating(model), torch.no_grad(), without_fast_paths():
+        model(*example)
     return found
 
 

@@ -1,13 +1,15 @@
 """Learning from the original: what is added to the task's loss while fine-tuning."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgecompress.compress.hooks import hooked
 from edgecompress.compress.names import check_names
 from edgecompress.errors import ModelError
 from edgecompress.spec.deploy import DistillSpec
@@ -91,19 +93,16 @@ def features_of(
 ) -> Iterator[Features]:
     """While open, every forward pass leaves in the dict what is compared of each named layer."""
     found: Features = {}
-    with ExitStack() as stack:
-        for name in layers:
 
-            def keep(_: nn.Module, __: Any, output: Any, name: str = name) -> None:
-                tensor = tensors_of(output)[0]
-                if kind == "attention" and tensor.dim() < 3:
-                    raise ModelError(
-                        f"distill.feature_layers: '{name}' gives {list(tensor.shape)}, which has no"
-                        " positions for a map of attention; use feature_kind: similarity"
-                    )
-                # In float32 under autocast too, for these are squares and sums of many.
-                found[name] = _KINDS[kind](tensor.float())
+    def keep(name: str, _: nn.Module, __: Any, output: Any) -> None:
+        tensor = tensors_of(output)[0]
+        if kind == "attention" and tensor.dim() < 3:
+            raise ModelError(
+                f"distill.feature_layers: '{name}' gives {list(tensor.shape)}, which has no"
+                " positions for a map of attention; use feature_kind: similarity"
+            )
+        # In float32 under autocast too, for these are squares and sums of many.
+        found[name] = _KINDS[kind](tensor.float())
 
-            hook = model.get_submodule(name).register_forward_hook(keep)
-            stack.callback(hook.remove)
+    with hooked(model.get_submodule(n).register_forward_hook(partial(keep, n)) for n in layers):
         yield found

@@ -11,12 +11,15 @@ consumers read.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from edgecompress.compress.groups import CONV, ChannelGroup
+from edgecompress.compress.hooks import hooked
 
+_Hook = Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor]], Any]
 Masks = dict[str, list[Tensor]]
 """One for each batch that a layer has read: [samples, channels]."""
 
@@ -51,24 +54,25 @@ def _reading_through_masks(model: nn.Module, layers: set[str]) -> Iterator[Masks
     """Inside, each layer multiplies what it reads by ones, which are noted."""
     masks: Masks = defaultdict(list)
 
-    def masking(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            x, *others = inputs
+    def masking(name: str) -> _Hook:
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> Any:
+            x, *_ = (*inputs, *named.values())
             axis = 1 if isinstance(layer, CONV) else x.dim() - 1
             ones = torch.ones(len(x), x.shape[axis], device=x.device, dtype=x.dtype)
             masks[name].append(ones.requires_grad_())
             sizes = [1] * x.dim()
             sizes[0], sizes[axis] = len(x), x.shape[axis]
-            return (x * ones.view(sizes), *others)
+            x = x * ones.view(sizes)
+            return ((x, *inputs[1:]), named) if inputs else ((), {**named, next(iter(named)): x})
 
         return hook
 
-    hooks = [model.get_submodule(n).register_forward_pre_hook(masking(n)) for n in sorted(layers)]
-    try:
+    hooks = (
+        model.get_submodule(name).register_forward_pre_hook(masking(name), with_kwargs=True)
+        for name in sorted(layers)
+    )
+    with hooked(hooks):
         yield masks
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _of_units(group: ChannelGroup, slopes: dict[str, list[Tensor]]) -> Tensor:

@@ -16,6 +16,7 @@ import torch_pruning as tp
 from torch import Tensor, nn
 
 from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.hooks import hooked
 from edgecompress.compress.macs import evaluating
 from edgecompress.errors import ModelError, SpecError
 
@@ -150,13 +151,9 @@ def reused_layers(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> set[s
         return lambda *_: calls.update([name])
 
     named = dict(model.named_modules())
-    hooks = [module.register_forward_hook(note(name)) for name, module in named.items()]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(*example_inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    hooks = (module.register_forward_hook(note(name)) for name, module in named.items())
+    with hooked(hooks), evaluating(model), torch.no_grad():
+        model(*example_inputs)
     owners: dict[int, list[str]] = defaultdict(list)
     for name, module in named.items():
         for parameter in module.parameters(recurse=False):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress.groups import CONV, WEIGHTED, is_depthwise
+from edgecompress.compress.hooks import hooked
 from edgecompress.compress.macs import evaluating
 from edgecompress.spec.latency import Entry, Kind, LayerShape
 
@@ -28,19 +29,19 @@ def layer_shapes(
     """
     found: dict[str, LayerShape] = {}
 
-    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], object], None]:
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], _: object) -> None:
-            found.setdefault(name, _shape(layer, inputs[0], name in float_layers))
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor]], None]:
+        def hook(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
+            given, *_ = (*inputs, *named.values())
+            found.setdefault(name, _shape(layer, given, name in float_layers))
 
         return hook
 
-    hooks = [model.get_submodule(name).register_forward_hook(note(name)) for name in names]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(*example_inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    hooks = (
+        model.get_submodule(name).register_forward_pre_hook(note(name), with_kwargs=True)
+        for name in names
+    )
+    with hooked(hooks), evaluating(model), torch.no_grad():
+        model(*example_inputs)
     return found
 
 

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.groups import ChannelGroup, Cuts, merge
+from edgecompress.compress.in_training import failure_in_training, trains_otherwise
 from edgecompress.compress.probe import (
     Inputs,
+    cast_floats,
     distance,
     followed,
     probes,
@@ -56,6 +58,8 @@ class Structure:
         self.probes = probes
         self.model, self.dtype = stir(model, probes)
         self.reference = run_all(self.model, probes, self.dtype)
+        self._batch = cast_floats(probes[-1], self.dtype)
+        self._trains_otherwise = trains_otherwise(self.model, self._batch)
 
     def failure(self, cuts: Cuts, must_matter: bool) -> str | None:
         """Why the cut is wrong; None when it equals the mask.
@@ -67,7 +71,8 @@ class Structure:
 
         """
         try:
-            found = run_all(cut(self.model, cuts), self.probes, self.dtype)
+            smaller = cut(self.model, cuts)
+            found = run_all(smaller, self.probes, self.dtype)
         except Exception as error:
             # Any failure of a trial cut, in torch or in the model, means: keep these whole.
             line = " ".join(str(error).split())
@@ -87,7 +92,7 @@ class Structure:
                 "removing them is not the same as masking them: something on their way mixes,"
                 f" moves or counts channels (outputs differ by {error_size:.2g} of their size)"
             )
-        return None
+        return failure_in_training(smaller, self._batch) if self._trains_otherwise else None
 
 
 class Checker:

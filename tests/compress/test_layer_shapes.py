@@ -40,6 +40,19 @@ def test_alone_it_has_the_same_work_and_output(name: str) -> None:
     assert LayerShape.model_validate_json(shape.model_dump_json()) == shape
 
 
+def test_a_layer_may_be_given_its_input_by_name() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(12, 20)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.inner(input=x)
+            return found
+
+    assert layer_shapes(Named(), (torch.rand(1, 12),), ["inner"])["inner"].kind == "Linear"
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_pointwise_layer_of_its_family_can_follow_itself(name: str) -> None:
     layer, size = LAYERS[name]

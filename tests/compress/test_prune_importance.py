@@ -52,6 +52,22 @@ def test_magnitude_counts_all_layers_of_the_group() -> None:
     assert removed_by(model, inputs, "magnitude") == WORTHLESS
 
 
+def test_fisher_reads_what_a_layer_is_given_by_name() -> None:
+    class Named(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = self.inner(input=x)
+            return found
+
+    model, inputs = net()
+    plain = removed_by(model, inputs, "fisher")
+    model[3] = Named(model[3])
+    assert removed_by(model, inputs, "fisher") == plain
+
+
 def test_bn_scale() -> None:
     model, inputs = net()
     with torch.no_grad():
