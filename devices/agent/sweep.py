@@ -2,7 +2,8 @@
 
 What starting a process costs is paid once. Each round runs every file for a moment, and the order
 alternates, so that a change of the clock or a load of others meets them all. It goes on until most
-files have been as fast as ever in two rounds, because what disturbs only adds.
+files have been as fast as ever in two rounds, because what disturbs only adds; or until its time
+is over, as of a large model on a slow board.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from .runners import options_of, runner_class
 WARMUPS = 2
 """Inferences before each moment: the file before has left its own data in the caches."""
 LEAST = 2
+LEAST_ROUNDS = 2
 MOST_FILES = 4096
 ALIKE, SETTLED = 1.02, 0.9
 """So near the fastest round the second fastest is, for that share of the files."""
@@ -32,6 +34,7 @@ def run(request: Request) -> dict[str, object]:
     """A Sweep: of each file the median of every round."""
     threads, moment_s = request.integer("threads", 1), request.number("moment_s")
     rounds, most = request.integer("rounds", 1), request.integer("most_rounds", 1)
+    longest_s = request.number("longest_s")
     files = sorted(request.texts("files").items())
     if not 0 < len(files) <= MOST_FILES:
         raise Failure("input", f"files must be 1 to {MOST_FILES}, got {len(files)}")
@@ -51,8 +54,11 @@ def run(request: Request) -> dict[str, object]:
     gc.disable()
     taken_ms: dict[str, list[float]] = {name: [] for name, _ in files}
     order = list(taken_ms)
+    end = time.monotonic() + longest_s
     for number in range(most):
         if number >= rounds and _are_settled(list(taken_ms.values())):
+            break
+        if number >= LEAST_ROUNDS and time.monotonic() > end:
             break
         for name in order:
             taken_ms[name].append(_moment_ms(calls[name], moment_s))

@@ -48,6 +48,8 @@ ENGINES = "engines"
 """Folder on the device for engines and their timing cache."""
 OPTIMISED, OPTIMISED_BYTES = 8, 64 << 20
 """How much larger than its model an optimised graph may be: integers become floats there."""
+SWEEP_S = 120.0
+"""What a sweep may take for its rounds, beside what files that are fast take."""
 BUILD_S = 3600.0
 """Builds try out many kernels: minutes on a small board, rarely more than half an hour."""
 
@@ -178,6 +180,7 @@ class Agent:
         .npz of `write_feeds`.
         """
         first = next(iter(files.values()))
+        longest_s = SWEEP_S + 4 * len(files) * rounds.most * rounds.moment_s
         request: dict[str, JsonValue] = {
             "runtime": first.runner,
             "options": dict(first.options),
@@ -187,8 +190,8 @@ class Agent:
             "rounds": rounds.least,
             "most_rounds": rounds.most,
             "moment_s": rounds.moment_s,
+            "longest_s": longest_s,
         }
-        longest_s = 4 * len(files) * rounds.most * rounds.moment_s
         sweep = self._ask(Sweep, "sweep", request, extra_s=longest_s)
         ran = {one.name: one.model_sha256 for one in sweep.files}
         if sorted(files) != sorted(one.name for one in sweep.files):

@@ -14,7 +14,7 @@ add up, whatever each of them is.
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import lcm, prod
 from statistics import median
 
 import numpy as np
@@ -78,7 +78,8 @@ class Layer:
 
     @classmethod
     def of(cls, shape: LayerShape, least: Point, most: Point, step: int) -> "Layer":
-        """Measured at a few counts, multiples of `step` but for the largest."""
+        """Measured at a few counts, multiples of `step` but for the largest, and of its groups."""
+        step = lcm(step, shape.groups or 1)
         both = shape.groups != 0 and all(low < high for low, high in zip(least, most, strict=True))
         many = POINTS_OF_TWO if both else POINTS_OF_ONE
         inputs, outputs = (

@@ -31,6 +31,10 @@ from edgecompress.spec.allocation import LatencyAllocation
 from edgecompress.spec.latency import Entry, LayerShape, Row
 
 _WHOLE, _ORIGINAL = "whole", "original"
+_LEAST = 0.01
+"""Share of the whole model's latency below which none is predicted: a table of a disturbed device
+may say of few channels that they take no time, or less.
+"""
 
 
 class Speeds:
@@ -93,7 +97,7 @@ class DeviceSpeed:
 
     def predicted_ms(self, counts: Counts) -> float:
         """Latency of the model with so many channels, on the clock of the table."""
-        return self._overhead_ms + self._table.sum_ms(counts)
+        return max(self._overhead_ms + self._table.sum_ms(counts), _LEAST * self._whole_ms)
 
     def measured_ms(self, model: nn.Module) -> float:
         """Latency of a smaller model, on the clock of the table."""

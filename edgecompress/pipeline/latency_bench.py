@@ -143,7 +143,8 @@ class Bench:
         """All that an entry's latency follows from, hashed."""
         recipe, known = self.job.recipe, self.job.runtime
         quantised = recipe.config.quantize is not None and not of.shape.in_float
-        code = code_of(as_it_ships, (entry(known.export), *known.needs.exports_with))
+        makers = (entry(alone), entry(known.export), *known.needs.exports_with)
+        code = code_of(as_it_ships, makers)
         return digest(
             {
                 "row": _ROW,

@@ -21,6 +21,7 @@ def asked(folder: Path, **more: object) -> dict[str, object]:
         "rounds": 3,
         "most_rounds": 4,
         "moment_s": 0.002,
+        "longest_s": 60.0,
         "files": files,
         "inputs": inputs,
         **more,
@@ -36,6 +37,11 @@ def test_each_file_has_a_median_of_every_round(ask: Any, tmp_path: Path) -> None
     for name, one in by_name.items():
         assert one["model_sha256"] == sha256_of(tmp_path / f"{name}.onnx")
     assert "onnxruntime" in result["versions"]
+
+
+def test_where_the_time_is_over_it_ends_after_two_rounds(ask: Any, tmp_path: Path) -> None:
+    result = ask("sweep", **asked(tmp_path, rounds=1000, most_rounds=1000, longest_s=0.0)).result
+    assert [len(one["rounds_ms"]) for one in result["files"]] == [2, 2]
 
 
 def test_what_is_not_there_is_named(ask: Any, tmp_path: Path) -> None:

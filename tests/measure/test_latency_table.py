@@ -87,6 +87,13 @@ def test_few_points_are_measured_and_they_are_multiples_of_the_step() -> None:
     assert Layer.of(CONV, (16, 16), (16, 16), 8).points == [(16, 16)]
 
 
+def test_counts_of_a_grouped_layer_are_multiples_of_its_groups() -> None:
+    shape = LayerShape(kind="Conv2d", size=(8, 8), kernel_size=(1, 1), stride=(1, 1), groups=12)
+    layer = Layer.of(shape, (24, 12), (96, 96), 8)
+    assert len(layer.points) > 4
+    assert all(count % 12 == 0 for point in layer.points for count in point)
+
+
 def test_both_sides_of_a_depthwise_layer_are_one() -> None:
     layer = Layer.of(DEPTHWISE, (8, 8), (64, 64), 8)
     assert all(inputs == outputs for inputs, outputs in layer.points)
