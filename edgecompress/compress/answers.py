@@ -58,6 +58,7 @@ class Answers:
         """The teacher's outputs for a batch, asked only where a sample is new; None where it is not
         known which part of them belongs to which sample, so that nobody may keep them.
         """
+        self._is_by_sample = self._is_by_sample and _have_a_row_each(inputs)
         if not self._is_by_sample:
             return None
         keys = keys_of(inputs)
@@ -99,6 +100,11 @@ class Answers:
         leaves = [torch.stack(parts) for parts in zip(*self.rows.values(), strict=True)]
         save_checkpoint(self.path, {"keys": keys, "leaves": leaves}, self.used)
         self._is_saved = True
+
+
+def _have_a_row_each(inputs: tuple[Tensor, ...]) -> bool:
+    """Whether each input has a row for every sample; else one is of all of them together."""
+    return all(x.dim() and len(x) == len(inputs[0]) for x in inputs)
 
 
 def keys_of(inputs: tuple[Tensor, ...]) -> list[bytes]:

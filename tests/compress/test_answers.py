@@ -50,6 +50,14 @@ def test_kept_by_sample_in_any_order_and_over_runs(tmp_path: Path) -> None:
     assert len(again.rows) == 7
 
 
+def test_an_input_that_is_of_all_samples_together_is_no_part_of_one(tmp_path: Path) -> None:
+    answers = Answers(Counting(), tmp_path / "t.pt", SilentProgress())
+    x = torch.randn(4, 3)
+    for shared in (torch.tensor(1.0), torch.randn(2), torch.randn(7)):
+        assert answers.of((x, shared)) is None
+        assert not answers.rows
+
+
 def test_what_is_damaged_is_asked_again(tmp_path: Path) -> None:
     answers = Answers(Counting(), tmp_path / "t.pt", SilentProgress())
     x = torch.randn(2, 3)
