@@ -176,12 +176,15 @@ def _by_preference(candidates: Sequence[Candidate], latencies: Mapping[int, floa
 
 
 def _searched(aim: Aim, means: Means) -> StageRecord:
-    times_us = float_times_us(aim, means.device, means.here)
+    reference = reference_of(aim)
+    times_us: dict[str, float] = {}
+    if not Limit(aim.job.task, reference, aim.max_drop).holds(aim.point.trained.metric):
+        times_us = float_times_us(aim, means.device, means.here)
 
     def work(work_dir: Path) -> Output:
         from edgecompress.pipeline import trials
 
-        return trials.search_sets(aim, times_us, work_dir)
+        return trials.search_sets(aim, reference, times_us, work_dir)
 
     depends_on = aim.job.depends_on(
         parent=aim.point.key,
@@ -190,6 +193,18 @@ def _searched(aim: Aim, means: Means) -> StageRecord:
         times_us=dict(times_us),
     )
     return aim.job.stages.run("keep float", depends_on, work)
+
+
+def reference_of(aim: Aim) -> Reference:
+    """The model before quantising, which all others are held against."""
+
+    def work(_: Path) -> Output:
+        from edgecompress.pipeline import trials
+
+        return Output(trials.scored_in_float(aim).model_dump(mode="json"))
+
+    record = aim.job.stages.run("validate float", aim.job.depends_on(before=aim.before.key), work)
+    return parse(Reference, record.result, f"stage {record.name}")
 
 
 def _point(aim: Aim, record: StageRecord, index: int) -> QuantizedPoint:

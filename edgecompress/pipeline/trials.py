@@ -31,7 +31,7 @@ from edgecompress.pipeline.float_sets import Aim, Candidate, Searched
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.quantizing import cost_of, find_ranges
 from edgecompress.pipeline.stages import Output
-from edgecompress.spec.base import digest, parse
+from edgecompress.spec.base import digest
 from edgecompress.spec.report import KeptOperator, OperatorNoise
 from edgecompress.store import is_sealed, read_sealed, write_sealed
 from edgecompress.task.base import one_by_one
@@ -48,12 +48,15 @@ class Trials:
 
     Args:
         aim: what is asked of which model.
+        reference: the model before quantising, as `scored_in_float` gives it.
         work_dir: the stage's.
 
     """
 
-    def __init__(self, aim: Aim, work_dir: Path) -> None:
+    def __init__(self, aim: Aim, reference: Reference, work_dir: Path) -> None:
         self._aim, self._job, self._work_dir = aim, aim.job, work_dir
+        self.limit = Limit(aim.job.task, reference, aim.max_drop)
+        """What the model before quantising reaches, and what may be lost of it."""
         self._everything = aim.point.quantized.prepared
         """The model with all operators in int8."""
         self._record = work_dir / "trials.json"
@@ -72,19 +75,6 @@ class Trials:
                 return {}
             self._used.add(known[_USED])
         return {key: value for key, value in known.items() if key != _USED}
-
-    @cached_property
-    def limit(self) -> Limit:
-        """What the model before quantising reaches, and what may be lost of it."""
-        if "float" not in self._known:
-            model = self._aim.before.model.eval()
-
-            def run(*inputs: Tensor) -> Any:
-                return run_batch(model, inputs, self._everything.free_batch)
-
-            self._note("float", reference(self._job.task, run).model_dump(mode="json"))
-        found = parse(Reference, self._known["float"], str(self._record))
-        return Limit(self._job.task, found, self._aim.max_drop)
 
     def simulated(self, names: Names) -> bool:
         """Whether the metric is kept, by a run that steps through the graph with all in int8: no
@@ -173,13 +163,25 @@ class Trials:
         )
 
 
-def search_sets(aim: Aim, times_us: Mapping[str, float], work_dir: Path) -> Output:
+def scored_in_float(aim: Aim) -> Reference:
+    """The metric of the model before quantising."""
+    model, prepared = aim.before.model.eval(), aim.point.quantized.prepared
+
+    def run(*inputs: Tensor) -> Any:
+        return run_batch(model, inputs, prepared.free_batch)
+
+    return reference(aim.job.task, run)
+
+
+def search_sets(
+    aim: Aim, in_float: Reference, times_us: Mapping[str, float], work_dir: Path
+) -> Output:
     """Sets that keep the metric, with their weights and ranges; none where it is kept already.
 
     `times_us`: how much longer an operator takes in float, of those where that was measured.
     """
-    trials, job = Trials(aim, work_dir), aim.job
-    wanted = trials.limit.reference.metric
+    trials, job = Trials(aim, in_float, work_dir), aim.job
+    wanted = in_float.metric
     if trials.limit.holds(aim.point.trained.metric):
         return _output(Searched(float_metric=wanted, keeps_in_int8=True))
     prepared = aim.point.quantized.prepared
