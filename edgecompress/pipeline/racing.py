@@ -65,6 +65,8 @@ def race_on(
     runners = [runner for job in present for runner in runners_of(job)]
     with on_device(jobs[0], device) as connected:
         _run(jobs[0], runners, connected)
+    unable = {one.why: one for one in reversed(runners) if _is_unable(one)}
+    runners = [one for one in runners if not _is_unable(one)]
     best = best_float(runners)
     against = against.and_rival(_rival(best))
     won = _first_that_ships(runners, best, means, against)
@@ -80,7 +82,10 @@ def race_on(
         turns=sum(ran.taken for ran in lanes.values()),
         full_turns=rounds * len(lanes),
         error_rate=ERROR_RATE,
-        absent=tuple(filter(None, absent.values())),
+        absent=(
+            *filter(None, absent.values()),
+            *(f"{one.name}: {why}" for why, one in unable.items()),
+        ),
     )
 
 
@@ -117,6 +122,11 @@ def _run(job: Job, runners: Sequence[Runner], connected: Connected) -> None:
             one.ran = ran[one.lane]
             if one.ran.failure is not None:
                 one.failed(one.ran.failure)
+
+
+def _is_unable(one: Runner) -> bool:
+    """Whether the device does not compute in the type at all, so that there is nothing to race."""
+    return one.entrant.variant == "half" and one.ending == "failed" and not one.ran.taken
 
 
 def _rival(best: Runner) -> RivalFile:

@@ -54,4 +54,4 @@ class Race(Spec):
     error_rate: float
     """Chance that the fastest file left early, at most, as the rule promises it."""
     absent: tuple[str, ...] = ()
-    """Runtimes of the board that did not run, each with what it lacks."""
+    """Runtimes of the board, and types of floats, that did not run, each with what is lacking."""
