@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from edgecompress.pipeline.proxy import original_metric, proxy_metric, removable
 from edgecompress.pipeline.racing import lacks
 from edgecompress.pipeline.single import HERE, agent_on
 from edgecompress.pipeline.stages import Stages
-from edgecompress.progress import Lane, Progress
+from edgecompress.progress import HandedOn, Progress
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import StructuredPruneSpec
 from edgecompress.spec.device import Device
@@ -267,7 +267,7 @@ def opened(order: DeployOrder, progress: Progress) -> Iterator[Bench]:
                 )
                 probe, present = _present(bench)
                 job = bench.job(Space(order.wanted, present).plain()[0])
-                blocks = removable_blocks(job, original(job, job.model)) if trains else 0
+                blocks = _blocks(job, space) if trains else 0
                 space = replace(space, targets=present, blocks=blocks)
                 yield replace(bench, space=space, probe=probe)
         finally:
@@ -283,6 +283,10 @@ def _loaded(space: Space, order: DeployOrder, store: Store, used: Used) -> tuple
         loaded = load(space.nominal(space.plain()[0]), order.folder, store, used)
         store.note(f"only what needs no training is searched: {error}")
         return loaded, False
+
+
+def _blocks(job: Job, space: Space) -> int:
+    return removable_blocks(job, original(job, job.model), space.ignored_layers)
 
 
 def _present(bench: Bench) -> tuple[Probe, tuple[Target, ...]]:
@@ -302,26 +306,18 @@ def _present(bench: Bench) -> tuple[Probe, tuple[Target, ...]]:
     return probe, tuple(job.recipe.target for job in present)
 
 
-class Until:
+class Until(HandedOn):
     """Another's progress, until the time is over."""
 
     def __init__(self, progress: Progress, is_over: Callable[[], bool]) -> None:
-        self._progress, self._is_over = progress, is_over
-
-    def stage(self, name: str) -> AbstractContextManager[None]:
-        return self._progress.stage(name)
+        super().__init__(progress)
+        self._is_over = is_over
 
     def step(self, done: int, total: int, text: str) -> None:
         """Raises TimeUp: training has a checkpoint of the last epoch, and goes on from there."""
         self._progress.step(done, total, text)
         if self._is_over():
             raise TimeUp
-
-    def note(self, text: str) -> None:
-        self._progress.note(text)
-
-    def lane(self, name: str) -> AbstractContextManager[Lane]:
-        return self._progress.lane(name)
 
 
 def _epoch_s(job: Job) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edgecompress.optimize.plan import Outcome, Tried
-from edgecompress.spec.deploy import METRIC_TOLERANCE, Budgets
+from edgecompress.spec.deploy import Budgets, excess_drop
 
 
 class Point(NamedTuple):
@@ -36,13 +36,8 @@ class Aims:
 
     def excess(self, outcome: Outcome) -> float:
         """How much more of the metric is lost than may be; 0: it is kept."""
-        return self.excess_of(outcome.metric)
-
-    def excess_of(self, metric: float) -> float:
-        allowed = self.budgets.max_metric_drop
-        tolerance = METRIC_TOLERANCE * max(abs(metric), abs(self.baseline))
-        excess = self.loss(metric) - allowed
-        return excess if excess > tolerance else 0.0
+        metrics = self.baseline, outcome.metric
+        return excess_drop(self.loss(outcome.metric), self.budgets.max_metric_drop, metrics)
 
     def fits(self, outcome: Outcome) -> bool:
         """Whether the budgets that its shape decides are kept."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
-from edgecompress.store.files import release, take_lock
+from edgecompress.store.files import release, storage_errors, take_lock
 
 _WAIT_S = 60
 """How long to wait for another process's write."""
@@ -27,7 +27,8 @@ class Place:
         self._secrets: tuple[str, ...] = ()
         if self._file is not None:
             self.shown, self.url = str(place), "sqlite://"
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with storage_errors(self._file.parent):
+                self._file.parent.mkdir(parents=True, exist_ok=True)
             return
         try:
             url = make_url(str(place))
@@ -37,8 +38,9 @@ class Place:
                 "--study: not a URL of a database; such as"
                 " postgresql+psycopg://user@host/base or sqlite:///file"
             ) from None
-        if url.drivername.startswith("sqlite") and url.database:
-            self._locked = Path(url.database)
+        file = "" if url.database in (None, ":memory:") or "uri" in url.query else url.database
+        if url.drivername.startswith("sqlite") and file:
+            self._locked = Path(file)
         of_query = (value if isinstance(value, tuple) else (value,) for value in url.query.values())
         self._secrets = (str(place), str(url.password or ""), *itertools.chain(*of_query))
         # optuna takes what is in braces for its own.
@@ -68,7 +70,9 @@ class Place:
         if self._locked is None:
             yield
             return
-        handle = take_lock(self._locked.with_name(f".{self._locked.name}.lock"))
+        path = self._locked.with_name(f".{self._locked.name}.lock")
+        with storage_errors(path):
+            handle = take_lock(path)
         try:
             yield
         finally:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from edgecompress.store import is_sealed, read_sealed, write_sealed
+from edgecompress.store.files import storage_errors
 from edgecompress.task.used import Used
 
 
@@ -28,7 +29,8 @@ class Reads:
         content = json.dumps(self._used.taken()).encode()
         name = hashlib.sha256(content).hexdigest()
         if not is_sealed(self._folder / name):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            with storage_errors(self._folder):
+                self._folder.mkdir(parents=True, exist_ok=True)
             write_sealed(self._folder / name, content)
         return name
 

@@ -111,12 +111,21 @@ class Search:
         """Until something comes of what other processes are at; whether they are at anything."""
         if not any(one.state == "running" for one in before):
             return False
-        states = [one.state for one in before]
+        states, must = [one.state for one in before], not shippable(before)
         with self.bench.progress.stage("waiting for the trials of another process"):
             while [one.state for one in self.study.trials()] == states:
+                # It may have more time than this one.
+                if not must and self._is_past(_GRACE):
+                    return False
                 time.sleep(_POLL_S)
                 self.study.tidy()
         return True
+
+    def _is_past(self, share: float) -> bool:
+        """Whether the time is over by that share of it."""
+        if self._ends is None or self.limits.seconds is None:
+            return False
+        return time.monotonic() > self._ends + share * self.limits.seconds
 
     def _left(self, trials: Sequence[Tried]) -> Left:
         seconds = None if self._ends is None else self._ends - time.monotonic()

@@ -100,6 +100,12 @@ class Space:
         base = self.base
         return any(part is not None for part in (base.prune, base.finetune, base.quantize))
 
+    @property
+    def ignored_layers(self) -> list[str]:
+        """Those that the user's recipe does not prune."""
+        own = self.base.prune
+        return [] if own is None else list(own.ignored_layers)
+
     def target(self, name: str) -> Target:
         return next(target for target in self.targets if target.name == name)
 
@@ -120,8 +126,9 @@ class Space:
         choose("ranges")
         choose("equalise")
         if self.trains and "structured" in target.sparsity and choose("prune") != "off":
-            for name in ("reduction", "importance", "allocation", "reach"):
+            for name in ("reduction", "importance", "reach"):
                 choose(name)
+            params["allocation"] = pick("allocation", self._allocations)
             if self.blocks:
                 params["blocks"] = pick("blocks", CHOICES["blocks"][: self.blocks + 1])
             how = choose("recover")
@@ -142,7 +149,8 @@ class Space:
         if self.trains:
             wishes.append({**whole, "train": "qat", **_TRAINED, "train_scales": "off"})
             untrained |= {**whole, "train": "off"}
-        for reduction, allocation in _OPENING if prunes else ():
+        opening = [one for one in _OPENING if one[1] in self._allocations] if prunes else []
+        for reduction, allocation in opening:
             pruning: Params = {"reduction": reduction, "importance": "taylor", "reach": "layers"}
             pruning |= {"prune": "structured", "allocation": allocation, "recover": "both"}
             blocks: Params = {"blocks": 0} if self.blocks else {}
@@ -150,6 +158,12 @@ class Space:
         plain: Params = {"ranges": "minmax", "equalise": "off"}
         for wish in (*wishes, {**untrained, "ranges": "mse", "equalise": "on"}):
             yield Plan(kind="drawn", target=target, params={**plain, **wish})
+
+    @property
+    def _allocations(self) -> Sequence[Value]:
+        """Without that by latency where a file of each layer takes minutes to build."""
+        builds = any(one.runtime.capabilities.builds_engine for one in self.targets)
+        return [one for one in CHOICES["allocation"] if not (builds and one == "latency")]
 
     def nominal(self, plan: Plan) -> DeployConfig:
         """The recipe of a plan with its whole training, as one would write it."""
@@ -193,7 +207,7 @@ class Space:
                 _GOALS.get(str(params["allocation"]), "macs_reduction"): params["reduction"],
                 "remove_blocks": params.get("blocks", 0),
                 "reach": params["reach"],
-                "ignored_layers": self._ignored_layers(),
+                "ignored_layers": self.ignored_layers,
                 "steps": 1,
             }
         how, epochs = params.get("recover", params.get("train")), self._epochs()
@@ -225,10 +239,6 @@ class Space:
             **kept,
             **on,
         }
-
-    def _ignored_layers(self) -> list[str]:
-        own = self.base.prune
-        return [] if own is None else list(own.ignored_layers)
 
     def _epochs(self) -> int:
         return sum(part.epochs for part in training_of(self.base).values()) or _FULL_EPOCHS

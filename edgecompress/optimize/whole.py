@@ -25,6 +25,7 @@ from edgecompress.spec.recipe import resolve
 from edgecompress.spec.report import Report
 from edgecompress.spec.search import SearchReport
 from edgecompress.store import Store, atomic_write
+from edgecompress.store.files import storage_errors
 
 STUDY = "search.sqlite"
 """Below runs/: the trials."""
@@ -49,7 +50,7 @@ class _Choice:
     number: int
     order: DeployOrder
     numbers: Mapping[str, int]
-    """Of the trial whose recipe each target has in its race."""
+    """The trial whose recipe each target has in its race."""
 
 
 def optimize(order: DeployOrder, limits: Limits, study: str | None, progress: Progress) -> Found:
@@ -170,7 +171,8 @@ def _shipped(choice: _Choice, run: Report) -> tuple[DeployConfig, str]:
 def _kept(root: Path, report: SearchReport, shipped: Report | None) -> Found:
     # Not beside the runs, whose folders have reports of another kind.
     folder = root / SEARCHES / report.search
-    folder.mkdir(parents=True, exist_ok=True)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     page = folder / "report.html"
     atomic_write(folder / "report.json", report.model_dump_json(indent=2).encode() + b"\n")
     atomic_write(page, render_search(report).encode())

@@ -1,7 +1,9 @@
 """What is known of a model before it is trained: stages that cost seconds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from edgecompress.compress.groups import ignored_names
 from edgecompress.compress.recalibrate import recalibrated
 from edgecompress.compress.score import validate
 from edgecompress.errors import ModelError
@@ -19,20 +21,27 @@ def original_metric(job: Job, start: Point) -> float:
     return float(str(record.result["metric"]))
 
 
-def removable_blocks(job: Job, start: Point) -> int:
-    """How many residual blocks of the model can go whole."""
+def removable_blocks(job: Job, start: Point, ignored_layers: Sequence[str]) -> int:
+    """How many residual blocks of the model can go whole, where these layers must stay.
+
+    Raises:
+        SpecError: a layer in ignored_layers is unknown.
+
+    """
+    ignored = ignored_names(start.model, ignored_layers)
 
     def work(_: Path) -> Output:
         # It traces, and what that needs takes a second to import.
         from edgecompress.compress.blocks import BlockFinder
 
         try:
-            found = len(BlockFinder(start.model, job.example_inputs, set()).find().found)
+            found = len(BlockFinder(start.model, job.example_inputs, ignored).find().found)
         except ModelError:
             found = 0
         return Output({"blocks": found})
 
-    record = job.stages.run("find blocks", job.depends_on(parent=start.key), work)
+    depends_on = job.depends_on(parent=start.key, ignored_layers=[*sorted(ignored)])
+    record = job.stages.run("find blocks", depends_on, work)
     return int(str(record.result["blocks"]))
 
 

@@ -82,6 +82,21 @@ def test_what_waits_of_plain_int8_is_tried_when_the_time_is_over(made: Made, pla
     study.close()
 
 
+def test_whose_time_is_over_waits_no_longer_for_another_that_has_more(
+    made: Made, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(made, lambda: place, trials=2)
+    study, other = (Study(place, "one", 0, maximises=True) for _ in range(2))
+    other.add(made.space.plain()[0].on(1, 2))
+    claimed = other.claim(made.space.draw)
+    monkeypatch.setattr("edgecompress.optimize.search._POLL_S", 0.01)
+    with other.beating(claimed):
+        Search(made, study, Limits(seconds=0.01)).run()  # type: ignore[arg-type]
+    assert "running" in [one.state for one in study.trials()]
+    study.close()
+    other.close()
+
+
 def test_a_recipe_whose_metric_is_no_number_fails_alone(
     made: Made, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

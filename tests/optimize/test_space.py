@@ -11,7 +11,7 @@ from edgecompress.optimize.plan import FULL, Plan
 from edgecompress.optimize.recipe_file import write_recipe
 from edgecompress.optimize.space import CHOICES, Space, at_epochs, training_of
 from edgecompress.optimize.words import methods_of, words_of
-from edgecompress.spec.load import load_deploy
+from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.recipe import resolve
 
 
@@ -127,6 +127,12 @@ def test_what_the_user_asks_of_a_file_holds_for_every_point(project: Path, space
         assert config.quantize.scheme == "portable"
         assert config.quantize.keep_float == ("fc",)
         assert all(part.gradient_clip == 1.0 for part in training_of(config).values())
+
+
+def test_layers_are_not_measured_where_each_takes_minutes_to_build(space: Space) -> None:
+    engines = Space(space.base, (load_target("jetson-orin-nano"), *space.targets))
+    for plan in (*engines.openers("tiny"), *(drawn(engines, seed) for seed in range(60))):
+        assert plan.params.get("allocation") != "latency"
 
 
 def test_without_data_to_train_with_nothing_trains(space: Space) -> None:

@@ -217,6 +217,12 @@ def test_a_database_that_cannot_be_had_is_one_line_without_secrets(
     assert "\n" not in text
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(StorageError, match="runs"):
+        Place(tmp_path / "runs" / "search.sqlite")
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "search.sqlite"
     file.write_bytes(b"no database " * 100)
