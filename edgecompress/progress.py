@@ -105,14 +105,14 @@ class SilentProgress:
         yield self.step
 
 
-class Labelled:
-    """Another's progress, whose stages also say whom they are for."""
+class HandedOn:
+    """Another's progress, for those that change a part of what it is told."""
 
-    def __init__(self, progress: Progress, label: str) -> None:
-        self._progress, self._label = progress, label
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def stage(self, name: str) -> AbstractContextManager[None]:
-        return self._progress.stage(f"{name}: {self._label}")
+        return self._progress.stage(name)
 
     def step(self, done: int, total: int, text: str) -> None:
         self._progress.step(done, total, text)
@@ -124,14 +124,26 @@ class Labelled:
         return self._progress.lane(name)
 
 
-class Counted:
+class Labelled(HandedOn):
+    """Another's progress, whose stages also say whom they are for."""
+
+    def __init__(self, progress: Progress, label: str) -> None:
+        super().__init__(progress)
+        self._label = label
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        return self._progress.stage(f"{name}: {self._label}")
+
+
+class Counted(HandedOn):
     """Another's progress, whose stages are numbered: '5 of about 19, finetune'. A stage inside of
     another has no number of its own.
     """
 
     def __init__(self, progress: Progress, total: int | None) -> None:
         """`total`: how many there were the last time; None: it is not known."""
-        self._progress, self._total = progress, total
+        super().__init__(progress)
+        self._total = total
         self._count = self._depth = 0
 
     @contextmanager
@@ -146,15 +158,6 @@ class Counted:
                 yield
         finally:
             self._depth -= 1
-
-    def step(self, done: int, total: int, text: str) -> None:
-        self._progress.step(done, total, text)
-
-    def note(self, text: str) -> None:
-        self._progress.note(text)
-
-    def lane(self, name: str) -> AbstractContextManager[Lane]:
-        return self._progress.lane(name)
 
 
 class PlainProgress:

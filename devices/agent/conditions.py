@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NamedTuple, Sequence
 
 from .cores import allowed_cores, quota_cores, quota_wait_s
@@ -39,12 +39,7 @@ class Stops:
         self.count = 0
         return self
 
-    def __exit__(
-        self,
-        _: type[BaseException] | None,
-        __: BaseException | None,
-        ___: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self.count is not None:
             signal.signal(signal.SIGCONT, self._before)
 

@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Sequence
 
 from .power import find_power
@@ -58,12 +57,7 @@ class Telemetry:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        _: type[BaseException] | None,
-        __: BaseException | None,
-        ___: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join()
         if self._power is not None:

@@ -11,6 +11,7 @@ from torch import nn
 from edgecompress.compress.modes import set_training
 from edgecompress.errors import TaskError
 from edgecompress.spec.base import Spec
+from edgecompress.spec.deploy import excess_drop
 from edgecompress.task.base import Task, inputs_of
 from edgecompress.task.guard import user_code
 from edgecompress.task.metric import Metric, value_so_far
@@ -18,8 +19,6 @@ from edgecompress.task.places import CPU, device_of, to_device
 
 Run = Callable[..., Any]
 """A model's inputs [N, ..] to what it returns."""
-_TOLERANCE = 2.0**-23
-"""Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
 
 
 def validate(model: nn.Module, task: Task, run: Run | None = None) -> float:
@@ -76,8 +75,7 @@ class Limit:
     def excess(self, metric: float) -> float:
         """How much more is lost than may be; 0 where it holds."""
         wanted = self.reference.metric
-        excess = self._drop(metric, wanted) - self.max_drop
-        return excess if excess > _TOLERANCE * max(abs(wanted), abs(metric)) else 0.0
+        return excess_drop(self._drop(metric, wanted), self.max_drop, (wanted, metric))
 
     def kept_metric(self, run: Run) -> float | None:
         """The metric of a model; None where it does not hold.

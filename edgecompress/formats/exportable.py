@@ -4,6 +4,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from edgecompress.formats.metadata import (
+    KEEP_FLOAT_KEY,
+    KEPT_BECAUSE_KEY,
+    LABELS_KEY,
+    LINEAGE_KEY,
+)
 from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.spec.target import Target
 
@@ -42,3 +48,15 @@ class Exportable:
     kept_because: dict[str, str] = field(default_factory=dict)
     dense: tuple[str, ...] | None = None
     scheme: QuantizationScheme | None = None
+
+    @property
+    def notes(self) -> dict[str, object]:
+        """What a file of any format keeps of it, by key; each is written as JSON."""
+        found: dict[str, object] = {LINEAGE_KEY: self.lineage}
+        if self.labels is not None:
+            found[LABELS_KEY] = self.labels
+        if self.keep_float:
+            found[KEEP_FLOAT_KEY] = self.keep_float
+        if self.kept_because:
+            found[KEPT_BECAUSE_KEY] = self.kept_because
+        return found

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
 from edgecompress.errors import DeviceError, EdgecompressError
 from edgecompress.push.board import Board, parsed
@@ -78,12 +77,7 @@ class Lock:
             raise
         return self
 
-    def __exit__(
-        self,
-        _: type[BaseException] | None,
-        __: BaseException | None,
-        ___: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         released = self.owner.model_copy(update={"released": True})
         # What cannot be released is overtaken later; the reason to leave is worth more.
         try:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch._export.utils as torch_export
+from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from edgecompress.compress.graphs import CONTROL_FLOW
+from edgecompress.compress.graphs import CONTROL_FLOW, fold_constants, graph_of, program_of
 from edgecompress.errors import ModelError
 
 
@@ -27,14 +28,28 @@ def silent() -> Iterator[None]:
         logging.disable(level)
 
 
-def refuse_control_flow(graph: GraphModule, runtime: str) -> None:
-    """Raises ModelError: the runtime's files are one straight line."""
+def straight_graph(
+    module: nn.Module, example_inputs: tuple[Tensor, ...], runtime: str
+) -> GraphModule:
+    """The operators of `module` for one sample, without those that give the same at every call.
+
+    Raises:
+        ModelError: it cannot be traced, or has control flow: the runtime's files are one straight
+            line.
+
+    """
+    try:
+        graph = graph_of(program_of(module, example_inputs, free_batch=False))
+    except ModelError as error:
+        raise ModelError(f"{runtime}: {error}") from error
+    fold_constants(graph)
     for node in graph.graph.nodes:
         if node.target in CONTROL_FLOW:
             raise ModelError(
                 f"{runtime}: the model has control flow ({CONTROL_FLOW[node.target]}), which its"
                 " targets do not run; make forward() one straight line"
             )
+    return graph
 
 
 def ask_once_for_operators() -> None:

@@ -4,6 +4,7 @@ A choice that changes accuracy has no default and must be written down. What may
 switched off by leaving it out; the exception is distillation, which pruning switches on.
 """
 
+import math
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -15,7 +16,7 @@ from edgecompress.spec.runtime import Positive
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-METRIC_TOLERANCE = 2.0**-23
+_TOLERANCE = 2.0**-23
 """Relative; metrics are computed in float32, where one point less is not 0.01 exactly."""
 
 SEPARATOR = ":"
@@ -256,6 +257,16 @@ class QuantizeSpec(GrowingSpec):
         return self
 
 
+def excess_drop(drop: float, allowed: float, metrics: tuple[float, float]) -> float:
+    """How much more of a metric is lost than may be: 0 where it is kept, as far as the `metrics`
+    that the drop lies between can tell; infinite where one of them is no number.
+    """
+    if not all(map(math.isfinite, metrics)):
+        return math.inf
+    excess = drop - allowed
+    return excess if excess > _TOLERANCE * max(map(abs, metrics)) else 0.0
+
+
 class Budgets(Spec):
     """What the candidate must keep to; every one that is set is checked by the verdict."""
 
@@ -279,7 +290,7 @@ class Budgets(Spec):
         allowed.
         """
         drop = before - after if higher_is_better else after - before
-        return drop <= self.max_metric_drop + METRIC_TOLERANCE * max(abs(before), abs(after))
+        return excess_drop(drop, self.max_metric_drop, (before, after)) == 0.0
 
 
 class DeployConfig(GrowingSpec):

@@ -24,10 +24,6 @@ from edgecompress.compress.graphs import dynamic_batch, program_of
 from edgecompress.errors import ModelError
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.metadata import (
-    KEEP_FLOAT_KEY,
-    KEPT_BECAUSE_KEY,
-    LABELS_KEY,
-    LINEAGE_KEY,
     MAX_BYTES,
 )
 from edgecompress.formats.onnx.file import describe
@@ -111,13 +107,8 @@ def write(document: ir.Model, model: Exportable, ir_version: int, path: Path) ->
     _strip(document)
     name_edges(document, model.input_names, model.output_names)
     document.ir_version = ir_version
-    document.metadata_props[LINEAGE_KEY] = json.dumps(model.lineage, sort_keys=True)
-    if model.labels is not None:
-        document.metadata_props[LABELS_KEY] = json.dumps(model.labels)
-    if model.keep_float:
-        document.metadata_props[KEEP_FLOAT_KEY] = json.dumps(model.keep_float)
-    if model.kept_because:
-        document.metadata_props[KEPT_BECAUSE_KEY] = json.dumps(model.kept_because)
+    for key, note in model.notes.items():
+        document.metadata_props[key] = json.dumps(note, sort_keys=True)
     proto = ir.to_proto(document)
     try:
         onnx.checker.check_model(proto, full_check=True)

@@ -10,18 +10,14 @@ from edgecompress.compress.graphs import (
     CLIPPING,
     WEIGHTED,
     fake,
-    fold_constants,
-    graph_of,
     hold,
     input_of,
     is_dequantizer,
     is_quantizer,
     only_user,
-    program_of,
     stored,
 )
-from edgecompress.errors import ModelError
-from edgecompress.runtimes.conversion import refuse_control_flow
+from edgecompress.runtimes.conversion import straight_graph
 from edgecompress.runtimes.executorch.rewrites import rewrite
 
 _THREE_DIMENSIONS = 5
@@ -39,12 +35,7 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> GraphModu
         ModelError: it cannot be traced, or has control flow.
 
     """
-    try:
-        graph = graph_of(program_of(module, example_inputs, free_batch=False))
-    except ModelError as error:
-        raise ModelError(f"executorch: {error}") from error
-    fold_constants(graph)
-    refuse_control_flow(graph, "executorch")
+    graph = straight_graph(module, example_inputs, "executorch")
     for node in list(graph.graph.nodes):
         if node.target in WEIGHTED and not _is_int8(node):
             _bake_weight(graph, node)

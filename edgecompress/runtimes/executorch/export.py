@@ -5,12 +5,6 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact
 from edgecompress.formats.exportable import Exportable
-from edgecompress.formats.metadata import (
-    KEEP_FLOAT_KEY,
-    KEPT_BECAUSE_KEY,
-    LABELS_KEY,
-    LINEAGE_KEY,
-)
 from edgecompress.runtimes.executorch.convert import Source, to_pte
 from edgecompress.runtimes.executorch.file import describe
 from edgecompress.runtimes.executorch.notes import INPUTS_KEY, OUTPUTS_KEY
@@ -33,15 +27,6 @@ def export(model: Exportable, path: Path) -> Artifact:
 
 
 def _notes(model: Exportable) -> dict[str, str]:
-    notes: dict[str, object] = {
-        INPUTS_KEY: model.input_names,
-        OUTPUTS_KEY: model.output_names,
-        LINEAGE_KEY: model.lineage,
-    }
-    if model.labels is not None:
-        notes[LABELS_KEY] = model.labels
-    if model.keep_float:
-        notes[KEEP_FLOAT_KEY] = model.keep_float
-    if model.kept_because:
-        notes[KEPT_BECAUSE_KEY] = model.kept_because
+    names = {INPUTS_KEY: model.input_names, OUTPUTS_KEY: model.output_names}
+    notes = {**names, **model.notes}
     return {key: json.dumps(value, sort_keys=True) for key, value in notes.items()}

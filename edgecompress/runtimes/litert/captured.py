@@ -14,8 +14,6 @@ from edgecompress.compress.graphs import (
     WEIGHTED,
     call_beside,
     fake,
-    fold_constants,
-    graph_of,
     hold,
     input_of,
     integers_in,
@@ -23,12 +21,11 @@ from edgecompress.compress.graphs import (
     is_quantizer,
     module_path,
     nodes_in,
-    program_of,
     stored,
 )
 from edgecompress.errors import ModelError
 from edgecompress.formats.resizing import RESIZING, resize_for_tflite
-from edgecompress.runtimes.conversion import refuse_control_flow
+from edgecompress.runtimes.conversion import straight_graph
 from edgecompress.runtimes.litert.means import MEANS, average
 from edgecompress.runtimes.litert.passes.kernels import NEARLY_ONE
 from edgecompress.runtimes.litert.places import SPREADING, pad, pool_and_scale, spread
@@ -47,14 +44,9 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
         ModelError: it cannot be traced, or has control flow.
 
     """
-    try:
-        graph = graph_of(program_of(module, example_inputs, free_batch=False))
-    except ModelError as error:
-        raise ModelError(f"litert: {error}") from error
-    # Of a quantised graph this was done before; `eye` and `arange` have no kernel in TFLite.
-    fold_constants(graph)
+    # What is folded of a quantised graph was before; `eye` and `arange` have no kernel in TFLite.
+    graph = straight_graph(module, example_inputs, "litert")
     _dequantize_for_each(graph)
-    refuse_control_flow(graph, "litert")
     for node in list(graph.graph.nodes):
         if node.target in (*_MAX_POOLS, *_AVERAGE_POOLS):
             if _leaves_out_padding(node):

@@ -11,11 +11,7 @@ from edgecompress.compress.graphs import stored
 from edgecompress.errors import ModelError
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.metadata import (
-    KEEP_FLOAT_KEY,
-    KEPT_BECAUSE_KEY,
-    LABELS_KEY,
     LAYOUT_KEY,
-    LINEAGE_KEY,
     MAX_BYTES,
 )
 from edgecompress.formats.tflite.file import describe
@@ -110,13 +106,5 @@ def _notes(model: Exportable, graph: Graph) -> dict[str, bytes]:
     """What is kept in the file's metadata."""
     named = zip(model.input_names, graph.inputs, strict=True)
     layout = {name: model.target.edges.layout for name, x in named if len(x.shape) == 4}
-    notes: dict[str, object] = {LINEAGE_KEY: model.lineage}
-    if layout:
-        notes[LAYOUT_KEY] = layout
-    if model.labels is not None:
-        notes[LABELS_KEY] = model.labels
-    if model.keep_float:
-        notes[KEEP_FLOAT_KEY] = model.keep_float
-    if model.kept_because:
-        notes[KEPT_BECAUSE_KEY] = model.kept_because
+    notes = {**model.notes, **({LAYOUT_KEY: layout} if layout else {})}
     return {key: json.dumps(value, sort_keys=True).encode() for key, value in notes.items()}
