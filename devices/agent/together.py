@@ -18,7 +18,6 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Sequence
 
 from . import SCHEMA_VERSION
@@ -49,12 +48,7 @@ class Member:
     def __enter__(self) -> Member:
         return self
 
-    def __exit__(
-        self,
-        _: type[BaseException] | None,
-        __: BaseException | None,
-        ___: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Nothing of it is left."""
         self._process.kill()
         self._process.wait()

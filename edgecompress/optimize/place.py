@@ -12,7 +12,13 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
-from edgecompress.store.files import release, storage_errors, take_lock
+from edgecompress.store.files import (
+    SQLITE_ERRORS,
+    is_damage,
+    release,
+    storage_errors,
+    take_lock,
+)
 
 _WAIT_S = 60
 """How long to wait for another process's write."""
@@ -96,9 +102,14 @@ class Place:
 
     def _told(self, error: Exception) -> Exception:
         cause = error.__cause__ or getattr(error, "orig", None) or error
-        lines = str(getattr(cause, "orig", None) or cause).strip().splitlines()
+        said = getattr(cause, "orig", None) or cause
+        lines = str(said).strip().splitlines()
         what = self._without_secrets(lines[0] if lines else type(error).__name__)
         if self._file is not None:
+            if isinstance(said, SQLITE_ERRORS) and not is_damage(said):
+                # A full disk, or a lock that others hold: the trials are all there.
+                with storage_errors(self._file):
+                    raise said
             return StorageError(f"{self.shown}: {what}; move it away, and the search begins anew")
         return DeviceError(
             f"--study {self.shown}: {what}; finished trials are kept, run the same command again"

@@ -5,6 +5,7 @@ they lose nothing, and end with one front.
 import os
 import random
 import signal
+import sqlite3
 import sys
 import time
 import traceback
@@ -15,6 +16,7 @@ from pathlib import Path
 import postgres
 import pytest
 from searching import TRIALS, Made, search
+from sqlalchemy.exc import OperationalError
 
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
 from edgecompress.optimize.front import front_of
@@ -215,6 +217,15 @@ def test_a_database_that_cannot_be_had_is_one_line_without_secrets(
     assert words in text
     assert "secret" not in text
     assert "\n" not in text
+
+
+def test_a_full_disk_or_a_lock_is_no_damage(tmp_path: Path) -> None:
+    place = Place(tmp_path / "search.sqlite")
+    for said in ("database is locked", "database or disk is full"):
+        with pytest.raises(StorageError) as caught, place.errors():
+            raise OperationalError("insert", {}, sqlite3.OperationalError(said))
+        assert "search.sqlite" in str(caught.value)
+        assert "move it away" not in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
