@@ -145,7 +145,7 @@ def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) ->
     config, target = _shipped(choice, run)
     number = choice.numbers.get(target, choice.number)
     told = f"trial {number} of search {found.search}, {words_of(config)} ({target})"
-    path = write_recipe(root.parent, config, told)
+    path = write_recipe(root.parent, config, found.board, told)
     update: Mapping[str, object] = {
         "best": number,
         "recipe": str(path),

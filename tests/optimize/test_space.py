@@ -33,7 +33,7 @@ def test_every_point_is_a_recipe_that_is_read_back_as_it_was_written(
             resolve(space.targets[0], config)
         assert words_of(space.config(plan))
         if seed < 20:
-            path = write_recipe(tmp_path, space.nominal(plan), "a test")
+            path = write_recipe(tmp_path, space.nominal(plan), "tiny", "a test")
             assert path == tmp_path / "best.yaml"
             assert load_deploy(path) == space.nominal(plan)
     assert seen == {name: set(values) for name, values in CHOICES.items()}
@@ -41,9 +41,13 @@ def test_every_point_is_a_recipe_that_is_read_back_as_it_was_written(
 
 def test_somebody_elses_best_yaml_is_left_alone(space: Space, tmp_path: Path) -> None:
     (tmp_path / "best.yaml").write_text("mine")
-    path = write_recipe(tmp_path, space.nominal(space.plain()[0]), "a test")
-    assert path.name == "best-2.yaml"
+    config = space.nominal(space.plain()[0])
+    assert write_recipe(tmp_path, config, "tiny", "a test").name == "best-2.yaml"
     assert (tmp_path / "best.yaml").read_text() == "mine"
+    # Nor is another board's; its own is written anew.
+    assert write_recipe(tmp_path, config, "tiny-2", "a test").name == "best-3.yaml"
+    assert write_recipe(tmp_path, config, "tiny", "another").name == "best-2.yaml"
+    assert "another" in (tmp_path / "best-2.yaml").read_text()
 
 
 def test_a_rung_trains_its_epochs_and_shares_them_out(space: Space) -> None:
