@@ -12,17 +12,15 @@ whichever file runs.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Sequence
 
 from . import SCHEMA_VERSION
 from .baton import BESIDE, END, ENOUGH, GO, MORE, READY
-from .failure import Failure
 from .loops import ENOUGH_SAMPLES
 from .power import find_power
 from .request import Request
@@ -41,8 +39,8 @@ class Member:
         self._process = subprocess.Popen(
             [sys.executable, sys.argv[0]], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self.answer: bytes | None = None
-        """What it said in the end."""
+        self.answer: object = None
+        """What it said in the end, or why it said nothing."""
         self._write(json.dumps({**request, **command}).encode() + b"\n")
 
     def __enter__(self) -> Member:
@@ -53,8 +51,10 @@ class Member:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+            # What could not be written is written once more by closing.
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
 
     def told(self, *words: bytes) -> bytes | None:
         """Which of these it says next; None: it has come to its end."""
@@ -62,10 +62,7 @@ class Member:
         line = self._process.stdout.readline()
         if line in words:
             return line
-        self.answer = line
-        if self._process.wait() < 0:
-            # The one who asked starts all anew where a signal ended it, as with a file alone.
-            os.kill(os.getpid(), -self._process.returncode)
+        self.answer = self._answer(line)
         return None
 
     def burst(self) -> bytes | None:
@@ -77,6 +74,16 @@ class Member:
         """Take its answer."""
         self._write(END)
         self.told()
+
+    def _answer(self, line: bytes) -> object:
+        code = self._process.wait()
+        try:
+            return json.loads(line)
+        except ValueError:
+            why = f"signal {-code}" if code < 0 else f"exit code {code}"
+            kind = "killed" if code < 0 else "runtime"
+            fault = {"kind": kind, "message": f"it ended without an answer ({why})"}
+            return {"schema_version": SCHEMA_VERSION, "ok": False, "error": fault}
 
     def takes_bytes(self) -> int:
         """Memory that is resident."""
@@ -92,63 +99,54 @@ class Member:
 
 
 def run(request: Request, root: Path = Path("/"), which: Which = shutil.which) -> dict[str, object]:
-    """The answers to `measure` of each of `turns`; none to those after one that failed."""
+    """The answers to `measure` of each of `turns`; whoever fails leaves the others alone."""
     asked = request.objects("turns")
     share: dict[str, object] = {"most_samples": max(2, ENOUGH_SAMPLES // len(asked))}
     asked = [{**each, **share} for each in asked]
     beside = None if _measures_power(root, which) else _side_by_side(asked, root)
-    answers = _one_by_one(asked) if beside is None else beside
-    return {"answers": [None if answer is None else _read(answer) for answer in answers]}
+    return {"answers": _one_by_one(asked) if beside is None else beside}
 
 
-def _side_by_side(asked: Sequence[dict[str, object]], root: Path) -> list[bytes | None] | None:
+def _side_by_side(asked: Sequence[dict[str, object]], root: Path) -> list[object] | None:
     """None: there is too little memory for all of them."""
-    answers: list[bytes | None] = [None] * len(asked)
     with ExitStack() as stack:
         members: list[Member] = []
+        ready: list[Member] = []
         for each in asked:
-            members.append(stack.enter_context(Member({**each, BESIDE: True})))
-            if members[-1].told(READY) is None:
-                break
+            member = stack.enter_context(Member({**each, BESIDE: True}))
+            members.append(member)
+            if member.told(READY) is None:
+                continue
+            ready.append(member)
             left_bytes = _bytes(root / "proc/meminfo", "MemAvailable:")
-            if 0 < left_bytes < SPARE * members[-1].takes_bytes():
+            if 0 < left_bytes < SPARE * member.takes_bytes():
                 return None
-        else:
-            _take_turns(members)
-        answers[: len(members)] = [each.answer for each in members]
-    return answers
+        _take_turns(ready)
+        return [member.answer for member in members]
 
 
-def _take_turns(members: list[Member]) -> None:
-    """Bursts, and their order alternates, until each has had enough, or one has failed."""
-    order = list(members)
+def _take_turns(running: list[Member]) -> None:
+    """Bursts, and their order alternates, until each has had enough."""
     enough: set[Member] = set()
-    while len(enough) < len(members):
-        for member in order:
+    while not enough.issuperset(running):
+        for member in list(running):
             word = member.burst()
             if word is None:
-                return
-            if word == ENOUGH:
+                running.remove(member)
+            elif word == ENOUGH:
                 enough.add(member)
-        order.reverse()
-    for member in members:
+        running.reverse()
+    for member in running:
         member.finish()
 
 
-def _one_by_one(asked: Sequence[dict[str, object]]) -> list[bytes | None]:
+def _one_by_one(asked: Sequence[dict[str, object]]) -> list[object]:
     answers = []
     for each in asked:
         with Member(each) as member:
             member.told()
         answers.append(member.answer)
     return answers
-
-
-def _read(answer: bytes) -> object:
-    try:
-        return json.loads(answer)
-    except ValueError:
-        raise Failure("runtime", "a process ended without an answer") from None
 
 
 def _measures_power(root: Path, which: Which) -> bool:

@@ -161,17 +161,13 @@ class Agent:
 
     def together(
         self, requests: Sequence[dict[str, JsonValue]], longest_s: float
-    ) -> tuple[Answer | None, ...]:
-        """What `measure` answers to each of these, side by side; None: another had failed first.
-
-        `longest_s`: what they take beyond the deadline of each.
+    ) -> tuple[Answer, ...]:
+        """What `measure` answers to each of these, side by side, which may take `longest_s` beyond
+        the deadline of each.
         """
         extra_s = longest_s + (len(requests) - 1) * self.deadline_s
         request: dict[str, JsonValue] = {"turns": list(requests)}
-        answers = self._ask(Together, "together", request, extra_s=extra_s).answers
-        if len(answers) != len(requests):
-            raise AgentError(f"{self.transport.name}: the agent measured other files than asked")
-        return answers
+        return self._ask(Together, "together", request, extra_s=extra_s).answers
 
     def sweep(
         self, files: Mapping[str, Loaded], inputs: Mapping[str, Path], rounds: Rounds

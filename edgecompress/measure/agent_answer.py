@@ -18,7 +18,7 @@ LAST_BYTES = 1000
 
 
 class AgentFault(Spec):
-    kind: Literal["missing", "input", "runtime"]
+    kind: Literal["missing", "input", "runtime", "killed"]
     message: str
 
 
@@ -46,8 +46,8 @@ class Optimised(Spec):
 class Together(Spec):
     """Of files side by side."""
 
-    answers: tuple[Answer | None, ...]
-    """In their order; None: another failed before."""
+    answers: tuple[Answer, ...]
+    """In their order."""
 
 
 def run_again_if_killed(run: Callable[[], Completed], where: str, retried: list[str]) -> Completed:
@@ -105,6 +105,11 @@ def result_of(answer: Answer, spec: type[S], where: str, model: str | None) -> S
     if answer.error is not None:
         raise error_of(answer.error, where, model)
     return checked(spec, answer.result, where)
+
+
+def killed(answer: Answer) -> bool:
+    """Whether a signal ended the program, as `run_again_if_killed` sees it of a lone one."""
+    return answer.error is not None and answer.error.kind == "killed"
 
 
 def _consistent(answer: Answer, where: str) -> Answer:

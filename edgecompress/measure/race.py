@@ -11,15 +11,16 @@ import numpy as np
 from edgecompress.errors import AgentError, ArtifactError, TaskError
 from edgecompress.measure.elimination import leavers
 from edgecompress.measure.inputs import inputs_of
-from edgecompress.measure.statistics import cost_ms
-from edgecompress.measure.turns import Lane, measure_turn
+from edgecompress.measure.statistics import costs_of_round
+from edgecompress.measure.turns import Lane, try_turns
 from edgecompress.measure.validity import Rules, turn_fault
+from edgecompress.spec.measurement import Turn
 
 AGAIN = 1
-"""How often a turn that something befell is taken again, at most."""
+"""How often a round in which something befell a turn is taken again, at most."""
 
-OnTurn = Callable[[str, int], None]
-"""Called before each turn: whose, and the number of the round, from 1."""
+OnRound = Callable[[int, Sequence[str]], None]
+"""Called before each round: its number, from 1, and who runs in it."""
 
 
 @dataclass
@@ -42,14 +43,14 @@ class Ran:
         return float(np.median(self.costs_ms))
 
 
-def race(heats: Sequence[Mapping[str, Lane]], rounds: int, on_turn: OnTurn) -> dict[str, Ran]:
+def race(heats: Sequence[Mapping[str, Lane]], rounds: int, on_round: OnRound) -> dict[str, Ran]:
     """Measure files in rounds of one turn each; who is shown to be slower leaves.
 
     Args:
         heats: the files by name, all on one device. They run side by side, and leave because of
             those of their own heat alone, so that the fastest of each is found.
         rounds: how many there are at most.
-        on_turn: told before each turn.
+        on_round: told before each round.
 
     Returns:
         How each ran. One that the runtime does not take has a failure, and holds nobody up.
@@ -65,11 +66,14 @@ def race(heats: Sequence[Mapping[str, Lane]], rounds: int, on_turn: OnTurn) -> d
         inputs: dict[str, Path] = {}
         for name in lanes:
             _keep(ran[name], partial(_prepare, name, lanes[name], inputs, stack))
+        beside = True
         for number in range(1, rounds + 1):
             running = [name for name in running if ran[name].failure is None]
-            for name in running if number % 2 else reversed(running):
-                on_turn(name, number)
-                _keep(ran[name], partial(_turn, ran[name], lanes[name], inputs[name]))
+            names = running if number % 2 else running[::-1]
+            if names:
+                on_round(number, names)
+                # A board without the memory for all of them at once lacks it in the next round too.
+                beside = _round({name: lanes[name] for name in names}, inputs, ran, beside=beside)
             running = [name for name in running if ran[name].failure is None]
             if number < rounds:
                 running = [name for heat in heats for name in _left(heat, running, ran, rounds)]
@@ -98,15 +102,37 @@ def _prepare(name: str, lane: Lane, inputs: dict[str, Path], stack: ExitStack) -
     inputs |= stack.enter_context(inputs_of({name: lane.file}, lane.session.inputs))
 
 
-def _turn(ran: Ran, lane: Lane, inputs: Path) -> None:
-    rules = Rules(lane.session.protocol, lane.session.agent.probe().cores)
-    for attempt in range(1 + AGAIN):
-        turn = measure_turn(lane.session, lane.file, inputs)
-        ran.taken += 1
-        ran.disturbed = turn_fault(turn, rules) is not None
-        if attempt == AGAIN or not ran.disturbed:
-            ran.costs_ms.append(cost_ms(turn))
-            return
+def _round(
+    lanes: Mapping[str, Lane], inputs: Mapping[str, Path], ran: Mapping[str, Ran], *, beside: bool
+) -> bool:
+    """A turn of each, all of them again if something befell one; whether they ran side by side."""
+    turns: dict[str, Turn] = {}
+    for _ in range(1 + AGAIN):
+        turns = _turns(lanes, inputs, ran, beside=beside)
+        for name, turn in turns.items():
+            session = lanes[name].session
+            rules = Rules(session.protocol, session.agent.probe().cores)
+            ran[name].disturbed = turn_fault(turn, rules) is not None
+        if not any(ran[name].disturbed for name in turns):
+            break
+    for name, each_ms in costs_of_round(turns).items():
+        ran[name].costs_ms.append(each_ms)
+    return beside and any(turn.bursts_ms is not None for turn in turns.values())
+
+
+def _turns(
+    lanes: Mapping[str, Lane], inputs: Mapping[str, Path], ran: Mapping[str, Ran], *, beside: bool
+) -> dict[str, Turn]:
+    """Those of the files that the runtime takes."""
+    asked = {name: lane for name, lane in lanes.items() if ran[name].failure is None}
+    turns = {}
+    for name, found in try_turns(asked, inputs, beside=beside).items() if asked else ():
+        ran[name].taken += 1
+        if isinstance(found, Turn):
+            turns[name] = found
+        else:
+            ran[name].failure = str(found)
+    return turns
 
 
 def _keep(ran: Ran, work: Callable[[], None]) -> None:

@@ -1,7 +1,7 @@
 """Figures made of samples; all random numbers have fixed seeds."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +81,21 @@ def turn_ratio(before: Turn, after: Turn, *, throughput: bool = False) -> float:
     if found is not None:
         return float(np.exp(np.median(found)))
     return cost_ms(before, throughput=throughput) / cost_ms(after, throughput=throughput)
+
+
+def costs_of_round(turns: Mapping[str, Turn]) -> dict[str, float]:
+    """What each file's turn says of one sample, in ms, against those that ran side by side with it.
+
+    The level is that of the round, and each file lies above or below it as it does in the median of
+    the bursts: the moments are then the same for all.
+    """
+    bursts = [turn.bursts_ms for turn in turns.values() if turn.bursts_ms]
+    if len(bursts) < len(turns) or len({len(each) for each in bursts}) != 1:
+        return {name: cost_ms(turn) for name, turn in turns.items()}
+    logs = np.log(bursts)
+    levels = logs.mean(axis=0)
+    costs = np.exp(np.median(levels) + np.median(logs - levels, axis=1))
+    return dict(zip(turns, costs.tolist(), strict=True))
 
 
 def _burst_ratios(before: Turn, after: Turn) -> Values | None:

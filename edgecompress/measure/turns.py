@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from edgecompress.errors import AgentError
+from edgecompress.errors import AgentError, ArtifactError
 from edgecompress.measure.agent import Agent, DeviceAgent
-from edgecompress.measure.agent_answer import result_of
+from edgecompress.measure.agent_answer import Answer, killed, result_of
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.loaded import Loaded
 from edgecompress.spec.measurement import Turn
@@ -60,7 +61,24 @@ def measure_turn(session: Session, file: Loaded, inputs: Path) -> Turn:
 def measure_turns(
     lanes: Mapping[str, Lane], inputs: Mapping[str, Path], *, beside: bool
 ) -> dict[str, Turn]:
-    """One turn of each file, each in a fresh process.
+    """One turn of each file, as by `try_turns`.
+
+    Raises:
+        AgentError, ArtifactError, DeviceError: as in `measure_turn`, of the first that fails.
+
+    """
+    turns = {}
+    for name, found in try_turns(lanes, inputs, beside=beside).items():
+        if not isinstance(found, Turn):
+            raise found
+        turns[name] = found
+    return turns
+
+
+def try_turns(
+    lanes: Mapping[str, Lane], inputs: Mapping[str, Path], *, beside: bool
+) -> dict[str, Turn | AgentError | ArtifactError]:
+    """One turn of each file, each in a fresh process, or why there is none.
 
     Args:
         lanes: on one device and by one protocol, in the order in which they begin.
@@ -69,7 +87,7 @@ def measure_turns(
             see devices/agent/together.py.
 
     Raises:
-        AgentError, ArtifactError, DeviceError: as in `measure_turn`.
+        DeviceError: the device, its runtimes, or the way to it.
 
     """
     protocol = next(iter(lanes.values())).session.protocol
@@ -79,30 +97,45 @@ def measure_turns(
         if len(agents) == len(lanes):
             return _together(lanes, inputs, agents)
     return {
-        name: measure_turn(lane.session, lane.file, inputs[name]) for name, lane in lanes.items()
+        name: _tried(partial(measure_turn, lane.session, lane.file, inputs[name]))
+        for name, lane in lanes.items()
     }
+
+
+def _tried(work: Callable[[], Turn]) -> Turn | AgentError | ArtifactError:
+    try:
+        return work()
+    except (AgentError, ArtifactError) as error:
+        return error
 
 
 def _together(
     lanes: Mapping[str, Lane], inputs: Mapping[str, Path], agents: Sequence[Agent]
-) -> dict[str, Turn]:
+) -> dict[str, Turn | AgentError | ArtifactError]:
     asked = [
         agent.measuring(lane.file, lane.session.threads, inputs[name], lane.session.protocol)
         for agent, (name, lane) in zip(agents, lanes.items(), strict=True)
     ]
     longest_s = sum(lane.session.protocol.longest_s for lane in lanes.values())
-    answers = agents[0].together(asked, longest_s)
-    where = f"{agents[0].transport.name}: agent measure"
-    turns = {}
-    for agent, (name, lane), answer in zip(agents, lanes.items(), answers, strict=True):
-        if answer is None:
-            continue
-        turn = result_of(answer, Turn, f"{where} {lane.file.name}", lane.file.name)
-        agent.check_model(lane.file, turn.model_sha256)
-        turns[name] = _possible(agent, lane.file, turn)
-    if len(turns) < len(lanes):
-        raise AgentError(f"{where}: it measured some of the files only, and does not say why")
-    return turns
+    first, where = agents[0], f"{agents[0].transport.name}: agent together"
+    answers = first.together(asked, longest_s)
+    if any(killed(answer) for answer in answers):
+        first.retried.append(f"{where}: a program there was killed; all were tried once more")
+        answers = first.together(asked, longest_s)
+    if len(answers) != len(lanes):
+        raise AgentError(f"{where}: it measured other files than asked")
+    triples = zip(agents, lanes.items(), answers, strict=True)
+    return {
+        name: _tried(partial(_read, agent, lane.file, answer))
+        for agent, (name, lane), answer in triples
+    }
+
+
+def _read(agent: Agent, file: Loaded, answer: Answer) -> Turn:
+    where = f"{agent.transport.name}: agent measure {file.name}"
+    turn = result_of(answer, Turn, where, file.name)
+    agent.check_model(file, turn.model_sha256)
+    return _possible(agent, file, turn)
 
 
 def _possible(agent: DeviceAgent, file: Loaded, turn: Turn) -> Turn:

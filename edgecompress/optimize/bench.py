@@ -1,7 +1,7 @@
 """Where trials are made: the task, the store, and the device that measures."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -220,11 +220,11 @@ class Bench:
                 loaded = there.prepare(target, artifact)
                 lanes[name] = lane_of(target, loaded, there, job.measured_inputs)
 
-            def on_turn(name: str, number: int) -> None:
-                connected.tick()
-                progress.step(number, rounds, f"{name}, turn {number}")
+            def on_round(number: int, running: Sequence[str]) -> None:
+                connected.tick(len(running))
+                progress.step(number, rounds, f"turn {number}")
 
-            return race([lanes], rounds, on_turn)
+            return race([lanes], rounds, on_round)
 
 
 @contextmanager

@@ -1,13 +1,12 @@
 """The stage that needs the device: baseline and candidate, in turns."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from edgecompress.artifact import Artifact
 from edgecompress.measure import DEADLINE_S
@@ -38,8 +37,12 @@ REHEARSAL = Standard(
 MARGIN_S = 60.0
 """How much longer than a command's deadline a device may seem silent to others."""
 
-Tick = Callable[[], None]
-"""Called before each command of the agent, so that others know that the device is in use."""
+
+class Tick(Protocol):
+    """Called before each command of the agent, so that others know that the device is in use."""
+
+    def __call__(self, files: int = 1) -> None:
+        """`files`: how many the command measures."""
 
 
 class DeviceFindings(NamedTuple):
@@ -131,13 +134,15 @@ def _in_turns(job: Job, connected: Connected, files: _Files) -> tuple[Session, C
     started = time.monotonic()
     with progress.stage("measure"):
         protocol = protocol_for(target, connected.device)
-        total, done = (2 + len(files.rivals)) * protocol.turns, 0
+        count = 2 + len(files.rivals)
+        total, done = count * protocol.turns, 0
+        connected.tick(count)
 
         def on_turn(name: str, number: int, _: object) -> None:
             nonlocal done
             done += 1
             progress.step(done, max(done, total), f"{name}, turn {number}")
-            connected.tick()
+            connected.tick(count)
 
         session = Session(connected.agent, protocol, target.runtime.threads, inputs, on_turn)
         rivals = [_rival(one, connected, session) for one in files.rivals]
@@ -177,10 +182,10 @@ def _with_profiles(
     )
 
 
-def quiet_s(target: Target, deadline_s: float = DEADLINE_S) -> float:
+def quiet_s(target: Target, deadline_s: float = DEADLINE_S, files: int = 1) -> float:
     """How long others may hear nothing, at most, while one command is at work on the device."""
     builds_s = BUILD_S if target.runtime.capabilities.builds_engine else 0.0
-    return deadline_s + builds_s + target.measurement.longest_s + MARGIN_S
+    return files * (deadline_s + target.measurement.longest_s) + builds_s + MARGIN_S
 
 
 def protocol_for(target: Target, device: Device) -> MeasurementProtocol:
@@ -245,6 +250,10 @@ def measure_files(job: Job, device: Device, files: dict[str, Artifact]) -> dict[
     return {name: median(values) for name, values in latencies_ms.items()}
 
 
+def _nobody_else(files: int = 1) -> None:
+    """A Tick where nobody else can use the device."""
+
+
 @contextmanager
 def on_device(job: Job, device: Device) -> Iterator[Connected]:
     """While open, the device is connected, and nobody else pushes to it or measures there."""
@@ -253,12 +262,15 @@ def on_device(job: Job, device: Device) -> Iterator[Connected]:
         agent = agent_over(transport, device, target)
         if device.transport == "local":
             # It works in a folder of this run, and nothing of it is left anywhere else.
-            yield Connected(device, agent, lambda: None, transport)
+            yield Connected(device, agent, _nobody_else, transport)
             return
         transport.moved = Transfer(lambda _, __, text: progress.step(0, 0, text))
         board = Board(transport, device=device.id)
         board.retried(lambda: make_folders(board))
         with held(board, progress.note) as lock:
-            tick = partial(lock.renew, quiet_s(target))
+
+            def tick(files: int = 1) -> None:
+                lock.renew(quiet_s(target, files=files))
+
             tick()
             yield Connected(device, agent, tick, transport)

@@ -128,9 +128,9 @@ def push_to(device: Device, sent: Candidate, trial: Trial, lane: Lane) -> Pushed
                     lane(0, 0, moved.stage)
                     agent.place(sent.artifact.sha256, path)
 
-                    def tick() -> None:
+                    def tick(files: int = 1) -> None:
                         trial.stop.check()
-                        alive(quiet_s(sent.target, trial.deadline_s))
+                        alive(quiet_s(sent.target, trial.deadline_s, files))
 
                     connected = Connected(device, agent, tick, transport)
                     loaded = connected.prepare(sent.target, sent.artifact)

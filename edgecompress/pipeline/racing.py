@@ -107,16 +107,14 @@ def _run(job: Job, runners: Sequence[Runner], connected: Connected) -> None:
     ]
     names = {one.lane: one.name for one in reversed(runners)}
     progress, rounds = job.stages.progress, job.recipe.target.measurement.racing.turns
-    done = 0
 
-    def on_turn(name: str, number: int) -> None:
-        nonlocal done
-        done += 1
-        connected.tick()
-        progress.step(done, 0, f"round {number} of at most {rounds}: {names[name]}")
+    def on_round(number: int, running: Sequence[str]) -> None:
+        connected.tick(len(running))
+        which = names[running[0]] if len(running) == 1 else f"{len(running)} files"
+        progress.step(number, rounds, f"round {number} of at most {rounds}: {which}")
 
     with progress.stage("race"):
-        ran = race(heats, rounds, on_turn)
+        ran = race(heats, rounds, on_round)
     for one in runners:
         if one.lane in ran:
             one.ran = ran[one.lane]

@@ -15,7 +15,7 @@ import onnx_files
 import pytest
 
 from edgecompress.artifact import sha256_of
-from edgecompress.measure.agent_answer import Together, result_of
+from edgecompress.measure.agent_answer import Together, killed, result_of
 from edgecompress.measure.tensors import write_npz
 from edgecompress.spec.base import parse
 from edgecompress.spec.measurement import Turn
@@ -71,8 +71,7 @@ def start(pyz: Path) -> Iterator[Callable[[list[Fields]], subprocess.Popen[bytes
 
 def read(result: object) -> list[Turn]:
     answers = parse(Together, result, "agent together").answers
-    assert None not in answers
-    return [result_of(one, Turn, "agent", None) for one in answers if one is not None]
+    return [result_of(one, Turn, "agent", None) for one in answers]
 
 
 def children(pid: int, least: int) -> list[int]:
@@ -119,13 +118,15 @@ def test_one_alone_has_no_bursts(ask, turns):
     assert parse(Turn, ask("measure", **turns[0]).result, "agent").bursts_ms is None
 
 
-def test_a_file_that_cannot_be_read_stops_them(ask, turns, tmp_path):
-    (tmp_path / "large.onnx").write_bytes(b"nothing of the kind")
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_file_that_cannot_be_read_leaves_the_other_alone(ask, turns, broken):
+    Path(str(turns[broken]["model"])).write_bytes(b"nothing of the kind")
     answers = parse(Together, ask("together", turns=turns).result, "agent together").answers
-    assert answers[0] is None
-    assert answers[1] is not None
-    assert answers[1].error is not None
-    assert answers[1].error.kind == "input"
+    assert answers[broken].error is not None
+    assert answers[broken].error.kind == "input"
+    other = result_of(answers[1 - broken], Turn, "agent", None)
+    assert other.bursts_ms
+    assert other.samples >= 12
 
 
 def test_no_turns_are_a_bad_request(ask):
@@ -135,11 +136,17 @@ def test_no_turns_are_a_bad_request(ask):
     )
 
 
-def test_it_dies_of_what_one_of_them_died_of(start, turns):
-    """So that whoever asked knows it, and tries again, as with a file alone."""
-    process = start([{**fields, **LONG} for fields in turns])
+def test_of_one_that_is_killed_that_is_told(start, turns):
+    """The other goes on; whoever asked knows that another try may end otherwise."""
+    process = start([{**turns[0], "min_duration_s": 1.0}, {**turns[1], **LONG}])
+    time.sleep(0.5)
     os.kill(children(process.pid, 2)[1], signal.SIGKILL)
-    assert process.wait(60) == -signal.SIGKILL
+    assert process.stdout is not None
+    answers = parse(Together, json.loads(process.stdout.read())["result"], "agent").answers
+    assert answers[0].ok
+    assert killed(answers[1])
+    assert answers[1].error is not None
+    assert answers[1].error.message == "it ended without an answer (signal 9)"
 
 
 def test_nothing_outlives_it(start, turns):

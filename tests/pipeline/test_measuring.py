@@ -25,7 +25,8 @@ class Stage:
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.steps: list[tuple[int, int, str]] = []
         self.notes: list[tuple[str, bool]] = []
-        self.ticks, self.folder = 0, folder
+        self.ticks: list[int] = []
+        self.folder = folder
         progress = SilentProgress()
         progress.step = lambda *step: self.steps.append(step)  # type: ignore[method-assign,assignment]
         stages = SimpleNamespace(
@@ -60,8 +61,8 @@ class Stage:
     def profiled(self, _: object, __: object, inspection: str, latency_ms_p50: float) -> Any:
         return f"{inspection}, timed", f"of {inspection} in {latency_ms_p50} ms"
 
-    def tick(self) -> None:
-        self.ticks += 1
+    def tick(self, files: int = 1) -> None:
+        self.ticks.append(files)
 
     def look(self, transport: str) -> measuring.DeviceFindings:
         device = Device.model_construct(id="board", transport=transport, emulated=False)
@@ -81,8 +82,9 @@ def test_every_turn_is_told_and_the_lock_renewed(
         (3, 4, "candidate, turn 2"),
         (4, 4, "baseline, turn 2"),
     ]
-    # Before the look, before each file is made ready, in each turn, and before each profile.
-    assert stage.ticks == 1 + 2 + 4 + 2
+    # Before the look and before each file is made ready; before the first round and after each
+    # turn, of two files each; and before each profile.
+    assert stage.ticks == [1] + [1] * 2 + [2] + [2] * 4 + [1] * 2
     assert stage.notes == [("measure", False)]
 
 
