@@ -22,7 +22,7 @@ from edgecompress.devices.rows import checked
 from edgecompress.measure import confidence
 from edgecompress.measure.agent import Agent, Inference
 from edgecompress.measure.asked import Rounds
-from edgecompress.measure.compare import compare
+from edgecompress.measure.compare import compare, measure_file
 from edgecompress.measure.inputs import Inputs
 from edgecompress.measure.latency_table import spread, steady_ms
 from edgecompress.measure.loaded import Loaded, Preparation
@@ -93,6 +93,11 @@ class AgentChannel(Channel):
         found = compare(session, self._onnx, self._onnx, BOARD)
         return printed(lambda console: tables.measured(found, console))
 
+    def _measure(self) -> object:
+        session = Session(self._agent(), ONCE, 1, Inputs(((ONE,),), "evaluation"))
+        found = measure_file(session, self._onnx)
+        return printed(lambda console: tables.measured(found, console))
+
     def _infer(self) -> object:
         limit = most_bytes(self._onnx.artifact, SAMPLES)
         inference = Inference(self._inputs, self._outputs, limit_bytes=limit)
@@ -155,8 +160,9 @@ class AgentChannel(Channel):
 ASKED = (
     ("probe", "probe"),
     ("compare", "probe"),
-    ("compare", "measure"),
-    ("compare", "measure"),
+    ("compare", "together"),
+    ("compare", "together"),
+    ("measure", "measure"),
     ("compare", "usage"),
     ("profile", "profile"),
     ("sweep", "sweep"),

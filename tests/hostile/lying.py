@@ -190,6 +190,9 @@ class LyingTransport(LocalTransport):
             return swept(request, self.model_sha256)
         if command == "profile":
             return {**COUNTING, "model_sha256": self.model_sha256}
+        if command == "together":
+            one = turn(self.model_sha256) | {"bursts_ms": [1.25, 1.75]}
+            return {"answers": [answered(one) for _ in request["turns"]]}
         return turn(self.model_sha256)
 
     def _write_outputs(self, path: Path) -> None:
