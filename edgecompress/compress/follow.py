@@ -104,7 +104,12 @@ class _Follower(Interpreter):
             return self._labels[input_of(n)][n.args[1]]
         for operators, rule in self._rules:
             if n.target in operators:
-                return rule(n, value)
+                try:
+                    return rule(n, value)
+                except Exception:
+                    # It met what it was not written for, as a parameter that is expanded to the
+                    # shape of a tensor.
+                    return self._held(n, value)
         known = self._known(n)
         if len(known) == 1 and isinstance(value, Tensor) and known[0].shape == value.shape:
             return known[0]  # number by number, it seems

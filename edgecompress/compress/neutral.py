@@ -3,10 +3,11 @@
 from torch.fx import GraphModule, Node
 
 from edgecompress.compress.fx import ATEN, fake
-from edgecompress.compress.operators import ADDING, CLIPPING, MOVING, MULTIPLYING, PADDING
+from edgecompress.compress.operators import ADDING, MOVING, MULTIPLYING, PADDING
 
 _ZEROS = {ATEN.zeros.default, ATEN.zeros_like.default, ATEN.new_zeros.default}
-_KEEPING = {*MOVING - PADDING, *CLIPPING, ATEN.gelu.default, ATEN.silu.default}
+_ACTIVATING = {ATEN.relu.default, ATEN.relu6.default, ATEN.gelu.default, ATEN.silu.default}
+_KEEPING = {*MOVING - PADDING, *_ACTIVATING}
 """Operators that make zeros of zeros."""
 
 
@@ -30,7 +31,13 @@ def leave_out_zeros(gm: GraphModule) -> None:
 def _makes_zeros(node: Node, zeros: set[Node]) -> bool:
     if node.target in MULTIPLYING:
         return any(x in zeros for x in node.all_input_nodes)
-    return node.target in _KEEPING and bool(node.args) and node.args[0] in zeros
+    if not node.args or node.args[0] not in zeros:
+        return False
+    if node.target is ATEN.hardtanh.default:
+        given = [x for x in node.args[1:3] if isinstance(x, (int, float))]
+        low, high = [*given, -1.0, 1.0][:2] if len(given) != 1 else (given[0], 1.0)
+        return low <= 0 <= high
+    return node.target in _KEEPING
 
 
 def _is_same(node: Node, other: Node) -> bool:

@@ -273,3 +273,25 @@ def test_steps_end_where_one_step_does() -> None:
     assert widths(result) == widths(once)
     rebuilt = replay(model, result.plan, inputs)
     rebuilt.load_state_dict(result.model.state_dict())
+
+
+def test_what_a_rule_is_not_written_for_keeps_its_channels_and_costs_no_others() -> None:
+    class Expanding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.two = nn.Conv2d(3, 16, 1), nn.Conv2d(16, 16, 1)
+            self.three = nn.Conv2d(16, 16, 1)
+            self.scale = nn.Parameter(torch.rand(1, 16, 1, 1))
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.three(self.two(self.one(x).relu()).relu())
+            x = (x * self.scale.expand_as(x)).relu()
+            found: Tensor = self.head(x.mean((2, 3)))
+            return found
+
+    torch.manual_seed(0)
+    model, inputs = Expanding().eval(), (torch.rand(1, 3, 6, 6),)
+    result = prune(model, REACH, 8, context(inputs))
+    assert [widths(result)[name] for name in ("one", "two")] == [8, 8]
+    check(model, inputs, result)
