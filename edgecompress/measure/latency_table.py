@@ -9,6 +9,9 @@ add up, whatever each of them is.
     edge(n) = 2 t(P) - t(P P)                      P: pointwise, n numbers in and out
     layer   = t(alone) - edge(n in) / 2 - edge(n out) / 2
     model   = overhead + sum of its layers         overhead: so that the measured original fits
+
+Where what was taken off is more than the layer took, the layer takes nothing. Where layers come to
+more than the whole model, as where a runtime joins them, all take less in it by one factor.
 """
 
 from bisect import bisect_left
@@ -16,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import lcm, prod
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -94,6 +98,20 @@ class Layer:
         return [(inputs, outputs) for inputs in self.axes[0] for outputs in self.axes[1]]
 
 
+class Fit(NamedTuple):
+    """From the sum of layers to a model, which is the measured one where nothing is gone."""
+
+    factor: float
+    overhead_ms: float
+
+    @classmethod
+    def of(cls, whole_ms: float, sum_ms: float) -> "Fit":
+        return cls(min(whole_ms / sum_ms, 1.0) if sum_ms else 1.0, max(whole_ms - sum_ms, 0.0))
+
+    def ms(self, sum_ms: float) -> float:
+        return self.overhead_ms + self.factor * sum_ms
+
+
 class LatencyTable:
     """Layers' latencies without their edges, linear between measured channel counts."""
 
@@ -137,7 +155,7 @@ class LatencyTable:
         before = inputs * prod(shape.size) * shape.batch
         after = outputs * prod(shape.out_size) * shape.batch
         edges_ms = self._edges.ms(shape.family, before) + self._edges.ms(shape.family, after)
-        return self._grids[name].ms(inputs, outputs) - edges_ms / 2
+        return max(self._grids[name].ms(inputs, outputs) - edges_ms / 2, 0.0)
 
 
 def edge_entries(layers: Iterable[Layer]) -> list[Entry]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from edgecompress.defect import told_as_defect
 from edgecompress.errors import (
@@ -17,7 +18,13 @@ from edgecompress.errors import (
 from edgecompress.optimize.bench import Bench, Known, TimeUp
 from edgecompress.optimize.front import by_preference, complete, shippable
 from edgecompress.optimize.plan import FULL, Outcome, Plan, Tried
-from edgecompress.optimize.schedule import SEARCH_SHARE, Left, Situation, next_step
+from edgecompress.optimize.schedule import (
+    SEARCH_SHARE,
+    Left,
+    Situation,
+    best_target,
+    next_step,
+)
 from edgecompress.optimize.study import Claimed, Study
 from edgecompress.optimize.words import words_of
 from edgecompress.report.figures import factor, milliseconds, plain
@@ -138,7 +145,8 @@ class Search:
         return Left(count, seconds, of_seconds, points=self._in_vain < _USED_UP)
 
     def _take(self, left: Left, trials: Sequence[Tried]) -> None:
-        claimed = self.study.claim(self.bench.space.draw)
+        tabled = best_target(Situation(self.bench.space, self.bench.aims, trials, left))
+        claimed = self.study.claim(partial(self.bench.space.draw, tabled=tabled))
         twin = self.study.twin(claimed)
         if twin is not None:
             self.study.same(claimed, twin)

@@ -42,6 +42,7 @@ CHOICES: dict[str, tuple[Value, ...]] = {
     "correct_biases": ("off", "on"),
 }
 _TRAINED: Params = {"optimizer": "sgd", "rate": 1.0, "ema": "off", "distill": "logits"}
+"""How openers train where the user's own training does not say by which optimizer."""
 _EMA_DECAY = 0.99
 _TRAINING: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.02, "weight_decay": 5e-4},
@@ -113,8 +114,10 @@ class Space:
         """Int8 without anything else, in each runtime."""
         return tuple(Plan(kind="plain", target=one.name) for one in self.targets)
 
-    def draw(self, pick: Pick) -> Plan:
-        """A point, choice by choice."""
+    def draw(self, pick: Pick, tabled: str | None = None) -> Plan:
+        """A point, choice by choice; `tabled`: the only target for which layers may be measured one
+        by one, which takes minutes. None: any.
+        """
         target = self.target(str(pick("target", [one.name for one in self.targets])))
         params: Params = {}
 
@@ -128,7 +131,11 @@ class Space:
         if self.trains and "structured" in target.sparsity and choose("prune") != "off":
             for name in ("reduction", "importance", "reach"):
                 choose(name)
-            params["allocation"] = pick("allocation", self._allocations)
+            if tabled in (None, target.name):
+                params["allocation"] = pick("allocation", self._allocations)
+            else:
+                cheap = [one for one in self._allocations if one != "latency"]
+                params["allocation"] = pick("allocation without a table", cheap)
             if self.blocks:
                 params["blocks"] = pick("blocks", CHOICES["blocks"][: self.blocks + 1])
             how = choose("recover")
@@ -144,17 +151,19 @@ class Space:
         """Points that usually are good, for a search that has no time to find them out."""
         prunes = self.trains and "structured" in self.target(target).sparsity
         whole: Params = {"prune": "off"} if prunes else {}
+        own = self._own_training()
+        trained = _TRAINED if own is None else {**_TRAINED, "optimizer": own.optimizer}
         untrained: Params = {"rounding": "adaptive", "correct_biases": "on"}
         wishes: list[Params] = []
         if self.trains:
-            wishes.append({**whole, "train": "qat", **_TRAINED, "train_scales": "off"})
+            wishes.append({**whole, "train": "qat", **trained, "train_scales": "off"})
             untrained |= {**whole, "train": "off"}
         opening = [one for one in _OPENING if one[1] in self._allocations] if prunes else []
         for reduction, allocation in opening:
             pruning: Params = {"reduction": reduction, "importance": "taylor", "reach": "layers"}
             pruning |= {"prune": "structured", "allocation": allocation, "recover": "both"}
             blocks: Params = {"blocks": 0} if self.blocks else {}
-            wishes.append({**pruning, **blocks, **_TRAINED, "train_scales": "off"})
+            wishes.append({**pruning, **blocks, **trained, "train_scales": "off"})
         plain: Params = {"ranges": "minmax", "equalise": "off"}
         for wish in (*wishes, {**untrained, "ranges": "mse", "equalise": "on"}):
             yield Plan(kind="drawn", target=target, params={**plain, **wish})
@@ -247,13 +256,21 @@ class Space:
         self, params: Mapping[str, Value], epochs: int, share: float = 1.0
     ) -> dict[str, Any]:
         """`share`: of the usual learning rate."""
-        usual = _TRAINING[str(params["optimizer"])]
+        usual, own = _TRAINING[str(params["optimizer"])], self._own_training()
+        kept: dict[str, Any] = {}
+        if own is not None:
+            kept = own.model_dump(mode="json", include=_OF_ITS_TRAINING)
+            if own.optimizer == params["optimizer"]:
+                # What the user's net is known to learn well by.
+                usual = {**usual, **own.model_dump(mode="json", include=set(usual))}
         rate = usual["learning_rate"] * float(params["rate"]) * share
         ema = _EMA_DECAY if params["ema"] == "on" else None
         schedule = {"epochs": epochs, "learning_rate": rate, "warmup_epochs": 1.0}
-        own = next(iter(training_of(self.base).values()), None)
-        kept = {} if own is None else own.model_dump(mode="json", include=_OF_ITS_TRAINING)
         return {**kept, **usual, **schedule, "ema_decay": ema}
+
+    def _own_training(self) -> TrainSpec | None:
+        """How the user trains: what is made of the model, or else the model itself."""
+        return next(iter(training_of(self.base).values()), self.base.train)
 
     def _distillation(self) -> dict[str, Any]:
         own = self.base.distill

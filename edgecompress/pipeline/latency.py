@@ -17,6 +17,7 @@ from torch import nn
 from edgecompress.compress.allocate_latency import Counts, Span
 from edgecompress.compress.layer_shapes import channels_of, layer_shapes
 from edgecompress.measure.latency_table import (
+    Fit,
     LatencyTable,
     Layer,
     Point,
@@ -31,10 +32,6 @@ from edgecompress.spec.allocation import LatencyAllocation
 from edgecompress.spec.latency import Entry, LayerShape, Row
 
 _WHOLE, _ORIGINAL = "whole", "original"
-_LEAST = 0.01
-"""Share of the whole model's latency below which none is predicted: a table of a disturbed device
-may say of few channels that they take no time, or less.
-"""
 
 
 class Speeds:
@@ -93,11 +90,11 @@ class DeviceSpeed:
         )
         self._points = len(ms)
         most = {name: span.most for name, span in spans.items()}
-        self._overhead_ms = self._whole_ms - self._table.sum_ms(most)
+        self._fit = Fit.of(self._whole_ms, self._table.sum_ms(most))
 
     def predicted_ms(self, counts: Counts) -> float:
         """Latency of the model with so many channels, on the clock of the table."""
-        return max(self._overhead_ms + self._table.sum_ms(counts), _LEAST * self._whole_ms)
+        return self._fit.ms(self._table.sum_ms(counts))
 
     def measured_ms(self, model: nn.Module) -> float:
         """Latency of a smaller model, on the clock of the table."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from edgecompress.measure.latency_table import (
     Edges,
+    Fit,
     LatencyTable,
     Layer,
     edge_entries,
@@ -113,6 +114,24 @@ def test_edges_cost_no_less_than_nothing() -> None:
     assert edges.ms("conv", 100) == pytest.approx(0.002)
     assert edges.ms("conv", 10_000) == 0
     assert edges.ms("linear", 100) == 0
+
+
+def test_edges_that_cost_more_than_the_layer_leave_nothing_of_it() -> None:
+    layer = Layer.of(CONV, (8, 8), (64, 64), 8)
+    dear = Edges({CONV.family: [(1, 5.0), (2, 5.0)]})
+    entries = [Entry(shape=CONV, inputs=a, outputs=b) for a, b in layer.points]
+    found = LatencyTable({"conv": layer}, {entry: alone_ms(entry) for entry in entries}, dear)
+    assert found.sum_ms({"conv": (8, 8)}) == 0.0
+
+
+@given(st.floats(0.001, 100), st.floats(0.0, 100), st.floats(0.0, 1.0))
+def test_a_model_is_predicted_to_take_what_was_measured_of_it(
+    whole_ms: float, sum_ms: float, share: float
+) -> None:
+    """And a part of it no more, and never less than nothing, whatever single layers take."""
+    fit = Fit.of(whole_ms, sum_ms)
+    assert fit.ms(sum_ms) == pytest.approx(whole_ms)
+    assert 0 <= fit.ms(share * sum_ms) <= whole_ms * (1 + 1e-9)
 
 
 def test_what_only_adds_to_rounds_moves_them_little() -> None:

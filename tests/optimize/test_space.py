@@ -1,16 +1,18 @@
 """From points to recipes: each can be resolved, written down and read again."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from searching import AUTO, OWN
 
-from edgecompress.optimize.plan import FULL, Plan
+from edgecompress.optimize.plan import FULL, Plan, Value
 from edgecompress.optimize.recipe_file import write_recipe
 from edgecompress.optimize.space import CHOICES, Space, at_epochs, training_of
 from edgecompress.optimize.words import methods_of, words_of
+from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.recipe import resolve
 
@@ -48,6 +50,31 @@ def test_somebody_elses_best_yaml_is_left_alone(space: Space, tmp_path: Path) ->
     assert write_recipe(tmp_path, config, "tiny-2", "a test").name == "best-3.yaml"
     assert write_recipe(tmp_path, config, "tiny", "another").name == "best-2.yaml"
     assert "another" in (tmp_path / "best-2.yaml").read_text()
+
+
+def test_layers_are_measured_one_by_one_for_one_target_only(space: Space) -> None:
+    source = random.Random(1)
+
+    def pick(_: str, values: Sequence[Value]) -> Value:
+        return source.choice(values)
+
+    name = space.targets[0].name
+    for tabled, expected in ((name, True), ("another", False)):
+        plans = [space.draw(pick, tabled=tabled) for _ in range(100)]
+        found = {plan.params.get("allocation") for plan in plans}
+        assert ("latency" in found) == expected
+        assert {"uniform", "global", "sensitivity"} <= found
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_openers_train_as_the_user_trains(space: Space, optimizer: str) -> None:
+    training = TrainSpec(optimizer=optimizer, learning_rate=0.007, weight_decay=0.03, epochs=9)
+    own = replace(space, base=space.base.model_copy(update={"train": training}), _nominal={})
+    found = training_of(own.nominal(list(own.openers("tiny"))[1]))
+    assert {part.optimizer for part in found.values()} == {optimizer}
+    assert found["finetune"].learning_rate == pytest.approx(0.007)
+    assert found["quantize"].learning_rate < 0.007
+    assert {part.weight_decay for part in found.values()} == {0.03}
 
 
 def test_a_rung_trains_its_epochs_and_shares_them_out(space: Space) -> None:
