@@ -8,9 +8,9 @@ from .baton import ENOUGH, MORE, READY, Baton
 from .conditions import Watch
 from .loops import Call, Limits, Samples, steady
 
-LEAST, BURST_S = 5, 0.05
-"""A burst is of so many inferences, and as long, at least: in so short a time a machine that is
-shared, or whose clock moves, is much the same for all who take their turns in it."""
+LEAST, BURST_S = 3, 0.01
+"""A burst is of so many inferences, and as long, at least. Single bursts scatter as much however
+long they are, on a machine that is shared: many short ones tell more."""
 
 
 class Bursts(NamedTuple):

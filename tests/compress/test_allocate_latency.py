@@ -106,6 +106,20 @@ def test_what_cannot_be_is_refused_with_what_can() -> None:
         pruned(Board(first=0.05, second=0.05), 50.0)
 
 
+class Free(Board):
+    """Nothing that it predicts takes any time."""
+
+    def predicted_ms(self, counts: Counts) -> float:
+        whole = all(counts[name][1] == span.most[1] for name, span in self.spans.items())
+        return 7.0 if whole else 0.0
+
+
+def test_of_a_model_that_seems_to_take_no_time_a_hundredth_is_believed() -> None:
+    with pytest.raises(ModelError, match=r"allow at most 100\.00 with"):
+        pruned(Free(first=0.05, second=0.05), 101.0)
+    assert widths(pruned(Free(first=0.05, second=0.05), 1.5))["0"] < 64
+
+
 @pytest.mark.parametrize(
     "more",
     [

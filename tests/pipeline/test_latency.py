@@ -17,7 +17,7 @@ from edgecompress.errors import SpecError
 from edgecompress.measure import latency_table
 from edgecompress.pipeline import latency_bench
 from edgecompress.pipeline.job import Job, Point
-from edgecompress.pipeline.latency import DeviceSpeed, speeds_on
+from edgecompress.pipeline.latency import speeds_on
 from edgecompress.pipeline.latency_bench import Bench, Ready
 from edgecompress.pipeline.models import pruned
 from edgecompress.pipeline.orders import Measured, deploy_order
@@ -135,16 +135,6 @@ def test_a_table_is_measured_once_and_pruned_by(tmp_path: Path) -> None:
     assert "predicted" in told.line()
     again = pruned(job, point(job), point(job))
     assert again.latency == told, "a stage that is done is not measured again"
-
-
-def test_no_model_is_predicted_to_take_less_than_nothing() -> None:
-    class Table:
-        def sum_ms(self, counts: object) -> float:
-            return 1.0
-
-    speed = DeviceSpeed.__new__(DeviceSpeed)
-    speed._overhead_ms, speed._whole_ms, speed._table = -5.0, 2.0, Table()  # type: ignore[assignment]
-    assert speed.predicted_ms({}) == 0.02
 
 
 def test_without_a_device_nothing_begins(tmp_path: Path) -> None:
