@@ -110,7 +110,7 @@ class Free(Board):
     """Nothing that it predicts takes any time."""
 
     def predicted_ms(self, counts: Counts) -> float:
-        whole = all(counts[name][1] == span.most[1] for name, span in self.spans.items())
+        whole = all(counts[name][1] == self.spans[name].most[1] for name in self.price)
         return 7.0 if whole else 0.0
 
 
