@@ -107,16 +107,16 @@ def for_latency(
 
     """
     speed = given.speed
+    original_ms = speed.original_ms
 
     def predicted_ms(kept: Kept) -> float:
-        return speed.predicted_ms(counts(space, kept))
+        # Of a model whose layers all seem to take nothing, no more is known than that it is fast.
+        return max(speed.predicted_ms(counts(space, kept)), LEAST_SHARE * original_ms)
 
     def harm(kept: Kept) -> float:
         return sum(sensitivity.drop(i, level) for i, level in enumerate(kept))
 
-    original_ms = speed.original_ms
-    # Of a model whose layers all seem to take nothing, nothing is known but that it is fast.
-    most = original_ms / max(predicted_ms(space.least()), LEAST_SHARE * original_ms)
+    most = original_ms / predicted_ms(space.least())
     if most < reduction:
         raise ModelError(
             f"prune.latency_reduction {reduction} cannot be reached: on this device the"
