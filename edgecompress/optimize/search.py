@@ -94,7 +94,8 @@ class Search:
         outdated = {one.number for one, row in rows if changes.get(row.read or "") is not None}
         if outdated:
             path = next(filter(None, changes.values()))
-            self._tell(f"{len(outdated)} trials do not count, because {path} has changed since")
+            many = f"{len(outdated)} earlier trial{'s' * (len(outdated) != 1)}"
+            self._tell(f"{path} has changed; {many} will not count")
             self.study.leave(outdated)
 
     def _step(self) -> bool:
