@@ -26,6 +26,9 @@ budgets: {max_metric_drop: 0.5}
 """
 """Another deploy.yaml for it: the shortest way to an int8 model that is nearly always right."""
 
+UNTRAINED = "".join(line for line in SHORT.splitlines(True) if not line.startswith("train:"))
+"""The same of the model as it begins, which nobody could ship."""
+
 MEASURED = (0, 3, 5)
 """How a deploy that went well may end, whatever the clock says: on a busy machine a model this
 small may not be shown to be faster, or no measurement is valid.

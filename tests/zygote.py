@@ -2,7 +2,7 @@
 
 Each copy is a process of its own, which runs the real `main()` in a folder, with a session, file
 descriptors, environment and limits of its own; only the seconds of importing are saved, and those
-that torch takes when it captures and exports for the first time.
+that a first deploy takes more than a second one.
 
 One JSON line in, one out:
 {"start": {"folder", "arguments", "stdout", "stderr", ...}} -> {"pid"}
@@ -20,31 +20,33 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
-from torch import nn
+import deploying
 from torchlib import parse_once
 
+from edgecompress import pipeline
 from edgecompress.cli import main
-from edgecompress.compress.quantize import convert, prepare
-from edgecompress.formats.exportable import Exportable
-from edgecompress.pipeline import whole  # noqa: F401  # for its imports, as the next
-from edgecompress.report import html  # noqa: F401
-from edgecompress.runtimes import runtime
-from edgecompress.spec.load import load_target
+from edgecompress.compress import quantize  # noqa: F401  # whose operators `parse_once` must find
+from edgecompress.progress import SilentProgress
+from edgecompress.report import html  # noqa: F401  # for its imports
 
 
 def warm_up() -> None:
-    """Export a small net: much of torch is imported, and built, only when it is used."""
+    """Deploy the tiny task untrained: much of torch is imported, and built, only when it is used,
+    and what code a stage comes from is found once.
+    """
     parse_once()
-    local = load_target("local-onnxruntime")
-    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU()).eval()
-    inputs = (torch.zeros(1, 1, 8, 8),)
-    prepared = prepare(net, inputs, local.quantization, "minmax")
-    quantized = convert(prepared)
-    scheme = local.quantization
-    exportable = Exportable(quantized.graph, inputs, True, ("x",), ("y",), {}, local, scheme=scheme)
-    with tempfile.TemporaryDirectory() as folder:
-        runtime("onnxruntime").export(exportable, Path(folder) / "warm.onnx")
+    path = list(sys.path)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = deploying.fresh(Path(scratch) / "project")
+        (folder / "deploy.yaml").write_text(deploying.UNTRAINED)
+        order = pipeline.Measured(folder / "inventory.yaml")
+        for found in pipeline.deploy_all(
+            folder / "deploy.yaml", ["tiny"], progress=SilentProgress(), measured=order
+        ):
+            assert not isinstance(found, pipeline.TargetFailed), found.error
+    # The task is a module; that of a test has the same name.
+    sys.modules.pop("task")
+    sys.path[:] = path
 
 
 def become(job: dict[str, Any]) -> NoReturn:
