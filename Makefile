@@ -8,7 +8,7 @@ VENV ?= .venv
 PIP_INDEX_ARGS ?=
 # A test process per core, each with one thread of its own; tests/sharing.py says which tests go
 # together, and in which order.
-PYTEST_ARGS ?= -n auto --dist loadgroup --no-loadscope-reorder
+PYTEST_ARGS ?= -n auto --dist loadgroup --no-loadscope-reorder --durations=60 --durations-min=3
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_INDEX_ARGS) -c constraints.txt

@@ -53,6 +53,13 @@ def fresh(folder: Path) -> Path:
     return Path(shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__", "runs")))
 
 
+def unmeasured(folder: Path) -> Path:
+    """The same for a board that is not here: for tests of what is made, and not of its speed."""
+    fresh(folder)
+    (folder / "inventory.yaml").write_text("devices: []\n")
+    return folder
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "edgecompress", *(arguments or DEPLOY)]
 

@@ -75,7 +75,7 @@ def is_gone(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_two_processes_that_are_killed_and_resume(tmp_path: Path) -> None:
-    folder = deploying.fresh(tmp_path / "project")
+    folder = deploying.unmeasured(tmp_path / "project")
     (folder / "noted.py").write_text(TASK)
     (folder / "deploy.yaml").write_text(DEPLOY)
 

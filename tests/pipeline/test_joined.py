@@ -16,7 +16,7 @@ budgets: {max_metric_drop: 0.01}
 
 
 def test_scores_beside_boxes_are_kept(tmp_path: Path, cli: deploying.Cli) -> None:
-    folder = deploying.fresh(tmp_path / "project")
+    folder = deploying.unmeasured(tmp_path / "project")
     shutil.copy(HERE / "planted_task.py", folder / "planted_task.py")
     shutil.copy(HERE / "detecting_task.py", folder / "task.py")
     (folder / "deploy.yaml").write_text(CONFIG)

@@ -19,7 +19,8 @@ from sshd import needs_sshd, ssh_device
 
 from edgecompress.spec.device import Device
 
-DEADLINE_S = 40
+DEADLINE_S = 20
+"""What hangs holds its worker up for so long; the others take a few seconds."""
 Way = Callable[[Device, Path, ExitStack], Device]
 """Gives a device, whose home is in a folder, its defect, until the stack is closed."""
 

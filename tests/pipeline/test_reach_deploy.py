@@ -1,9 +1,6 @@
 """A whole deploy without a residual block, without heads of attention and with narrower streams."""
 
-import json
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import deploying
 import pytest
@@ -49,8 +46,10 @@ prune:
 
 
 @pytest.mark.slow
-def test_blocks_heads_and_streams_go_all_the_way_to_the_file(tmp_path: Path) -> None:
-    folder = deploying.fresh(tmp_path / "tiny")
+def test_blocks_heads_and_streams_go_all_the_way_to_the_file(
+    tmp_path: Path, cli: deploying.Cli
+) -> None:
+    folder = deploying.unmeasured(tmp_path / "tiny")
     task = folder / "task.py"
     task.write_text(task.read_text().replace("return TinyNet(", "return Reaching(") + NET)
     config = folder / "deploy.yaml"
@@ -59,23 +58,9 @@ def test_blocks_heads_and_streams_go_all_the_way_to_the_file(tmp_path: Path) -> 
     config.write_text(text.replace("epochs: 2", "epochs: 1"))
     target = folder / "targets" / "tiny.yaml"
     target.write_text(target.read_text().replace("round_to: 8", "round_to: 2"))
-    first = deploy(folder)
+    first = deploying.deploy(folder, cli)
     after = {row["name"]: row["channels_after"] for row in first["layers"]}
     assert after["one.0"] == after["two"] == 0
     assert after["stem.0"] + after["down.0"] < 8 + 16
     assert after["attend"] < 16
     assert first["baseline"]["macs"] >= 3.5 * first["candidate"]["macs"]
-
-
-def deploy(folder: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        deploying.command(),
-        cwd=folder,
-        env=deploying.environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode in deploying.MEASURED, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report

@@ -67,7 +67,7 @@ def test_without_it_there_is_no_such_stage(tmp_path: Path) -> None:
 
 
 def test_a_whole_deploy(tmp_path: Path, cli: deploying.Cli) -> None:
-    folder = deploying.fresh(tmp_path / "project")
+    folder = deploying.unmeasured(tmp_path / "project")
     write(folder, SPARSIFY % "0.001")
     report = deploying.deploy(folder, cli)
     names = [stage["name"] for stage in report["stages"]]

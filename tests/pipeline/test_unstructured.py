@@ -24,10 +24,15 @@ def integer_weights(file: Path) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, because they are quantised in several ways after the same training."""
+    return deploying.unmeasured(tmp_path_factory.mktemp("unstructured") / "project")
+
+
 @pytest.mark.parametrize("mode", ["qat", "ptq", "refined"])
-def test_zeros_reach_the_file(tmp_path: Path, cli: deploying.Cli, mode: str) -> None:
-    folder = deploying.fresh(tmp_path / "project")
-    text = (folder / "deploy.yaml").read_text()
+def test_zeros_reach_the_file(folder: Path, cli: deploying.Cli, mode: str) -> None:
+    text = (deploying.TINY / "deploy.yaml").read_text()
     sparse = "  {method: unstructured, sparsity: 0.75, scope: layer, ignored_layers: [head]}\n"
     text = text.replace(STRUCTURED, sparse).replace("prune:\n", "prune:\n")
     if mode != "qat":
