@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_INDEX_ARGS
 CORE := $(VENV)/.installed-core
 ALL := $(VENV)/.installed
 
-.PHONY: demo test lint install clean help
+.PHONY: demo test tests lint install clean help
 
 help:
 	@echo "make demo   install the core into $(VENV), train, compress and measure the example"
@@ -27,7 +27,10 @@ help:
 demo: $(CORE)
 	$(BIN)/edgecompress deploy local
 
-test: lint
+# One after the other, or with `make -j2` at once: mypy has work for one core only.
+test: lint tests
+
+tests: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: install
