@@ -4,7 +4,7 @@
     python benchmarks/race.py --arch resnet8 --data DIR --weights FILE
 
 All that may be made of a net without training it, in every runtime of this machine, runs in a full
-grid of rounds, each turn in a fresh process. Then races are replayed on rounds drawn from those, as
+grid of rounds, side by side, each turn in a fresh process. Then races are replayed on rounds drawn from those, as
 often as asked: the winner of each is held against the grid's, its time against the grid's time. So
 are full grids of as many rounds, which tells what is the rule's fault and what the machine's. The
 same again with the grid's medians and scatters drawn by chance, as quieter machines have them.
@@ -25,8 +25,8 @@ from zoo_run import jobs_of
 
 from edgecompress.measure.elimination import leavers
 from edgecompress.measure.inputs import inputs_of
-from edgecompress.measure.statistics import cost_ms
-from edgecompress.measure.turns import measure_turn
+from edgecompress.measure.statistics import costs_of_round
+from edgecompress.measure.turns import measure_turns
 from edgecompress.pipeline.measuring import on_device
 from edgecompress.pipeline.orders import Measured, deploy_order
 from edgecompress.pipeline.runners import lanes_of, runners_of
@@ -55,9 +55,9 @@ class Grid:
 
     names: list[str]
     costs_ms: Floats
-    """[rounds, files], the median latency of a turn."""
+    """[rounds, files], as `costs_of_round` has them."""
     seconds: Floats
-    """[rounds, files], how long a turn took."""
+    """[rounds, files], how long a turn took: of each file its share of the round."""
     originals: list[int]
     """Places of those that nothing was done to: a heat of their own."""
 
@@ -109,11 +109,12 @@ def measured(config: Path, rounds: int) -> Grid:
         files = {name: lane.file for name, lane in lanes.items()}
         with inputs_of(files, jobs[0].measured_inputs) as inputs:
             for number in range(rounds):
-                for place, (name, lane) in enumerate(lanes.items()):
-                    start = time.monotonic()
-                    turn = measure_turn(lane.session, lane.file, inputs[name])
-                    seconds[number, place] = time.monotonic() - start
-                    costs[number, place] = cost_ms(turn)
+                order = list(lanes) if number % 2 else list(lanes)[::-1]
+                start = time.monotonic()
+                turns = measure_turns({name: lanes[name] for name in order}, inputs, beside=True)
+                seconds[number] = (time.monotonic() - start) / len(lanes)
+                costs_ms = costs_of_round(turns)
+                costs[number] = [costs_ms[name] for name in lanes]
     untouched = {one.lane for one in runners if one.entrant.is_original}
     places = [place for place, name in enumerate(lanes) if name in untouched]
     return Grid([words[name] for name in lanes], costs, seconds, places)
