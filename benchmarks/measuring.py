@@ -8,7 +8,8 @@ noise   five disturbances, each N times: was it found, and named
 same    a file against itself: how often they are called different
 differ  a file against one with 5 % more of the same layers: how often that is found
 
-`same` and `differ` measure N real rounds, a turn of each file; five in a row are a comparison.
+`same` and `differ` measure N real rounds, a turn of each file side by side; five in a row are a
+comparison, as by the protocol `standard`.
 1,000 more are drawn from them (with replacement, seeded), which is what a machine can afford. On a
 machine that is shared many are invalid, which is right: the figures say how many of how many.
 """
@@ -85,8 +86,7 @@ def _with_files(work: Callable[[Session, dict[str, Loaded]], None]) -> None:
             "half": chain(folder / "half.onnx", LAYERS // 2),
         }
         agent = Agent(LocalTransport(folder / "device"), sys.executable)
-        protocol = Standard(min_duration_s=0.5, max_warmup_s=1.0)
-        work(Session(agent, protocol, 1, inputs_for(files["file"])), files)
+        work(Session(agent, Standard(), 1, inputs_for(files["file"])), files)
 
 
 def _repeat(session: Session, files: dict[str, Loaded], rounds: int) -> None:

@@ -3,7 +3,7 @@
     python benchmarks/optimize.py --net resnet20 --data DIR --weights FILE --time 90m
     python benchmarks/optimize.py --net sensor --time 20m
 
-What is on the search's front, the peers' files, and the originals run in turns in one run, every
+What is on the search's front, the peers' files, and the originals run side by side in one run, every
 turn in a fresh process, and all are scored on the evaluation data, which no search has seen.
 Interrupted runs resume.
 """
@@ -23,8 +23,8 @@ from trained import calibration
 from edgecompress.artifact import Artifact
 from edgecompress.errors import EdgecompressError
 from edgecompress.measure.inputs import inputs_of
-from edgecompress.measure.statistics import cost_ms
-from edgecompress.measure.turns import measure_turn
+from edgecompress.measure.statistics import costs_of_round
+from edgecompress.measure.turns import measure_turns
 from edgecompress.optimize import Asked, optimize
 from edgecompress.optimize.bench import Bench, opened
 from edgecompress.optimize.front import Point, dominates, front_of
@@ -158,7 +158,7 @@ def front(bench: Bench, place: Place) -> Iterator[File]:
 
 
 def measured(bench: Bench, files: Sequence[File], rounds: int) -> Iterator[tuple[File, float]]:
-    """Median of the turns' medians, a turn of each file in every round."""
+    """Median over rounds in which all files run side by side."""
     job = bench.job(bench.space.plain()[0])
     with on_device(job, bench.device) as connected:
         lanes = {}
@@ -169,9 +169,10 @@ def measured(bench: Bench, files: Sequence[File], rounds: int) -> Iterator[tuple
         costs: dict[str, list[float]] = {name: [] for name in lanes}
         with inputs_of({n: lane.file for n, lane in lanes.items()}, job.measured_inputs) as inputs:
             for number in range(rounds):
-                for name in lanes if number % 2 else reversed(lanes):
-                    turn = measure_turn(lanes[name].session, lanes[name].file, inputs[name])
-                    costs[name].append(cost_ms(turn))
+                order = list(lanes) if number % 2 else list(lanes)[::-1]
+                turns = measure_turns({name: lanes[name] for name in order}, inputs, beside=True)
+                for name, cost_ms in costs_of_round(turns).items():
+                    costs[name].append(cost_ms)
     for name, file in zip(lanes, files, strict=True):
         yield file, float(np.median(costs[name]))
 

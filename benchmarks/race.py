@@ -4,10 +4,11 @@
     python benchmarks/race.py --arch resnet8 --data DIR --weights FILE
 
 All that may be made of a net without training it, in every runtime of this machine, runs in a full
-grid of rounds, side by side, each turn in a fresh process. Then races are replayed on rounds drawn from those, as
-often as asked: the winner of each is held against the grid's, its time against the grid's time. So
-are full grids of as many rounds, which tells what is the rule's fault and what the machine's. The
-same again with the grid's medians and scatters drawn by chance, as quieter machines have them.
+grid of rounds, side by side, each turn in a fresh process. Then races are replayed on rounds drawn
+from those, as often as asked: the winner of each is held against the grid's, its time against the
+grid's time. So are full grids of as many rounds, which tells what is the rule's fault and what the
+machine's. The same again with the grid's medians and scatters drawn by chance, as quieter machines
+have them.
 """
 
 import argparse
