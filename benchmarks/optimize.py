@@ -3,8 +3,8 @@
     python benchmarks/optimize.py --net resnet20 --data DIR --weights FILE --time 90m
     python benchmarks/optimize.py --net sensor --time 20m
 
-What is on the search's front, the peers' files, and the originals run side by side in one run, every
-turn in a fresh process, and all are scored on the evaluation data, which no search has seen.
+What is on the search's front, the peers' files, and the originals run side by side in one run,
+every turn in a fresh process, and all are scored on the evaluation data, which no search has seen.
 Interrupted runs resume.
 """
 
