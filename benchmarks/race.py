@@ -110,9 +110,9 @@ def measured(config: Path, rounds: int) -> Grid:
         files = {name: lane.file for name, lane in lanes.items()}
         with inputs_of(files, jobs[0].measured_inputs) as inputs:
             for number in range(rounds):
-                order = list(lanes) if number % 2 else list(lanes)[::-1]
+                going = list(lanes) if number % 2 else list(lanes)[::-1]
                 start = time.monotonic()
-                turns = measure_turns({name: lanes[name] for name in order}, inputs, beside=True)
+                turns = measure_turns({name: lanes[name] for name in going}, inputs, beside=True)
                 seconds[number] = (time.monotonic() - start) / len(lanes)
                 costs_ms = costs_of_round(turns)
                 costs[number] = [costs_ms[name] for name in lanes]
