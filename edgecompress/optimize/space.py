@@ -60,6 +60,8 @@ _OPENING = ((2.0, "uniform"), (1.5, "uniform"), (2.0, "latency"), (3.0, "uniform
 _IN_INT8 = ("qat", "both")
 _OF_ITS_TRAINING = {"gradient_clip", "label_smoothing", "accumulate"}
 """What a search leaves as the user's own training has it."""
+UNTABLED = "allocation without a table"
+"""How the sampler knows `allocation` where layers are not measured one by one."""
 _GOALS = {"latency": "latency_reduction"}
 """What a reduction is of, by the allocation; of MACs where it is not here."""
 _SWITCHES = ("equalise", "correct_biases", "train_scales")
@@ -135,7 +137,7 @@ class Space:
                 params["allocation"] = pick("allocation", self._allocations)
             else:
                 cheap = [one for one in self._allocations if one != "latency"]
-                params["allocation"] = pick("allocation without a table", cheap)
+                params["allocation"] = pick(UNTABLED, cheap)
             if self.blocks:
                 params["blocks"] = pick("blocks", CHOICES["blocks"][: self.blocks + 1])
             how = choose("recover")

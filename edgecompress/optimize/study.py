@@ -26,7 +26,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
 from edgecompress.optimize.place import Place
 from edgecompress.optimize.plan import Outcome, Params, Plan, State, Tried, Value
-from edgecompress.optimize.space import CHOICES
+from edgecompress.optimize.space import CHOICES, UNTABLED
 from edgecompress.optimize.worker import is_gone, this_worker
 from edgecompress.spec.base import parse
 
@@ -311,6 +311,8 @@ def _picker(trial: Trial) -> Callable[[str, Sequence[Value]], Value]:
 def _fixed(params: Params) -> Params:
     """As `_picker` asks for them."""
     fixed = dict(params)
+    if params.get("allocation") not in (None, "latency"):
+        fixed[UNTABLED] = params["allocation"]
     for name, value in params.items():
         values = CHOICES.get(name, ())
         if values and _is_ordered(values):

@@ -3,6 +3,7 @@ between two searches: the next search goes on from there, and from nothing that 
 """
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,23 @@ def test_whose_time_is_over_waits_no_longer_for_another_that_has_more(
     assert "running" in [one.state for one in study.trials()]
     study.close()
     other.close()
+
+
+def test_of_a_plan_that_is_tried_again_the_sampler_learns_what_it_is(
+    made: Made, place: Place
+) -> None:
+    study = Study(place, "one", 0, maximises=True)
+    for at, allocation in enumerate(("global", "sensitivity", "uniform", "global")):
+        opener = list(made.space.openers("tiny"))[1]
+        plan = opener.model_copy(update={"params": {**opener.params, "allocation": allocation}})
+        study.add(plan.on(1, 2))
+        claimed = study.claim(partial(made.space.draw, tabled="another" if at % 2 else None))
+        assert claimed.plan.params["allocation"] == allocation
+        assert claimed.trial.params["allocation without a table" if at % 2 else "allocation"] == (
+            allocation
+        )
+        study.stop(claimed)
+    study.close()
 
 
 def test_a_recipe_whose_metric_is_no_number_fails_alone(
