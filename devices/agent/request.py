@@ -13,7 +13,7 @@ class Request:
     """One JSON object; a getter raises Failure naming the key when it is missing or wrong."""
 
     baton: Baton | None = None
-    """Of a process that is measured beside others."""
+    """How it takes turns with those that are measured beside it; None: there are none."""
 
     def __init__(self, text: bytes) -> None:
         try:

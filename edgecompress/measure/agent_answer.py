@@ -44,7 +44,7 @@ class Optimised(Spec):
 
 
 class Together(Spec):
-    """Of files side by side."""
+    """The answers on files that ran side by side."""
 
     answers: tuple[Answer, ...]
     """In their order."""

@@ -274,17 +274,6 @@ def test_what_a_run_writes_to_is_no_constant() -> None:
     assert any("arange" in str(node.target) for node in graph.graph.find_nodes(op="get_attr"))
 
 
-def test_what_is_clipped_to_above_zero_is_no_zero() -> None:
-    class Clipping(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            least = nn.functional.hardtanh(torch.zeros_like(x), 0.5, 1.0)
-            return x + least + nn.functional.hardtanh(torch.zeros_like(x), -0.5, 1.0)
-
-    graph, _ = capture(Clipping(), (X,))
-    assert torch.equal(graph(X), X + 0.5)
-    assert len([node for node in graph.graph.nodes if "add" in str(node.target)]) == 1
-
-
 def test_anchors_that_forward_makes_are_constants() -> None:
     """As YOLO's head does: with the type of an activation, and nothing else of it."""
 
