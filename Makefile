@@ -11,7 +11,11 @@ PIP_INDEX_ARGS ?=
 PYTEST_ARGS ?= -n auto --dist loadgroup --no-loadscope-reorder --durations=60 --durations-min=3
 
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_INDEX_ARGS) -c constraints.txt
+# pip would compile every module of torch and sympy, for longer than all that is used takes. Python
+# compiles that at its first import, and keeps it if it may.
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --no-compile $(PIP_INDEX_ARGS) \
+  -c constraints.txt
+unexport PYTHONDONTWRITEBYTECODE
 # What was installed last: the core alone, or the core with every runtime and what tests need.
 CORE := $(VENV)/.installed-core
 ALL := $(VENV)/.installed
