@@ -20,6 +20,10 @@ from edgecompress.measure.statistics import ratio_interval
 
 BLOCK_S = 1.2
 """One block of either; the telemetry's thread reads once a second, so that it is in each."""
+BURST_S, BURSTS = 0.02, 10
+"""Short blocks without telemetry, so many of either for each long one: on a machine that is shared
+neighbours are slow alike.
+"""
 SIZES = {"50 us": (3, 12, 10), "20 ms": (36, 32, 24)}
 """Layers, channels and side of a chain that takes about as long."""
 
@@ -92,6 +96,15 @@ def _one(label: str, folder: Path, size: tuple[int, int, int], rounds: int) -> N
     }
     # Neither is to meet what a collection costs.
     gc.disable()
+    bursts: dict[str, list[float]] = {name: [] for name in loops}
+    for number in range(BURSTS * rounds):
+        for name in list(loops) if number % 2 else reversed(list(loops)):
+            if name == "agent":
+                taken = _steady(_agent("loops"), calls, BURST_S)
+            else:
+                taken = _bare(session, sample, BURST_S)
+            bursts[name].append(statistics.median(taken))
+    _tell(f"{label}, {BURSTS * rounds} bursts", "median of the latencies", bursts)
     blocks: dict[str, list[Block]] = {name: [] for name in loops}
     for number in range(rounds + 1):
         for name in list(loops) if number % 2 else reversed(list(loops)):
@@ -103,16 +116,23 @@ def _one(label: str, folder: Path, size: tuple[int, int, int], rounds: int) -> N
             if number:
                 # The first round warms up.
                 blocks[name].append(Block(statistics.median(taken), cpu_ms))
-    print(f"{label}, {rounds} rounds")
+    print(f"{label}, {rounds} rounds with telemetry")
     for at, of in enumerate(("median of the latencies", "CPU time, all included")):
-        agent, bare = ([block[at] for block in blocks[name]] for name in ("agent", "bare"))
-        low, high = ratio_interval(agent, bare)
-        ratio = statistics.median(a / b for a, b in zip(agent, bare, strict=True))
-        print(
-            f"  {of:24} bare {1000 * statistics.median(bare):9.2f} us, in the agent"
-            f" {ratio - 1:+.2%} (95 % interval {low - 1:+.2%} to {high - 1:+.2%})",
-            flush=True,
-        )
+        _tell("", of, {name: [block[at] for block in blocks[name]] for name in loops})
+
+
+def _tell(title: str, of: str, found: dict[str, list[float]]) -> None:
+    """Print by how much the agent's are more."""
+    agent, bare = found["agent"], found["bare"]
+    low, high = ratio_interval(agent, bare)
+    ratio = statistics.median(a / b for a, b in zip(agent, bare, strict=True))
+    if title:
+        print(title)
+    print(
+        f"  {of:24} bare {1000 * statistics.median(bare):9.2f} us, in the agent"
+        f" {ratio - 1:+.2%} (95 % interval {low - 1:+.2%} to {high - 1:+.2%})",
+        flush=True,
+    )
 
 
 def _session(file: str) -> Any:
