@@ -25,7 +25,7 @@ def runs(rows: "Sequence[RunRow]", console: Console) -> None:
             row.id,
             row.target,
             row.started[:16].replace("T", " "),
-            row.decision or "unfinished",
+            row.state,
             "" if row.candidate is None else f"{metric_name(row.metric or '')} {row.candidate:.4f}",
             "" if row.speedup is None else speedup(row.speedup, row.emulated),
         )

@@ -41,7 +41,7 @@ from edgecompress.spec.probe import Probe
 from edgecompress.spec.recipe import resolve
 from edgecompress.spec.report import StageCost
 from edgecompress.spec.target import Target
-from edgecompress.store import Store
+from edgecompress.store import SEARCH, Store
 from edgecompress.task.used import Used
 
 SEARCHES = "searches"
@@ -248,7 +248,7 @@ def opened(order: DeployOrder, progress: Progress) -> Iterator[Bench]:
     targets = tuple(recipe.target for recipe in wish.recipes)
     with watched(order.wanted, order.folder, store) as used:
         loaded, trains = _loaded(Space(order.wanted, targets), order, store, used)
-        run_id = store.start_run(f"search-{wish.name}", digest(wish.name))
+        run_id = store.start_run(f"{SEARCH}{wish.name}", digest(wish.name))
         try:
             with TemporaryDirectory(dir=store.work_dir("agent")) as name:
                 space = Space(order.wanted, targets, trains)

@@ -2,11 +2,12 @@
 
 from edgecompress.store.files import atomic_write
 from edgecompress.store.prune import PruneResult
-from edgecompress.store.rows import RunPoint, RunRow, StageRecord
+from edgecompress.store.rows import SEARCH, RunPoint, RunRow, StageRecord
 from edgecompress.store.sealed import is_sealed, read_sealed, set_aside, write_sealed
 from edgecompress.store.store import Store
 
 __all__ = [
+    "SEARCH",
     "PruneResult",
     "RunPoint",
     "RunRow",

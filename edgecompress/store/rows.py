@@ -67,6 +67,12 @@ class StageRecord:
         return seal_of("stages", self.row(), self.blobs.items())
 
 
+SEARCH = "search-"
+"""What the target of a search's own row begins with: its trials are in the study, and what it
+deploys in the end is a run of its own.
+"""
+
+
 @dataclass(frozen=True)
 class RunRow:
     """One line of `edgecompress runs`; what follows `started` is None until the run is done."""
@@ -85,6 +91,13 @@ class RunRow:
     speedup: float | None
     emulated: bool
     """The speedup says nothing about a board."""
+
+    @property
+    def state(self) -> str:
+        """The verdict, or what there is in its place."""
+        if self.decision is not None:
+            return self.decision
+        return "search" if self.target.startswith(SEARCH) else "unfinished"
 
 
 @dataclass(frozen=True)

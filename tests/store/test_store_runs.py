@@ -13,7 +13,7 @@ import pytest
 
 from edgecompress.errors import SpecError
 from edgecompress.spec.report import Report
-from edgecompress.store import Store
+from edgecompress.store import SEARCH, Store
 
 MakeReport = Callable[..., Report]
 
@@ -73,6 +73,15 @@ def test_runs_are_found_by_id_prefix_and_latest(store: Store, make_report: MakeR
             store.report(unknown)
     with pytest.raises(SpecError, match="did not finish, deploy again"):
         store.report(unfinished)
+
+
+def test_a_search_is_told_from_a_run_that_did_not_finish(
+    store: Store, make_report: MakeReport
+) -> None:
+    finished_run(store, make_report, b"done")
+    for target in ("local", f"{SEARCH}local"):
+        store.start_run(target, "0" * 64)
+    assert [row.state for row in store.runs()] == ["search", "unfinished", "ship"]
 
 
 def test_prune_keeps_what_kept_runs_need(store: Store, make_report: MakeReport) -> None:
