@@ -81,7 +81,7 @@ def test_a_search_is_told_from_a_run_that_did_not_finish(
     finished_run(store, make_report, b"done")
     for target in ("local", f"{SEARCH}local"):
         store.start_run(target, "0" * 64)
-    assert [row.state for row in store.runs()] == ["search", "unfinished", "ship"]
+    assert [row.state for row in store.runs()] == ["search", "unfinished", "unmeasured"]
 
 
 def test_prune_keeps_what_kept_runs_need(store: Store, make_report: MakeReport) -> None:
