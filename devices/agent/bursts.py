@@ -44,7 +44,8 @@ def in_bursts(
         watch.pause()
         medians_ms.append(sorted(burst.latency_ms)[len(burst.latency_ms) // 2])
         latency_ms += burst.latency_ms[::every]
-        computed += (burst.compute_ms or [])[::every]
+        if burst.compute_ms is not None:
+            computed += burst.compute_ms[::every]
         while len(latency_ms) > limits.most_samples:
             del latency_ms[1::2], computed[1::2]
             every *= 2

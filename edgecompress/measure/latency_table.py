@@ -83,7 +83,7 @@ class Layer:
     @classmethod
     def of(cls, shape: LayerShape, least: Point, most: Point, step: int) -> "Layer":
         """Measured at a few counts, multiples of `step` but for the largest, and of its groups."""
-        step = lcm(step, shape.groups or 1)
+        step = lcm(step, max(shape.groups, 1))
         both = shape.groups != 0 and all(low < high for low, high in zip(least, most, strict=True))
         many = POINTS_OF_TWO if both else POINTS_OF_ONE
         inputs, outputs = (

@@ -139,7 +139,7 @@ def _read(agent: Agent, file: Loaded, answer: Answer) -> Turn:
 
 
 def _possible(agent: DeviceAgent, file: Loaded, turn: Turn) -> Turn:
-    told = [*turn.central_ms, *(turn.bursts_ms or ())]
+    told = [*turn.central_ms, *(() if turn.bursts_ms is None else turn.bursts_ms)]
     if not turn.central_ms or not all(0 < ms < LONGEST_MS for ms in told):
         raise AgentError(
             f"{agent.transport.name}: a turn of {file.file.name} has no latencies, or some that"

@@ -93,6 +93,7 @@ def swept(pyz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
             "schema_version": 1,
             "threads": 1,
             "moment_s": 0,
+            "longest_s": 60.0,
             "rounds": 2,
             "most_rounds": 3,
             "files": {name: str(tmp_path / name) for name in ms},
@@ -101,7 +102,9 @@ def swept(pyz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         found = sweep.run(request(json.dumps(asked).encode()))
         return {one["name"]: one["rounds_ms"] for one in found["files"]}
 
-    monkeypatch.setattr(sweep, "time", SimpleNamespace(perf_counter_ns=lambda: now_ns))
+    monkeypatch.setattr(
+        sweep, "time", SimpleNamespace(perf_counter_ns=lambda: now_ns, monotonic=lambda: 0.0)
+    )
     monkeypatch.setattr(sweep, "gc", SimpleNamespace(collect=lambda: 0, disable=lambda: None))
     monkeypatch.setattr(sweep, "read_feeds", lambda *_: [])
     return run

@@ -48,7 +48,7 @@ class InProcess(LocalTransport):
         if argv[1] not in sys.path:
             sys.path.insert(0, argv[1])
         main = importlib.import_module("edgecompress_agent.__main__")
-        answer = {"schema_version": 1, **main._answer(stdin)}
+        answer = {"schema_version": 1, **main._answer(stdin, answer_fd=1)}
         return Completed(0, json.dumps(answer).encode(), b"")
 
 
