@@ -16,14 +16,12 @@ ROOT = Path(__file__).parents[1]
 LIMIT_S = 10.0
 HEAD = """\
 import itertools
-import digits
 import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from digits import Digits
 
-digits.BATCH = 64
 
 def changed(data, change):
     for images, labels in data:
