@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -218,14 +219,18 @@ def request_fields(tmp_path: Path) -> dict[str, object]:
 
 def measured(pyz: Path, fields: dict[str, object], meanwhile=lambda _: None) -> Turn:
     """A turn of the agent in its own process; `meanwhile` is called with that."""
-    process = subprocess.Popen([sys.executable, pyz], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(json.dumps({"schema_version": 1, "command": "measure", **fields}).encode())
-    process.stdin.close()
-    meanwhile(process)
-    assert process.stdout is not None
-    answer = json.loads(process.stdout.read())
-    assert process.wait(60) == 0, answer
+    with tempfile.TemporaryFile() as said:
+        # A pipe that nobody reads yet would keep it from ending.
+        process = subprocess.Popen([sys.executable, pyz], stdin=subprocess.PIPE, stdout=said)
+        assert process.stdin is not None
+        request = {"schema_version": 1, "command": "measure", **fields}
+        process.stdin.write(json.dumps(request).encode())
+        process.stdin.close()
+        meanwhile(process)
+        code = process.wait(60)
+        said.seek(0)
+        answer = json.loads(said.read())
+    assert code == 0, answer
     return parse(Turn, answer["result"], "agent measure")
 
 
