@@ -21,6 +21,8 @@ BUSY = (0, 1, 2, 5, 6)
 STOLEN = 7
 THROTTLES = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/*_throttle_count"
 """What x86 counts of itself: how often a core, or the whole package, was slowed down by heat."""
+UNCOUNTED_S = 0.1
+"""What ticks may miss of a short while."""
 SWAP_KEYS = ("pswpin", "pswpout")
 
 
@@ -112,8 +114,7 @@ class Watch:
             **passed,
             "slept_s": slept_s,
             "stops": self._stops.count,
-            # Ticks are of 10 ms: what is left may be less than nothing.
-            "others_s": None if busy_s is None else max(0.0, busy_s - cpu_s),
+            "others_s": _others_s(busy_s, cpu_s),
             "cores": len(self._cores),
             "quota_cores": quota_cores(self._root),
             "clock_mhz_first": self._clock_mhz,
@@ -143,6 +144,15 @@ class Watch:
 
 def _difference(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
+
+
+def _others_s(busy_s: float | None, cpu_s: float) -> float | None:
+    """What is left of the cores' time without this process's own."""
+    # A system that does not count this process there, as some sandboxes, counts nobody.
+    if busy_s is None or busy_s < cpu_s / 2 - UNCOUNTED_S:
+        return None
+    # Ticks are of 10 ms: what is left may be less than nothing.
+    return max(0.0, busy_s - cpu_s)
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

@@ -144,7 +144,11 @@ def _waiting(turn: Turn, running: Conditions) -> Iterator[Seen]:
         return
     threads = turn.threads * turn.streams
     if running.waited_s is not None and threads <= running.cores:
-        share = running.waited_s / running.wall_s
+        waited_s = running.waited_s
+        if running.others_s is not None:
+            # Beyond what others used, threads of the runtime's own wait for one another.
+            waited_s = min(waited_s, running.others_s + TICK_S)
+        share = waited_s / running.wall_s
     elif running.others_s is not None:
         # What others used beyond what the model leaves free. Sessions that are more than there are
         # cores wait for one another too, which is nobody else's doing.

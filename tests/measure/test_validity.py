@@ -45,8 +45,11 @@ def test_a_quiet_machine_is_valid():
         (["suspended"], [], {"suspended_s": 0.2}),
         ([], ["idle"], {"cpu_s": 0.7}),
         (["idle"], [], {"cpu_s": 0.95}),
-        ([], ["waiting"], {"waited_s": 0.5, "cpu_s": 0.5}),
-        (["waiting"], [], {"waited_s": 0.03, "cpu_s": 0.97}),
+        ([], ["waiting"], {"waited_s": 0.5, "cpu_s": 0.5, "others_s": 0.19}),
+        ([], ["waiting"], {"waited_s": 0.5, "cpu_s": 0.5, "others_s": None}),
+        (["waiting"], [], {"waited_s": 0.03, "cpu_s": 0.97, "others_s": 0.03}),
+        # Nobody else used the core: threads of its own waited for one another.
+        ([], [], {"waited_s": 0.35, "cpu_s": 0.99, "others_s": 0.0}),
         ([], ["stolen"], {"stolen_s": 0.3, "cpu_s": 0.7}),
         (["stolen"], [], {"stolen_s": 0.05}),
         # One tick is as good as none.
@@ -104,7 +107,13 @@ def test_what_files_side_by_side_have_in_common_leaves_their_ratio_valid(kind, t
 
 
 @pytest.mark.parametrize(
-    "fields", [{"stops": 1}, {"waited_s": 0.5, "cpu_s": 0.5}, {"others_s": 2.0}, {"throttles": 2}]
+    "fields",
+    [
+        {"stops": 1},
+        {"waited_s": 0.5, "cpu_s": 0.5, "others_s": 0.5},
+        {"others_s": 2.0},
+        {"throttles": 2},
+    ],
 )
 def test_what_befalls_one_of_them_is_no_common_thing(fields):
     assert not validity_of([beside(**fields)], STANDARD).valid
@@ -229,7 +238,7 @@ def test_paced_inferences_that_come_late_are_said():
 
 
 def test_sessions_side_by_side_wait_for_a_core_too():
-    crowded = turn(waited_s=0.4).model_copy(update={"streams": 4})
+    crowded = turn(waited_s=0.4, others_s=0.4).model_copy(update={"streams": 4})
     assert judged(crowded, rules=Rules(Throughput(turns=1, min_duration_s=0.3), 4))[0] == [
         "waiting"
     ]
@@ -268,7 +277,8 @@ def test_more_waiting_is_never_better(one, other):
 
 
 def test_the_worst_turn_is_named():
-    found = validity_of([turn(), turn(waited_s=0.2), turn(waited_s=0.4)], FOUR)
+    disturbed = [turn(waited_s=waited_s, others_s=waited_s) for waited_s in (0.2, 0.4)]
+    found = validity_of([turn(), *disturbed], FOUR)
     (reason,) = (each for each in found.reasons if each.kind == "waiting")
     assert reason.text.startswith("for 40% of the time other programs had the core")
     assert reason.text.endswith("(turn 3 of 3, the worst of 2 such)")
