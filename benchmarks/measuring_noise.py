@@ -29,6 +29,8 @@ from edgecompress.transport import Completed, LocalTransport
 
 PROTOCOL = Standard(turns=1, min_iterations=50, min_duration_s=1.0, max_warmup_s=0.5)
 CLOCK = "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq"
+STEADY_S = 3.0
+"""How long inferences are measured while a clock falls."""
 IN_PROCESS = f"""
 import json, sys, pathlib
 sys.path.insert(0, sys.argv[1])
@@ -182,6 +184,7 @@ def _other_clock(bench: Bench, generator: random.Random) -> Turn:
             "threads": 1,
             "inputs": str(paths["file"]),
             **PROTOCOL.request(),
+            "min_duration_s": STEADY_S,
         }
         process = subprocess.Popen(
             [sys.executable, "-c", IN_PROCESS, str(pyz), str(root)],
@@ -192,7 +195,8 @@ def _other_clock(bench: Bench, generator: random.Random) -> Turn:
         process.stdin.write(json.dumps(request).encode())
         process.stdin.close()
         _wait_for(process.pid)
-        time.sleep(0.6 + generator.uniform(0.1, 0.7))
+        # By then it has warmed up, and it is not at its end.
+        time.sleep(2.0 + generator.uniform(0.0, 0.5))
         (root / CLOCK).write_text(generator.choice(["600000", "1500000", "1800000"]))
         assert process.stdout is not None
         answer = process.stdout.read()
