@@ -69,7 +69,7 @@ def _faster(report: Report) -> tuple[str, ...]:
     if compared is None:
         return ("It was not measured: no board of this target is at hand.",)
     before, after = compared.baseline.latency_ms_p50, compared.candidate.latency_ms_p50
-    words = ratio_in_words(before, after, ("faster", "slower")) or "not to be told"
+    words = ratio_in_words(compared.speedup, 1.0, ("faster", "slower")) or "not to be told"
     interval = f"95 % interval {factor(compared.speedup_low)} to {factor(compared.speedup_high)}"
     text = (
         f"{words} than the original in the same runtime: p50 {milliseconds(after)},"
