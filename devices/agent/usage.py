@@ -34,8 +34,10 @@ def run(request: Request) -> dict[str, object]:
             next(calls)()
     used = memory.current()
     # The code that is read from the runtime's libraries as it is first run is the runtime's.
-    peak_rss = max(memory.peak_rss() - used.code_rss - runtime.data_rss, 0)
-    peak_pss = _above(_larger(looks.largest, used.pss), runtime.pss)
+    # The kernel's peak is rounded by what each core has not added yet: what was seen counts too.
+    peak = max(memory.peak_rss() - used.code_rss, loaded.data_rss, used.data_rss)
+    peak_rss = max(peak - runtime.data_rss, 0)
+    peak_pss = _above(_larger(looks.largest, _larger(loaded.pss, used.pss)), runtime.pss)
     if peak_pss is not None:
         # The kernel may count a mapping twice in a look that it is interrupted in.
         peak_pss = min(peak_pss, peak_rss)
