@@ -121,6 +121,8 @@ def record_case(case: Case, records: Path) -> str:
         except ValueError:
             said = (folder / "stderr").read_text(errors="replace").strip()
             return f"no answer (exit {process.exitcode}): {said[-TOLD:]}"
+        if "error" in document:
+            return f"refused as a whole: {document['error']['message'][:TOLD]}"
         made = folder / "record"
         failed = [keep(outcome, made / target, folder) for target, outcome in outcomes(document)]
         (records / case.name).parent.mkdir(parents=True, exist_ok=True)
