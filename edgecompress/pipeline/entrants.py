@@ -57,6 +57,12 @@ def entrants_of(recipe: Recipe) -> tuple[Entrant, ...]:
     )
 
 
+def asks_for_int8(config: DeployConfig) -> bool:
+    """Whether no file of floats may ship, so that none but the original is of use in a race."""
+    least = config.budgets.min_int8_op_fraction
+    return config.quantize is not None and least is not None and least > 0
+
+
 def _variants(recipe: Recipe) -> Iterator[Entrant]:
     config = recipe.config
     plain = {"prune": None, "finetune": None, "distill": "off"}
@@ -64,7 +70,7 @@ def _variants(recipe: Recipe) -> Iterator[Entrant]:
         ("original", config.model_copy(update={**plain, "quantize": None}))
     ]
     compresses = config.prune is not None or config.finetune is not None
-    if compresses:
+    if compresses and not asks_for_int8(config):
         variants.append(("float", config.model_copy(update={"quantize": None})))
     quantize = config.quantize
     if quantize is not None:
@@ -76,6 +82,8 @@ def _variants(recipe: Recipe) -> Iterator[Entrant]:
             variants.append(("direct", untrained.model_copy(update=plain)))
     for variant, wanted in variants:
         yield _entrant(variant, recipe, wanted)
+    if asks_for_int8(config):
+        return
     for target in _halved(recipe.target):
         yield _entrant("half", recipe.model_copy(update={"target": target}), variants[0][1])
 

@@ -13,6 +13,7 @@ from edgecompress.measure.elimination import ERROR_RATE
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.race import race
 from edgecompress.pipeline.attempt import Against, Attempt, attempt
+from edgecompress.pipeline.entrants import asks_for_int8
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means
 from edgecompress.pipeline.measuring import Connected, RivalFile, on_device
@@ -25,6 +26,7 @@ from edgecompress.spec.race import Ending, Race
 PIP = "pip"
 MOST_TRIED = 4
 """So many are made as they would ship, each with its training, where all are refused."""
+ONLY_INT8 = "floats, but for the originals: deploy.yaml's budgets have min_int8_op_fraction"
 _BY_CLOCK = {"speed", "race"}
 """Checks that the next fastest passes no more than the one before."""
 _ENDINGS: Mapping[str, Ending] = {"refuse": "refused", "unmeasured": "uncertain", "ship": "won"}
@@ -85,6 +87,7 @@ def race_on(
         absent=(
             *filter(None, absent.values()),
             *(f"{one.name}: {why}" for why, one in unable.items()),
+            *([ONLY_INT8] if asks_for_int8(jobs[0].recipe.config) else []),
         ),
     )
 
@@ -156,7 +159,8 @@ def _first_that_ships(
             # What cannot be measured now is no fault of the file, and the next one is slower.
             closest, first = found, one
             break
-        closest = closest or found
+        if closest is None or _unmet(found) < _unmet(closest):
+            closest = found
         failed = {check.kind for check in found.judgement.checks if check.outcome == "fail"}
         if failed and failed <= _BY_CLOCK:
             break
@@ -165,6 +169,10 @@ def _first_that_ships(
         raise ModelError(f"nothing could be made of the model for this board: {why}")
     _tell(runners, best if first is None else first)
     return closest
+
+
+def _unmet(attempt: Attempt) -> int:
+    return sum(check.outcome in ("fail", "unmeasured") for check in attempt.judgement.checks)
 
 
 def _tell(runners: Sequence[Runner], first: Runner) -> None:

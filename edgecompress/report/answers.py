@@ -14,6 +14,8 @@ from edgecompress.report.figures import (
     ratio_in_words,
 )
 from edgecompress.report.rows import figure_rows
+from edgecompress.spec.comparison import Comparison, RivalResult
+from edgecompress.spec.race import Race
 from edgecompress.spec.report import Check, Report
 
 _MOST_WORSE = 4
@@ -68,16 +70,17 @@ def _faster(report: Report) -> tuple[str, ...]:
     compared = report.comparison
     if compared is None:
         return ("It was not measured: no board of this target is at hand.",)
-    before, after = compared.baseline.latency_ms_p50, compared.candidate.latency_ms_p50
-    words = ratio_in_words(compared.speedup, 1.0, ("faster", "slower")) or "not to be told"
-    interval = f"95 % interval {factor(compared.speedup_low)} to {factor(compared.speedup_high)}"
-    text = (
-        f"{words} than the original in the same runtime: p50 {milliseconds(after)},"
-        f" it {milliseconds(before)} ({interval})"
-    )
-    lines = [text]
-    if report.race is not None and (best := _best_float(report)) is not None:
-        lines.insert(0, best)
+    lines = [
+        _speed(f"the best float file of any runtime ({rival.name})", compared, rival)
+        for rival in compared.rivals
+        if rival.kind == "best float"
+    ]
+    which = "the original in the same runtime"
+    if report.race is not None and not lines:
+        which += ", the best float file of any"
+    lines.append(_speed(which, compared, compared))
+    if report.race is not None and (won := _original_that_won(report.race)) is not None:
+        lines.insert(0, f"The original itself is the fastest: {won}.")
     if compared.emulated:
         lines.append("Emulated: none of it says anything about the board.")
     elif not compared.valid:
@@ -85,21 +88,21 @@ def _faster(report: Report) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _best_float(report: Report) -> str | None:
-    """Against the fastest float original of any runtime."""
-    assert report.race is not None
-    entrants = {one.name: one for one in report.race.entrants}
-    best = entrants.get(report.race.best_float)
-    won = next((one for one in report.race.entrants if one.ending == "won"), None)
-    if best is None or won is None or best.latency_ms_p50 is None or won.latency_ms_p50 is None:
-        return None
-    if won.name == best.name:
-        return f"The original itself is the fastest: {best.name}."
-    words = ratio_in_words(best.latency_ms_p50, won.latency_ms_p50, ("faster", "slower"))
+def _speed(which: str, compared: Comparison, against: Comparison | RivalResult) -> str:
+    """How fast the candidate is beside what it was measured side by side with."""
+    it = against.baseline if isinstance(against, Comparison) else against.measurement
+    words = ratio_in_words(against.speedup, 1.0, ("faster", "slower"))
+    told = f"{words} than" if words.endswith("er") else "about as fast as"
+    low, high = factor(against.speedup_low), factor(against.speedup_high)
     return (
-        f"{words} than the best float file of any runtime ({best.name}):"
-        f" p50 {milliseconds(won.latency_ms_p50)}, it {milliseconds(best.latency_ms_p50)}"
+        f"{told} {which}: p50 {milliseconds(compared.candidate.latency_ms_p50)},"
+        f" it {milliseconds(it.latency_ms_p50)} (95 % interval {low} to {high})"
     )
+
+
+def _original_that_won(race: Race) -> str | None:
+    won = (one.name for one in race.entrants if one.ending == "won" and one.variant == "original")
+    return next(won, None)
 
 
 def _worse(report: Report) -> tuple[str, ...]:

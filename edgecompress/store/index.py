@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 from edgecompress.errors import StorageError
 from edgecompress.store.files import storage_errors
+from edgecompress.store.points import RunPoint, run_points
 from edgecompress.store.rows import (
     RUNS,
     STAGES,
     Row,
-    RunPoint,
     RunRow,
     StageRecord,
     finished_values,
     proven_run,
     proven_stage,
     report_text,
-    run_points,
     run_row,
     seal_of,
     values_of,

@@ -100,59 +100,6 @@ class RunRow:
         return "search" if self.target.startswith(SEARCH) else "unfinished"
 
 
-@dataclass(frozen=True)
-class RunPoint:
-    """What a finished run measured of the file that it would ship, for charts over many runs."""
-
-    id: str
-    created: str
-    """ISO 8601, UTC."""
-    target: str
-    task: str
-    device: str | None
-    decision: str
-    metric: str
-    value: float | None
-    latency_ms_p50: float | None
-    model_size_bytes: int
-    macs: int
-    stages: int = 0
-    """How many it had."""
-
-
-def run_points(texts: Iterable[str]) -> list[RunPoint]:
-    """One for each report.json; without those of a version that has other keys."""
-    found = []
-    for text in texts:
-        try:
-            report = json.loads(text)
-            candidate = report["candidate"]
-            found.append(
-                RunPoint(
-                    id=report["run"],
-                    created=report["created"],
-                    target=report["target"],
-                    task=report["task"],
-                    device=report["device"],
-                    decision=report["verdict"]["decision"],
-                    metric=candidate["metric"]["name"],
-                    value=_number(candidate["metric"]["value"]),
-                    latency_ms_p50=_number(candidate["latency_ms_p50"]),
-                    model_size_bytes=int(candidate["model_size_bytes"]),
-                    macs=int(candidate["macs"]),
-                    stages=len(report["stages"]),
-                )
-            )
-        except (KeyError, TypeError, ValueError):
-            continue
-    return found
-
-
-def _number(value: object) -> float | None:
-    """None also for what is not finite, which report.json has as a word."""
-    return float(value) if isinstance(value, (int, float)) else None
-
-
 def proven_stage(row: Row, blobs: Iterable[tuple[str, str]]) -> StageRecord | None:
     """The stage of a row of STAGES; None where it is not as it was written."""
     *values, seal = row

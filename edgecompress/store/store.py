@@ -18,9 +18,10 @@ from edgecompress.store.blobs import Blobs
 from edgecompress.store.files import release, remove, storage_errors, take_lock, try_lock
 from edgecompress.store.layout import Layout
 from edgecompress.store.mending import checked
+from edgecompress.store.points import RunPoint
 from edgecompress.store.prune import PruneResult, prune
 from edgecompress.store.reports import PAGE, is_whole, write_documents
-from edgecompress.store.rows import RunPoint, RunRow, StageRecord
+from edgecompress.store.rows import RunRow, StageRecord
 from edgecompress.store.sealed import is_sealed, read_sealed, write_sealed
 
 if TYPE_CHECKING:

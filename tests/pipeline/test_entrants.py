@@ -20,7 +20,8 @@ PRUNE = {
 
 def config(**recipe: object) -> DeployConfig:
     task, budgets = {"path": "task.py:Task"}, {"max_metric_drop": 0.01}
-    return parse(DeployConfig, {"task": task, "seed": 0, "budgets": budgets, **recipe}, "here")
+    document = {"task": task, "seed": 0, "budgets": budgets, **recipe}
+    return parse(DeployConfig, document, "here")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,17 @@ def test_what_runs_first_is_not_trained_for_it_and_nothing_is_searched() -> None
     assert found["recipe"].shape == found["ptq"].shape
     assert found["direct"].shape != found["ptq"].shape
     assert found["float"].shape == found["float"].recipe
+
+
+@pytest.mark.parametrize("target", ["local-onnxruntime", "jetson-orin-nano"])
+def test_where_int8_is_asked_for_no_file_of_floats_runs_but_the_original(target: str) -> None:
+    asked = {"max_metric_drop": 0.01, "min_int8_op_fraction": 0.5}
+    pruned = {"prune": PRUNE, "finetune": TRAIN}
+    found = entrants_of(resolve(load_target(target), config(**pruned, quantize=PTQ, budgets=asked)))
+    assert [one.variant for one in found] == ["original", "recipe", "direct"]
+    # A recipe that does not quantise cannot keep that budget: the verdict says so of its file.
+    floats = entrants_of(resolve(load_target("local-onnxruntime"), config(**pruned, budgets=asked)))
+    assert [one.variant for one in floats] == ["original", "float"]
 
 
 def test_a_runtime_that_computes_in_float16_has_the_original_in_it_too() -> None:

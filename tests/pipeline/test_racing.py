@@ -22,6 +22,8 @@ class Board:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **verdicts: str) -> None:
         self.verdicts, self.made = verdicts, list[str]()
+        self.worse = set[str]()
+        """Variants that more than one check refuses."""
         self.runners = [self._runner("original", FLOAT_MS)]
         monkeypatch.setattr(racing, "attempt", self._attempt)
 
@@ -55,7 +57,8 @@ class Board:
         decision = "refuse" if decision == "too slow" else decision
         outcome = {"ship": "pass", "refuse": "fail"}.get(decision, decision)
         check = SimpleNamespace(text=f"{decision} because", kind=kind, outcome=outcome)
-        judgement = SimpleNamespace(decision=decision, checks=(check,))
+        unmet = 2 if job.variant in self.worse else 1
+        judgement = SimpleNamespace(decision=decision, checks=(check,) * unmet)
         evaluation = SimpleNamespace(value=0.9)
         results = SimpleNamespace(candidate=SimpleNamespace(evaluation=evaluation))
         return SimpleNamespace(job=job, judgement=judgement, results=results)
@@ -93,6 +96,16 @@ def test_a_net_that_int8_slows_down_or_spoils_ships_in_float_or_not_at_all(
     slow = Board(monkeypatch, direct="refuse").add("recipe", 1.6).add("direct", 1.4)
     assert slow.walk().job.variant == "direct"
     assert slow.endings()["original"] == "won"
+
+
+def test_of_several_that_are_refused_the_report_has_what_the_fewest_checks_refuse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    board = Board(monkeypatch, float="refuse", recipe="refuse", ptq="refuse")
+    board.add("float", 0.1).add("recipe", 0.2).add("ptq", 0.3)
+    board.worse.add("float")
+    assert board.walk().job.variant == "recipe"
+    assert board.made == ["float", "recipe", "ptq"]
 
 
 def test_where_the_fastest_is_too_slow_the_next_is_not_tried(
