@@ -15,6 +15,7 @@ from edgecompress.errors import DeviceError, ModelError, RuntimeMissing, TaskErr
 from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.race import Ran, race
 from edgecompress.optimize.front import Aims
+from edgecompress.optimize.openers import openers
 from edgecompress.optimize.plan import Outcome, Plan
 from edgecompress.optimize.reads import Reads
 from edgecompress.optimize.space import Space, training_of
@@ -174,7 +175,9 @@ class Bench:
         recovered = finetuned(job, smaller, start)
         integer = quantized(job, recovered, start)
         model: Executable
-        if integer is None:
+        if recovered is start and integer is None:
+            model = FloatModel(job, start)
+        elif integer is None:
             model = FloatModel(job, recovered, start)
         else:
             integer, _ = keep_metric(job, integer, recovered, start, self.means)
@@ -276,7 +279,7 @@ def opened(order: DeployOrder, progress: Progress) -> Iterator[Bench]:
 
 def _loaded(space: Space, order: DeployOrder, store: Store, used: Used) -> tuple[LoadedTask, bool]:
     """The task, and whether it can train."""
-    trained = next(iter(space.openers(space.targets[0].name)))
+    trained = next(openers(space, space.targets[0].name))
     try:
         return load(space.nominal(trained), order.folder, store, used), True
     except TaskError as error:

@@ -17,8 +17,10 @@ FULL = len(EPOCHS)
 class Plan(Spec):
     """One recipe on one rung."""
 
-    kind: Literal["plain", "own", "drawn"]
-    """Int8 without anything else; as deploy.yaml has it; a point of the space."""
+    kind: Literal["plain", "float", "own", "drawn"]
+    """Int8 without anything else; the original, which is measured and never shipped; as deploy.yaml
+    has it; a point of the space.
+    """
     target: str
     params: Params = {}
     rung: int = 0

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgecompress.optimize.front import Aims, complete, front, ranked, shippable
+from edgecompress.optimize.openers import openers
 from edgecompress.optimize.plan import EPOCHS, FULL, Outcome, Plan, Tried
-from edgecompress.optimize.space import Space
+from edgecompress.optimize.space import Offer, Space
 
 ONE_OF = 3
 """One of so many goes on to the next rung."""
@@ -20,6 +21,8 @@ SEARCH_SHARE = 0.5
 """Share of the time after which what is on the front is trained in full."""
 FINALS = 3
 """So many are trained in full where no time is given."""
+_NEARLY = 1.25
+"""A float original that takes so many times as long as plain int8 may beat it once it is pruned."""
 _AS_FAST = 1.02
 """What a clock can hardly tell apart."""
 _FITS = 0.85
@@ -108,6 +111,19 @@ def best_target(now: Situation) -> str:
     return min(plain, key=lambda row: row[1].latency_ms_p50)[0].plan.target
 
 
+def offer(now: Situation) -> Offer:
+    """What is on offer by what was measured."""
+    plain = [row for row in complete(now.trials) if row[0].plan.kind == "plain"]
+    floats = [row for row in complete(now.trials) if row[0].plan.kind == "float"]
+    limit = _NEARLY * min((row[1].latency_ms_p50 for row in plain), default=0.0)
+    fast = sorted(
+        (outcome.latency_ms_p50, one.plan.target)
+        for one, outcome in floats
+        if outcome.latency_ms_p50 <= limit
+    )
+    return Offer(best_target(now), tuple(target for _, target in fast))
+
+
 def _search(now: Situation) -> Plan | Draw | None:
     ready = itertools.chain(_openers(now), _promotions(now))
     draws = now.left.points and not now.has_failed
@@ -116,12 +132,14 @@ def _search(now: Situation) -> Plan | Draw | None:
 
 def _openers(now: Situation) -> Iterable[Plan]:
     target, kinds = best_target(now), {one.plan.kind for one in now.known}
+    if not now.has_failed:
+        yield from (plan for plan in now.space.originals() if not now.is_begun(plan))
     if now.space.has_own and "own" not in kinds:
         yield Plan(kind="own", target=target)
     if now.has_failed:
         return
     drawn = [one.plan.params for one in now.known if one.plan.kind == "drawn"]
-    yield from (plan for plan in now.space.openers(target) if plan.params not in drawn)
+    yield from (plan for plan in openers(now.space, target, offer(now)) if plan.params not in drawn)
 
 
 def _promotions(now: Situation) -> Iterable[Plan]:

@@ -22,8 +22,8 @@ from edgecompress.optimize.schedule import (
     SEARCH_SHARE,
     Left,
     Situation,
-    best_target,
     next_step,
+    offer,
 )
 from edgecompress.optimize.study import Claimed, Study
 from edgecompress.optimize.words import words_of
@@ -146,8 +146,8 @@ class Search:
         return Left(count, seconds, of_seconds, points=self._in_vain < _USED_UP)
 
     def _take(self, left: Left, trials: Sequence[Tried]) -> None:
-        tabled = best_target(Situation(self.bench.space, self.bench.aims, trials, left))
-        claimed = self.study.claim(partial(self.bench.space.draw, tabled=tabled))
+        offered = offer(Situation(self.bench.space, self.bench.aims, trials, left))
+        claimed = self.study.claim(partial(self.bench.space.draw, offer=offered))
         twin = self.study.twin(claimed)
         if twin is not None:
             self.study.same(claimed, twin)

@@ -4,9 +4,9 @@
 are from short lists, so that a point that is met twice is known.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgecompress.optimize.plan import Params, Plan, Value
 from edgecompress.spec.base import digest, parse
@@ -23,6 +23,7 @@ Pick = Callable[[str, Sequence[Value]], Value]
 """Picks one of several values for the choice of that name."""
 
 CHOICES: dict[str, tuple[Value, ...]] = {
+    "precision": ("int8", "float"),  # where floats are about as fast
     "ranges": ("minmax", "percentile", "mse"),
     "equalise": ("off", "on"),
     "prune": ("off", "structured"),
@@ -41,8 +42,8 @@ CHOICES: dict[str, tuple[Value, ...]] = {
     "rounding": ("nearest", "adaptive"),  # where it is not
     "correct_biases": ("off", "on"),
 }
-_TRAINED: Params = {"optimizer": "sgd", "rate": 1.0, "ema": "off", "distill": "logits"}
-"""How openers train where the user's own training does not say by which optimizer."""
+_TRAINS_BY = ("optimizer", "rate", "ema", "distill")
+"""What is chosen of whatever trains."""
 _EMA_DECAY = 0.99
 _TRAINING: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "learning_rate": 0.02, "weight_decay": 5e-4},
@@ -55,8 +56,6 @@ _FULL_EPOCHS = 30
 _FLOAT_SHARE = 2 / 3
 """Share of the epochs, where a recipe trains in float and then in int8."""
 _CALIBRATION_BATCHES = 8
-_OPENING = ((2.0, "uniform"), (1.5, "uniform"), (2.0, "latency"), (3.0, "uniform"))
-"""Reductions and allocations that a search begins with."""
 _IN_INT8 = ("qat", "both")
 _OF_ITS_TRAINING = {"gradient_clip", "label_smoothing", "accumulate"}
 """What a search leaves as the user's own training has it."""
@@ -72,6 +71,22 @@ _OF_NUMBERS = {
     *("equalise", "rounding", "correct_biases", "train_scales"),
 }
 """Keys of `quantize` that change a file's numbers, and not its shape."""
+
+
+class Offer(NamedTuple):
+    """What the space has beside its own, by what was measured so far."""
+
+    tabled: str | None = None
+    """The only target for which layers may be measured one by one, which takes minutes; None: any.
+    """
+    floats: tuple[str, ...] = ()
+    """Targets in which the original in float is about as fast as the fastest plain int8, so that
+    less of it may be the fastest of all; the fastest first.
+    """
+
+
+NOTHING = Offer()
+"""Nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +131,15 @@ class Space:
         """Int8 without anything else, in each runtime."""
         return tuple(Plan(kind="plain", target=one.name) for one in self.targets)
 
-    def draw(self, pick: Pick, tabled: str | None = None) -> Plan:
-        """A point, choice by choice; `tabled`: the only target for which layers may be measured one
-        by one, which takes minutes. None: any.
-        """
+    def originals(self) -> tuple[Plan, ...]:
+        """The float original in each runtime, where something in float may ship."""
+        least = self.base.budgets.min_int8_op_fraction
+        if not self.trains or (least is not None and least > 0):
+            return ()
+        return tuple(Plan(kind="float", target=one.name) for one in self.targets)
+
+    def draw(self, pick: Pick, offer: Offer = NOTHING) -> Plan:
+        """A point, choice by choice."""
         target = self.target(str(pick("target", [one.name for one in self.targets])))
         params: Params = {}
 
@@ -128,50 +148,40 @@ class Space:
             return params[name]
 
         how: Value = "off"
-        choose("ranges")
-        choose("equalise")
-        if self.trains and "structured" in target.sparsity and choose("prune") != "off":
+        prunes = self.prunes(target)
+        in_float = prunes and target.name in offer.floats and choose("precision") == "float"
+        if in_float:
+            # The original itself, or one that only trained more, is no smaller.
+            params |= {"prune": "structured", "recover": "float"}
+        else:
+            choose("ranges")
+            choose("equalise")
+        if in_float or (prunes and choose("prune") != "off"):
             for name in ("reduction", "importance", "reach"):
                 choose(name)
-            if tabled in (None, target.name):
-                params["allocation"] = pick("allocation", self._allocations)
+            if not in_float and offer.tabled in (None, target.name):
+                params["allocation"] = pick("allocation", self.allocations)
             else:
-                cheap = [one for one in self._allocations if one != "latency"]
+                cheap = [one for one in self.allocations if one != "latency"]
                 params["allocation"] = pick(UNTABLED, cheap)
             if self.blocks:
                 params["blocks"] = pick("blocks", CHOICES["blocks"][: self.blocks + 1])
-            how = choose("recover")
+            how = "float" if in_float else choose("recover")
         elif self.trains:
             how = choose("train")
-        for name in _TRAINED if how != "off" else ():
+        for name in _TRAINS_BY if how != "off" else ():
             choose(name)
-        for name in ("train_scales",) if how in _IN_INT8 else ("rounding", "correct_biases"):
-            choose(name)
+        if not in_float:
+            for name in ("train_scales",) if how in _IN_INT8 else ("rounding", "correct_biases"):
+                choose(name)
         return Plan(kind="drawn", target=target.name, params=params)
 
-    def openers(self, target: str) -> Iterator[Plan]:
-        """Points that usually are good, for a search that has no time to find them out."""
-        prunes = self.trains and "structured" in self.target(target).sparsity
-        whole: Params = {"prune": "off"} if prunes else {}
-        own = self._own_training()
-        trained = _TRAINED if own is None else {**_TRAINED, "optimizer": own.optimizer}
-        untrained: Params = {"rounding": "adaptive", "correct_biases": "on"}
-        wishes: list[Params] = []
-        if self.trains:
-            wishes.append({**whole, "train": "qat", **trained, "train_scales": "off"})
-            untrained |= {**whole, "train": "off"}
-        opening = [one for one in _OPENING if one[1] in self._allocations] if prunes else []
-        for reduction, allocation in opening:
-            pruning: Params = {"reduction": reduction, "importance": "taylor", "reach": "layers"}
-            pruning |= {"prune": "structured", "allocation": allocation, "recover": "both"}
-            blocks: Params = {"blocks": 0} if self.blocks else {}
-            wishes.append({**pruning, **blocks, **trained, "train_scales": "off"})
-        plain: Params = {"ranges": "minmax", "equalise": "off"}
-        for wish in (*wishes, {**untrained, "ranges": "mse", "equalise": "on"}):
-            yield Plan(kind="drawn", target=target, params={**plain, **wish})
+    def prunes(self, target: Target) -> bool:
+        """Whether channels may be cut for it."""
+        return self.trains and "structured" in target.sparsity
 
     @property
-    def _allocations(self) -> Sequence[Value]:
+    def allocations(self) -> Sequence[Value]:
         """Without that by latency where a file of each layer takes minutes to build."""
         builds = any(one.runtime.capabilities.builds_engine for one in self.targets)
         return [one for one in CHOICES["allocation"] if not (builds and one == "latency")]
@@ -209,7 +219,13 @@ class Space:
 
     def _written(self, plan: Plan) -> DeployConfig:
         params, quantize = plan.params, self._quantize(plan.params)
-        sections: dict[str, Any] = {"quantize": quantize, "distill": "off"}
+        sections: dict[str, Any] = {"distill": "off"}
+        if plan.kind == "float":
+            # A deploy.yaml that asks for nothing would be refused.
+            whole = parse(DeployConfig, self._common() | {"recipe": "auto"}, "the original")
+            return whole.model_copy(update={"recipe": None, "distill": "off"})
+        if params.get("precision") != "float":
+            sections["quantize"] = quantize
         if params.get("prune") == "structured":
             sections["prune"] = {
                 "method": "structured",
@@ -258,7 +274,7 @@ class Space:
         self, params: Mapping[str, Value], epochs: int, share: float = 1.0
     ) -> dict[str, Any]:
         """`share`: of the usual learning rate."""
-        usual, own = _TRAINING[str(params["optimizer"])], self._own_training()
+        usual, own = _TRAINING[str(params["optimizer"])], self.own_training
         kept: dict[str, Any] = {}
         if own is not None:
             kept = own.model_dump(mode="json", include=_OF_ITS_TRAINING)
@@ -270,7 +286,8 @@ class Space:
         schedule = {"epochs": epochs, "learning_rate": rate, "warmup_epochs": 1.0}
         return {**kept, **usual, **schedule, "ema_decay": ema}
 
-    def _own_training(self) -> TrainSpec | None:
+    @property
+    def own_training(self) -> TrainSpec | None:
         """How the user trains: what is made of the model, or else the model itself."""
         return next(iter(training_of(self.base).values()), self.base.train)
 

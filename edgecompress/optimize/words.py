@@ -13,6 +13,8 @@ SWITCHES = {
 
 def words_of(config: DeployConfig) -> str:
     """'pruned 2x by taylor, uniform; 4 epochs in float, 2 in int8; minmax ranges'"""
+    if config.prune is None and config.finetune is None and config.quantize is None:
+        return "the original in float"
     parts = [_pruning(config)]
     trained = [
         f"{part.epochs} {'in int8' if name == 'quantize' else 'in float'} by {part.optimizer}"

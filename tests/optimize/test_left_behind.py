@@ -13,11 +13,12 @@ from searching import Made, search
 from edgecompress.errors import TaskError
 from edgecompress.optimize import study as study_module
 from edgecompress.optimize.bench import TimeUp
+from edgecompress.optimize.openers import openers
 from edgecompress.optimize.place import Place
 from edgecompress.optimize.plan import Outcome, Plan
 from edgecompress.optimize.reads import Reads
 from edgecompress.optimize.search import Limits, Search
-from edgecompress.optimize.space import Space
+from edgecompress.optimize.space import Offer, Space
 from edgecompress.optimize.study import Claimed, Study
 from edgecompress.task.guard import user_code
 from edgecompress.task.hashes import Hashes
@@ -103,10 +104,10 @@ def test_of_a_plan_that_is_tried_again_the_sampler_learns_what_it_is(
 ) -> None:
     study = Study(place, "one", 0, maximises=True)
     for at, allocation in enumerate(("global", "sensitivity", "uniform", "global")):
-        opener = list(made.space.openers("tiny"))[1]
+        opener = list(openers(made.space, "tiny"))[1]
         plan = opener.model_copy(update={"params": {**opener.params, "allocation": allocation}})
         study.add(plan.on(1, 2))
-        claimed = study.claim(partial(made.space.draw, tabled="another" if at % 2 else None))
+        claimed = study.claim(partial(made.space.draw, offer=Offer("another" if at % 2 else None)))
         assert claimed.plan.params["allocation"] == allocation
         assert claimed.trial.params["allocation without a table" if at % 2 else "allocation"] == (
             allocation

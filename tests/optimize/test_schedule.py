@@ -3,13 +3,18 @@
 import random
 from collections.abc import Callable
 
-from edgecompress.optimize.front import Aims
+import pytest
+
+from edgecompress.optimize.front import Aims, shippable
+from edgecompress.optimize.openers import openers
 from edgecompress.optimize.plan import EPOCHS, FULL, Outcome, Plan, Tried
 from edgecompress.optimize.schedule import FINALS, Left, Situation, next_step
-from edgecompress.optimize.space import Space
+from edgecompress.optimize.space import Offer, Space
 from edgecompress.spec.deploy import Budgets
 
 BASELINE = 0.9
+FLOATS = Offer(floats=("tiny",))
+"""What `learnt` makes of the original."""
 
 
 class Searched:
@@ -67,8 +72,8 @@ def test_first_comes_plain_int8_whatever_time_there_is(space: Space) -> None:
 def test_rungs_are_climbed_by_a_third_and_the_front_is_trained_in_full(space: Space) -> None:
     searched = Searched(space, learnt)
     plans = searched.run(40)
-    openers = list(space.openers("tiny"))
-    assert plans[1 : 1 + len(openers)] == openers
+    opening = list(openers(space, "tiny", FLOATS))
+    assert plans[2 : 2 + len(opening)] == opening
     counts = [sum(plan.rung == rung for plan in plans) for rung in range(FULL + 1)]
     assert sum(counts[:FULL]) == 40
     assert 1 <= counts[FULL] <= FINALS
@@ -91,6 +96,24 @@ def test_with_time_the_last_trainings_fit_into_what_is_left(space: Space) -> Non
         elapsed += seconds
     assert planned
     assert elapsed < 1.3 * whole
+
+
+@pytest.mark.parametrize(("float_ms", "fast"), [(1.2, True), (1.3, False)])
+def test_floats_are_on_offer_where_the_original_is_about_as_fast_as_plain_int8(
+    space: Space, float_ms: float, fast: bool
+) -> None:
+    def found(plan: Plan) -> Outcome:
+        times = float_ms if plan.kind == "float" else 1.0
+        outcome = learnt(plan)
+        return outcome.model_copy(update={"latency_ms_p50": outcome.latency_ms_p50 * times})
+
+    searched = Searched(space, found)
+    plans = searched.run(20)
+    # Right after plain int8, because what is tried follows from them.
+    assert [plan.kind for plan in plans[:3]] == ["plain", "float", "drawn"]
+    assert any(plan.params.get("precision") == "float" for plan in plans) == fast
+    # What it is held against is no candidate.
+    assert all(one.plan.kind != "float" for one, _ in shippable(searched.trials))
 
 
 def test_what_is_over_a_budget_of_its_shape_is_not_trained(space: Space) -> None:

@@ -8,18 +8,21 @@ from pathlib import Path
 import pytest
 from searching import AUTO, OWN
 
+from edgecompress.optimize.openers import openers
 from edgecompress.optimize.plan import FULL, Plan, Value
 from edgecompress.optimize.recipe_file import write_recipe
-from edgecompress.optimize.space import CHOICES, Space, at_epochs, training_of
+from edgecompress.optimize.space import CHOICES, Offer, Space, at_epochs, training_of
 from edgecompress.optimize.words import methods_of, words_of
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.load import load_deploy, load_target
 from edgecompress.spec.recipe import resolve
 
+FLOATS = Offer(floats=("tiny",))
 
-def drawn(space: Space, seed: int) -> Plan:
+
+def drawn(space: Space, seed: int, offer: Offer = FLOATS) -> Plan:
     source = random.Random(seed)
-    return space.draw(lambda _, values: source.choice(values))
+    return space.draw(lambda _, values: source.choice(values), offer)
 
 
 def test_every_point_is_a_recipe_that_is_read_back_as_it_was_written(
@@ -41,6 +44,32 @@ def test_every_point_is_a_recipe_that_is_read_back_as_it_was_written(
     assert seen == {name: set(values) for name, values in CHOICES.items()}
 
 
+def test_what_stays_in_float_is_pruned_and_trained_and_nothing_else(space: Space) -> None:
+    plans = [*openers(space, "tiny", FLOATS), *(drawn(space, seed) for seed in range(60))]
+    floats = [plan for plan in plans if plan.params.get("precision") == "float"]
+    assert len(floats) > 10
+    for plan in floats:
+        config = space.nominal(plan)
+        assert config.quantize is None
+        assert config.prune is not None
+        assert config.finetune is not None
+        assert words_of(config).endswith("; float")
+        assert space.shape(plan) != space.shape(space.originals()[0])
+    # Where floats are slow nobody is asked.
+    slow = [*openers(space, "tiny"), *(drawn(space, seed, Offer()) for seed in range(60))]
+    assert all("precision" not in plan.params for plan in slow)
+
+
+def test_the_originals_are_measured_where_something_in_float_may_ship(space: Space) -> None:
+    (original,) = space.originals()
+    assert words_of(space.nominal(original)) == "the original in float"
+    assert space.full_epochs(original) == 0
+    budgets = space.base.budgets.model_copy(update={"min_int8_op_fraction": 0.5})
+    int8 = replace(space, base=space.base.model_copy(update={"budgets": budgets}), _nominal={})
+    assert int8.originals() == ()
+    assert replace(space, trains=False).originals() == ()
+
+
 def test_somebody_elses_best_yaml_is_left_alone(space: Space, tmp_path: Path) -> None:
     (tmp_path / "best.yaml").write_text("mine")
     config = space.nominal(space.plain()[0])
@@ -60,7 +89,7 @@ def test_layers_are_measured_one_by_one_for_one_target_only(space: Space) -> Non
 
     name = space.targets[0].name
     for tabled, expected in ((name, True), ("another", False)):
-        plans = [space.draw(pick, tabled=tabled) for _ in range(100)]
+        plans = [space.draw(pick, Offer(tabled)) for _ in range(100)]
         found = {plan.params.get("allocation") for plan in plans}
         assert ("latency" in found) == expected
         assert {"uniform", "global", "sensitivity"} <= found
@@ -70,7 +99,7 @@ def test_layers_are_measured_one_by_one_for_one_target_only(space: Space) -> Non
 def test_openers_train_as_the_user_trains(space: Space, optimizer: str) -> None:
     training = TrainSpec(optimizer=optimizer, learning_rate=0.007, weight_decay=0.03, epochs=9)
     own = replace(space, base=space.base.model_copy(update={"train": training}), _nominal={})
-    found = training_of(own.nominal(list(own.openers("tiny"))[1]))
+    found = training_of(own.nominal(list(openers(own, "tiny"))[1]))
     assert {part.optimizer for part in found.values()} == {optimizer}
     assert found["finetune"].learning_rate == pytest.approx(0.007)
     assert found["quantize"].learning_rate < 0.007
@@ -78,7 +107,7 @@ def test_openers_train_as_the_user_trains(space: Space, optimizer: str) -> None:
 
 
 def test_a_rung_trains_its_epochs_and_shares_them_out(space: Space) -> None:
-    opener = list(space.openers("tiny"))[1]
+    opener = list(openers(space, "tiny"))[1]
     whole = space.nominal(opener)
     assert {name: part.epochs for name, part in training_of(whole).items()} == {
         "finetune": 20,
@@ -99,7 +128,7 @@ def test_a_rung_trains_its_epochs_and_shares_them_out(space: Space) -> None:
 
 
 def test_what_changes_numbers_alone_has_the_same_shape(space: Space) -> None:
-    plain, (qat, twice, less, *_, rounded) = space.plain()[0], space.openers("tiny")
+    plain, (qat, twice, less, *_, rounded) = space.plain()[0], openers(space, "tiny")
     assert space.shape(plain) == space.shape(qat) == space.shape(rounded)
     assert len({space.shape(one) for one in (plain, twice, less)}) == 3
     other = twice.model_copy(update={"params": {**twice.params, "importance": "magnitude"}})
@@ -116,7 +145,7 @@ def test_the_users_own_recipe_is_a_plan_and_sets_the_epochs(project: Path, space
     plan = Plan(kind="own", target="tiny")
     assert own.nominal(plan) == own.base
     assert own.full_epochs(plan) == 1
-    assert own.full_epochs(next(iter(own.openers("tiny")))) == 1
+    assert own.full_epochs(next(iter(openers(own, "tiny")))) == 1
     assert own.digest != space.digest
 
 
@@ -143,7 +172,7 @@ def test_what_stays_in_float_for_the_metric_or_is_cut_after_training_has_a_shape
 def test_one_epoch_is_enough_for_every_point(project: Path, space: Space) -> None:
     (project / "deploy.yaml").write_text(OWN)
     short = Space(load_deploy(project / "deploy.yaml"), space.targets)
-    for plan in (*short.openers("tiny"), *(drawn(short, seed) for seed in range(60))):
+    for plan in (*openers(short, "tiny"), *(drawn(short, seed) for seed in range(60))):
         resolve(short.targets[0], short.nominal(plan))
 
 
@@ -152,23 +181,24 @@ def test_what_the_user_asks_of_a_file_holds_for_every_point(project: Path, space
     text = text.replace("optimizer: sgd,", "optimizer: sgd, gradient_clip: 1.0,")
     (project / "deploy.yaml").write_text(text)
     own = Space(load_deploy(project / "deploy.yaml"), space.targets)
-    for plan in (*own.plain(), *own.openers("tiny"), *(drawn(own, seed) for seed in range(30))):
+    for plan in (*own.plain(), *openers(own, "tiny"), *(drawn(own, seed) for seed in range(30))):
         config = own.nominal(plan)
-        assert config.quantize is not None
-        assert config.quantize.scheme == "portable"
-        assert config.quantize.keep_float == ("fc",)
+        if plan.params.get("precision") != "float":
+            assert config.quantize is not None
+            assert config.quantize.scheme == "portable"
+            assert config.quantize.keep_float == ("fc",)
         assert all(part.gradient_clip == 1.0 for part in training_of(config).values())
 
 
 def test_layers_are_not_measured_where_each_takes_minutes_to_build(space: Space) -> None:
     engines = Space(space.base, (load_target("jetson-orin-nano"), *space.targets))
-    for plan in (*engines.openers("tiny"), *(drawn(engines, seed) for seed in range(60))):
+    for plan in (*openers(engines, "tiny"), *(drawn(engines, seed) for seed in range(60))):
         assert plan.params.get("allocation") != "latency"
 
 
 def test_without_data_to_train_with_nothing_trains(space: Space) -> None:
     still = Space(space.base, space.targets, trains=False)
-    plans = [*still.openers("tiny"), *(drawn(still, seed) for seed in range(30))]
+    plans = [*openers(still, "tiny"), *(drawn(still, seed) for seed in range(30))]
     assert not any(training_of(still.nominal(plan)) for plan in plans)
     assert {one.params["rounding"] for one in plans} == {"nearest", "adaptive"}
 

@@ -1,0 +1,59 @@
+"""Points of the space that usually are good, for a search that has no time to find them out."""
+
+from collections.abc import Iterator
+
+from edgecompress.optimize.plan import Params, Plan
+from edgecompress.optimize.space import NOTHING, Offer, Space
+
+_TRAINED: Params = {"optimizer": "sgd", "rate": 1.0, "ema": "off", "distill": "logits"}
+"""How openers train where the user's own training does not say by which optimizer."""
+_IN_INT8 = ((2.0, "uniform"), (1.5, "uniform"), (2.0, "latency"), (3.0, "uniform"))
+"""Reductions and allocations of what is pruned and then quantised."""
+_IN_FLOAT = (1.5, 2.0, 3.0)
+"""Reductions of what stays in float."""
+
+
+def openers(space: Space, target: str, offer: Offer = NOTHING) -> Iterator[Plan]:
+    """The points, in the order in which they are tried.
+
+    Args:
+        space: what may be chosen.
+        target: those in int8 are for it.
+        offer: those in float are for the first target in which floats are fast.
+
+    """
+    for params in _in_int8(space, target, offer):
+        yield Plan(kind="drawn", target=target, params=params)
+    for name in [name for name in offer.floats if space.prunes(space.target(name))][:1]:
+        for reduction in _IN_FLOAT:
+            pruning = _pruned(space, reduction, "uniform", "float")
+            params = {"precision": "float", **pruning, **_training(space)}
+            yield Plan(kind="drawn", target=name, params=params)
+
+
+def _in_int8(space: Space, target: str, offer: Offer) -> Iterator[Params]:
+    prunes = space.prunes(space.target(target))
+    kind: Params = {"precision": "int8"} if prunes and target in offer.floats else {}
+    whole: Params = {"prune": "off"} if prunes else {}
+    plain: Params = {**kind, "ranges": "minmax", "equalise": "off"}
+    untrained: Params = {**plain, "ranges": "mse", "equalise": "on"}
+    untrained |= {"rounding": "adaptive", "correct_biases": "on"}
+    if space.trains:
+        trained: Params = {**_training(space), "train_scales": "off"}
+        yield {**plain, **whole, "train": "qat", **trained}
+        untrained |= {**whole, "train": "off"}
+        for reduction, allocation in _IN_INT8 if prunes else ():
+            if allocation in space.allocations:
+                yield {**plain, **_pruned(space, reduction, allocation, "both"), **trained}
+    yield untrained
+
+
+def _pruned(space: Space, reduction: float, allocation: str, recover: str) -> Params:
+    pruning: Params = {"prune": "structured", "reduction": reduction, "importance": "taylor"}
+    blocks: Params = {"blocks": 0} if space.blocks else {}
+    return {**pruning, "reach": "layers", "allocation": allocation, **blocks, "recover": recover}
+
+
+def _training(space: Space) -> Params:
+    own = space.own_training
+    return _TRAINED if own is None else {**_TRAINED, "optimizer": own.optimizer}
