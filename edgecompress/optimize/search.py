@@ -48,7 +48,7 @@ class Limits:
 
     seconds: float | None = None
     trials: int | None = None
-    """Without those that train the front in full."""
+    """Without those that train the front in full, and without the originals."""
 
 
 @dataclass
@@ -138,9 +138,8 @@ class Search:
     def _left(self, trials: Sequence[Tried]) -> Left:
         seconds = None if self._ends is None else self._ends - time.monotonic()
         wanted = self.limits.trials
-        done = {
-            (one.plan.key, one.plan.rung) for one in trials if one.counts and one.plan.rung != FULL
-        }
+        recipes = [one for one in trials if one.counts and one.plan.kind != "float"]
+        done = {(one.plan.key, one.plan.rung) for one in recipes if one.plan.rung != FULL}
         count = None if wanted is None else max(wanted - len(done), 0)
         of_seconds = 0.0 if self.limits.seconds is None else self.limits.seconds
         return Left(count, seconds, of_seconds, points=self._in_vain < _USED_UP)

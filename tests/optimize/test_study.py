@@ -71,7 +71,8 @@ def ended(child: int) -> int:
 
 def searched(trials: list[Tried]) -> list[Tried]:
     """What counts against the limit."""
-    return [one for one in trials if one.state == "complete" and one.plan.rung != FULL]
+    recipes = [one for one in trials if one.plan.kind != "float"]
+    return [one for one in recipes if one.state == "complete" and one.plan.rung != FULL]
 
 
 def test_killed_five_times_and_resumed_it_loses_nothing(
