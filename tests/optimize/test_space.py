@@ -79,6 +79,11 @@ def test_somebody_elses_best_yaml_is_left_alone(space: Space, tmp_path: Path) ->
     assert write_recipe(tmp_path, config, "tiny-2", "a test").name == "best-3.yaml"
     assert write_recipe(tmp_path, config, "tiny", "another").name == "best-2.yaml"
     assert "another" in (tmp_path / "best-2.yaml").read_text()
+    # What was found and then edited is the user's.
+    edited = (tmp_path / "best-2.yaml").read_text().replace("ranges: minmax", "ranges: mse")
+    (tmp_path / "best-2.yaml").write_text(edited)
+    assert write_recipe(tmp_path, config, "tiny", "a third").name == "best-4.yaml"
+    assert (tmp_path / "best-2.yaml").read_text() == edited
 
 
 def test_layers_are_measured_one_by_one_for_one_target_only(space: Space) -> None:
