@@ -18,7 +18,7 @@ from edgecompress import ClassificationTask
 BATCH = 32
 DATA = Path(__file__).with_name("digits.csv.gz")
 TRAINING, VALIDATION = 1000, 157
-"""Of the first 1,157 images the last 157 pick the best epoch; the other 640 are scored."""
+"""The first 1,157 images; the last 157 of them pick the best epoch, and the rest is scored."""
 
 
 class Block(nn.Module):
