@@ -122,13 +122,13 @@ def check(folder: Path, version: str, write: bool) -> list[str]:
     files = sorted(AGENT.glob("*.py"))
     if not version.startswith("8."):
         files = [file for file in files if file.name != BEFORE_8_5]
-    said = typecheck(site, stubs, files)
-    print(f"TensorRT {version}: mypy on {len(files)} files: {said.splitlines()[-1]}")
-    if not said.startswith("Success"):
-        faults += [f"{version}: {line}" for line in said.splitlines()]
     canary = site / "canary.py"
     canary.write_text(CANARY)
-    if "NO_SUCH_FLAG" not in typecheck(site, stubs, [canary]):
+    said = typecheck(folder, stubs, [*files, canary])
+    wrong = [line for line in said if not line.startswith(str(canary))]
+    print(f"TensorRT {version}: mypy on {len(files)} files: {len(wrong)} faults")
+    faults += [f"{version}: {line}" for line in wrong]
+    if not any("NO_SUCH_FLAG" in line for line in set(said) - set(wrong)):
         faults.append(f"{version}: mypy does not see a flag that is not there: the check is blind")
     return faults
 
@@ -143,14 +143,17 @@ def compare(version: str, api: str, write: bool) -> list[str]:
     return [] if same else [f"{committed.name} is not what the bindings say; run with --write"]
 
 
-def typecheck(site: Path, stubs: Path, files: list[Path]) -> str:
-    config = site / "mypy.ini"
-    config.write_text(MYPY_CONFIG.format(stubs=stubs, cache=site / "mypy"))
+def typecheck(folder: Path, stubs: Path, files: list[Path]) -> list[str]:
+    """What mypy says. All releases share a cache, which has Python's own stubs and numpy's; of a
+    module that is not as it was mypy takes nothing from there, nor of those that import it.
+    """
+    config = stubs / "mypy.ini"
+    config.write_text(MYPY_CONFIG.format(stubs=stubs, cache=folder / "mypy"))
     command = [sys.executable, "-m", "mypy", "--config-file", config, "--no-error-summary"]
     done = subprocess.run(
         [*command, "--follow-imports=silent", *files], capture_output=True, text=True, cwd=ROOT
     )
-    return (done.stdout + done.stderr).strip() or "Success: no issues found"
+    return (done.stdout + done.stderr).splitlines()
 
 
 def mend(file: Path, classes: dict[str, dict[str, dict[str, object]]]) -> None:

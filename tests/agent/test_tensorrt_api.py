@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -113,4 +114,4 @@ def test_the_real_bindings_agree():
         [sys.executable, SCRIPT, folder], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("Success: no issues found") == len(VERSIONS)
+    assert len(re.findall(r": mypy on \d\d files: 0 faults$", done.stdout, re.M)) == len(VERSIONS)
