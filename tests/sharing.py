@@ -10,9 +10,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 _SHARE = {
     # `undisturbed`: a whole deploy.
-    **dict.fromkeys(("test_bad_input", "test_cache", "test_kill"), "undisturbed"),
+    **dict.fromkeys(("test_bad_input", "test_cache", "test_code", "test_kill"), "undisturbed"),
     # `finished`: a deploy for boards that it is pushed to.
-    **dict.fromkeys(("test_push_run", "test_push_fleet"), "finished"),
+    **dict.fromkeys(
+        ("test_push_run", "test_push_fleet", "test_push_hostile", "test_uncertain"), "finished"
+    ),
     # `zoo_files`: a hundred exports.
     **dict.fromkeys(
         (

@@ -10,6 +10,7 @@ One JSON line in, one out:
 """
 
 import contextlib
+import gc
 import json
 import os
 import resource
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import deploying
-from torchlib import parse_once
+from torchlib import look_up_once, parse_once
 
 from edgecompress import pipeline
 from edgecompress.cli import main
@@ -37,6 +38,7 @@ def warm_up() -> None:
     and what code a stage comes from is found once.
     """
     parse_once()
+    look_up_once()
     path = list(sys.path)
     with tempfile.TemporaryDirectory() as scratch:
         folder = deploying.fresh(Path(scratch) / "project")
@@ -49,6 +51,9 @@ def warm_up() -> None:
     # The task is a module; that of a test has the same name.
     sys.modules.pop("task")
     sys.path[:] = path
+    # Each copy would look through all of it for garbage, again and again.
+    gc.collect()
+    gc.freeze()
 
 
 def leave_the_disk_behind() -> None:
