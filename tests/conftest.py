@@ -1,5 +1,6 @@
 """Makes the helpers beside this file importable from every test."""
 
+import gc
 import os
 import random
 import signal
@@ -103,6 +104,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
         here = Path(__file__).parent
         items.sort(key=lambda item: sharing.place(item.path.relative_to(here).parts[0]))
+
+
+def pytest_collection_finish() -> None:
+    """What all imports have made stays, so no test needs to look through it for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collectstart(collector: pytest.Collector) -> None:

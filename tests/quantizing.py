@@ -11,7 +11,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchlib import look_up_once, parse_once
+from torchlib import spare
 from zoo.catalogue import build
 
 from edgecompress.artifact import Artifact
@@ -34,8 +34,7 @@ from edgecompress.spec.scheme import Activations, QuantizationScheme, Weights
 from edgecompress.spec.target import Target
 from edgecompress.task.base import tensors_of
 
-parse_once()
-look_up_once()
+spare()
 
 Inputs = tuple[Tensor, ...]
 LOCAL = load_target("local-onnxruntime")

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import deploying
-from torchlib import look_up_once, parse_once
+from torchlib import spare
 
 from edgecompress import pipeline
 from edgecompress.cli import main
-from edgecompress.compress import quantize  # noqa: F401  # whose operators `parse_once` must find
+from edgecompress.compress import quantize  # noqa: F401  # whose operators `spare` must find
 from edgecompress.progress import SilentProgress
 from edgecompress.report import html  # noqa: F401  # for its imports
 
@@ -37,8 +37,7 @@ def warm_up() -> None:
     """Deploy the tiny task untrained: much of torch is imported, and built, only when it is used,
     and what code a stage comes from is found once.
     """
-    parse_once()
-    look_up_once()
+    spare()
     path = list(sys.path)
     with tempfile.TemporaryDirectory() as scratch:
         folder = deploying.fresh(Path(scratch) / "project")
