@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,30 @@ class RunPoint:
     """How many it had."""
 
 
-class _Verdict(BaseModel):
+class _Read(BaseModel):
+    """What is read of a report.json: pydantic's parser makes no Python objects of the rest."""
+
+    # Only some commands draw charts.
+    model_config = ConfigDict(defer_build=True)
+
+
+class _Verdict(_Read):
     decision: str
 
 
-class _Metric(BaseModel):
+class _Metric(_Read):
     name: str
     value: Any
 
 
-class _Candidate(BaseModel):
+class _Candidate(_Read):
     metric: _Metric
     latency_ms_p50: Any
     model_size_bytes: int
     macs: int
 
 
-class _Report(BaseModel):
-    """What is read of a report.json: pydantic's parser makes no Python objects of the rest."""
-
+class _Report(_Read):
     run: str
     created: str
     target: str
