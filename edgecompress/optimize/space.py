@@ -221,9 +221,9 @@ class Space:
         params, quantize = plan.params, self._quantize(plan.params)
         sections: dict[str, Any] = {"distill": "off"}
         if plan.kind == "float":
-            # A deploy.yaml that asks for nothing would be refused.
-            whole = parse(DeployConfig, self._common() | {"recipe": "auto"}, "the original")
-            return whole.model_copy(update={"recipe": None, "distill": "off"})
+            # A recipe that asks for nothing is refused; this one's `auto` has been carried out.
+            whole = self._common() | {"recipe": "auto", "distill": "off"}
+            return parse(DeployConfig, whole, "the original")
         if params.get("precision") != "float":
             sections["quantize"] = quantize
         if params.get("prune") == "structured":

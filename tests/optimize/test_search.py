@@ -68,6 +68,10 @@ def test_interrupted_killed_and_resumed_it_ends_with_a_recipe_and_a_verdict(
     complete = [row for row in report.trials if row.state == "complete"]
     assert [row.is_plain for row in complete[:2]] == [True, False]
     assert {row.rung for row in complete} == {"proxy"}, "int8 loses nothing here"
+    originals = [row for row in report.trials if row.what == "the original in float"]
+    # The kill may have met it, and then it was done again.
+    assert originals[-1].state == "complete"
+    assert not any(row.on_front for row in originals)
     assert all(row.seconds is not None for row in complete)
     assert report.decision == found["report"]["verdict"]["decision"]
     # Plain int8 races beside what was found.

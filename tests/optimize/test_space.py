@@ -64,6 +64,7 @@ def test_the_originals_are_measured_where_something_in_float_may_ship(space: Spa
     (original,) = space.originals()
     assert words_of(space.nominal(original)) == "the original in float"
     assert space.full_epochs(original) == 0
+    assert resolve(space.targets[0], space.nominal(original)).config.quantize is None
     budgets = space.base.budgets.model_copy(update={"min_int8_op_fraction": 0.5})
     int8 = replace(space, base=space.base.model_copy(update={"budgets": budgets}), _nominal={})
     assert int8.originals() == ()
