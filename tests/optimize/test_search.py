@@ -80,7 +80,7 @@ def test_interrupted_killed_and_resumed_it_ends_with_a_recipe_and_a_verdict(
     assert recipe.quantize is not None
     assert recipe.budgets == load_deploy(project / "deploy.yaml").budgets
     page = project / "runs" / "searches" / report.search / "report.html"
-    assert "The front of 2 trials" in page.read_text()
+    assert "The front of 3 trials" in page.read_text()  # with the original
     assert json.loads(page.with_name("report.json").read_text()) == found["search"]
     deploying.assert_sound(project)
 
