@@ -1,6 +1,9 @@
 """What a recipe asks to be made better in a calibrated graph, layer by layer, without training."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+
+from torch import Tensor
 
 from edgecompress.compress.bias_correction import correct_bias
 from edgecompress.compress.quantize import Prepared
@@ -42,11 +45,28 @@ def refine(
             corrected += correct_bias(layer, seen) > 0
         done += 1
 
-    walk(prepared, [inputs_of(batch) for batch in batches], visit)
+    inputs = [inputs_of(batch) for batch in batches]
+    alike = _alike(inputs)
+    walk(prepared, alike, visit)
     if rounds:
         prepared.notes += (_told(rounded),)
+    if len(alike) < len(inputs):
+        left_out = len(inputs) - len(alike)
+        prepared.notes += (
+            f"{left_out} of {len(inputs)} calibration batches have another shape than most:"
+            " rounding and biases do not go by them",
+        )
     if spec.correct_biases:
         prepared.notes += (f"correct_biases: {corrected} of {count} layers have another bias",)
+
+
+def _alike(inputs: Sequence[tuple[Tensor, ...]]) -> list[tuple[Tensor, ...]]:
+    """Those of the commonest shape but for the first dimension: the last batch may be a short one
+    where samples are not counted by the first, or sequences may be of any length.
+    """
+    shapes = [tuple(tuple(x.shape[1:]) for x in each) for each in inputs]
+    commonest = Counter(shapes).most_common(1)
+    return [each for each, shape in zip(inputs, shapes, strict=True) if shape == commonest[0][0]]
 
 
 def _told(rows: Sequence[Rounded]) -> str:

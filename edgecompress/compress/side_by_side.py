@@ -138,7 +138,8 @@ def walk(
 
     Args:
         prepared: calibrated.
-        batches: of inputs; as many samples of them are used as fit into memory.
+        batches: of inputs, alike but for the first dimension, because what a layer sees of them is
+            joined; as many samples of them are used as fit into memory.
         visit: is called without gradients.
 
     """
@@ -225,8 +226,7 @@ def _affordable(
     prepared: Prepared, batches: Sequence[tuple[Tensor, ...]]
 ) -> list[tuple[Tensor, ...]]:
     """The first samples of the batches, as many as fit; where the graph fixes its batch, each is
-    one of its own. All have the first one's shape, because what a layer sees of them is joined: a
-    batch of longer sequences, say, is left out.
+    one of its own.
     """
     sizes = [
         fake(node).numel() * 4
@@ -237,10 +237,7 @@ def _affordable(
     largest = max((int(size) for size in sizes), default=4) / (2 if prepared.free_batch else 1)
     left = max(1, int(_MEMORY / largest))
     kept: list[tuple[Tensor, ...]] = []
-    shapes = [x.shape[1:] for x in batches[0]] if batches else []
     for batch in batches:
-        if [x.shape[1:] for x in batch] != shapes:
-            continue
         taken = tuple(x[:left] for x in batch)
         left -= len(taken[0])
         if prepared.free_batch:

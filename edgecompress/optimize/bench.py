@@ -21,7 +21,7 @@ from edgecompress.optimize.reads import Reads
 from edgecompress.optimize.space import Space, training_of
 from edgecompress.pipeline import code
 from edgecompress.pipeline.attempt import file_of
-from edgecompress.pipeline.executable import Executable, FloatModel, Int8Model
+from edgecompress.pipeline.executable import Executable, Int8Model, float_model
 from edgecompress.pipeline.files import exported_file, validated
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means, keep_metric
@@ -174,12 +174,8 @@ class Bench:
         smaller = pruned(job, sparsified(job, start), start)
         recovered = finetuned(job, smaller, start)
         integer = quantized(job, recovered, start)
-        model: Executable
-        if recovered is start and integer is None:
-            model = FloatModel(job, start)
-        elif integer is None:
-            model = FloatModel(job, recovered, start)
-        else:
+        model: Executable = float_model(job, recovered, start)
+        if integer is not None:
             integer, _ = keep_metric(job, integer, recovered, start, self.means)
             model = Int8Model(job, integer, start)
         _, artifact = exported_file(job, model)

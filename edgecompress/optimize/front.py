@@ -108,7 +108,7 @@ def complete(trials: Iterable[Tried]) -> list[tuple[Tried, Outcome]]:
 def shippable(trials: Iterable[Tried]) -> list[tuple[Tried, Outcome]]:
     """Those whose file could ship; the original is what they are held against."""
     found = complete(trials)
-    return [row for row in found if row[1].exact and row[0].plan.kind != "float"]
+    return [row for row in found if row[1].exact and row[0].plan.kind != "original"]
 
 
 def front_of(trials: Iterable[Tried], aims: Aims) -> list[tuple[Tried, Outcome]]:

@@ -17,9 +17,9 @@ FULL = len(EPOCHS)
 class Plan(Spec):
     """One recipe on one rung."""
 
-    kind: Literal["plain", "float", "own", "drawn"]
-    """Int8 without anything else; the original, which is measured and never shipped; as deploy.yaml
-    has it; a point of the space.
+    kind: Literal["plain", "original", "own", "drawn"]
+    """Int8 without anything else; the original in float, which is measured and never shipped; as
+    deploy.yaml has it; a point of the space.
     """
     target: str
     params: Params = {}

@@ -114,11 +114,11 @@ def best_target(now: Situation) -> str:
 def offer(now: Situation) -> Offer:
     """What is on offer by what was measured."""
     plain = [row for row in complete(now.trials) if row[0].plan.kind == "plain"]
-    floats = [row for row in complete(now.trials) if row[0].plan.kind == "float"]
+    originals = [row for row in complete(now.trials) if row[0].plan.kind == "original"]
     limit = _NEARLY * min((row[1].latency_ms_p50 for row in plain), default=0.0)
     fast = sorted(
         (outcome.latency_ms_p50, one.plan.target)
-        for one, outcome in floats
+        for one, outcome in originals
         if outcome.latency_ms_p50 <= limit
     )
     return Offer(best_target(now), tuple(target for _, target in fast))

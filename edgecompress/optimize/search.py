@@ -138,7 +138,7 @@ class Search:
     def _left(self, trials: Sequence[Tried]) -> Left:
         seconds = None if self._ends is None else self._ends - time.monotonic()
         wanted = self.limits.trials
-        recipes = [one for one in trials if one.counts and one.plan.kind != "float"]
+        recipes = [one for one in trials if one.counts and one.plan.kind != "original"]
         done = {(one.plan.key, one.plan.rung) for one in recipes if one.plan.rung != FULL}
         count = None if wanted is None else max(wanted - len(done), 0)
         of_seconds = 0.0 if self.limits.seconds is None else self.limits.seconds

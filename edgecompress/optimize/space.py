@@ -110,7 +110,8 @@ class Space:
         base = self.base.model_dump(mode="json", exclude={"budgets"})
         targets = [one.model_dump(mode="json") for one in self.targets]
         choices = {name: list(values) for name, values in CHOICES.items()}
-        return digest([base, targets, self.trains, self.blocks, choices])
+        in_float = not self.base.budgets.asks_for_int8
+        return digest([base, targets, self.trains, self.blocks, in_float, choices])
 
     @property
     def has_own(self) -> bool:
@@ -133,10 +134,9 @@ class Space:
 
     def originals(self) -> tuple[Plan, ...]:
         """The float original in each runtime, where something in float may ship."""
-        least = self.base.budgets.min_int8_op_fraction
-        if not self.trains or (least is not None and least > 0):
+        if not self.trains or self.base.budgets.asks_for_int8:
             return ()
-        return tuple(Plan(kind="float", target=one.name) for one in self.targets)
+        return tuple(Plan(kind="original", target=one.name) for one in self.targets)
 
     def draw(self, pick: Pick, offer: Offer = NOTHING) -> Plan:
         """A point, choice by choice."""
@@ -220,8 +220,8 @@ class Space:
     def _written(self, plan: Plan) -> DeployConfig:
         params, quantize = plan.params, self._quantize(plan.params)
         sections: dict[str, Any] = {"distill": "off"}
-        if plan.kind == "float":
-            # A recipe that asks for nothing is refused; this one's `auto` has been carried out.
+        if plan.kind == "original":
+            # DeployConfig refuses a recipe without any section, unless it says `auto`.
             whole = self._common() | {"recipe": "auto", "distill": "off"}
             return parse(DeployConfig, whole, "the original")
         if params.get("precision") != "float":

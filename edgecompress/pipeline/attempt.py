@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from edgecompress.artifact import Artifact
 from edgecompress.measure.agent import Agent
-from edgecompress.pipeline.executable import Executable, FloatModel, Int8Model
+from edgecompress.pipeline.executable import FloatModel, Int8Model, float_model
 from edgecompress.pipeline.files import build, exported_file
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.keeping import Means, keep_metric
@@ -112,14 +112,8 @@ def file_of(job: Job) -> tuple[str, Artifact]:
     start = original(job, job.model)
     recovered = finetuned(job, pruned(job, sparsified(job, start), start), start)
     integer = quantized(job, recovered, start)
-    model: Executable
-    if integer is not None:
-        model = Int8Model(job, integer, start)
-    elif recovered is start:
-        model = FloatModel(job, start)
-    else:
-        model = FloatModel(job, recovered, start)
-    return exported_file(job, model)
+    shipped = float_model(job, recovered, start)
+    return exported_file(job, shipped if integer is None else Int8Model(job, integer, start))
 
 
 def results_of(job: Job, means: Means) -> Results:
@@ -135,7 +129,7 @@ def results_of(job: Job, means: Means) -> Results:
     if integer is not None:
         integer, search = keep_metric(job, integer, recovered, start, means)
     shipped = (
-        FloatModel(job, recovered, start) if integer is None else Int8Model(job, integer, start)
+        float_model(job, recovered, start) if integer is None else Int8Model(job, integer, start)
     )
     candidate = build(job, shipped, means.here)
     if integer is not None and recovered is not start:

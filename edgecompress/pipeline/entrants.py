@@ -58,9 +58,10 @@ def entrants_of(recipe: Recipe) -> tuple[Entrant, ...]:
 
 
 def asks_for_int8(config: DeployConfig) -> bool:
-    """Whether no file of floats may ship, so that none but the original is of use in a race."""
-    least = config.budgets.min_int8_op_fraction
-    return config.quantize is not None and least is not None and least > 0
+    """Whether floats are of no use in a race, but for the original: they may not ship. A recipe
+    that does not quantise has nothing else, and its verdict says what is amiss.
+    """
+    return config.quantize is not None and config.budgets.asks_for_int8
 
 
 def _variants(recipe: Recipe) -> Iterator[Entrant]:

@@ -101,6 +101,11 @@ class FloatModel(Executable):
         return capture(self.module, self._job.example_inputs)[1]  # it traces the whole model
 
 
+def float_model(job: Job, recovered: Point, start: Point) -> FloatModel:
+    """What a recipe without int8 ends in: the original itself, where it changes nothing."""
+    return FloatModel(job, start) if recovered is start else FloatModel(job, recovered, start)
+
+
 class Int8Model(Executable):
     """The converted graph, with weights as the target's exporter takes them."""
 

@@ -285,6 +285,11 @@ class Budgets(Spec):
     min_int8_op_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share of the MACs that int8 kernels must run."""
 
+    @property
+    def asks_for_int8(self) -> bool:
+        """Whether no file of floats may ship."""
+        return self.min_int8_op_fraction is not None and self.min_int8_op_fraction > 0
+
     def allow(self, before: float, after: float, *, higher_is_better: bool) -> bool:
         """Whether a metric got worse by no more than `max_metric_drop`; what is no number never is
         allowed.

@@ -103,17 +103,17 @@ def test_floats_are_on_offer_where_the_original_is_about_as_fast_as_plain_int8(
     space: Space, float_ms: float, fast: bool
 ) -> None:
     def found(plan: Plan) -> Outcome:
-        times = float_ms if plan.kind == "float" else 1.0
+        times = float_ms if plan.kind == "original" else 1.0
         outcome = learnt(plan)
         return outcome.model_copy(update={"latency_ms_p50": outcome.latency_ms_p50 * times})
 
     searched = Searched(space, found)
     plans = searched.run(20)
     # Right after plain int8, because what is tried follows from them.
-    assert [plan.kind for plan in plans[:3]] == ["plain", "float", "drawn"]
+    assert [plan.kind for plan in plans[:3]] == ["plain", "original", "drawn"]
     assert any(plan.params.get("precision") == "float" for plan in plans) == fast
     # What it is held against is no candidate.
-    assert all(one.plan.kind != "float" for one, _ in shippable(searched.trials))
+    assert all(one.plan.kind != "original" for one, _ in shippable(searched.trials))
 
 
 def test_what_is_over_a_budget_of_its_shape_is_not_trained(space: Space) -> None:

@@ -71,7 +71,7 @@ def ended(child: int) -> int:
 
 def searched(trials: list[Tried]) -> list[Tried]:
     """What counts against the limit."""
-    recipes = [one for one in trials if one.plan.kind != "float"]
+    recipes = [one for one in trials if one.plan.kind != "original"]
     return [one for one in recipes if one.state == "complete" and one.plan.rung != FULL]
 
 

@@ -6,6 +6,7 @@ import pytest
 from synthetic import comparison, make_report, measurement
 
 from edgecompress.report.advice import NOTHING, Seen, Shipped
+from edgecompress.report.answers import answers
 from edgecompress.report.rivals import REGRESSION
 from edgecompress.report.verdict import Judgement, judge
 from edgecompress.spec.accuracy import MetricChange
@@ -37,6 +38,19 @@ def judged(*rivals: RivalResult, seen: Seen = NOTHING, lost: MetricChange = KEPT
 
 def outcomes(judgement: Judgement, kind: str) -> list[str]:
     return [check.outcome for check in judgement.checks if check.kind == kind]
+
+
+def test_the_answers_go_by_what_ran_side_by_side() -> None:
+    measured = comparison()
+    report = make_report().model_copy(
+        update={"comparison": measured.model_copy(update={"rivals": (rival("best float", 1.01),)})}
+    )
+    (speed,) = (one for one in answers(report) if one.question.startswith("How much faster"))
+    against_rival, against_own = speed.lines
+    assert against_rival.startswith(
+        "about as fast as the best float file of any runtime (the original, float32, in another):"
+    )
+    assert against_own.startswith("2.7x faster than the original in the same runtime:")
 
 
 @pytest.mark.parametrize(
