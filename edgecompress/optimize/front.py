@@ -39,6 +39,10 @@ class Aims:
         metrics = self.baseline, outcome.metric
         return excess_drop(self.loss(outcome.metric), self.budgets.max_metric_drop, metrics)
 
+    def allows(self, loss: float) -> bool:
+        """Whether so much of the metric may be lost."""
+        return not excess_drop(loss, self.budgets.max_metric_drop, (self.baseline, self.baseline))
+
     def fits(self, outcome: Outcome) -> bool:
         """Whether the budgets that its shape decides are kept."""
         budgets = self.budgets

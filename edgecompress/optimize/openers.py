@@ -19,7 +19,8 @@ def openers(space: Space, target: str, offer: Offer = NOTHING) -> Iterator[Plan]
     Args:
         space: what may be chosen.
         target: those in int8 are for it.
-        offer: those in float are for the first target in which floats are fast.
+        offer: those in float are for the first target in which floats are fast; what is pruned is
+            trained in int8 too where that may bring something back.
 
     """
     for params in _in_int8(space, target, offer):
@@ -44,8 +45,16 @@ def _in_int8(space: Space, target: str, offer: Offer) -> Iterator[Params]:
         untrained |= {**whole, "train": "off"}
         for reduction, allocation in _IN_INT8 if prunes else ():
             if allocation in space.allocations:
-                yield {**plain, **_pruned(space, reduction, allocation, "both"), **trained}
+                yield {**plain, **_recovered(space, reduction, allocation, offer)}
     yield untrained
+
+
+def _recovered(space: Space, reduction: float, allocation: str, offer: Offer) -> Params:
+    if offer.trains_int8:
+        pruning = _pruned(space, reduction, allocation, "both")
+        return {**pruning, **_training(space), "train_scales": "off"}
+    calibrated: Params = {"rounding": "nearest", "correct_biases": "off"}
+    return {**_pruned(space, reduction, allocation, "float"), **_training(space), **calibrated}
 
 
 def _pruned(space: Space, reduction: float, allocation: str, recover: str) -> Params:

@@ -6,8 +6,9 @@ three times as many as went on from it, the best of the others goes on.
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from edgecompress.optimize.front import Aims, complete, front, ranked, shippable
@@ -27,6 +28,14 @@ _AS_FAST = 1.02
 """What a clock can hardly tell apart."""
 _FITS = 0.85
 """Share of the time that is left which full trainings are planned for."""
+_ENOUGH = 0.5
+"""Share of a whole training below which no time is shared out: one that learns beats three that
+have hardly begun.
+"""
+_LOSSLESS = 4
+"""Plain int8 that could lose so many times as much and keep the budget needs no training in int8,
+whose epochs take several times as long as those in float.
+"""
 
 Draw = Literal["draw"]
 Row = tuple[Tried, Outcome]
@@ -49,6 +58,16 @@ class Left:
     def is_over(self) -> bool:
         """Whether nothing more is begun."""
         return self.seconds is not None and self.seconds <= 0
+
+    @property
+    def until_finals(self) -> float:
+        """Seconds in which a trial of the search should end, those of the finals once they are due;
+        infinite where no time is given.
+        """
+        if self.seconds is None:
+            return math.inf
+        kept = (1 - SEARCH_SHARE) * self.of_seconds if self.is_searching else 0.0
+        return self.seconds - kept
 
     @property
     def is_searching(self) -> bool:
@@ -94,13 +113,19 @@ def next_step(now: Situation) -> Plan | Draw | None:
             return plan
     if now.left.is_over:
         return None
-    step = _search(now) if now.left.is_searching else None
-    if step is not None:
-        return step
+    if now.left.is_searching:
+        ready = list(_ready(now))
+        for plan in ready:
+            if _has_time(now, plan):
+                return plan
+        # Where no training ends in time any more, the finals had better begin.
+        if not ready and (drawn := _draw(now)) is not None:
+            return drawn
     last = _final(now)
     if last is not None or now.left.trials == 0 or now.left.seconds is None:
         return last
-    return _search(now)
+    fitting = (plan for plan in _ready(now) if _has_time(now, plan))
+    return next(fitting, None) or _draw(now)
 
 
 def best_target(now: Situation) -> str:
@@ -113,6 +138,7 @@ def best_target(now: Situation) -> str:
 
 def offer(now: Situation) -> Offer:
     """What is on offer by what was measured."""
+    best = best_target(now)
     plain = [row for row in complete(now.trials) if row[0].plan.kind == "plain"]
     originals = [row for row in complete(now.trials) if row[0].plan.kind == "original"]
     limit = _NEARLY * min((row[1].latency_ms_p50 for row in plain), default=0.0)
@@ -121,13 +147,27 @@ def offer(now: Situation) -> Offer:
         for one, outcome in originals
         if outcome.latency_ms_p50 <= limit
     )
-    return Offer(best_target(now), tuple(target for _, target in fast))
+    loses = [now.aims.loss(row[1].metric) for row in plain if row[0].plan.target == best]
+    trains_int8 = not loses or not now.aims.allows(_LOSSLESS * loses[0])
+    return Offer(best, tuple(target for _, target in fast), trains_int8)
 
 
-def _search(now: Situation) -> Plan | Draw | None:
-    ready = itertools.chain(_openers(now), _promotions(now))
-    draws = now.left.points and not now.has_failed
-    return next(iter(ready), "draw" if draws else None)
+def _ready(now: Situation) -> Iterator[Plan]:
+    return itertools.chain(_openers(now), _promotions(now))
+
+
+def _draw(now: Situation) -> Draw | None:
+    return "draw" if now.left.points and not now.has_failed else None
+
+
+def _has_time(now: Situation, plan: Plan) -> bool:
+    """Whether it ends in time, if its epochs take as long as those of what was trained already: of
+    itself, where it was, or else of all.
+    """
+    rows = [(one, outcome) for one, outcome in complete(now.trials) if outcome.epoch_s is not None]
+    own = [row for row in rows if row[0].plan.key == plan.key]
+    times = [outcome.epoch_s for _, outcome in (own if own else rows) if outcome.epoch_s]
+    return not times or plan.epochs * median(times) <= now.left.until_finals
 
 
 def _openers(now: Situation) -> Iterable[Plan]:
@@ -182,8 +222,9 @@ def _final(now: Situation) -> Plan | None:
         whole = now.space.full_epochs(one.plan)
         epochs = whole
         if left is not None and outcome.epoch_s:
-            others = max(min(len(candidates), FINALS - len(begun)), 1)
-            epochs = min(whole, int(_FITS * left / others / outcome.epoch_s))
+            most = _FITS * left / outcome.epoch_s
+            shares = min(len(candidates), FINALS - len(begun), int(most / (_ENOUGH * whole)))
+            epochs = min(whole, int(most / max(shares, 1)))
         if epochs > one.plan.epochs:
             return one.plan.on(FULL, epochs)
     return None

@@ -83,6 +83,8 @@ class Offer(NamedTuple):
     """Targets in which the original in float is about as fast as the fastest plain int8, so that
     less of it may be the fastest of all; the fastest first.
     """
+    trains_int8: bool = True
+    """Whether int8 loses anything there that training in it could bring back."""
 
 
 NOTHING = Offer()

@@ -151,3 +151,36 @@ def test_what_failed_is_not_tried_again(space: Space) -> None:
     searched.trials[1] = failed
     plans = searched.run(20)
     assert failed.plan.key not in [plan.key for plan in plans]
+
+
+def test_int8_is_trained_only_where_plain_int8_loses_something(space: Space) -> None:
+    def lossless(plan: Plan) -> Outcome:
+        found = learnt(plan)
+        return found.model_copy(update={"metric": BASELINE}) if plan.kind == "plain" else found
+
+    def recovers(outcome: Callable[[Plan], Outcome]) -> set[object]:
+        plans = Searched(space, outcome).run(8)
+        pruned = [plan.params for plan in plans if plan.params.get("precision") == "int8"]
+        return {params["recover"] for params in pruned if params["prune"] == "structured"}
+
+    assert recovers(learnt) == {"both"}
+    assert recovers(lossless) == {"float"}
+
+
+def test_a_training_that_cannot_end_in_time_leaves_its_time_to_the_finals(space: Space) -> None:
+    searched, whole, elapsed = Searched(space, slow), 600.0, 0.0
+    while (plan := searched.step(Left(seconds=whole - elapsed, of_seconds=whole))) is not None:
+        seconds = 10.0 + 60.0 * plan.epochs
+        if plan.epochs and elapsed < whole / 2:
+            # Its own epochs, once it has any, tell how long it takes.
+            assert elapsed + 60.0 * plan.epochs <= whole / 2 or plan.rung in (1, FULL)
+        elapsed += seconds
+    assert elapsed < 1.3 * whole
+    finals = [one.plan for one in searched.trials if one.plan.rung == FULL]
+    # Time for five epochs, where thirty were wished: they are not shared out.
+    assert len(finals) == 1
+    assert finals[0].epochs >= 4
+
+
+def slow(plan: Plan) -> Outcome:
+    return learnt(plan).model_copy(update={"epoch_s": 60.0 if plan.epochs else None})
