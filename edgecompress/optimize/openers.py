@@ -43,8 +43,9 @@ def _in_int8(space: Space, target: str, offer: Offer) -> Iterator[Params]:
         trained: Params = {**_training(space), "train_scales": "off"}
         yield {**plain, **whole, "train": "qat", **trained}
         untrained |= {**whole, "train": "off"}
+        allocations = [x for x in space.allocations if x != "latency" or offer.has_table(target)]
         for reduction, allocation in _IN_INT8 if prunes else ():
-            if allocation in space.allocations:
+            if allocation in allocations:
                 yield {**plain, **_recovered(space, reduction, allocation, offer)}
     yield untrained
 

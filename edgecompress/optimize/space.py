@@ -76,15 +76,18 @@ _OF_NUMBERS = {
 class Offer(NamedTuple):
     """What the space has beside its own, by what was measured so far."""
 
-    tabled: str | None = None
-    """The only target for which layers may be measured one by one, which takes minutes; None: any.
-    """
+    tabled: tuple[str, ...] | None = None
+    """Targets for which layers may be measured one by one, which takes minutes; None: any."""
     floats: tuple[str, ...] = ()
     """Targets in which the original in float is about as fast as the fastest plain int8, so that
     less of it may be the fastest of all; the fastest first.
     """
     trains_int8: bool = True
     """Whether int8 loses anything there that training in it could bring back."""
+
+    def has_table(self, target: str) -> bool:
+        """Whether channels may be chosen for it by the latencies of single layers."""
+        return self.tabled is None or target in self.tabled
 
 
 NOTHING = Offer()
@@ -161,7 +164,7 @@ class Space:
         if in_float or (prunes and choose("prune") != "off"):
             for name in ("reduction", "importance", "reach"):
                 choose(name)
-            if not in_float and offer.tabled in (None, target.name):
+            if not in_float and offer.has_table(target.name):
                 params["allocation"] = pick("allocation", self.allocations)
             else:
                 cheap = [one for one in self.allocations if one != "latency"]

@@ -8,7 +8,7 @@ import pytest
 from edgecompress.optimize.front import Aims, shippable
 from edgecompress.optimize.openers import openers
 from edgecompress.optimize.plan import EPOCHS, FULL, Outcome, Plan, Tried
-from edgecompress.optimize.schedule import FINALS, Left, Situation, next_step
+from edgecompress.optimize.schedule import FINALS, Left, Situation, next_step, offer
 from edgecompress.optimize.space import Offer, Space
 from edgecompress.spec.deploy import Budgets
 
@@ -26,11 +26,13 @@ class Searched:
         self.aims = Aims(BASELINE, True, Budgets(max_metric_drop=0.01))
 
     def step(self, left: Left) -> Plan | None:
-        step = next_step(Situation(self.space, self.aims, self.trials, left))
+        now = Situation(self.space, self.aims, self.trials, left)
+        step = next_step(now)
         if step is None:
             return None
         source = random.Random(len(self.trials))
-        plan = self.space.draw(lambda _, v: source.choice(v)) if step == "draw" else step
+        drawn = self.space.draw(lambda _, v: source.choice(v), offer(now))
+        plan = drawn if step == "draw" else step
         number = len(self.trials)
         outcome = self.outcome(plan)
         self.trials.append(Tried(number=number, plan=plan, state="complete", outcome=outcome))
@@ -184,3 +186,13 @@ def test_a_training_that_cannot_end_in_time_leaves_its_time_to_the_finals(space:
 
 def slow(plan: Plan) -> Outcome:
     return learnt(plan).model_copy(update={"epoch_s": 60.0 if plan.epochs else None})
+
+
+@pytest.mark.parametrize(("minutes", "measured"), [(20, False), (90, True)])
+def test_single_layers_are_measured_where_there_is_time(
+    space: Space, minutes: int, measured: bool
+) -> None:
+    searched, whole = Searched(space, learnt), 60.0 * minutes
+    plans = [searched.step(Left(seconds=whole - 1.0, of_seconds=whole)) for _ in range(30)]
+    allocations = [plan.params.get("allocation") for plan in plans if plan is not None]
+    assert ("latency" in allocations) == measured

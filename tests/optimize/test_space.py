@@ -97,7 +97,7 @@ def test_layers_are_measured_one_by_one_for_one_target_only(space: Space) -> Non
 
     name = space.targets[0].name
     for tabled, expected in ((name, True), ("another", False)):
-        plans = [space.draw(pick, Offer(tabled)) for _ in range(100)]
+        plans = [space.draw(pick, Offer((tabled,))) for _ in range(100)]
         found = {plan.params.get("allocation") for plan in plans}
         assert ("latency" in found) == expected
         assert {"uniform", "global", "sensitivity"} <= found
