@@ -151,6 +151,8 @@ def _committed(root: Path, found: SearchReport, choice: _Choice, run: Report) ->
         "recipe": str(path),
         "run": run.run,
         "decision": run.verdict.decision,
+        "evaluated_metric": run.baseline.metric.value,
+        "evaluated_samples": run.baseline.metric.samples,
     }
     return _kept(root, found.model_copy(update=dict(update)), run)
 

@@ -1,5 +1,7 @@
 """What a search found, on a terminal and as a page."""
 
+import math
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -10,6 +12,10 @@ from edgecompress.report.rows import NOTHING
 from edgecompress.report.tradeoff import Dot, Kind, tradeoff
 from edgecompress.shown import rich_text
 from edgecompress.spec.search import Contribution, SearchReport, TrialRow, latency_ms
+
+
+_BEYOND_CHANCE = 4.0
+"""So many standard errors."""
 
 
 def print_search(report: SearchReport, console: Console) -> None:
@@ -24,6 +30,9 @@ def print_search(report: SearchReport, console: Console) -> None:
     console.print(table, crop=False)
     for line in contribution_lines(report):
         console.print(rich_text(line))
+    known = known_by_heart(report)
+    if known is not None:
+        console.print(rich_text(known))
 
 
 def headline(report: SearchReport) -> str:
@@ -32,6 +41,24 @@ def headline(report: SearchReport) -> str:
     return (
         f"The front of {done} trials in {_time(report.seconds)} for {report.board}, the fastest"
         f" first; the original has {metric_name(report.metric)} {plain(report.original_metric)}"
+    )
+
+
+def known_by_heart(report: SearchReport) -> str | None:
+    """What to do where the original does so much better on the validation data than on the
+    evaluation data that it must have been trained on them; None: nothing shows that.
+    """
+    evaluated, samples = report.evaluated_metric, report.evaluated_samples
+    if evaluated is None or not samples or not (report.is_share and report.higher_is_better):
+        return None
+    chance = math.sqrt(2 * max(evaluated * (1 - evaluated), 1 / samples) / samples)
+    if report.original_metric - evaluated <= _BEYOND_CHANCE * chance:
+        return None
+    return (
+        f"The original has {plain(report.original_metric)} on the validation data and"
+        f" {plain(evaluated)} on the evaluation data. It was probably trained on the former, so that"
+        " a smaller model seems to lose more than it does; give a validation_data() that it has not"
+        " seen"
     )
 
 
@@ -85,6 +112,7 @@ def render_search(report: SearchReport) -> str:
         title=f"search for {report.board}",
         report=report,
         headline=headline(report),
+        known=known_by_heart(report),
         chart=None if drawn is None else drawn.drawing.svg("chart-front", title, drawn.description),
         chart_title=title,
         front=[cells(report, row) for row in report.front],

@@ -65,6 +65,10 @@ class SearchReport(Spec):
     is_share: bool = False
     higher_is_better: bool
     original_metric: float
+    """On the validation data."""
+    evaluated_metric: float | None = None
+    """The original's on the evaluation data, by what was deployed; None: nothing was."""
+    evaluated_samples: int = 0
     max_metric_drop: float
     trials: tuple[TrialRow, ...]
     contributions: tuple[Contribution, ...]

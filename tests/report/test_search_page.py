@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from edgecompress.report.search import print_search, render_search
@@ -85,3 +86,24 @@ def test_the_terminal_has_the_front_the_fastest_first() -> None:
     lines = [line for line in text.splitlines() if "local-here" in line]
     assert [line.split()[0] for line in lines] == ["2", "1"]
     assert "pruning: 0.500 ms with it, none within the budgets without; 40 % of the front" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "known"),
+    [
+        ({"evaluated_metric": 0.82, "evaluated_samples": 5000}, True),
+        ({"evaluated_metric": 0.90, "evaluated_samples": 5000}, False),
+        # So few samples cannot tell.
+        ({"evaluated_metric": 0.82, "evaluated_samples": 50}, False),
+        ({"evaluated_metric": 1.0, "evaluated_samples": 5000}, False),
+        ({"evaluated_metric": 0.82, "evaluated_samples": 5000, "is_share": False}, False),
+        ({}, False),
+    ],
+)
+def test_validation_data_that_the_original_was_trained_on_are_told(
+    more: dict[str, object], known: bool
+) -> None:
+    report, stream = found(**more), io.StringIO()
+    print_search(report, Console(file=stream, width=400))
+    for text in (stream.getvalue(), render_search(report)):
+        assert ("probably trained on the former" in text) == known
