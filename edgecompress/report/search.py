@@ -13,7 +13,6 @@ from edgecompress.report.tradeoff import Dot, Kind, tradeoff
 from edgecompress.shown import rich_text
 from edgecompress.spec.search import Contribution, SearchReport, TrialRow, latency_ms
 
-
 _BEYOND_CHANCE = 4.0
 """So many standard errors."""
 
@@ -56,9 +55,9 @@ def known_by_heart(report: SearchReport) -> str | None:
         return None
     return (
         f"The original has {plain(report.original_metric)} on the validation data and"
-        f" {plain(evaluated)} on the evaluation data. It was probably trained on the former, so that"
-        " a smaller model seems to lose more than it does; give a validation_data() that it has not"
-        " seen"
+        f" {plain(evaluated)} on the evaluation data. It was probably trained on the former, so"
+        " that a smaller model seems to lose more than it does; give a validation_data() that it"
+        " has not seen"
     )
 
 
