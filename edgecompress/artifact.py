@@ -7,6 +7,7 @@ from typing import Literal
 
 from edgecompress.errors import ArtifactError
 from edgecompress.spec.base import Spec
+from edgecompress.spec.preprocessing import ImagePreprocessing
 
 Layout = Literal["nchw", "nhwc"]
 
@@ -35,6 +36,8 @@ class Artifact(Spec):
     lineage: dict[str, str] = {}
     """Where it came from: recipe digest, task, parent, versions of the tools that made it."""
     labels: tuple[str, ...] | None = None
+    preprocessing: ImagePreprocessing | None = None
+    """How an application prepares what the file is given; None: the file does not say."""
 
     def verify(self) -> None:
         """Raises ArtifactError when the file is missing or is no longer the one described."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgecompress import __version__
+from edgecompress.cli.contract import contract_app
 from edgecompress.cli.deployed import Deployed, show, worst
 from edgecompress.cli.devices import devices_app
 from edgecompress.cli.failure import after_result, failure_of
@@ -168,6 +169,7 @@ def targets_show(
 
 
 app.registered_commands += files_app.registered_commands
+app.registered_commands += contract_app.registered_commands
 
 
 app.registered_commands += runs_app.registered_commands

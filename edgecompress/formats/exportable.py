@@ -9,7 +9,9 @@ from edgecompress.formats.metadata import (
     KEPT_BECAUSE_KEY,
     LABELS_KEY,
     LINEAGE_KEY,
+    PREPROCESSING_KEY,
 )
+from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.spec.target import Target
 
@@ -30,6 +32,7 @@ class Exportable:
         target: whom the file is for.
         scheme: how a converted graph is quantised, its bits resolved; None for a float module.
         labels: class names; stored in the file.
+        preprocessing: how an application prepares the inputs; stored in the file.
         dense: where the recipe makes weights 2:4, the modules whose weights it leaves as they are;
             None where it makes none.
 
@@ -43,6 +46,7 @@ class Exportable:
     lineage: dict[str, str]
     target: Target
     labels: tuple[str, ...] | None = None
+    preprocessing: ImagePreprocessing | None = None
     layers: dict[str, str] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
     kept_because: dict[str, str] = field(default_factory=dict)
@@ -55,6 +59,8 @@ class Exportable:
         found: dict[str, object] = {LINEAGE_KEY: self.lineage}
         if self.labels is not None:
             found[LABELS_KEY] = self.labels
+        if self.preprocessing is not None:
+            found[PREPROCESSING_KEY] = self.preprocessing.model_dump(mode="json")
         if self.keep_float:
             found[KEEP_FLOAT_KEY] = self.keep_float
         if self.kept_because:

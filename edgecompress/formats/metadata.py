@@ -7,7 +7,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgecompress.errors import ArtifactError
+from edgecompress.errors import ArtifactError, SpecError
+from edgecompress.spec.base import parse
+from edgecompress.spec.preprocessing import ImagePreprocessing
 
 LINEAGE_KEY = "edgecompress.lineage"
 """An object of strings: what the file was made from."""
@@ -17,6 +19,8 @@ KEEP_FLOAT_KEY = "edgecompress.keep_float"
 """A list of strings: layers that the recipe keeps in float."""
 KEPT_BECAUSE_KEY = "edgecompress.kept_because"
 """An object of strings: what each of them that a search chose would cost in int8."""
+PREPROCESSING_KEY = "edgecompress.preprocessing"
+"""An object: how an application prepares what the model is given; an ImagePreprocessing."""
 LAYOUT_KEY = "edgecompress.layout"
 """TFLite only: an object from the names of inputs to 'nchw' or 'nhwc'."""
 
@@ -44,6 +48,22 @@ def read_labels(path: Path, metadata: Metadata) -> tuple[str, ...] | None:
 
     """
     return read_strings(path, metadata, LABELS_KEY) if LABELS_KEY in metadata else None
+
+
+def read_preprocessing(path: Path, metadata: Metadata) -> ImagePreprocessing | None:
+    """How inputs are prepared, or None where the file does not say.
+
+    Raises:
+        ArtifactError: the entry is something else.
+
+    """
+    declared = _read(path, metadata, PREPROCESSING_KEY, default=None)
+    if declared is None:
+        return None
+    try:
+        return parse(ImagePreprocessing, declared, f"{path}: metadata '{PREPROCESSING_KEY}'")
+    except SpecError as error:
+        raise ArtifactError(f"{error}; export the file again") from None
 
 
 def read_kept(path: Path, metadata: Metadata) -> dict[str, str]:

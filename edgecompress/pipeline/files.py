@@ -146,6 +146,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
             **{f"version.{name}": version for name, version in job.stages.versions.items()},
         },
         labels=job.task.labels(),
+        preprocessing=job.task.preprocessing(),
         layers=dict(model.layers),
         keep_float=model.keep_float,
         kept_because=dict(model.kept_because),

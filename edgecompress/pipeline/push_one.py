@@ -82,6 +82,7 @@ def candidate(
         inputs=artifact.inputs,
         outputs=artifact.outputs,
         labels=artifact.labels or (),
+        preprocessing=artifact.preprocessing,
     )
     return Candidate(artifact, manifest, sample, target, run)
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from edgecompress.artifact import TensorInfo
 from edgecompress.spec.base import Spec, digest
+from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.spec.pushed import Outcome, Validation
 
 DOCUMENT_BYTES = 64 << 10
@@ -39,6 +40,8 @@ class Manifest(Spec):
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     labels: tuple[str, ...] = ()
+    preprocessing: ImagePreprocessing | None = None
+    """How an application prepares the input; see docs/contract.md."""
     labels_file: LabelsFile | None = None
     """Where the labels are when they are too many for this file; None: `labels` has them."""
 
@@ -49,18 +52,16 @@ class Manifest(Spec):
 
     def stored(self) -> tuple[bytes, bytes]:
         """The manifest's file, and that of its labels, which is empty where they are in it."""
-        content = self._labels()
-        file = content and self._apart(content)
-        return json.dumps(file or self._fields(), ensure_ascii=False).encode(), content
+        return json.dumps(self._fields(), ensure_ascii=False).encode(), self._labels()
 
     def _fields(self) -> dict[str, object]:
         content = self._labels()
-        if content:
-            return self._apart(content)
-        fields = self.model_dump(mode="json")
-        if self.labels_file is None:
-            # Releases that were made before there was such a file keep their ids.
-            del fields["labels_file"]
+        kept = self._apart(content) if content else self
+        fields = kept.model_dump(mode="json")
+        for name in ("labels_file", "preprocessing"):
+            if getattr(kept, name) is None:
+                # Releases that were made before there was such a field keep their ids.
+                del fields[name]
         return fields
 
     def _labels(self) -> bytes:
@@ -69,9 +70,9 @@ class Manifest(Spec):
             return b""
         return json.dumps(self.labels, ensure_ascii=False).encode() if self.labels else b""
 
-    def _apart(self, labels: bytes) -> dict[str, object]:
+    def _apart(self, labels: bytes) -> "Manifest":
         file = LabelsFile(sha256=hashlib.sha256(labels).hexdigest(), size_bytes=len(labels))
-        return self.model_copy(update={"labels": (), "labels_file": file}).model_dump(mode="json")
+        return self.model_copy(update={"labels": (), "labels_file": file})
 
 
 class Identity(Spec):

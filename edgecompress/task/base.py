@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from edgecompress.errors import TaskError
+from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 
 Batch = tuple[Any, Any]
@@ -88,6 +89,10 @@ class Task(ABC):
 
     def labels(self) -> tuple[str, ...] | None:
         """Class names, stored in the artifact."""
+        return None
+
+    def preprocessing(self) -> ImagePreprocessing | None:
+        """How an application prepares the input, stored in the artifact (docs/contract.md)."""
         return None
 
 

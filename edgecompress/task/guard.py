@@ -18,7 +18,7 @@ from edgecompress.packages import misfit
 from edgecompress.task.base import Batch, ClassificationTask, Task
 from edgecompress.task.batches import Rules
 
-_CALLED = ("model", "example_inputs", "metric", "update", "labels")
+_CALLED = ("model", "example_inputs", "metric", "update", "labels", "preprocessing")
 _LOSSES = ("loss", "distillation_loss")
 _TRAINING_DATA = ("train_data", "calibration_data")
 _SCORED_DATA = ("eval_data", "validation_data")

@@ -11,12 +11,13 @@ from types import ModuleType
 from typing import TypeGuard
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgecompress.artifact import sha256_of
 from edgecompress.errors import SpecError, TaskError
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
+from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.task.base import ClassificationTask, Task, tensors_of
 from edgecompress.task.batches import came, name_of
 from edgecompress.task.guard import guard, is_library, user_code
@@ -96,6 +97,7 @@ def original_model(task: Task) -> nn.Module:
     _check_weights(model, f"{name}.model()")
     inputs = task.example_inputs()
     _check_examples(inputs, f"{name}.example_inputs()")
+    _check_preprocessing(task.preprocessing(), inputs, f"{name}.preprocessing()")
     model.eval()
     with user_code(f"{name}: model(*example_inputs())"), torch.no_grad():
         outputs = model(*inputs)
@@ -140,6 +142,20 @@ def _check_examples(inputs: object, where: str) -> None:
         fault = wrong_example(f"input {i}", x)
         if fault is not None:
             raise TaskError(f"{where}: {fault}")
+
+
+def _check_preprocessing(declared: object, inputs: tuple[Tensor, ...], where: str) -> None:
+    """It gives what the example is of."""
+    if declared is None:
+        return
+    if not isinstance(declared, ImagePreprocessing):
+        raise TaskError(f"{where}: gives {came(declared)}; give an ImagePreprocessing, or None")
+    wanted = [1, declared.channels, *declared.size]
+    if len(inputs) != 1 or list(inputs[0].shape) != wanted or not inputs[0].is_floating_point():
+        raise TaskError(
+            f"{where}: declares a float input of {wanted}, and example_inputs() gives"
+            f" {', '.join(map(came, inputs))}; one of the two must change"
+        )
 
 
 def _check_metric(task: Task) -> None:

@@ -13,6 +13,7 @@ from edgecompress.formats.metadata import (
     check_scale,
     read_labels,
     read_object,
+    read_preprocessing,
 )
 from edgecompress.formats.onnx.checks import check, check_functions, external_data
 from edgecompress.formats.onnx.dtypes import dtype_name
@@ -51,6 +52,7 @@ def describe(path: Path) -> Artifact:
         outputs=tuple(_tensor_info(path, value, dequantizer(value)) for value in graph.outputs),
         lineage=read_object(path, model.metadata_props, LINEAGE_KEY),
         labels=read_labels(path, model.metadata_props),
+        preprocessing=read_preprocessing(path, model.metadata_props),
     )
 
 

@@ -10,6 +10,7 @@ from edgecompress.formats.metadata import (
     check_scale,
     read_labels,
     read_object,
+    read_preprocessing,
 )
 from edgecompress.formats.tflite.graph import Graph, Model, QParams, Tensor
 from edgecompress.formats.tflite.reader import load
@@ -48,6 +49,7 @@ def describe(path: Path) -> Artifact:
         ),
         lineage=read_object(path, model.metadata, LINEAGE_KEY),
         labels=read_labels(path, model.metadata),
+        preprocessing=read_preprocessing(path, model.metadata),
     )
 
 

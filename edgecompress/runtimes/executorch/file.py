@@ -10,6 +10,7 @@ from edgecompress.formats.metadata import (
     check_scale,
     read_labels,
     read_object,
+    read_preprocessing,
     read_strings,
 )
 from edgecompress.runtimes.executorch.model import Model, Node, Tensor
@@ -47,6 +48,7 @@ def describe(path: Path) -> Artifact:
         ),
         lineage=read_object(path, model.notes, LINEAGE_KEY),
         labels=read_labels(path, model.notes),
+        preprocessing=read_preprocessing(path, model.notes),
     )
 
 

@@ -1,0 +1,1 @@
+"""What an application must give a file, worked out here, and where an application departs."""
