@@ -56,7 +56,8 @@ def _key(problem: ErrorDetails, data: Any) -> str:
     """Dotted path, without the labels that pydantic adds for the branches of a union."""
     names: list[int | str] = []
     for part in problem["loc"]:
-        is_index = isinstance(data, list) and isinstance(part, int)
+        # Of a list that is too short, what is missing has a place that is not there.
+        is_index = isinstance(part, int) and isinstance(data, list) and part < len(data)
         if is_index or (isinstance(data, dict) and part in data):
             data = data[part]
             names.append(part)

@@ -10,6 +10,7 @@ from edgecompress.runtimes import RUNTIMES
 from edgecompress.spec.base import Spec, parse
 from edgecompress.spec.deploy import DeployConfig
 from edgecompress.spec.load import load_target
+from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.spec.target import Target
 
 TRAIN = {"epochs": 1, "optimizer": "sgd", "learning_rate": 0.1}
@@ -192,3 +193,7 @@ def test_long_values_are_cut() -> None:
     message = refusal(DeployConfig, {**DEPLOY, "seed": "7" * 500})
     assert len(message) < 120
     assert message.endswith("...")
+
+
+def test_a_list_that_is_too_short_names_what_is_missing() -> None:
+    assert refusal(ImagePreprocessing, {"size": [8]}) == "missing key 'size.1'"
