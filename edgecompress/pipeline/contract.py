@@ -28,7 +28,7 @@ class Ran:
     """What a file makes of a picture."""
 
     outputs: dict[str, Array]
-    """By name, dequantised."""
+    """Arrays by their names, dequantised."""
     labels: tuple[str, ...] | None
 
 

@@ -23,11 +23,11 @@ class ImagePreprocessing(Spec):
     colours: Colours = "rgb"
     resize: Resize = "stretch"
     shorter: _Side | None = None
-    """Of `crop`: what the shorter side becomes before the middle is cut out; None: as little as
+    """What the shorter side becomes with `crop`, before the middle is cut out; None: as little as
     covers `size`.
     """
     fill: Annotated[int, Field(ge=0, le=255)] = 114
-    """Of `letterbox`: the level around the picture."""
+    """The level around the picture, with `letterbox`."""
     interpolation: Interpolation = "bilinear"
     antialias: bool = True
     """Whether all pixels count where a picture gets smaller, as in Pillow and not in OpenCV."""
