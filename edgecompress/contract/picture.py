@@ -31,7 +31,8 @@ def drawn(declared: ImagePreprocessing) -> Picture:
     # Corners that are known from one another, and from every other place.
     levels[: tall // 5, : wide // 6] = (250, 20, 40)
     levels[-(tall // 6) :, -(wide // 4) :] = (15, 60, 240)
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    picture: Picture = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return picture
 
 
 def write_png(picture: Picture, path: Path) -> None:

@@ -26,7 +26,8 @@ def coloured(picture: Picture, declared: ImagePreprocessing) -> Picture:
     """[height, width, channels], in the order of the network's."""
     if declared.colours == "gray":
         luma = np.rint(picture.astype(np.float64) @ np.array(_LUMA))
-        return luma.astype(np.uint8)[:, :, None]
+        grey: Picture = luma.astype(np.uint8)[:, :, None]
+        return grey
     return np.ascontiguousarray(picture[:, :, ::-1]) if declared.colours == "bgr" else picture
 
 
