@@ -223,6 +223,11 @@ def _final(now: Situation) -> Plan | None:
         return None
     candidates = [row for row in _finalists(now) if row[0].plan.key not in begun]
     for one, outcome in candidates:
+        if left is not None and outcome.epoch_s is None:
+            # How many epochs fit is not known before it has trained.
+            first = one.plan.on(1, EPOCHS[1])
+            if one.plan.rung == 0 and not now.is_begun(first):
+                return first
         whole = now.space.full_epochs(one.plan)
         epochs = whole
         if left is not None and outcome.epoch_s:

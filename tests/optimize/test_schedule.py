@@ -196,3 +196,17 @@ def test_single_layers_are_measured_where_there_is_time(
     plans = [searched.step(Left(seconds=whole - 1.0, of_seconds=whole)) for _ in range(30)]
     allocations = [plan.params.get("allocation") for plan in plans if plan is not None]
     assert ("latency" in allocations) == measured
+
+
+def test_nothing_is_trained_in_full_before_it_is_known_how_long_that_takes(space: Space) -> None:
+    """Proxies alone may take all of the search's share."""
+    searched, whole = Searched(space, slow), 600.0
+    for _ in range(6):
+        searched.step(Left(seconds=whole - 1.0, of_seconds=whole))
+    assert not any(one.plan.epochs for one in searched.trials)
+    elapsed, plans = whole / 2, []
+    while (plan := searched.step(Left(seconds=whole - elapsed, of_seconds=whole))) is not None:
+        elapsed += 10.0 + 60.0 * plan.epochs
+        plans.append(plan)
+    assert (plans[0].rung, plans[0].epochs) == (1, EPOCHS[1])
+    assert elapsed < 1.3 * whole
