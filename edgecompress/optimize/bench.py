@@ -245,7 +245,7 @@ def opened(order: DeployOrder, progress: Progress) -> Iterator[Bench]:
     store = Store(order.folder / "runs", progress.note)
     code.recall(store.code() or b"{}")
     targets = tuple(recipe.target for recipe in wish.recipes)
-    with watched(order.wanted, order.folder, store) as used:
+    with watched(order.wanted, order.folder, store, order.given) as used:
         loaded, trains = _loaded(Space(order.wanted, targets), order, store, used)
         run_id = store.start_run(f"{SEARCH}{wish.name}", digest(wish.name))
         try:
@@ -277,9 +277,10 @@ def _loaded(space: Space, order: DeployOrder, store: Store, used: Used) -> tuple
     """The task, and whether it can train."""
     trained = next(openers(space, space.targets[0].name))
     try:
-        return load(space.nominal(trained), order.folder, store, used), True
+        return load(space.nominal(trained), order.folder, store, used, order.given), True
     except TaskError as error:
-        loaded = load(space.nominal(space.plain()[0]), order.folder, store, used)
+        plain = space.nominal(space.plain()[0])
+        loaded = load(plain, order.folder, store, used, order.given)
         store.note(f"only what needs no training is searched: {error}")
         return loaded, False
 

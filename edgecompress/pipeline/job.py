@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgecompress.measure.inputs import Inputs
     from edgecompress.runtimes.base import Runtime
 
-_CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
+CALIBRATION_SEED = 1_000_003  # an "epoch" that no training reaches
 _LOSS_BATCHES = 8
 
 
@@ -90,13 +90,13 @@ class Job:
     def calibration(self) -> list[Batch]:
         """The same batches whenever they are asked for."""
         quantize = self.recipe.config.quantize
-        seed_everything(self.recipe.config.seed, _CALIBRATION_SEED)
+        seed_everything(self.recipe.config.seed, CALIBRATION_SEED)
         count = _LOSS_BATCHES if quantize is None else quantize.calibration_batches
         return take(self.task.calibration_data(), count)
 
     @cached_property
     def loss_batches(self) -> list[Batch]:
-        seed_everything(self.recipe.config.seed, _CALIBRATION_SEED)
+        seed_everything(self.recipe.config.seed, CALIBRATION_SEED)
         return take(self.task.train_data(), _LOSS_BATCHES)
 
     def loss(self, model: Callable[..., Any]) -> Tensor:

@@ -1,9 +1,10 @@
 """`edgecompress compare A B --layers`: the first layer at which two files part."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,9 @@ from edgecompress.runtimes import formats
 from edgecompress.spec.layers import LayerComparison, LayerDifference, UnpairedActivation
 from edgecompress.spec.load import load_deploy
 
+if TYPE_CHECKING:
+    from edgecompress.task.base import Batch
+
 Steps = NDArray[np.int32]
 
 SAMPLES = 32
@@ -34,7 +38,13 @@ NUMBERS = 1 << 22
 """The most of one input over all samples, where it is random: large inputs are fewer."""
 
 
-def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> LayerComparison:
+Samples = Callable[[], list[Array]]
+"""Gives a stack of samples for each input, in the layout of a torch model."""
+
+
+def compare_layers(
+    a: Path, b: Path, config: Path | Samples | None, max_steps: float
+) -> LayerComparison:
     """Run both files here and compare what they compute inside.
 
     Activations are matched by the layers that they come from, which every file names as the user's
@@ -45,7 +55,7 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
     Args:
         a: a quantised file.
         b: another of the same training, of any format.
-        config: deploy.yaml, whose task gives the inputs; None: random ones.
+        config: deploy.yaml, whose task gives the inputs, or what gives them; None: random ones.
         max_steps: how far apart the activations of a layer may be.
 
     Raises:
@@ -56,7 +66,10 @@ def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> L
     """
     files = describe_file(a), describe_file(b)
     _check_inputs(*files)
-    inputs = _random(files[0]) if config is None else _from_task(config)
+    if config is None:
+        inputs = _random(files[0])
+    else:
+        inputs = _from_task(config) if isinstance(config, Path) else config()
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
         agent = agent_on(HERE, Path(name))
         sides = [_Side(file, Path(name) / str(place)) for place, file in enumerate(files)]
@@ -194,13 +207,15 @@ def _random(artifact: Artifact) -> list[Array]:
 
 def _from_task(config: Path) -> list[Array]:
     """The first samples of the evaluation set."""
-    # These import torch.
+    # Imports torch.
     from edgecompress.pipeline.loading import seeded_task
+
+    return stacked(seeded_task(load_deploy(config), config.parent).eval_data())
+
+
+def stacked(data: "Iterable[Batch]") -> list[Array]:
+    """The first samples of batches."""
     from edgecompress.task.base import inputs_of
 
-    task = seeded_task(load_deploy(config), config.parent)
-    batches = [
-        [tensor.numpy() for tensor in inputs_of(batch)]
-        for batch in islice(task.eval_data(), SAMPLES)
-    ]
+    batches = [[tensor.numpy() for tensor in inputs_of(batch)] for batch in islice(data, SAMPLES)]
     return [np.concatenate(column)[:SAMPLES] for column in zip(*batches, strict=True)]

@@ -8,15 +8,20 @@ from torch import nn
 
 from edgecompress.pipeline.code import code_of
 from edgecompress.pipeline.cost import CostMeter
+from edgecompress.pipeline.job import CALIBRATION_SEED
 from edgecompress.pipeline.stages import Cache, Output, stage_key
 from edgecompress.spec.deploy import DeployConfig, StructuredPruneSpec
 from edgecompress.store import Store
 from edgecompress.task import Task
 from edgecompress.task.check import Reads, check_data
+from edgecompress.task.given import Given, Read
 from edgecompress.task.hashes import Hashes
 from edgecompress.task.load import fingerprint, folders_of, load_task, original_model
 from edgecompress.task.seed import seed_everything
-from edgecompress.task.used import Used
+from edgecompress.task.used import NothingUsed, Used
+
+_FEW_BATCHES = 32
+"""What is calibrated on no more says the same of the training data as any other that is."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +36,37 @@ class LoadedTask:
     """Key of the stage that looked at the data."""
 
 
-def watched(wanted: DeployConfig, folder: Path, store: Store) -> Used:
+def watched(wanted: DeployConfig, folder: Path, store: Store, given: Given | None = None) -> Used:
     """What the task of a deploy reads from here on; to be closed."""
+    if given is not None:
+        return NothingUsed()
     hashes = Hashes(store.hashes() or b"{}")
     return Used(folder, folders_of(wanted.task, folder), [store.root], hashes)
 
 
-def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = None) -> LoadedTask:
+def load(
+    wanted: DeployConfig,
+    folder: Path,
+    store: Store,
+    used: Used | None = None,
+    given: Given | None = None,
+) -> LoadedTask:
     """The task of a deploy, with one batch of each of its data methods looked at: once, as any
-    stage is done, so that a deploy which finds all in the store asks the task for no data.
+    stage is done, so that a deploy which finds all in the store asks the task for no data; but
+    what is `given` in the place of a task in a file is known by its data.
 
     Raises:
         FilesChanged: what `used` has seen the task read is no longer what is there.
         BadInput: the task, the model or the data must change.
 
     """
-    task = seeded_task(wanted, folder)
+    task = seeded_task(wanted, folder, given)
     model = original_model(task)
-    digest = fingerprint(task, wanted.task, folder, model)
     reads = reads_of(wanted)
+    if given is None:
+        digest = fingerprint(task, wanted.task, folder, model)
+    else:
+        digest = given.fingerprint(task, model, _read_of(wanted, reads))
     depends_on: dict[str, JsonValue] = {
         "task": digest,
         "seed": wanted.seed,
@@ -66,25 +83,34 @@ def load(wanted: DeployConfig, folder: Path, store: Store, used: Used | None = N
     return LoadedTask(task, model, digest, record.key)
 
 
-def load_scored(wanted: DeployConfig, folder: Path) -> tuple[Task, nn.Module]:
+def _read_of(wanted: DeployConfig, reads: Reads) -> Read:
+    """What of the training data results follow from."""
+    calibrated = _FEW_BATCHES if wanted.quantize is None else wanted.quantize.calibration_batches
+    all_of_it = reads.trains or calibrated > _FEW_BATCHES
+    return Read(wanted.seed, CALIBRATION_SEED, None if all_of_it else _FEW_BATCHES)
+
+
+def load_scored(
+    wanted: DeployConfig, folder: Path, given: Given | None = None
+) -> tuple[Task, nn.Module]:
     """Task and model for what scores a finished file, which reads the evaluation data alone.
 
     Raises:
         BadInput: the task, the model or the data must change.
 
     """
-    task = seeded_task(wanted, folder)
+    task = seeded_task(wanted, folder, given)
     model = original_model(task)
     check_data(task, model, Reads(methods=("eval_data",)), wanted.seed)
     return task, model
 
 
-def seeded_task(wanted: DeployConfig, folder: Path) -> Task:
-    """The task of a deploy, after seeding: it may make up its data or its untrained weights when it
+def seeded_task(wanted: DeployConfig, folder: Path, given: Given | None = None) -> Task:
+    """The task of a deploy, or of what is given in its place, after seeding: it may make up its data or its untrained weights when it
     is asked for them. Errors as in `load_task`.
     """
     seed_everything(wanted.seed, 0)
-    return load_task(wanted.task, folder)
+    return load_task(wanted.task, folder) if given is None else given.task()
 
 
 def reads_of(wanted: DeployConfig) -> Reads:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.errors import SpecError
 from edgecompress.measure import DEADLINE_S
@@ -16,6 +17,9 @@ from edgecompress.spec.latency import check_measured
 from edgecompress.spec.load import load_deploy, load_inventory, load_targets
 from edgecompress.spec.recipe import Recipe, resolve_all
 from edgecompress.spec.target import Target, measured_by
+
+if TYPE_CHECKING:
+    from edgecompress.task.given import Given
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class DeployOrder:
     targets: tuple[TargetOrder, ...]
     accepts_regression: bool = False
     """As in Measured."""
+    given: "Given | None" = None
+    """What is in the place of a task in a file."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ class PushOrder:
     """For one command, or one copy, of the validation on a device."""
     activates: bool = True
     """Whether the model is to be used there, or validated only."""
+    made_by: DeployOrder | None = None
+    """In the place of deploy.yaml: what made the run, where that was in this process."""
 
 
 def deploy_order(config: Path, targets: Sequence[str], measured: Measured) -> DeployOrder:
@@ -99,7 +107,19 @@ def deploy_order(config: Path, targets: Sequence[str], measured: Measured) -> De
         SpecError: a file, a target, a device or a protocol that is not there or is not right.
 
     """
-    wanted, inventory = load_deploy(config), measured.inventory
+    return order_of(load_deploy(config), config, targets, measured)
+
+
+def order_of(
+    wanted: DeployConfig, config: Path, targets: Sequence[str], measured: Measured
+) -> DeployOrder:
+    """The same for what is wanted; `config`: where its file lies, or would.
+
+    Raises:
+        SpecError: as in `deploy_order`.
+
+    """
+    inventory = measured.inventory
     named = {
         name: [measured_by(one, measured.protocol) for one in load_targets(name, config.parent)]
         for name in targets

@@ -55,20 +55,21 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
             what is returned.
 
     """
-    config = order.config
+    config, made_by = order.config, order.made_by
     store = Store(config.parent / "runs")
     report = store.report(order.run)
     file = _file_of(report, store.run_dir(report.run))
     target = load_target(report.target, config.parent)
     devices = [_device_for(name, target, order) for name in order.devices]
-    wanted = load_deploy(config)
+    wanted = load_deploy(config) if made_by is None else made_by.wanted
+    given = None if made_by is None else made_by.given
     if report.verdict.decision == "refuse":
         why = report.checks[0].text
         progress.note(
             f"warning: run {report.run} was refused: {why}; only the device's own checks decide now"
         )
     with progress.stage("load task"), tempfile.TemporaryDirectory(prefix="edgecompress-") as name:
-        task, model = load_scored(wanted, config.parent)
+        task, model = load_scored(wanted, config.parent, given)
         examples = task.example_inputs()
         artifact = describe_file(file)
         progress.note("run the validation sample here")

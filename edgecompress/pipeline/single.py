@@ -3,6 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import AgentError, SpecError
@@ -25,6 +26,10 @@ from edgecompress.spec.load import load_deploy
 from edgecompress.spec.measurement import Evaluation, Inspection, Measurement
 from edgecompress.spec.target import Target, measured_by
 from edgecompress.transport import Transport, connect
+
+if TYPE_CHECKING:
+    from edgecompress.measure.parts import Rebuild
+    from edgecompress.task import Task
 
 HERE = Device(id="this-machine", target="local", transport="local")
 
@@ -161,14 +166,25 @@ def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
 
     """
     # These import torch, which inspect and measure do without.
-    from edgecompress.measure.evaluate import Runs, evaluate
     from edgecompress.pipeline.loading import load_scored
     from edgecompress.pipeline.outputs import rebuilder
 
     artifact = describe_file(file)
-    wanted = load_deploy(config)
-    task, model = load_scored(wanted, config.parent)
-    rebuild = rebuilder(model, task.example_inputs(), file)
+    task, model = load_scored(load_deploy(config), config.parent)
+    return evaluate_by(task, artifact, rebuilder(model, task.example_inputs(), file), progress)
+
+
+def evaluate_by(
+    task: "Task", artifact: Artifact, rebuild: "Rebuild | None", progress: Progress
+) -> Evaluation:
+    """The metric of a file on a guarded task; `rebuild`: as in `edgecompress.measure.evaluate`.
+
+    Raises:
+        BadInput, DeviceError: as in `evaluate_file`.
+
+    """
+    from edgecompress.measure.evaluate import Runs, evaluate
+
     with (
         tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
         progress.stage("evaluate"),

@@ -42,11 +42,11 @@ def deploy(order: DeployOrder, progress: Progress) -> Iterator[Report | TargetFa
     """See `edgecompress.pipeline.deploy_all`."""
     store = Store(order.folder / "runs", progress.note)
     code.recall(store.code() or b"{}")
-    with watched(order.wanted, order.folder, store) as used:
+    with watched(order.wanted, order.folder, store, order.given) as used:
 
         def loaded_anew() -> LoadedTask:
             with progress.stage("load task"):
-                return load(order.wanted, order.folder, store, used)
+                return load(order.wanted, order.folder, store, used, order.given)
 
         loaded = loaded_anew()
         before: list[Recipe] = []

@@ -27,6 +27,8 @@ from edgecompress.task.sources import SourceLoader
 from edgecompress.task.structures import learn_structures
 
 _SOURCE = "_edgecompress_source"
+GIVEN = "given"
+"""In the place of a file, of tasks that were made of objects (`given.py`)."""
 
 
 def load_task(ref: TaskRef, folder: Path) -> Task:
@@ -45,6 +47,11 @@ def load_task(ref: TaskRef, folder: Path) -> Task:
         if not (folder / name).is_file():
             raise SpecError(f"task.files: {folder / name}: no such file")
     where, _, name = ref.path.partition(":")
+    if where == GIVEN:
+        raise TaskError(
+            f"task.path: {ref.path}: was given to edgecompress.compress() from memory, and lies in"
+            " no file; write a Task, or call it again"
+        )
     module = _import(where, folder)
     known = [n for n, value in vars(module).items() if _is_task(value)]
     task_class = getattr(module, name, None)
@@ -59,7 +66,12 @@ def load_task(ref: TaskRef, folder: Path) -> Task:
     with user_code(f"{ref.path}: {name}()"):
         task: Task = task_class(**ref.options)
         vars(task)[_SOURCE] = (ref, folder)
-        guard(task)
+        return entered(task)
+
+
+def entered(task: Task) -> Task:
+    """A task from here on guarded. Raises TaskError where its metric is none."""
+    guard(task)
     _check_metric(task)
     return task
 
@@ -94,7 +106,7 @@ def original_model(task: Task) -> nn.Module:
     model = task.model()
     if not isinstance(model, nn.Module):
         raise TaskError(f"{name}.model(): gives {type(model).__name__}, not a torch.nn.Module")
-    _check_weights(model, f"{name}.model()")
+    check_weights(model, f"{name}.model()")
     inputs = task.example_inputs()
     _check_examples(inputs, f"{name}.example_inputs()")
     _check_preprocessing(task.preprocessing(), inputs, f"{name}.preprocessing()")
@@ -114,8 +126,8 @@ def original_model(task: Task) -> nn.Module:
     return model
 
 
-def _check_weights(model: nn.Module, where: str) -> None:
-    """They lie in the CPU's memory, as float32 and as numbers."""
+def check_weights(model: nn.Module, where: str) -> None:
+    """Raises TaskError unless they lie in the CPU's memory, as float32 and as numbers."""
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         if tensor.device.type == "meta":
             raise TaskError(f"{where}: '{name}' is on the meta device, without values; load them")

@@ -168,6 +168,33 @@ class Used:
         return path
 
 
+class NothingUsed(Used):
+    """For a task that is in memory already: what lies in files no longer matters to it, and its
+    modules are the user's to keep.
+    """
+
+    def __init__(self) -> None:
+        self.hashes = Hashes()
+
+    def close(self) -> None:
+        pass
+
+    def restart(self) -> None:
+        pass
+
+    def taken(self) -> UsedFiles:
+        return {}
+
+    def check(self) -> None:
+        pass
+
+    def add(self, used: UsedFiles) -> None:
+        pass
+
+    def differing(self, used: UsedFiles) -> str | None:
+        return None
+
+
 def _loaded_sources() -> set[str]:
     """The sources of modules that are imported already."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
