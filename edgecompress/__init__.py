@@ -1,15 +1,32 @@
 """One command turns a trained PyTorch model into the best one for an edge device."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgecompress.calls import BOTH, make_rooms_callable
+
 if TYPE_CHECKING:
+    from edgecompress.api import compare, compress, evaluate, inspect, measure, push
     from edgecompress.progress import Progress
     from edgecompress.spec.report import Report
     from edgecompress.task import ClassificationTask, Task
 
-__all__ = ["ClassificationTask", "Task", "__version__", "deploy"]
+__all__ = [
+    "ClassificationTask",
+    "Task",
+    "__version__",
+    "compare",
+    "compress",
+    "deploy",
+    "evaluate",
+    "inspect",
+    "measure",
+    "push",
+]
 __version__ = "0.1.0"
+_CALLS = ("compare", "evaluate", "inspect")
+make_rooms_callable(__name__)
 
 
 def deploy(
@@ -54,4 +71,14 @@ def __getattr__(name: str) -> object:
         from edgecompress import task
 
         return getattr(task, name)
+    if name in _CALLS:
+        from edgecompress import api
+
+        return getattr(api, name)
+    if name in BOTH:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module 'edgecompress' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgecompress.errors import RuntimeMissing, SpecError
 from edgecompress.packages import version_of
-from edgecompress.pipeline.orders import Measured, deploy_order
+from edgecompress.pipeline.orders import DeployOrder, Measured, deploy_order
 from edgecompress.progress import Progress
 
 if TYPE_CHECKING:
@@ -46,6 +46,18 @@ def optimize(config: Path, board: str, asked: Asked, progress: Progress) -> "Fou
         DeviceError: the device, or the database.
 
     """
+    limits = _limits(asked)
+    order = deploy_order(config, [board], Measured(asked.inventory))
+    return _whole(order, limits, asked.study, progress)
+
+
+def search_for(order: DeployOrder, asked: Asked, progress: Progress) -> "Found":
+    """The same for an order of one target, however it came about; raises what `optimize` does."""
+    return _whole(order, _limits(asked), asked.study, progress)
+
+
+def _limits(asked: Asked) -> tuple[float | None, int | None]:
+    """Seconds and trials. Raises SpecError, or RuntimeMissing."""
     seconds = None
     if asked.time is not None or asked.trials is None:
         seconds = seconds_of(DEFAULT_TIME if asked.time is None else asked.time)
@@ -55,12 +67,20 @@ def optimize(config: Path, board: str, asked: Asked, progress: Progress) -> "Fou
         raise RuntimeMissing(
             "optimize: package 'optuna' is missing; pip install 'edgecompress[optimize]'"
         )
-    order = deploy_order(config, [board], Measured(asked.inventory))
+    return seconds, asked.trials
+
+
+def _whole(
+    order: DeployOrder,
+    limits: tuple[float | None, int | None],
+    study: str | None,
+    progress: Progress,
+) -> "Found":
     # These import torch and optuna.
     from edgecompress.optimize import whole
     from edgecompress.optimize.search import Limits
 
-    return whole.optimize(order, Limits(seconds, asked.trials), asked.study, progress)
+    return whole.optimize(order, Limits(*limits), study, progress)
 
 
 def seconds_of(text: str) -> float:

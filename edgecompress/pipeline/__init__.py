@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgecompress.errors import SpecError
 from edgecompress.pipeline.orders import (
@@ -15,6 +16,9 @@ from edgecompress.pipeline.single import HowMeasured, evaluate_file, inspect_fil
 from edgecompress.progress import Progress
 from edgecompress.spec.layers import LayerComparison
 from edgecompress.spec.report import PushedRun, Report
+
+if TYPE_CHECKING:
+    from edgecompress.pipeline.layers import Samples
 
 __all__ = [
     "HowMeasured",
@@ -31,7 +35,9 @@ __all__ = [
 ]
 
 
-def compare_layers(a: Path, b: Path, config: Path | None, max_steps: float) -> LayerComparison:
+def compare_layers(
+    a: Path, b: Path, config: "Path | Samples | None", max_steps: float
+) -> LayerComparison:
     """The first layer at which two int8 files part; see `layers.py`."""
     # Imports torch, with the room that writes files.
     from edgecompress.pipeline import layers

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from edgecompress.task.guard import is_library
 
+_MADE_BY_CODE = 1 << 9  # Py_TPFLAGS_HEAPTYPE; all others are Python's own
 _SLOTS = (GetSetDescriptorType, MemberDescriptorType)
 _MADE = ("_abc_impl",)
 """What Python itself puts in a class."""
@@ -86,6 +87,8 @@ class _Walk(pickle.Pickler):
             return "tensor", type(value).__name__, _tensor(value)
         if isinstance(value, ModuleType):
             return self._named(value, value.__name__, "")
+        if isinstance(value, type) and not value.__flags__ & _MADE_BY_CODE:
+            return "library", value.__module__, value.__qualname__
         if isinstance(value, (type, FunctionType)):
             return self._named(value, value.__module__, value.__qualname__)
         if isinstance(value, functools._lru_cache_wrapper):
@@ -93,7 +96,7 @@ class _Walk(pickle.Pickler):
         return None
 
     def _named(self, value: object, module: str | None, name: str) -> tuple[object, ...]:
-        if module is not None and _of_library(module):
+        if module is not None and _of_library(module) and _is_found(value, module, name):
             return "library", module, name
         if id(value) not in self._places:
             self._places[id(value)] = len(self._code)
@@ -168,6 +171,14 @@ def _tensor(tensor: Tensor) -> tuple[object, ...]:
     values = tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
     sha256 = hashlib.sha256(values.data).hexdigest()
     return str(tensor.dtype), tuple(tensor.shape), tensor.requires_grad, sha256
+
+
+def _is_found(value: object, module: str, name: str) -> bool:
+    """Whether a name of a library stands for this very object: code may call itself anything."""
+    found: object = sys.modules.get(module)
+    for part in filter(None, name.split(".")):
+        found = getattr(found, part, None)
+    return found is value or getattr(found, "__wrapped__", None) is value
 
 
 @functools.cache

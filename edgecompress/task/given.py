@@ -20,7 +20,7 @@ from edgecompress.task.load import check_weights, entered
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 from edgecompress.task.seed import generators_kept, seed_everything
 
-Data = Iterable[Batch] | Callable[[], Iterable[Batch]]
+Data = Iterable[Any] | Callable[[], Iterable[Any]]
 """Batches (inputs, target) that can be gone through again and again: a DataLoader, a list; or a
 function that gives them anew.
 """
@@ -270,7 +270,7 @@ def check_again(name: str, data: object) -> None:
 def drawn(data: Data) -> Iterable[Batch]:
     """The batches, from their beginning."""
     is_function = callable(data) and not isinstance(data, Iterable)
-    return data() if is_function else data  # type: ignore[operator,return-value]  # just asked
+    return data() if is_function else data  # type: ignore[operator,return-value]  # it was asked
 
 
 def check_metric(metric: object) -> None:
