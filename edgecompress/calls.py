@@ -1,6 +1,6 @@
-"""Rooms that are named like a call: `edgecompress.compress` is a package, and a function of what the
-package does for a notebook. The function is found in `edgecompress.api` when it is called, because
-no room knows that one.
+"""Rooms that are named like a call: `edgecompress.compress` is a package, and can be called as the
+function of that name. This is found in `edgecompress.api` when it is called, because no room knows
+that one.
 """
 
 import sys

@@ -91,7 +91,9 @@ def compress(
     target: str = "local",
     **options: Unpack[CompressOptions],
 ) -> Report:
-    """Make the best file of a trained model for a target, and judge it; see docs/python.md.
+    """Make the best file of a trained model for a target, and judge it.
+
+    docs/python.md says what is kept from one call to the next.
 
     Args:
         model: trained, in float32 on the CPU; it is copied, and never changed.

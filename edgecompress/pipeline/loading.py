@@ -106,8 +106,8 @@ def load_scored(
 
 
 def seeded_task(wanted: DeployConfig, folder: Path, given: Given | None = None) -> Task:
-    """The task of a deploy, or of what is given in its place, after seeding: it may make up its data or its untrained weights when it
-    is asked for them. Errors as in `load_task`.
+    """The task of a deploy, or of what is given in its place, after seeding: it may make up its
+    data or its untrained weights when it is asked for them. Errors as in `load_task`.
     """
     seed_everything(wanted.seed, 0)
     return load_task(wanted.task, folder) if given is None else given.task()

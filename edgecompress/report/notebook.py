@@ -1,10 +1,17 @@
-"""What a notebook shows of what a call gave: one line, and a card of HTML that needs nothing else."""
+"""What a notebook shows of what a call gave: one line, and a card of HTML with nothing around it."""
 
 from collections.abc import Sequence
 from functools import singledispatch
 from typing import NamedTuple
 
-from edgecompress.report.figures import kibibytes, mebibytes, metric_name, milliseconds, percent, plain
+from edgecompress.report.figures import (
+    kibibytes,
+    mebibytes,
+    metric_name,
+    milliseconds,
+    percent,
+    plain,
+)
 from edgecompress.report.page import render
 from edgecompress.report.rows import NOTHING, figure_rows
 from edgecompress.shown import shown
@@ -124,7 +131,8 @@ def _(inspection: Inspection) -> Told:
     line = (
         f"{inspection.runtime}: {len(inspection.ops)} operators,"
         f" {percent(inspection.int8_op_fraction)} of the MACs in int8"
-        + f", {refused} refused" * bool(refused)
+        + f", {refused} refused"
+        * bool(refused)
     )
     reasons = [(op.name, op.op_type, op.dtype, op.reason) for op in inspection.ops if op.reason]
     rows = [(*row[:3], row[3] or "") for row in reasons[:_MOST_ROWS]]
@@ -159,9 +167,8 @@ def _speed(comparison: Comparison | None) -> str:
     if comparison.emulated:
         return "speed emulated"
     speedup, low, high = comparison.speedup, comparison.speedup_low, comparison.speedup_high
-    return (
-        f"{_times(speedup)} as fast ({_times(low)} to {_times(high)})"
-        + ", not valid" * (not comparison.valid)
+    return f"{_times(speedup)} as fast ({_times(low)} to {_times(high)})" + ", not valid" * (
+        not comparison.valid
     )
 
 
@@ -187,4 +194,3 @@ def _is_share(metric: MetricValue, model: ModelReport) -> bool:
 def _against(measurement: Measurement) -> list[str]:
     validity = measurement.validity
     return [] if validity is None else [reason.text for reason in validity.reasons]
-

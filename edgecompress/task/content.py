@@ -13,7 +13,7 @@ import io
 import pickle
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, ModuleType
 from typing import Any
@@ -109,7 +109,9 @@ def _parts(value: object) -> object:
     if isinstance(value, FunctionType):
         return _parts_of_function(value)
     if isinstance(value, type):
-        members = [(name, _member(each)) for name, each in vars(value).items() if _counts(name, each)]
+        members = [
+            (name, _member(each)) for name, each in vars(value).items() if _counts(name, each)
+        ]
         return value.__qualname__, value.__bases__, type(value), members
     own = {name: each for name, each in vars(value).items() if not name.startswith("__")}
     return getattr(value, "__name__", ""), own
@@ -188,5 +190,3 @@ def _of_library(module: str) -> bool:
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
     return file is not None and is_library(Path(file))
-
-

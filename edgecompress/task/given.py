@@ -106,7 +106,7 @@ class Given:
 
     @cached_property
     def classes(self) -> int | None:
-        """How many, where a sample has one label and the model gives a score for each; else None."""
+        """How many, where samples have one label and the model gives scores for each; else None."""
         with user_code("model(*example_inputs)"), torch.no_grad():
             outputs = self.copied().eval()(*self.examples)
         count = classes_of([list(tensor.shape) for tensor in tensors_of(outputs)], self._first)

@@ -1,14 +1,13 @@
 """The call for notebooks, for real: a net that was trained here, in this process, to a verdict."""
 
 import copy
-
 from html.parser import HTMLParser
 from typing import Any
 
 import deploying
 import pytest
 import torch
-from conftest import Notebook
+from notebooks import Notebook
 from torch import nn
 
 import edgecompress
@@ -133,5 +132,3 @@ def test_outputs_of_another_kind_and_what_is_made_of_the_file(notebook: Notebook
     same = edgecompress.compare(report.file, report, data=data)
     assert (same.first_apart, same.samples) == (None, 32)
     assert "none is apart" in same._repr_html_()
-
-

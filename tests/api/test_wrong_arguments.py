@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Notebook
+from notebooks import Notebook
 from torch import nn
 
 import edgecompress
@@ -39,9 +39,9 @@ WRONG: list[tuple[str, dict[str, Any], type[EdgecompressError], str]] = [
     ("empty", {"evaluate": []}, TaskError, r"evaluate: gives no batches"),
     ("a function that fails", {"evaluate": lambda: 1 / 0}, TaskError, r"evaluate: ZeroDivision"),
     ("other inputs", {"train": [(X[:, :, :5], Y)]}, TaskError,
-     r"train batch 0: the input is float32 \[4, 1, 5, 8\]; the model takes float32 \[N, 1, 8, 8\]"),
+     r"train batch 0: the input is float32 \[4, 1, 5, 8\]; the model takes float32 \[N, 1, 8"),
     ("labels", {"evaluate": [(X, Y + 9)]}, TaskError, r"evaluate batch 0: label 9 is out of range"),
-    ("the model on them", {"evaluate": [(X[..., 0], Y)]}, TaskError, r"model\(\*example_inputs\): "),
+    ("the model", {"evaluate": [(X[..., 0], Y)]}, TaskError, r"model\(\*example_inputs\): "),
     ("no metric", {"evaluate": [(X, Y.float())]}, TaskError,
      r"metric: none is given, .* the target is float32 \[4\]; give metric="),
     ("metric", {"metric": 3, "recipe": {"budgets": {"max_metric_drop": 1}}}, TaskError,
@@ -51,7 +51,8 @@ WRONG: list[tuple[str, dict[str, Any], type[EdgecompressError], str]] = [
      r"target 'raspbery-pi-5' is unknown; did you mean 'raspberry-pi-5'\?"),
     ("recipe key", {"recipe": {"quantise": {}}}, SpecError,
      r"recipe: unknown key 'quantise'; did you mean 'quantize'"),
-    ("recipe value", {"recipe": {"quantize": {"mode": "int4"}}}, SpecError, r"recipe: quantize.*int4"),
+    ("recipe value", {"recipe": {"quantize": {"mode": "int4"}}}, SpecError,
+     r"recipe: quantize.*int4"),
     ("recipe word", {"recipe": "best"}, SpecError, r"recipe: recipe 'best'|recipe: .*auto"),
     ("recipe kind", {"recipe": [1]}, SpecError, r"recipe: must be 'auto', or a dictionary"),
     ("task", {"recipe": {"task": {}}}, SpecError, r"recipe: 'task' is none of it"),

@@ -86,9 +86,7 @@ CODE: dict[str, tuple[str, object]] = {
 
 
 @pytest.mark.parametrize("name", CODE)
-def test_what_code_names_is_seen(
-    net: Net, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_code_names_is_seen(net: Net, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     before = content_of(net)
     monkeypatch.setitem(globals(), *CODE[name])
     assert content_of(net) != before
