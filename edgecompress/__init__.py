@@ -1,10 +1,9 @@
 """One command turns a trained PyTorch model into the best one for an edge device."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgecompress.calls import BOTH, make_rooms_callable
+from edgecompress.calls import CALLS, call_of, make_rooms_callable
 
 if TYPE_CHECKING:
     from edgecompress.api import compare, compress, evaluate, inspect, measure, push
@@ -25,7 +24,6 @@ __all__ = [
     "push",
 ]
 __version__ = "0.1.0"
-_CALLS = ("compare", "evaluate", "inspect")
 make_rooms_callable(__name__)
 
 
@@ -71,12 +69,8 @@ def __getattr__(name: str) -> object:
         from edgecompress import task
 
         return getattr(task, name)
-    if name in _CALLS:
-        from edgecompress import api
-
-        return getattr(api, name)
-    if name in BOTH:
-        return import_module(f"{__name__}.{name}")
+    if name in CALLS:
+        return call_of(__name__, name)
     raise AttributeError(f"module 'edgecompress' has no attribute '{name}'")
 
 

@@ -1,6 +1,6 @@
-"""Rooms that are named like a call: `edgecompress.compress` is a package, and can be called as the
-function of that name. This is found in `edgecompress.api` when it is called, because no room knows
-that one.
+"""The calls of `edgecompress.api`, as the package itself has them. Some are named like a room:
+`edgecompress.compress` is a package, and can be called. A function is found when it is asked for,
+because no room knows that one.
 """
 
 import sys
@@ -9,7 +9,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-BOTH = ("compress", "measure", "push")
+_BOTH = ("compress", "measure", "push")
+CALLS = ("compare", "evaluate", "inspect", *_BOTH)
 
 
 class _Room(ModuleType):
@@ -31,7 +32,7 @@ class _Room(ModuleType):
 class _Package(ModuleType):
     def __setattr__(self, name: str, value: object) -> None:
         """Called by Python with each room that was imported."""
-        if name in BOTH and isinstance(value, ModuleType):
+        if name in _BOTH and isinstance(value, ModuleType):
             value.__class__ = _Room
         super().__setattr__(name, value)
 
@@ -39,6 +40,13 @@ class _Package(ModuleType):
 def make_rooms_callable(package: str) -> None:
     """From here on; before any room is imported."""
     sys.modules[package].__class__ = _Package
+
+
+def call_of(package: str, name: str) -> object:
+    """What `package.name` is: a function, or a room that can be called."""
+    if name in _BOTH:
+        return import_module(f"{package}.{name}")
+    return getattr(import_module(f"{package}.api"), name)
 
 
 def _function(room: ModuleType) -> Callable[..., Any]:

@@ -117,6 +117,7 @@ def compress(
     with as_arguments():
         # Imports torch.
         from edgecompress.task.given import Given, Scoring
+        from edgecompress.task.seed import generators_kept
 
         labels, example = options.get("labels"), options.get("example_inputs")
         scoring = Scoring(
@@ -141,7 +142,9 @@ def compress(
         )
         order = order_of(wanted, folder / "deploy.yaml", [target], measured)
         order = replace(order, given=given)
-        made = _made(order, options.get("time"), progress)
+        # The caller goes on drawing where he was.
+        with generators_kept(given):
+            made = _made(order, options.get("time"), progress)
         return shown_as(Report, made).made_by(order)
 
 

@@ -1,4 +1,4 @@
-"""What a notebook shows of what a call gave: one line, and a card of HTML with nothing around it."""
+"""What a notebook shows of what a call gave: one line, and a card of HTML that stands alone."""
 
 from collections.abc import Sequence
 from functools import singledispatch

@@ -133,8 +133,8 @@ def test_data_that_draws_is_left_where_it_was() -> None:
     loader = torch.utils.data.DataLoader(
         list(zip(X, Y, strict=True)), 2, shuffle=True, generator=torch.Generator().manual_seed(3)
     )
-    before, drawn = loader.generator.get_state(), torch.get_rng_state()
     what = Given(Net(), DATA, loader)
+    before, drawn = loader.generator.get_state(), torch.get_rng_state()
     assert key(what) == key(what)
     assert loader.generator.get_state().equal(before)
     assert torch.get_rng_state().equal(drawn)
