@@ -67,7 +67,7 @@ class CompressOptions(TypedDict, total=False):
     """With recipe 'auto': how long to search, as '30m'."""
     seed: int
     name: str
-    """Of the task, in reports. A run is held against what shipped before by the same name on the
+    """What reports call the task. A run is held against what shipped before by the same name on the
     same device, so give it where that is wanted; by itself it is another one for other weights
     and other data.
     """
@@ -192,8 +192,10 @@ def _check_needs(wanted: DeployConfig, given: "Given") -> None:
     """Raises SpecError where the recipe needs what is not given, before any data is read."""
     from edgecompress.pipeline.loading import reads_of
 
-    if given.train is None and {"train_data", "calibration_data"} & {*reads_of(wanted).needed}:
-        what = "trains on it" if reads_of(wanted).trains else "sets the ranges of int8 by it"
+    reads = reads_of(wanted)
+    needs_it = {"train_data", "calibration_data"} & {*reads.needed} or wanted.recipe == "auto"
+    if given.train is None and needs_it:
+        what = "trains on it" if reads.trains else "sets the ranges of int8 by it"
         raise SpecError(f"train: no data is given, and the recipe {what}; give train=")
 
 

@@ -29,7 +29,7 @@ class Told(NamedTuple):
     """Something in words."""
 
     kind: str
-    """Of what it is: 'Report'."""
+    """What it is: 'Report'."""
     line: str
     header: tuple[str, ...] = ()
     rows: Sequence[tuple[str, ...]] = ()
@@ -76,6 +76,8 @@ def _(report: Report) -> Told:
     more: list[tuple[str, str]] = []
     more += [(check.outcome, check.text) for check in doubted[:_MOST_ROWS]]
     more += [("pass", f"{passed} of {len(report.checks)} checks")]
+    if report.pushed is not None:
+        more += [("device", f"{report.pushed.device}: {report.pushed.outcome.replace('_', ' ')}")]
     more += [("try", line) for line in report.verdict.advice[:1]]
     return Told(
         "Report",

@@ -32,6 +32,7 @@ _PROCESS = secrets.token_hex(16)
 process.
 """
 _LOOK_SEED = 1_000_007  # an "epoch" that no training reaches
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _WAYS = "give a list of batches, a DataLoader, or the function that makes it"
 
 
@@ -51,7 +52,7 @@ class Read:
     """What a recipe reads of the training data, for a fingerprint."""
 
     seed: int
-    """Of the recipe."""
+    """The recipe's."""
     epoch: int
     """What draws of the data are seeded with, beside it."""
     batches: int | None
@@ -303,8 +304,7 @@ def classes_of(shapes: list[list[int]], batch: Batch) -> int | None:
         return None
     if not isinstance(target, Tensor) or target.ndim != 1:
         return None
-    is_integer = not (target.is_floating_point() or target.is_complex())
-    return shapes[0][1] if is_integer and target.dtype != torch.bool else None
+    return shapes[0][1] if target.dtype in _INTEGERS else None
 
 
 def _in_range(labels: Tensor, classes: int) -> bool:

@@ -2,6 +2,7 @@
 
 import copy
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import deploying
@@ -12,6 +13,8 @@ from torch import nn
 
 import edgecompress
 from edgecompress.api import Report
+from edgecompress.api.results import shown_as
+from edgecompress.errors import SpecError
 
 MINMAX = {"quantize": {"mode": "ptq", "ranges": "minmax", "calibration_batches": 2}}
 pytestmark = pytest.mark.slow
@@ -132,3 +135,22 @@ def test_outputs_of_another_kind_and_what_is_made_of_the_file(notebook: Notebook
     same = edgecompress.compare(report.file, report, data=data)
     assert (same.first_apart, same.samples) == (None, 32)
     assert "none is apart" in same._repr_html_()
+
+
+INVENTORY = """\
+devices:
+  - {{id: shelf, target: tiny, transport: local, root: {root}}}
+"""
+
+
+def test_onto_a_device(notebook: Notebook, report: Report, tmp_path: Path) -> None:
+    """Pushed from the report, whose data are still in memory; and not from a report of a file."""
+    inventory, root = tmp_path / "devices.yaml", tmp_path / "shelf"
+    inventory.write_text(INVENTORY.format(root=root))
+    pushed = edgecompress.push(report, "shelf", inventory=inventory, progress=False)
+    assert repr(pushed) == f"<PushedRun {report.run}: shelf success>"
+    current = (root / "current" / "model.onnx").read_bytes()
+    assert current == report.file.read_bytes()
+    elsewhere = shown_as(Report, report)
+    with pytest.raises(SpecError, match="was made in another process; compress again"):
+        edgecompress.push(elsewhere, "shelf", inventory=inventory)

@@ -10,7 +10,7 @@ from notebooks import Notebook
 from torch import nn
 
 import edgecompress
-from edgecompress.errors import EdgecompressError, SpecError, TaskError
+from edgecompress.errors import DeviceError, EdgecompressError, SpecError, TaskError
 
 Change = Callable[[Notebook], dict[str, Any]]
 X, Y = torch.zeros(4, 1, 8, 8), torch.zeros(4, dtype=torch.int64)
@@ -59,6 +59,9 @@ WRONG: list[tuple[str, dict[str, Any], type[EdgecompressError], str]] = [
     ("argument", {"metrics": object}, SpecError,
      r"compress: unknown argument 'metrics'; did you mean 'metric'\?"),
     ("no training data", {"train": None}, SpecError, r"train: no data is given, .* give train="),
+    ("no training data for a search", {"train": None, "recipe": "auto"}, SpecError,
+     r"train: no data is given"),
+    ("no device for a search", {"recipe": "auto"}, DeviceError, r"optimize tiny: no device of it"),
     ("time", {"time": "5m"}, SpecError, r"time: is for a search"),
     ("name", {"name": "a:b"}, SpecError, r"name: "),
     ("device", {"device": "nowhere"}, SpecError, r"device 'nowhere' is unknown"),
