@@ -9,10 +9,23 @@ if TYPE_CHECKING:
     from edgecompress.api import compare, compress, evaluate, inspect, measure, push
     from edgecompress.progress import Progress
     from edgecompress.spec.report import Report
-    from edgecompress.task import ClassificationTask, Task
+    from edgecompress.task import (
+        ClassificationTask,
+        EmbeddingTask,
+        MultiLabelTask,
+        RegressionTask,
+        SegmentationTask,
+        SequenceTask,
+        Task,
+    )
 
 __all__ = [
     "ClassificationTask",
+    "EmbeddingTask",
+    "MultiLabelTask",
+    "RegressionTask",
+    "SegmentationTask",
+    "SequenceTask",
     "Task",
     "__version__",
     "compare",
@@ -25,6 +38,7 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 make_rooms_callable(__name__)
+_KINDS = tuple(name for name in __all__ if name.endswith("Task"))
 
 
 def deploy(
@@ -65,7 +79,7 @@ def deploy(
 
 def __getattr__(name: str) -> object:
     # Looked up on first use, so that `import edgecompress` does not import torch.
-    if name in ("ClassificationTask", "Task"):
+    if name in _KINDS:
         from edgecompress import task
 
         return getattr(task, name)

@@ -178,14 +178,23 @@ app.registered_commands += runs_app.registered_commands
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Made when it is not there.")] = Path(),
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--task",
+            metavar="KIND",
+            help="What the model does: audio, classification, detection, embedding, multilabel,"
+            " regression, segmentation or sequence.",
+        ),
+    ] = "classification",
     as_json: Json = False,
 ) -> None:
-    """Write a deploy.yaml and a task.py to start from."""
+    """Write a deploy.yaml and a task.py to start from: a whole example of a kind of task."""
     with output(as_json) as out:
         from edgecompress.cli import tables
         from edgecompress.init import write_start
 
-        started = write_start(folder)
+        started = write_start(folder, kind)
         document = {"written": [str(path) for path in started.written], "next": started.next}
         out.result(document, lambda console: tables.started(started, console))
 

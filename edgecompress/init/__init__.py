@@ -7,6 +7,7 @@ from pathlib import Path
 from edgecompress.errors import SpecError, StorageError
 
 TEMPLATES = Path(__file__).parent / "templates"
+"""A folder for each kind of task."""
 
 
 @dataclass(frozen=True)
@@ -16,15 +17,22 @@ class Started:
     """The command that uses them."""
 
 
-def write_start(folder: Path) -> Started:
-    """Write the templates into `folder`, which is made when it is not there.
+def kinds() -> tuple[str, ...]:
+    """The kinds of task that there is an example of."""
+    return tuple(sorted(path.name for path in TEMPLATES.iterdir() if (path / "task.py").is_file()))
+
+
+def write_start(folder: Path, kind: str = "classification") -> Started:
+    """Write the example of a kind of task into `folder`, which is made when it is not there.
 
     Raises:
-        SpecError: one of the files is there already; nothing is written.
+        SpecError: there is no such kind, or one of the files already; nothing is written.
         StorageError: the folder cannot be written.
 
     """
-    sources = sorted(path for path in TEMPLATES.iterdir() if path.is_file())
+    if kind not in kinds():
+        raise SpecError(f"--task {kind} is unknown; known: {', '.join(kinds())}")
+    sources = sorted(path for path in (TEMPLATES / kind).iterdir() if path.is_file())
     goals = tuple(folder / source.name for source in sources)
     for goal in goals:
         if goal.exists():

@@ -18,7 +18,7 @@ from edgecompress.measure.record import Record
 from edgecompress.measure.recorder import Recorder
 from edgecompress.measure.tensors import Array, feed, most_bytes, outputs_of, write_npz
 from edgecompress.spec.measurement import Evaluation
-from edgecompress.task import Batch, ClassificationTask, Metric, MulticlassAccuracy, Task
+from edgecompress.task import Batch, ClassificationTask, Metric, Task
 from edgecompress.task.base import inputs_of
 
 SHARD_BYTES = 64 << 20
@@ -232,9 +232,9 @@ def direction(metric: Metric) -> bool:
 
 
 def _is_share(metric: Metric) -> bool:
-    """Whether torchmetrics says so, by the limits of its plot."""
+    """Whether the metric says so, one of torchmetrics by the limits of its plot."""
     bounds = (getattr(metric, f"plot_{end}_bound", None) for end in ("lower", "upper"))
-    return isinstance(metric, MulticlassAccuracy) or tuple(bounds) == (0.0, 1.0)
+    return getattr(metric, "is_share", None) is True or tuple(bounds) == (0.0, 1.0)
 
 
 def value_of(metric: Metric) -> float:

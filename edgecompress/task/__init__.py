@@ -1,6 +1,34 @@
 """What the user brings: model, example inputs, data, loss, metric."""
 
 from edgecompress.task.base import Batch, ClassificationTask, Task
+from edgecompress.task.kinds.embedding import EmbeddingTask
+from edgecompress.task.kinds.multilabel import MultiLabelTask
+from edgecompress.task.kinds.regression import RegressionTask
+from edgecompress.task.kinds.segmentation import SegmentationTask
+from edgecompress.task.kinds.sequence import SequenceTask
 from edgecompress.task.metric import Metric, MulticlassAccuracy
+from edgecompress.task.metrics.multilabel import MultilabelAveragePrecision, MultilabelF1Score
+from edgecompress.task.metrics.regression import MeanAbsoluteError
+from edgecompress.task.metrics.retrieval import RetrievalAccuracy
+from edgecompress.task.metrics.segmentation import MeanIntersectionOverUnion
+from edgecompress.task.metrics.sequence import LabelAccuracy, MacroF1Score
 
-__all__ = ["Batch", "ClassificationTask", "Metric", "MulticlassAccuracy", "Task"]
+__all__ = [
+    "Batch",
+    "ClassificationTask",
+    "EmbeddingTask",
+    "LabelAccuracy",
+    "MacroF1Score",
+    "MeanAbsoluteError",
+    "MeanIntersectionOverUnion",
+    "Metric",
+    "MultiLabelTask",
+    "MulticlassAccuracy",
+    "MultilabelAveragePrecision",
+    "MultilabelF1Score",
+    "RegressionTask",
+    "RetrievalAccuracy",
+    "SegmentationTask",
+    "SequenceTask",
+    "Task",
+]

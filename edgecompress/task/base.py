@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from edgecompress.errors import TaskError
 from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.task.labels import wrong_labels
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 
 Batch = tuple[Any, Any]
@@ -95,6 +96,24 @@ class Task(ABC):
         """How an application prepares the input, stored in the artifact (docs/contract.md)."""
         return None
 
+    def wrong_target(self, target: Any, samples: int) -> str | None:
+        """What is wrong with the target of a batch of so many samples, and what to do; None:
+        nothing is. Every batch is asked about, so it should be cheap. Default: all are right.
+        """
+        return None
+
+    def wrong_training_target(self, target: Any, samples: int) -> str | None:
+        """The same for what is trained on; default: as `wrong_target`. It is not asked where a
+        kind's loss is replaced, because another loss may take other targets.
+        """
+        return self.wrong_target(target, samples)
+
+    def wrong_outputs(self, outputs: Any) -> str | None:
+        """What the model should have given for one sample in place of `outputs`; None: they are
+        right. Default: all are.
+        """
+        return None
+
 
 class ClassificationTask(Task):
     """One label per sample, class scores [N, classes] as the model's only output."""
@@ -107,20 +126,45 @@ class ClassificationTask(Task):
     def classes(self) -> int:
         """Number of classes; labels are 0 .. classes - 1."""
 
-    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs, target, label_smoothing=self.label_smoothing)
+    def loss(self, outputs: Any, target: Tensor) -> Tensor:
+        scores = only_tensor(outputs)
+        return functional.cross_entropy(scores, target, label_smoothing=self.label_smoothing)
 
     def metric(self) -> Metric:
         return MulticlassAccuracy()
 
+    def update(self, metric: Metric, outputs: Any, target: Any) -> None:
+        metric.update(only_tensor(outputs), target)
+
     def distillation_loss(self, student: Any, teacher: Any, temperature: float) -> Tensor:
         """Kullback-Leibler divergence of softened outputs, times T^2 (Hinton et al., 2015)."""
-        log_student = functional.log_softmax(student / temperature, dim=1)
-        log_teacher = functional.log_softmax(teacher / temperature, dim=1)
-        divergence = functional.kl_div(
-            log_student, log_teacher, reduction="batchmean", log_target=True
+        return softened_divergence(only_tensor(student), only_tensor(teacher), temperature)
+
+    def wrong_target(self, target: Any, samples: int) -> str | None:
+        return wrong_labels(target, samples, self.classes, trained=False)
+
+    def wrong_training_target(self, target: Any, samples: int) -> str | None:
+        return wrong_labels(target, samples, self.classes, trained=True)
+
+    def wrong_outputs(self, outputs: Any) -> str | None:
+        if [list(tensor.shape) for tensor in tensors_of(outputs)] == [[1, self.classes]]:
+            return None
+        return (
+            f"with classes = {self.classes} it must give one of [1, {self.classes}], or the task"
+            " must be a Task"
         )
-        return divergence * temperature**2
+
+
+def softened_divergence(
+    student: Tensor, teacher: Tensor, temperature: float, dim: int = 1
+) -> Tensor:
+    """Kullback-Leibler divergence of softened scores along `dim`, times T^2: its mean over all
+    else (Hinton et al., 2015).
+    """
+    log_student = functional.log_softmax(student / temperature, dim=dim)
+    log_teacher = functional.log_softmax(teacher / temperature, dim=dim)
+    divergence = functional.kl_div(log_student, log_teacher, reduction="sum", log_target=True)
+    return divergence / (student.numel() // student.shape[dim]) * temperature**2
 
 
 def _squared_error(student: Tensor, teacher: Tensor) -> Tensor:
@@ -140,6 +184,24 @@ def inputs_of(batch: Batch) -> tuple[Tensor, ...]:
 def tensors_of(outputs: Any) -> list[Tensor]:
     """All tensors of a model's return value, in torch's pytree order."""
     return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+
+
+def only_tensor(outputs: Any) -> Tensor:
+    """The one tensor of a model's return value, such as the logits of a ModelOutput.
+
+    Raises:
+        TaskError: there are several, or none.
+
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    tensors = tensors_of(outputs)
+    if len(tensors) != 1:
+        raise TaskError(
+            f"the model gives {len(tensors)} tensors, and the task takes one; let forward() return"
+            " that alone, or write loss(), update() and distillation_loss()"
+        )
+    return tensors[0]
 
 
 def one_by_one(model: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:

@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader
 
 from edgecompress.errors import EdgecompressError, TaskError
 from edgecompress.packages import misfit
-from edgecompress.task.base import Batch, ClassificationTask, Task
+from edgecompress.task.base import Batch, Task
 from edgecompress.task.batches import Rules
 
 _CALLED = ("model", "example_inputs", "metric", "update", "labels", "preprocessing")
 _LOSSES = ("loss", "distillation_loss")
 _TRAINING_DATA = ("train_data", "calibration_data")
 _SCORED_DATA = ("eval_data", "validation_data")
+_KINDS = "edgecompress.task."
 _PACKAGE = Path(__file__).resolve().parent.parent
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 
@@ -36,11 +37,9 @@ def guard(task: Task) -> None:
         setattr(task, name, partial(_call, getattr(task, name), _where(task, name)))
     for name in _LOSSES:
         setattr(task, name, partial(_loss, getattr(task, name), _where(task, name)))
-    classes = task.classes if isinstance(task, ClassificationTask) else None
-    # Training labels may be anything that a loss of the user's own takes, such as mixtures.
-    trains_labels = type(task).loss is ClassificationTask.loss
-    trained = Rules(classes, cross_entropy=True) if trains_labels else Rules()
-    for names, rules in ((_TRAINING_DATA, trained), (_SCORED_DATA, Rules(classes))):
+    # Training targets may be anything that a loss of the user's own takes, such as mixtures.
+    trained = Rules(None if _has_own_loss(type(task)) else task.wrong_training_target)
+    for names, rules in ((_TRAINING_DATA, trained), (_SCORED_DATA, Rules(task.wrong_target))):
         for name in names:
             setattr(task, name, partial(_data, getattr(task, name), _where(task, name), rules))
 
@@ -119,6 +118,14 @@ class SizedBatches(Batches):
 
     def __len__(self) -> int:
         return len(self.data)  # type: ignore[arg-type]  # it was asked before
+
+
+def _has_own_loss(task: type[Task]) -> bool:
+    """Whether it trains with another loss than that of its kind, if the kind has one."""
+    kind = next(base for base in task.__mro__ if base.__module__.startswith(_KINDS))
+    assert issubclass(kind, Task), "Task itself is one"
+    is_written = not getattr(kind.loss, "__isabstractmethod__", False)
+    return is_written and task.loss is not kind.loss
 
 
 def _where(task: Task, method: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from edgecompress.task.batches import came, name_of
+from edgecompress.task.words import came, name_of
 
 
 def wrong_count(inputs: Sequence[Tensor], examples: Sequence[Tensor]) -> str | None:

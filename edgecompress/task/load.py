@@ -18,8 +18,8 @@ from edgecompress.errors import SpecError, TaskError
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
 from edgecompress.spec.preprocessing import ImagePreprocessing
-from edgecompress.task.base import ClassificationTask, Task, tensors_of
-from edgecompress.task.batches import came, name_of
+from edgecompress.task.base import Task, tensors_of
+from edgecompress.task.words import came, name_of
 from edgecompress.task.guard import guard, is_library, user_code
 from edgecompress.task.inputs import wrong_example
 from edgecompress.task.metric import Metric
@@ -29,6 +29,9 @@ from edgecompress.task.structures import learn_structures
 _SOURCE = "_edgecompress_source"
 GIVEN = "given"
 """In the place of a file, of tasks that were made of objects (`given.py`)."""
+_OURS = __name__.partition(".")[0]
+_KINDS = ("edgecompress.task.kinds.", "edgecompress.task.metrics.")
+"""What of ours runs as a task's own code: no stage names it, so it counts as a source of the task."""
 
 
 def load_task(ref: TaskRef, folder: Path) -> Task:
@@ -118,10 +121,11 @@ def original_model(task: Task) -> nn.Module:
     if not tensors:
         raise TaskError(f"{name}: the model gives {type(outputs).__name__}; it must give tensors")
     shapes = [list(tensor.shape) for tensor in tensors]
-    if isinstance(task, ClassificationTask) and shapes != [[1, task.classes]]:
+    with user_code(f"{name}: what the model gives for example_inputs()"):
+        fault = task.wrong_outputs(outputs)
+    if fault is not None:
         raise TaskError(
-            f"{name}: the model's outputs have shapes {shapes} on example_inputs(); with classes ="
-            f" {task.classes} it must give one of [1, {task.classes}], or the task must be a Task"
+            f"{name}: the model's outputs have shapes {shapes} on example_inputs(); {fault}"
         )
     return model
 
@@ -245,18 +249,17 @@ def _import(where: str, folder: Path) -> ModuleType:
 
 def _sources(task: Task, folder: Path) -> set[Path]:
     """Files of the imported modules that the task may run, as far as they are the user's."""
-    own = {
-        base.__module__.partition(".")[0]
-        for base in type(task).__mro__
-        if base not in (ClassificationTask, Task, ABC, object)
-    }
+    bases = {base.__module__ for base in type(task).__mro__ if base not in (ABC, object)}
+    own = {name.partition(".")[0] for name in bases} - {_OURS}
     loaded = {
         Path(file): name.partition(".")[0] in own
         for name, module in list(sys.modules.items())
         if (file := getattr(module, "__file__", None)) and file.endswith(".py")
     }
     root = folder.resolve()
-    return {
+    ours = {*bases, type(task.metric()).__module__}
+    kinds = {Path(str(sys.modules[name].__file__)) for name in ours if name.startswith(_KINDS)}
+    return kinds | {
         path.resolve()
         for path, is_own in loaded.items()
         if (is_own or (not is_library(path) and path.resolve().is_relative_to(root)))

@@ -30,6 +30,7 @@ class MulticlassAccuracy:
     """Share of the samples whose highest score is that of their label (micro average)."""
 
     higher_is_better: bool | None = True
+    is_share = True
 
     def __init__(self) -> None:
         self._right = 0

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from edgecompress import ClassificationTask, Task
 from edgecompress.task.batches import Rules
+from edgecompress.task.labels import wrong_labels
 
 DOC = (Path(__file__).parents[2] / "docs" / "task.md").read_text()
 
@@ -48,7 +50,7 @@ def test_other_data_sets_become_pairs(source: str) -> None:
     exec(source, names)  # noqa: S102 - it is what is told
     task = SimpleNamespace(**DATA, rows=Rows())
     (batch,) = names["eval_data"](task)
-    Rules(classes=3, cross_entropy=True).check(batch, "eval_data() batch 0")
+    Rules(partial(wrong_labels, classes=3, trained=True)).check(batch, "eval_data() batch 0")
     images, labels = batch
     assert images.shape == (6, 3, 4, 5)
     assert images.dtype == torch.float32

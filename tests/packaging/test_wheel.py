@@ -66,7 +66,7 @@ def test_bundled_files_are_inside(wheel: Path) -> None:
     assert "edgecompress/_bundled/devices/inventory.yaml" in names
     assert "edgecompress/_bundled/devices/agent/__main__.py" in names
     assert "edgecompress/_bundled/devices/helper/files.py" in names
-    assert "edgecompress/init/templates/task.py" in names
+    assert "edgecompress/init/templates/classification/task.py" in names
     assert "edgecompress/py.typed" in names
     assert any(name.endswith("/licenses/LICENSE") for name in names)
 
