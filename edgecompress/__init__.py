@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from edgecompress.progress import Progress
     from edgecompress.spec.report import Report
     from edgecompress.task import (
+        AudioTask,
         ClassificationTask,
+        DetectionTask,
         EmbeddingTask,
+        KeypointTask,
         MultiLabelTask,
         RegressionTask,
         SegmentationTask,
@@ -20,8 +23,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AudioTask",
     "ClassificationTask",
+    "DetectionTask",
     "EmbeddingTask",
+    "KeypointTask",
     "MultiLabelTask",
     "RegressionTask",
     "SegmentationTask",

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from edgecompress.errors import ModelError
 from edgecompress.task.base import tensors_of
+from edgecompress.task.named import ByName
 
 
 def rebuilder(
@@ -43,6 +44,8 @@ def rebuilder(
 
 def input_names(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
     """Those of forward()'s parameters, where they have names of their own."""
+    if isinstance(model, ByName):
+        return model.names
     parameters = signature(model.forward).parameters.values()
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     many = len(example_inputs)

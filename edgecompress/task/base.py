@@ -190,14 +190,14 @@ def only_tensor(outputs: Any) -> Tensor:
     """The one tensor of a model's return value, such as the logits of a ModelOutput.
 
     Raises:
-        TaskError: there are several, or none.
+        ValueError: there are several, or none; a task that is guarded makes a TaskError of it.
 
     """
     if isinstance(outputs, Tensor):
         return outputs
     tensors = tensors_of(outputs)
     if len(tensors) != 1:
-        raise TaskError(
+        raise ValueError(
             f"the model gives {len(tensors)} tensors, and the task takes one; let forward() return"
             " that alone, or write loss(), update() and distillation_loss()"
         )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from edgecompress.errors import TaskError
-from edgecompress.task.base import inputs_of
+from edgecompress.task.base import Batch, inputs_of
 from edgecompress.task.words import came
 
 
@@ -21,15 +21,25 @@ class Rules:
 
     wrong_target: Callable[[Any, int], str | None] | None = None
     """Says what is wrong with the target of so many samples; None: it may be anything."""
+    pair: Callable[[Any, str], Any] | None = None
+    """Makes (inputs, target) of a batch whose inputs have names."""
 
-    def check(self, batch: Any, where: str) -> None:
-        """Raises TaskError, which begins with `where`, when the batch does not keep to them."""
+    def checked(self, batch: Any, where: str) -> Batch:
+        """The batch as (inputs, target).
+
+        Raises:
+            TaskError: the batch does not keep to the rules; it begins with `where`.
+
+        """
+        if self.pair is not None:
+            batch = self.pair(batch, where)
         check_pair(batch, where)
-        if self.wrong_target is None:
-            return
-        fault = self.wrong_target(batch[1], len(inputs_of(batch)[0]))
-        if fault is not None:
-            raise TaskError(f"{where}: {fault}{self._way_to_stacked(batch)}")
+        if self.wrong_target is not None:
+            fault = self.wrong_target(batch[1], len(inputs_of(batch)[0]))
+            if fault is not None:
+                raise TaskError(f"{where}: {fault}{self._way_to_stacked(batch)}")
+        result: Batch = batch
+        return result
 
     def _way_to_stacked(self, batch: Any) -> str:
         """What to do where the inputs are a list of samples, and the target is right for so many."""

@@ -17,6 +17,7 @@ from edgecompress.errors import EdgecompressError, TaskError
 from edgecompress.packages import misfit
 from edgecompress.task.base import Batch, Task
 from edgecompress.task.batches import Rules
+from edgecompress.task.named import Named
 
 _CALLED = ("model", "example_inputs", "metric", "update", "labels", "preprocessing")
 _LOSSES = ("loss", "distillation_loss")
@@ -33,13 +34,17 @@ def guard(task: Task) -> None:
     Done once, where a task enters, on the object itself: so nobody who calls it needs to care,
     and it stays an instance of the user's class.
     """
+    named = Named(task)
+    by_name = {"model": named.model, "example_inputs": named.examples}
     for name in _CALLED:
-        setattr(task, name, partial(_call, getattr(task, name), _where(task, name)))
+        method = by_name.get(name, getattr(task, name))
+        setattr(task, name, partial(_call, method, _where(task, name)))
     for name in _LOSSES:
         setattr(task, name, partial(_loss, getattr(task, name), _where(task, name)))
     # Training targets may be anything that a loss of the user's own takes, such as mixtures.
-    trained = Rules(None if _has_own_loss(type(task)) else task.wrong_training_target)
-    for names, rules in ((_TRAINING_DATA, trained), (_SCORED_DATA, Rules(task.wrong_target))):
+    wrong = None if _has_own_loss(type(task)) else task.wrong_training_target
+    trained, scored = Rules(wrong, named.pair), Rules(task.wrong_target, named.pair)
+    for names, rules in ((_TRAINING_DATA, trained), (_SCORED_DATA, scored)):
         for name in names:
             setattr(task, name, partial(_data, getattr(task, name), _where(task, name), rules))
 
@@ -104,8 +109,7 @@ class Batches:
         index = -1
         with user_code(self.where):
             for index, batch in enumerate(data):
-                self._rules.check(batch, f"{self.where} batch {index}")
-                yield batch
+                yield self._rules.checked(batch, f"{self.where} batch {index}")
         if index < 0:
             raise NoBatches(
                 f"{self.where}: gives no batches; check where the data comes from, and that every"

@@ -50,7 +50,7 @@ def test_other_data_sets_become_pairs(source: str) -> None:
     exec(source, names)  # noqa: S102 - it is what is told
     task = SimpleNamespace(**DATA, rows=Rows())
     (batch,) = names["eval_data"](task)
-    Rules(partial(wrong_labels, classes=3, trained=True)).check(batch, "eval_data() batch 0")
+    Rules(partial(wrong_labels, classes=3, trained=True)).checked(batch, "eval_data() batch 0")
     images, labels = batch
     assert images.shape == (6, 3, 4, 5)
     assert images.dtype == torch.float32

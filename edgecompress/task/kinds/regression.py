@@ -5,7 +5,6 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional
 
-from edgecompress.errors import TaskError
 from edgecompress.task.base import only_tensor
 from edgecompress.task.forms import Form
 from edgecompress.task.kinds.one_output import OneOutput, wrong_shape
@@ -45,7 +44,7 @@ def _alike(outputs: Any, target: Tensor) -> Tensor:
     """The outputs, which torch would otherwise spread over a target of another shape."""
     answers = only_tensor(outputs)
     if answers.shape != target.shape:
-        raise TaskError(
+        raise ValueError(
             f"the model gives {list(answers.shape)} for targets of {list(target.shape)}; give"
             " targets of the same shape"
         )
