@@ -42,7 +42,7 @@ class Rules:
         return result
 
     def _way_to_stacked(self, batch: Any) -> str:
-        """What to do where the inputs are a list of samples, and the target is right for so many."""
+        """What to do where the inputs are a list of samples, and the target fits so many."""
         assert self.wrong_target is not None
         if not isinstance(batch[0], (tuple, list)) or len(batch[0]) == len(batch[0][0]):
             return ""

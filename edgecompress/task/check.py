@@ -15,10 +15,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from edgecompress.errors import TaskError
 from edgecompress.task.base import Batch, Task, inputs_of, one_by_one, tensors_of
-from edgecompress.task.words import came
 from edgecompress.task.guard import Batches, NoBatches, explain, user_code
 from edgecompress.task.inputs import wrong_count, wrong_kind, wrong_shape
 from edgecompress.task.seed import generators_kept, seed_everything
+from edgecompress.task.words import came
 
 METHODS = ("train_data", "calibration_data", "validation_data", "eval_data")
 _ELSE = {"calibration_data": "train_data", "validation_data": "eval_data"}

@@ -19,19 +19,19 @@ from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
 from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.task.base import Task, tensors_of
-from edgecompress.task.words import came, name_of
 from edgecompress.task.guard import guard, is_library, user_code
 from edgecompress.task.inputs import wrong_example
 from edgecompress.task.metric import Metric
 from edgecompress.task.sources import SourceLoader
 from edgecompress.task.structures import learn_structures
+from edgecompress.task.words import came, name_of
 
 _SOURCE = "_edgecompress_source"
 GIVEN = "given"
 """In the place of a file, of tasks that were made of objects (`given.py`)."""
 _OURS = __name__.partition(".")[0]
 _KINDS = ("edgecompress.task.kinds.", "edgecompress.task.metrics.")
-"""What of ours runs as a task's own code: no stage names it, so it counts as a source of the task."""
+"""What of ours runs as a task's own code: no stage names it, so it is a source of the task."""
 
 
 def load_task(ref: TaskRef, folder: Path) -> Task:

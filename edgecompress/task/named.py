@@ -59,7 +59,7 @@ class Named:
         return ByName(model, names)
 
     def names(self) -> tuple[str, ...] | None:
-        """Of the inputs, in order; None where they have none."""
+        """The inputs' names, in order; None where they have none."""
         if not self._is_known:
             # Examples may be drawn, and nobody expects that to happen here.
             with generators_kept(self._task):
@@ -90,7 +90,7 @@ class Named:
 
 
 def _items(value: Any) -> dict[str, Any] | None:
-    """Of a mapping or a dataclass; None of anything else."""
+    """What a mapping or a dataclass holds; None for anything else."""
     if isinstance(value, Mapping):
         return dict(value)
     if is_dataclass(value) and not isinstance(value, type):

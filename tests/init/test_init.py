@@ -17,7 +17,6 @@ from edgecompress.task import ClassificationTask, DetectionTask, MulticlassAccur
 from edgecompress.task.check import Reads, check_data
 from edgecompress.task.load import load_task, original_model
 
-
 KINDS = (
     "audio",
     "classification",
@@ -63,10 +62,10 @@ def test_an_example_keeps_to_its_kind(
     # It can learn: a few steps on one batch make its loss smaller.
     ((inputs, target),) = few(task.train_data())
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.002)
     losses = []
     model.train()
-    for _ in range(12):
+    for _ in range(20):
         optimizer.zero_grad()
         loss = task.loss(model(*inputs), target)
         loss.backward()

@@ -49,6 +49,13 @@ def several(random: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
     return logits, torch.randint(2, (size, CLASSES), generator=random)
 
 
+def present(random: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
+    """What no sample has counts as 0 there, and not at all here."""
+    logits, labels = several(random, size)
+    labels[0] = 1
+    return logits, labels
+
+
 def numbers(random: torch.Generator, size: int) -> tuple[Tensor, Tensor]:
     return torch.randn(size, 3, generator=random), torch.randn(size, 3, generator=random)
 
@@ -84,7 +91,7 @@ KNOWN: dict[str, tuple[Callable[[], Any], Callable[[], Metric], Any, Any]] = {
     "average precision": (
         ours.MultilabelAveragePrecision,
         lambda: MultilabelAveragePrecision(num_labels=CLASSES),
-        several,
+        present,
         lambda scores, labels: (scores.double().sigmoid(), labels),
     ),
     "accuracy of tokens": (

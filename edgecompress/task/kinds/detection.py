@@ -31,9 +31,9 @@ class DetectionTask(Task):
     score_threshold = 0.05
     """Boxes of a lower score are no answers; see `decode`."""
     largest_overlap = 0.5
-    """Of two boxes of a class that overlap more, the one of the lower score is no answer."""
+    """Where two boxes of a class overlap more, the one of the lower score is no answer."""
     most_boxes = 100
-    """Of a picture."""
+    """A picture has no more answers; those of the highest scores stay."""
 
     @property
     @abstractmethod

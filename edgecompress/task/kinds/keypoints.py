@@ -25,7 +25,7 @@ class KeypointTask(OneOutput):
     coordinates of about 1, and give the picture's side here.
     """
     spread = 1.5
-    """Of the point that a heat map should show, in its pixels, as standard deviation."""
+    """How wide a point is that a heat map should show: the standard deviation, in its pixels."""
 
     @property
     @abstractmethod
@@ -47,7 +47,7 @@ class KeypointTask(OneOutput):
         return (torch.stack([x, y], 2) + 0.5) * self.stride
 
     def loss(self, outputs: Any, target: Tensor) -> Tensor:
-        """Of coordinates, the smooth absolute error; of heat maps, the squared error to a peak of
+        """The smooth absolute error of coordinates; for heat maps, the squared error to a peak of
         1 at the point. Points that cannot be seen do not count.
         """
         found, seen = only_tensor(outputs), visible(target)

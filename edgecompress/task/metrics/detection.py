@@ -8,7 +8,7 @@ from torch import Tensor
 from edgecompress.errors import TaskError
 
 Found = tuple[Tensor, Tensor, Tensor]
-"""Of one picture: boxes [m, 4] xyxy, scores [m], labels [m]."""
+"""What is found in one picture: boxes [m, 4] xyxy, scores [m], labels [m]."""
 
 
 class MeanAveragePrecision:

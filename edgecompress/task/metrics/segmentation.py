@@ -19,7 +19,7 @@ class MeanIntersectionOverUnion:
         self._either = torch.zeros(classes, dtype=torch.int64)
 
     def update(self, scores: Tensor, labels: Tensor) -> None:
-        """Add scores [N, classes, ...] and integer labels [N, ...]; `ignore_index` does not count."""
+        """Add scores [N, classes, ...] and labels [N, ...]; `ignore_index` does not count."""
         answers, labels = scores.argmax(dim=1), labels.long()
         known = labels != self._ignored
         answers, labels = answers[known], labels[known]
