@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from edgecompress.errors import TaskError
 from edgecompress.spec.base import digest
 from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of, take, tensors_of
-from edgecompress.task.batches import Rules, came
+from edgecompress.task.batches import Rules
 from edgecompress.task.content import content_of, content_of_each
 from edgecompress.task.guard import Batches, user_code
 from edgecompress.task.load import check_weights, entered
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 from edgecompress.task.seed import generators_kept, seed_everything
+from edgecompress.task.words import came
 
 Data = Iterable[Any] | Callable[[], Iterable[Any]]
 """Batches (inputs, target) that can be gone through again and again: a DataLoader, a list; or a

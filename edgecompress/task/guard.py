@@ -23,7 +23,7 @@ _CALLED = ("model", "example_inputs", "metric", "update", "labels", "preprocessi
 _LOSSES = ("loss", "distillation_loss")
 _TRAINING_DATA = ("train_data", "calibration_data")
 _SCORED_DATA = ("eval_data", "validation_data")
-_KINDS = "edgecompress.task."
+_KINDS = ("edgecompress.task.base", "edgecompress.task.kinds.")
 _PACKAGE = Path(__file__).resolve().parent.parent
 _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 
