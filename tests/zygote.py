@@ -1,8 +1,8 @@
 """Runs the command line in forked copies of one process that has torch imported and warm already.
 
 Each copy is a process of its own, which runs the real `main()` in a folder, with a session, file
-descriptors, environment and limits of its own; only the seconds of importing are saved, and those
-that a first deploy takes more than a second one.
+descriptors, environment and limits of its own; only the seconds of importing are saved, those that
+a first deploy takes more than a second one, and those of processes that time nothing (inside.py).
 
 One JSON line in, one out:
 {"start": {"folder", "arguments", "stdout", "stderr", ...}} -> {"pid"}
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import deploying
+from inside import stay_inside
 from torchlib import spare
 
 from edgecompress import pipeline
@@ -127,5 +128,6 @@ def serve() -> None:
 
 if __name__ == "__main__":
     leave_the_disk_behind()
+    stay_inside(Path(sys.argv[1]))
     warm_up()
     serve()
