@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict, Unpack
 
@@ -16,6 +16,8 @@ from edgecompress.spec import report
 from edgecompress.spec.base import parse
 from edgecompress.spec.deploy import DeployConfig, TaskRef
 from edgecompress.spec.load import load_targets
+from edgecompress.spec.words import words_of
+from edgecompress.spec.yaml import load_yaml
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,7 +29,8 @@ Data = Iterable[Any] | Callable[[], Iterable[Any]]
 """Batches (inputs, target) that can be gone through again: a DataLoader, a list, or a function that
 gives them anew.
 """
-Recipe = Mapping[str, Any] | Literal["auto"]
+Recipe = Mapping[str, Any] | str | Path
+"""Keys of deploy.yaml; 'auto'; or a file that has them, such as a search writes."""
 
 PLAIN_INT8 = {"mode": "ptq", "ranges": "auto", "calibration_batches": 8}
 """What is done where a recipe says nothing."""
@@ -60,8 +63,8 @@ class CompressOptions(TypedDict, total=False):
     labels: Sequence[str]
     """Names of the classes."""
     recipe: Recipe
-    """What to do, with the keys of deploy.yaml; or 'auto': found by a search. Int8 by calibration
-    alone, where nothing is said.
+    """What to do, with the keys of deploy.yaml, or a file that has them, whose task is left out;
+    or 'auto': found by a search. Int8 by calibration alone, where nothing is said.
     """
     time: str
     """With recipe 'auto': how long to search, as '30m'."""
@@ -155,14 +158,7 @@ def wanted_of(options: CompressOptions) -> DeployConfig:
         SpecError: a key or a value that there is none of, or none where one is needed.
 
     """
-    recipe = options.get("recipe", {})
-    if isinstance(recipe, str):
-        recipe = {"recipe": recipe}
-    if not isinstance(recipe, Mapping):
-        raise SpecError(
-            f"recipe: must be 'auto', or a dictionary with the keys of deploy.yaml, not"
-            f" {type(recipe).__name__}"
-        )
+    recipe, where = _recipe_of(options.get("recipe", {}))
     for key, why in _NOT_A_RECIPE.items():
         if key in recipe:
             raise SpecError(f"recipe: '{key}' is none of it; {why}")
@@ -177,10 +173,25 @@ def wanted_of(options: CompressOptions) -> DeployConfig:
                 " recipe={'budgets': {'max_metric_drop': ...}}"
             )
         document["budgets"] = ONE_POINT
-    wanted = parse(DeployConfig, document, "recipe")
+    wanted = parse(DeployConfig, document, where)
     if options.get("time") is not None and wanted.recipe != "auto":
         raise SpecError("time: is for a search; add recipe='auto', or leave it out")
     return wanted
+
+
+def _recipe_of(given: object) -> tuple[Mapping[str, Any], str]:
+    """Its keys, and what errors call it. Raises SpecError."""
+    if isinstance(given, Path) or (isinstance(given, str) and given.endswith((".yaml", ".yml"))):
+        found = load_yaml(Path(given), words_of(DeployConfig))
+        return {key: value for key, value in found.items() if key not in _NOT_A_RECIPE}, str(given)
+    if isinstance(given, str):
+        return {"recipe": given}, "recipe"
+    if not isinstance(given, Mapping):
+        raise SpecError(
+            "recipe: must be 'auto', a dictionary with the keys of deploy.yaml, or a file that has"
+            f" them, not {type(given).__name__}"
+        )
+    return given, "recipe"
 
 
 def task_ref(name: str) -> TaskRef:

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import deploying
 import pytest
 import torch
 from notebooks import Notebook
 from torch import nn
 
 import edgecompress
+from edgecompress.api.compressing import wanted_of
 from edgecompress.errors import DeviceError, EdgecompressError, SpecError, TaskError
 
 Change = Callable[[Notebook], dict[str, Any]]
@@ -54,7 +57,8 @@ WRONG: list[tuple[str, dict[str, Any], type[EdgecompressError], str]] = [
     ("recipe value", {"recipe": {"quantize": {"mode": "int4"}}}, SpecError,
      r"recipe: quantize.*int4"),
     ("recipe word", {"recipe": "best"}, SpecError, r"recipe: recipe 'best'|recipe: .*auto"),
-    ("recipe kind", {"recipe": [1]}, SpecError, r"recipe: must be 'auto', or a dictionary"),
+    ("recipe kind", {"recipe": [1]}, SpecError, r"recipe: must be 'auto', a dictionary with"),
+    ("recipe file", {"recipe": "nowhere.yaml"}, SpecError, r"nowhere.yaml: "),
     ("task", {"recipe": {"task": {}}}, SpecError, r"recipe: 'task' is none of it"),
     ("argument", {"metrics": object}, SpecError,
      r"compress: unknown argument 'metrics'; did you mean 'metric'\?"),
@@ -110,3 +114,16 @@ def test_the_other_calls() -> None:
         edgecompress.inspect("nothing.onnx")
     with pytest.raises(SpecError, match=r"deploy.yaml: no such file|run 'nope'|no run"):
         edgecompress.push("nope", "this-machine", config="nowhere/deploy.yaml")
+
+
+def test_a_recipe_may_lie_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "best.yaml"
+    file.write_text(deploying.SHORT)
+    wanted = wanted_of({"recipe": file, "seed": 3})
+    assert wanted == wanted_of({"recipe": str(file), "seed": 3})
+    assert wanted.task.path == "given:unnamed"
+    assert (wanted.seed, wanted.budgets.max_metric_drop) == (3, 0.5)
+    assert wanted.train is not None
+    file.write_text(deploying.SHORT.replace("quantize", "quantise"))
+    with pytest.raises(SpecError, match=r"best.yaml: unknown key 'quantise'"):
+        wanted_of({"recipe": file})
