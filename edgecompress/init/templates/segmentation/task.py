@@ -36,18 +36,22 @@ class MyTask(SegmentationTask):
 
 
 class Net(nn.Module):
-    """Half the size and back, beside what the full size shows."""
+    """Down to a quarter of the size and back, each time beside what the larger size shows."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.fine = block(1, 24)
-        self.coarse = nn.Sequential(block(24, 48, stride=2), block(48, 48), block(48, 24))
+        self.middle = block(24, 48, stride=2)
+        self.coarse = nn.Sequential(block(48, 64, stride=2), block(64, 64))
         self.larger = nn.Upsample(scale_factor=2, mode="nearest")
-        self.head = nn.Sequential(block(48, 32, size=1), nn.Conv2d(32, classes, 1))
+        self.joined = block(48 + 64, 48, size=1)
+        self.head = nn.Sequential(block(24 + 48, 32, size=1), nn.Conv2d(32, classes, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         fine = self.fine(images)
-        return self.head(torch.cat([fine, self.larger(self.coarse(fine))], 1))
+        middle = self.middle(fine)
+        joined = self.joined(torch.cat([middle, self.larger(self.coarse(middle))], 1))
+        return self.head(torch.cat([fine, self.larger(joined)], 1))
 
 
 def block(channels_in: int, channels_out: int, stride: int = 1, size: int = 3) -> nn.Module:
@@ -59,11 +63,11 @@ def draw(count: int, seed: int) -> tuple[Tensor, Tensor]:
     """A disc and a square in noise, and the class of every pixel."""
     random = torch.Generator().manual_seed(seed)
     axis = torch.arange(SIDE, dtype=torch.float32)
-    images = 0.4 * torch.randn(count, 1, SIDE, SIDE, generator=random)
+    images = 0.2 * torch.randn(count, 1, SIDE, SIDE, generator=random)
     masks = torch.zeros(count, SIDE, SIDE, dtype=torch.int64)
     for shape in (1, 2):
-        x, y = 4 + (SIDE - 8) * torch.rand(2, count, 1, generator=random)
-        reach = 3 + 3 * torch.rand(count, 1, 1, generator=random)
+        x, y = 6 + (SIDE - 12) * torch.rand(2, count, 1, generator=random)
+        reach = 4 + 3 * torch.rand(count, 1, 1, generator=random)
         across, down = (axis - x).abs()[:, None, :], (axis - y).abs()[:, :, None]
         far = (across**2 + down**2).sqrt() if shape == 1 else torch.maximum(across, down)
         inside = far < reach
