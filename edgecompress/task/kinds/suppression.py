@@ -1,5 +1,6 @@
 """Which of several boxes round the same object stays."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,11 +12,12 @@ def survivors(boxes: Tensor, scores: Tensor, labels: Tensor, largest_overlap: fl
     order = scores.argsort(descending=True, stable=True)
     near = overlaps(boxes[order]) > largest_overlap
     near &= labels[order, None] == labels[order]
-    kept = torch.ones(len(order), dtype=torch.bool)
+    # In numpy, whose small steps cost a tenth of torch's.
+    apart, kept = ~near.cpu().numpy(), np.ones(len(order), np.bool_)
     for row in range(len(order)):
         if kept[row]:
-            kept[row + 1 :] &= ~near[row, row + 1 :]
-    return order[kept]
+            kept[row + 1 :] &= apart[row, row + 1 :]
+    return order[torch.from_numpy(kept).to(order.device)]
 
 
 def overlaps(boxes: Tensor) -> Tensor:
