@@ -91,7 +91,7 @@ def started(
 
 
 def finished(folder: Path, url: str | None) -> dict[int, tuple[str, str, Any]]:
-    """By its number: how each trial of the study ended, its plan, and what came of it."""
+    """Each trial of the study by its number: how it ended, its plan, and what came of it."""
     file = folder / "runs" / "search.sqlite"
     if url is None and not file.exists():
         return {}
