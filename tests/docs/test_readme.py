@@ -16,7 +16,11 @@ from edgecompress import errors
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-QUICK = {"min_iterations: 200": "min_iterations: 5", "min_duration_s: 0.3": "min_duration_s: 0.01"}
+QUICK = {
+    "min_iterations: 200": "min_iterations: 5",
+    "min_duration_s: 0.3": "min_duration_s: 0.01",
+    "turns: 5": "turns: 1\n  max_warmup_s: 0",
+}
 
 
 def block(language: str) -> str:

@@ -34,4 +34,7 @@ def agent(transport: CountingTransport) -> Agent:
 
 @pytest.fixture
 def protocol() -> MeasurementProtocol:
-    return Standard(warmup_iterations=2, min_iterations=20, min_duration_s=0.001, turns=2)
+    """It does not wait for a steady state; tests/agent says when that is one."""
+    return Standard(
+        warmup_iterations=2, max_warmup_s=0, min_iterations=20, min_duration_s=0.001, turns=2
+    )
