@@ -20,7 +20,7 @@ NO_EPOCH = 1_000_000
 SHORT = """\
 task: {path: task.py:Tiny}
 seed: 0
-train: {epochs: 1, optimizer: adamw, learning_rate: 0.01}
+train: {epochs: 2, optimizer: adamw, learning_rate: 0.01}
 quantize: {mode: ptq, ranges: minmax, calibration_batches: 2}
 budgets: {max_metric_drop: 0.5}
 """

@@ -28,7 +28,10 @@ _SHARE = {
     ),
 }
 """Files whose tests share a fixture that is dear to make; all others keep to themselves."""
-_LONG = ("pipeline", "runtimes", "packaging", "push", "transport", "compress", "zoo")
+_LONG = (
+    *("pipeline", "runtimes", "packaging", "push", "transport", "compress", "zoo"),
+    *("optimize", "formats", "agent", "docs"),
+)
 """Folders to begin with, so that no worker is left with a long one at the end."""
 
 

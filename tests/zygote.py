@@ -41,7 +41,7 @@ def warm_up() -> None:
     spare()
     path = list(sys.path)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = deploying.fresh(Path(scratch) / "project")
+        folder = deploying.unmeasured(Path(scratch) / "project")
         (folder / "deploy.yaml").write_text(deploying.UNTRAINED)
         order = pipeline.Measured(folder / "inventory.yaml")
         for found in pipeline.deploy_all(

@@ -33,8 +33,8 @@ class Noted(Tiny):
             self.steps += 1
             print("the task prints", flush=True)
             (HERE / f"pid-{rank}").write_text(str(os.getpid()))
-            # The second of three epochs of 48 batches.
-            if self.steps == 60 and (HERE / f"kill-{rank}").exists():
+            # The second of three epochs of 24 batches.
+            if self.steps == 30 and (HERE / f"kill-{rank}").exists():
                 os.kill(os.getpid(), signal.SIGKILL)
         return super().loss(outputs, target)
 '''

@@ -18,7 +18,7 @@ class Tiny(ClassificationTask):
     def __init__(self) -> None:
         random = torch.Generator().manual_seed(0)
         patterns = torch.randn(self.classes, 1, 8, 8, generator=random)
-        self.train_set = noisy(patterns, 3072, random)
+        self.train_set = noisy(patterns, 1536, random)
         self.eval_set = noisy(patterns, 256, random)
 
     def model(self) -> nn.Module:
