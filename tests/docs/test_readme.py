@@ -16,11 +16,6 @@ from edgecompress import errors
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-QUICK = {
-    "min_iterations: 200": "min_iterations: 5",
-    "min_duration_s: 0.3": "min_duration_s: 0.01",
-    "turns: 5": "turns: 1\n  max_warmup_s: 0",
-}
 
 
 def block(language: str) -> str:
@@ -37,14 +32,7 @@ def folder(tmp_path: Path) -> Path:
     shutil.copy(Path(__file__).with_name("my_project.py"), tmp_path)
     torch.save(trained().state_dict(), tmp_path / "weights.pt")
     as_of_a_gpu(tmp_path / "weights.pt")
-    # A target beside deploy.yaml wins over a board of its name: one runtime, and fewer samples.
-    target = (ROOT / "targets" / "local-onnxruntime.yaml").read_text()
-    for long, short in QUICK.items():
-        assert long in target
-        target = target.replace(long, short)
-    target = target.replace("name: local-onnxruntime", "name: local")
-    (tmp_path / "targets").mkdir()
-    (tmp_path / "targets" / "local.yaml").write_text(target)
+    deploying.write_brief(tmp_path)
     return tmp_path
 
 

@@ -9,6 +9,7 @@ import sysconfig
 import zipfile
 from pathlib import Path
 
+import deploying
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,8 +111,8 @@ def test_init_then_deploy(installed: Path, tmp_path: Path) -> None:
     # As many epochs as this easy task needs.
     config.write_text(re.sub("epochs: ([246])$", _half, config.read_text(), flags=re.MULTILINE))
     # How fast it is, is not what this is about.
-    quick = ("--protocol", "quick", "--json")
-    done = run(installed, "deploy", "local-onnxruntime", *quick, folder=tmp_path)
+    deploying.write_brief(tmp_path)
+    done = run(installed, "deploy", "local", "--json", folder=tmp_path)
     report = json.loads(done.stdout)
     assert done.returncode in (0, 3, 5), done.stderr
     assert report["candidate"]["accuracy"] > 0.9
