@@ -78,7 +78,8 @@ def recorded(
     metric = task.metric()
     higher_is_better = direction(metric)
     artifact = runs.file.artifact
-    chain = ParityChain(artifact, Executions() if against is None else against)
+    executions = Executions() if against is None else against
+    chain = ParityChain(artifact, executions, gives_scores=task.gives_scores is not False)
     recorder, samples = Recorder(task, rebuild), 0
     inferred = infer_all(runs, task.eval_data())
     for batch in scored(inferred, artifact, task, metric, rebuild):

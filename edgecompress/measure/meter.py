@@ -45,15 +45,25 @@ class Meter:
     """Two executions, batch by batch."""
 
     @classmethod
-    def of(cls, artifact: Artifact, name: str, noise_rms: Sequence[float] | None = None) -> "Meter":
+    def of(
+        cls,
+        artifact: Artifact,
+        name: str,
+        noise_rms: Sequence[float] | None = None,
+        *,
+        gives_scores: bool = True,
+    ) -> "Meter":
         """A meter that counts in steps of the outputs of `artifact`."""
-        return cls([info.scale for info in artifact.outputs], name, noise_rms)
+        scales = [info.scale for info in artifact.outputs]
+        return cls(scales, name, noise_rms, gives_scores=gives_scores)
 
     def __init__(
         self,
         scales: Sequence[float | None],
         reference_name: str,
         noise_rms: Sequence[float] | None = None,
+        *,
+        gives_scores: bool = True,
     ) -> None:
         """Two executions.
 
@@ -61,6 +71,7 @@ class Meter:
             scales: per output, the size of one step; None where it is float.
             reference_name: for the record.
             noise_rms: per output, as another Meter found it, where there is no noise to add.
+            gives_scores: whether the highest number of an output [N, C] is an answer.
 
         """
         self.name = reference_name
@@ -68,7 +79,7 @@ class Meter:
         known = [0.0] * len(scales) if noise_rms is None else noise_rms
         self._outputs = [_Output(scale, rms) for scale, rms in zip(scales, known, strict=True)]
         self._noise_rms = None if noise_rms is None else tuple(noise_rms)
-        self._answers: _Answers | None = _Answers()
+        self._answers: _Answers | None = _Answers() if gives_scores else None
 
     def add(
         self, expected: list[Array], actual: list[Array], noise: list[Array] | None = None

@@ -43,14 +43,21 @@ class Executions:
 class ParityChain:
     """The agreement of every execution with the next, up to that of the file itself."""
 
-    def __init__(self, artifact: Artifact, executions: Executions) -> None:
+    def __init__(
+        self, artifact: Artifact, executions: Executions, *, gives_scores: bool = True
+    ) -> None:
+        """`gives_scores`: whether the highest number of an output [N, C] is an answer."""
+
+        def meter(against: Execution) -> Meter:
+            return Meter.of(artifact, against.name, gives_scores=gives_scores)
+
         self._executions = executions
         before = executions.before
         self._kinds = [*(execution.hop for execution in before), executions.file_hop][1:]
-        self._meters = [Meter.of(artifact, execution.name) for execution in before]
-        self._whole = Meter.of(artifact, before[0].name) if before else None
+        self._meters = [meter(execution) for execution in before]
+        self._whole = meter(before[0]) if before else None
         original = executions.original
-        self._original = None if original is None else Meter.of(artifact, original.name)
+        self._original = None if original is None else meter(original)
         self._batches = 0
 
     def add(self, outputs: list[Array]) -> None:

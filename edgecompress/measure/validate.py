@@ -162,7 +162,8 @@ def _parity(
 ) -> Parity:
     """Raises Refused when the outputs have other shapes, or are no numbers."""
     reference = "the same file under reference kernels here"
-    meter = Meter.of(sample.artifact, reference, sample.noise_rms)
+    gives_scores = sample.task.gives_scores is not False
+    meter = Meter.of(sample.artifact, reference, sample.noise_rms, gives_scores=gives_scores)
     try:
         for want, have in zip(expected, actual, strict=True):
             meter.add(want, have)

@@ -31,6 +31,11 @@ class Task(ABC):
     The teacher is then asked once for each.
     """
 
+    gives_scores: bool | None = None
+    """Whether an output [N, C] has scores of classes, of which the highest is the answer; False:
+    numbers, embeddings, or labels that may hold together. None: it is taken for scores.
+    """
+
     @abstractmethod
     def model(self) -> nn.Module:
         """The trained float model; a fresh instance on every call."""

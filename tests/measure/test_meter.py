@@ -161,3 +161,13 @@ def test_of_many_channels_with_few_values_none_is_lost_by_chance() -> None:
     assert worst(file) < 4
     file[:, 17] = 0.0
     assert worst(file) > 20
+
+
+def test_numbers_that_are_no_scores_have_no_answers() -> None:
+    expected = [np.array([[1.0, 2.0], [3.0, 1.0]], np.float32)]
+    actual = [np.array([[2.0, 1.0], [3.0, 1.0]], np.float32)]
+    for gives_scores, agreement in ((True, 0.5), (False, None)):
+        meter = Meter([None], "torch", gives_scores=gives_scores)
+        meter.add(expected, actual)
+        assert meter.result().top1_agreement == agreement
+        assert (meter.result().sure_samples is None) == (not gives_scores)

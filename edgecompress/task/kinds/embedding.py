@@ -20,6 +20,8 @@ class EmbeddingTask(OneOutput):
     integers [N], equal for what is alike. They need not be those of the evaluation.
     """
 
+    gives_scores = False
+
     contrast = 0.1
     """Cosines are divided by it in the losses: the smaller, the more the nearest count."""
 

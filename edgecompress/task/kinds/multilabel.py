@@ -17,6 +17,8 @@ from edgecompress.task.metrics.multilabel import MultilabelF1Score
 class MultiLabelTask(OneOutput):
     """Logits [N, classes] as the model's only output; a target is 0 or 1 [N, classes]."""
 
+    gives_scores = False
+
     @property
     @abstractmethod
     def classes(self) -> int:

@@ -18,6 +18,8 @@ class RegressionTask(OneOutput):
     Teach a net numbers of about 1, and scale them outside of it: eight bits have 256 steps.
     """
 
+    gives_scores = False
+
     huber_delta: float | None = None
     """Errors up to it count by their square, larger ones by their size; None: all by the square."""
 
