@@ -32,8 +32,8 @@ _TABLE_S = 1800.0
 """A search that has less time measures no layers one by one: that took up to a third of 20 minutes.
 """
 _ENOUGH = 0.5
-"""Share of a whole training below which no time is shared out: one that learns beats three that
-have hardly begun.
+"""Share of a whole training below which no time is shared out, because one that learns beats three
+that have hardly begun; and above which a short one is none, but as good as the last.
 """
 _LOSSLESS = 4
 """Plain int8 that could lose so many times as much and keep the budget needs no training in int8,
@@ -71,6 +71,13 @@ class Left:
             return math.inf
         kept = (1 - SEARCH_SHARE) * self.of_seconds if self.is_searching else 0.0
         return self.seconds - kept
+
+    def final_epochs(self, outcome: Outcome) -> float:
+        """How many epochs the last training of a recipe may have, by what one took so far."""
+        if self.seconds is None or not outcome.epoch_s:
+            return math.inf
+        seconds = min(self.seconds, (1 - SEARCH_SHARE) * self.of_seconds)
+        return _FITS * seconds / outcome.epoch_s
 
     @property
     def is_searching(self) -> bool:
@@ -193,10 +200,11 @@ def _promotions(now: Situation) -> Iterable[Plan]:
         rows = [row for row in rows if _is_worth_training(now, row)]
         order = ranked([now.aims.point(outcome) for _, outcome in rows])
         for index in order[: math.ceil(len(rows) / ONE_OF)]:
-            plan = rows[index][0].plan
-            whole, epochs = now.space.full_epochs(plan), EPOCHS[rung + 1]
-            # What trains hardly longer in full is left to the end.
-            if epochs < whole and not now.is_begun(higher := plan.on(rung + 1, epochs)):
+            (one, outcome), epochs = rows[index], EPOCHS[rung + 1]
+            # What trains hardly longer in the end is left to the end.
+            longest = min(now.space.full_epochs(one.plan), now.left.final_epochs(outcome))
+            higher = one.plan.on(rung + 1, epochs)
+            if epochs <= _ENOUGH * longest and not now.is_begun(higher):
                 yield higher
 
 

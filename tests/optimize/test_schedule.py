@@ -210,3 +210,17 @@ def test_nothing_is_trained_in_full_before_it_is_known_how_long_that_takes(space
         plans.append(plan)
     assert (plans[0].rung, plans[0].epochs) == (1, EPOCHS[1])
     assert elapsed < 1.3 * whole
+
+
+def test_a_rung_that_trains_as_long_as_the_final_could_is_left_out(space: Space) -> None:
+    searched, whole, elapsed = Searched(space, slow), 1800.0, 0.0
+    while (plan := searched.step(Left(seconds=whole - elapsed, of_seconds=whole))) is not None:
+        elapsed += 10.0 + 60.0 * plan.epochs
+    # Half of the time is worth 12 epochs: two are a beginning, and six would be half of the last.
+    epochs = {one.plan.epochs for one in searched.trials if one.plan.rung not in (0, FULL)}
+    assert epochs == {2, 6}
+    searched, whole, elapsed = Searched(space, slow), 1200.0, 0.0
+    while (plan := searched.step(Left(seconds=whole - elapsed, of_seconds=whole))) is not None:
+        elapsed += 10.0 + 60.0 * plan.epochs
+    epochs = {one.plan.epochs for one in searched.trials if one.plan.rung not in (0, FULL)}
+    assert epochs == {2}
