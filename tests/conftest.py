@@ -27,7 +27,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # The same examples in every run; HYPOTHESIS_PROFILE=default draws others.
-settings.register_profile("fixed", derandomize=True)
+# No deadline: how long an example takes says something of the machine alone.
+settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 

@@ -58,7 +58,7 @@ def check_contract(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find where an application prepares its pictures otherwise than the model needs them."""
+    """Find where an application prepares its pictures wrongly."""
     with output(as_json) as out:
         from edgecompress.cli.printing import line
         from edgecompress.pipeline import contract
