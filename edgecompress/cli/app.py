@@ -189,7 +189,7 @@ def init(
     ] = "classification",
     as_json: Json = False,
 ) -> None:
-    """Write a deploy.yaml and a task.py to start from: a whole example of a kind of task."""
+    """Write a deploy.yaml and a task.py to start from."""
     with output(as_json) as out:
         from edgecompress.cli import tables
         from edgecompress.init import write_start
@@ -210,7 +210,7 @@ def doctor(
     config: Config = DEPLOY_YAML,
     as_json: Json = False,
 ) -> None:
-    """Say what is missing here for which target, and what adds it."""
+    """Say what is missing here, for which target."""
     with output(as_json) as out:
         from edgecompress.cli import tables
         from edgecompress.doctor import examine

@@ -28,7 +28,7 @@ def run(
     picture: Annotated[Path, typer.Argument(help="A picture, such as picture.jpg.")],
     as_json: Json = False,
 ) -> None:
-    """Prepare a picture as the file says, and show what the file makes of it."""
+    """Run a picture, prepared as the file says."""
     with output(as_json) as out:
         from edgecompress.pipeline import contract
         from edgecompress.progress import progress_on_stderr

@@ -31,7 +31,7 @@ def inspect(
     config: Config = DEPLOY_YAML,
     as_json: Json = False,
 ) -> None:
-    """List the operators that really run, and why one is not int8."""
+    """List the operators that run, and why one is not int8."""
     with output(as_json) as out:
         from edgecompress import pipeline
         from edgecompress.cli import tables

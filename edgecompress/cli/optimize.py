@@ -43,7 +43,7 @@ def optimize(
     inventory: InventoryFile = None,
     as_json: Json = False,
 ) -> None:
-    """Search the best recipe for a board by itself, and deploy it."""
+    """Search the best recipe for a board, and deploy it."""
     with output(as_json) as out:
         from edgecompress.optimize import Asked
 

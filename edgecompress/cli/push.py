@@ -68,7 +68,7 @@ def validate(
     deadline_s: Deadline = DEADLINE_S,
     as_json: Json = False,
 ) -> None:
-    """Send a run's model and validate it there; the active one stays."""
+    """Send a run's model and validate it; the active one stays."""
     with output(as_json) as out:
         from edgecompress.pipeline import PushOrder
 
@@ -84,7 +84,7 @@ def activate(
     unvalidated: Unvalidated = False,
     as_json: Json = False,
 ) -> None:
-    """Activate a release that was validated on the device."""
+    """Activate a release that was validated there."""
     with output(as_json) as out:
         from edgecompress.pipeline.on_device import Switch
 
