@@ -6,7 +6,7 @@ from types import ModuleType
 import numpy as np
 
 from edgecompress.contract.prepare import Picture
-from edgecompress.errors import RuntimeMissing, SpecError
+from edgecompress.errors import RuntimeMissing, SpecError, StorageError
 from edgecompress.spec.preprocessing import ImagePreprocessing
 
 _MOST_PIXELS = 1 << 26
@@ -36,10 +36,18 @@ def drawn(declared: ImagePreprocessing) -> Picture:
 
 
 def write_png(picture: Picture, path: Path) -> None:
-    """Lossless, so that every application reads the same levels."""
-    _pillow("to write the picture that the application is tried with").fromarray(picture).save(
-        path, format="PNG"
-    )
+    """Lossless, so that every application reads the same levels.
+
+    Raises:
+        StorageError: it cannot be written.
+        RuntimeMissing: Pillow is not installed.
+
+    """
+    image = _pillow("to write the picture that the application is tried with")
+    try:
+        image.fromarray(picture).save(path, format="PNG")
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def read_picture(path: Path) -> Picture:

@@ -54,8 +54,8 @@ def resized(picture: Picture, declared: ImagePreprocessing) -> Picture:
 def normalised(picture: Picture, declared: ImagePreprocessing) -> Prepared:
     """(level * scale - mean) / std, channels first, with a batch of one."""
     channels = picture.shape[2]
-    mean = np.array(declared.mean or [0.0] * channels)
-    std = np.array(declared.std or [1.0] * channels)
+    mean = np.array(declared.mean if declared.mean else [0.0] * channels)
+    std = np.array(declared.std if declared.std else [1.0] * channels)
     values = (picture.astype(np.float64) * declared.scale - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None]).astype(np.float32)
 

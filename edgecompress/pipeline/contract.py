@@ -105,7 +105,19 @@ def _declared(artifact: Artifact) -> ImagePreprocessing:
         raise ArtifactError(
             f"{artifact.path}: has {len(artifact.inputs)} inputs, and its declaration is of one"
         )
-    return artifact.preprocessing
+    declared, (info,) = artifact.preprocessing, artifact.inputs
+    sides = (*declared.size, declared.channels)
+    order = (0, 1, 2) if info.layout == "nhwc" else (2, 0, 1)
+    wanted = [sides[at] for at in order]
+    if len(info.shape) != 4 or any(
+        isinstance(size, int) and size != side
+        for size, side in zip(info.shape[1:], wanted, strict=True)
+    ):
+        raise ArtifactError(
+            f"{artifact.path}: declares an input of {wanted}, and takes {list(info.shape[1:])};"
+            " deploy again"
+        )
+    return declared
 
 
 def _outputs(artifact: Artifact, prepared: Array) -> list[Array]:

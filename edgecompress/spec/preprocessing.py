@@ -10,7 +10,7 @@ Colours = Literal["rgb", "bgr", "gray"]
 Resize = Literal["stretch", "crop", "letterbox"]
 Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
-_Side = Annotated[int, Field(ge=1, le=1 << 14)]
+_Side = Annotated[int, Field(ge=1, le=1 << 11)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -31,7 +31,7 @@ class ImagePreprocessing(Spec):
     interpolation: Interpolation = "bilinear"
     antialias: bool = True
     """Whether all pixels count where a picture gets smaller, as in Pillow and not in OpenCV."""
-    scale: _Number = 1 / 255
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1 / 255
     """A level is multiplied by it; then comes (x - mean) / std."""
     mean: tuple[_Number, ...] = ()
     """One for each channel, in the order of `colours`; none: 0."""

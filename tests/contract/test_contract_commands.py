@@ -99,11 +99,17 @@ def test_a_picture_is_run_by_what_the_file_says(tmp_path: Path, cli: deploying.C
     assert shown.split().index("green") < shown.split().index("red")
 
     (tmp_path / "no.png").write_text("hello")
+    (tmp_path / "wide").mkdir()
+    made(tmp_path / "wide", DECLARED.model_copy(update={"size": (24, 33)}))
     (tmp_path / "other").mkdir()
     made(tmp_path / "other", None)
     for arguments, words in (
         (("model.onnx", "no.png"), "is no picture that can be read"),
         (("model.onnx", "none.png"), "no such file"),
+        (
+            ("wide/model.onnx", "green.png"),
+            "declares an input of [3, 24, 33], and takes [3, 24, 32]",
+        ),
         (("other/model.onnx", "green.png"), "does not say how its input is prepared"),
     ):
         done = cli.run(tmp_path, "run", *arguments)

@@ -73,6 +73,8 @@ def test_grey_is_pillows() -> None:
         ({"resize": "stretch", "shorter": 40}, "shorter is of resize: crop"),
         ({"resize": "crop", "shorter": 16}, "less than the 32 that are cut out"),
         ({"std": [0.1, 0.0, 0.1]}, "greater than 0"),
+        ({"scale": 0.0}, "scale: must be"),
+        ({"size": [32, 9000]}, "size.1: must be at most"),
         ({"size": [0, 32]}, "must be at least 1, got 0"),
     ],
 )
