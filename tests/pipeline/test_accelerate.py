@@ -32,7 +32,9 @@ class Noted(Tiny):
         if torch.is_grad_enabled() and outputs.requires_grad:
             self.steps += 1
             print("the task prints", flush=True)
-            (HERE / f"pid-{rank}").write_text(str(os.getpid()))
+            # Once: a launcher may end this process while a file is being written.
+            if self.steps == 1:
+                (HERE / f"pid-{rank}").write_text(str(os.getpid()))
             # The second of three epochs of 24 batches.
             if self.steps == 30 and (HERE / f"kill-{rank}").exists():
                 os.kill(os.getpid(), signal.SIGKILL)
