@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from typing_extensions import TypedDict, Unpack
 
 from edgecompress.api.naming import as_arguments, check_options, path_of, told_by
 from edgecompress.api.results import Report, shown_as
-from edgecompress.errors import SpecError
+from edgecompress.errors import SpecError, TaskError
 from edgecompress.pipeline.orders import DeployOrder, Measured, TargetFailed, order_of
 from edgecompress.progress import Progress
 from edgecompress.spec import report
@@ -22,6 +22,7 @@ from edgecompress.spec.yaml import load_yaml
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from edgecompress.adapters import Asked
     from edgecompress.task.given import Given
     from edgecompress.task.metric import Metric
 
@@ -29,6 +30,29 @@ Data = Iterable[Any] | Callable[[], Iterable[Any]]
 """Batches (inputs, target) that can be gone through again: a DataLoader, a list, or a function that
 gives them anew.
 """
+
+
+class DataModule(Protocol):
+    """A LightningDataModule."""
+
+    def setup(self, stage: str) -> None:
+        """Make what the loaders are of."""
+
+    # Whatever Lightning takes; which of it can be used is found out.
+    def train_dataloader(self) -> Any:
+        """What the module was trained on."""
+
+    def val_dataloader(self) -> Any:
+        """What it is evaluated on."""
+
+
+class Fitted(Protocol):
+    """A Trainer of Lightning's that has fitted a module."""
+
+    def fit(self, model: Any) -> None:
+        """What has been called."""
+
+
 Recipe = Mapping[str, Any] | str | Path
 """Keys of deploy.yaml; 'auto'; or a file that has them, such as a search writes."""
 
@@ -86,6 +110,7 @@ class CompressOptions(TypedDict, total=False):
     """True: lines on stderr, in a notebook too. False: silent."""
 
 
+@overload
 def compress(
     model: "nn.Module",
     train: Data | None = None,
@@ -93,10 +118,37 @@ def compress(
     evaluate: Data,
     target: str = "local",
     **options: Unpack[CompressOptions],
+) -> Report: ...
+
+
+@overload
+def compress(
+    model: "nn.Module",
+    train: DataModule,
+    *,
+    target: str = "local",
+    **options: Unpack[CompressOptions],
+) -> Report: ...
+
+
+@overload
+def compress(
+    model: Fitted, *, target: str = "local", **options: Unpack[CompressOptions]
+) -> Report: ...
+
+
+def compress(
+    model: "nn.Module | Fitted",
+    train: Data | DataModule | None = None,
+    *,
+    evaluate: Data | None = None,
+    target: str = "local",
+    **options: Unpack[CompressOptions],
 ) -> Report:
     """Make the best file of a trained model for a target, and judge it.
 
-    docs/python.md says what is kept from one call to the next.
+    docs/python.md says what is kept from one call to the next, and what else may be given in the
+    place of a model and its data: a LightningModule and its LightningDataModule, or a Trainer.
 
     Args:
         model: trained, in float32 on the CPU; it is copied, and never changed.
@@ -119,21 +171,10 @@ def compress(
     load_targets(target, folder)  # An unknown one is told before any data is read.
     with as_arguments():
         # Imports torch.
-        from edgecompress.task.given import Given, Scoring
+        from edgecompress.adapters import Asked
         from edgecompress.task.seed import generators_kept
 
-        labels, example = options.get("labels"), options.get("example_inputs")
-        scoring = Scoring(
-            options.get("metric"), options.get("loss"), None if labels is None else tuple(labels)
-        )
-        given = Given(
-            model,
-            evaluate,
-            train,
-            options.get("validate"),
-            scoring,
-            example if example is None or isinstance(example, tuple) else (example,),
-        )
+        given = _given(Asked(model, train, evaluate, "loss" in options), options)
         _check_needs(wanted, given)
         name = options.get("name", given.name)
         wanted = wanted.model_copy(update={"task": task_ref(name)})
@@ -197,6 +238,30 @@ def _recipe_of(given: object) -> tuple[Mapping[str, Any], str]:
 def task_ref(name: str) -> TaskRef:
     """What stands for the task in reports."""
     return parse(TaskRef, {"path": f"given:{name}"}, "name")
+
+
+def _given(asked: "Asked", options: CompressOptions) -> "Given":
+    """What the arguments mean. Raises TaskError for those that cannot be used."""
+    from edgecompress.adapters import parts_of
+    from edgecompress.task.given import Given, Scoring
+
+    parts = parts_of(asked)
+    if parts.evaluate is None:
+        raise TaskError("evaluate: no data is given; give evaluate=")
+    labels, example = options.get("labels"), options.get("example_inputs")
+    scoring = Scoring(
+        options.get("metric", parts.scoring.metric),
+        options.get("loss", parts.scoring.loss),
+        parts.scoring.labels if labels is None else tuple(labels),
+    )
+    return Given(
+        parts.model,
+        parts.evaluate,
+        parts.train,
+        options.get("validate"),
+        scoring,
+        example if example is None or isinstance(example, tuple) else (example,),
+    )
 
 
 def _check_needs(wanted: DeployConfig, given: "Given") -> None:

@@ -33,6 +33,22 @@ class Error:
         return 0.0
 
 
+class Digits:
+    # As a LightningDataModule.
+
+    def setup(self, stage: str) -> None: ...
+
+    def train_dataloader(self) -> object: ...
+
+    def val_dataloader(self) -> object: ...
+
+
+class Trainer:
+    # As of Lightning.
+
+    def fit(self, model: nn.Module, datamodule: object = None) -> None: ...
+
+
 def anew() -> Iterator[tuple[Tensor, Tensor]]:
     yield from batches
 
@@ -62,10 +78,13 @@ assert_type(edgecompress.inspect("a.onnx", target="local"), api.Inspection)
 assert_type(edgecompress.evaluate("a.onnx", loader, metric=Error()), api.Evaluation)
 assert_type(edgecompress.compare("a.onnx", report, data=batches), api.LayerComparison)
 assert_type(edgecompress.push(report, ["pi", "other-pi"]).devices[0].device, str)
-edgecompress.compress(model, loader)  # type: ignore[call-arg]
-edgecompress.compress(model, evaluate=loader, metrics=Error)  # type: ignore[call-arg]
-edgecompress.compress(model, evaluate=3)  # type: ignore[arg-type]
-edgecompress.compress("net.pt", evaluate=loader)  # type: ignore[arg-type]
+assert_type(compress(model, Digits(), target="local"), api.Report)
+assert_type(compress(Trainer(), metric=Error, recipe="best.yaml"), api.Report)
+edgecompress.compress(model, loader)  # type: ignore[call-overload]
+edgecompress.compress(model, evaluate=loader, metrics=Error)  # type: ignore[call-overload]
+edgecompress.compress(model, evaluate=3)  # type: ignore[call-overload]
+edgecompress.compress("net.pt", evaluate=loader)  # type: ignore[call-overload]
+edgecompress.compress(Digits())  # type: ignore[call-overload]
 edgecompress.measure(report, threads="2")  # type: ignore[call-overload]
 edgecompress.push(3, "pi")  # type: ignore[arg-type]
 """
