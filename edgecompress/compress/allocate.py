@@ -105,7 +105,9 @@ def named(space: Space, ratios: Mapping[str, float], refused: Mapping[str, str])
 
 
 def uniform_for_macs(space: Space, reduction: float) -> Kept:
-    """`uniform` with the smallest ratio that reaches `reduction` times fewer MACs.
+    """`uniform` with the smallest ratio that reaches `reduction` times fewer MACs, less what is not
+    needed for that: a small layer may lose half of its channels or none, and all that lose as much
+    at once may overshoot by far.
 
     Raises:
         ModelError: no ratio does.
@@ -126,7 +128,22 @@ def uniform_for_macs(space: Space, reduction: float) -> Kept:
             high = middle
         else:
             low = middle + 1
-    return uniform(space, ratios[high])
+    return _evened(space, uniform(space, ratios[high]), reduction)
+
+
+def _evened(space: Space, kept: Kept, reduction: float) -> Kept:
+    """Give back level by level, to the group that has lost the largest share, as long as the
+    reduction is reached.
+    """
+    kept, open_ = list(kept), set(range(len(kept)))
+    while open_:
+        most = min(open_, key=lambda i: (kept[i] / len(space.groups[i].units), i))
+        higher = [level for level in space.levels(most) if level > kept[most]]
+        if higher and reached(space, [*kept[:most], higher[-1], *kept[most + 1 :]], reduction):
+            kept[most] = higher[-1]
+        else:
+            open_.remove(most)
+    return kept
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,14 @@ def test_resnet20_reaches_twice_fewer_macs(allocation: str) -> None:
     assert all("forward() depends on their number" in (row.reason or "") for row in whole)
 
 
+@pytest.mark.parametrize("reduction", [1.25, 1.5, 2.5, 3.0])
+def test_uniform_goes_no_further_than_asked(reduction: float) -> None:
+    # Layers of 16 channels lose half of them or none: all at one share would end at 4.0, not 1.5.
+    model, inputs = build("resnet20")
+    result = prune(model, structured(macs_reduction=reduction), 8, context(inputs))
+    assert reduction <= result.before.macs / result.after.macs < 1.05 * reduction
+
+
 def toy() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """Two equal hidden layers; the score below cares for the second far more."""
     torch.manual_seed(0)
