@@ -7,7 +7,7 @@ from typing import Literal
 
 from edgecompress.errors import ArtifactError
 from edgecompress.spec.base import Spec
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import Preprocessing
 
 Layout = Literal["nchw", "nhwc"]
 
@@ -36,7 +36,7 @@ class Artifact(Spec):
     lineage: dict[str, str] = {}
     """Where it came from: recipe digest, task, parent, versions of the tools that made it."""
     labels: tuple[str, ...] | None = None
-    preprocessing: ImagePreprocessing | None = None
+    preprocessing: Preprocessing | None = None
     """How an application prepares what the file is given; None: the file does not say."""
 
     def verify(self) -> None:

@@ -25,18 +25,23 @@ _BEST = 5
 @contract_app.command()
 def run(
     file: ModelFile,
-    picture: Annotated[Path, typer.Argument(help="A picture, such as picture.jpg.")],
+    given: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="A picture, such as picture.jpg, or a sound, such as sound.wav."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
-    """Run a picture, prepared as the file says."""
+    """Run a picture or a sound, prepared as the file says."""
     with output(as_json) as out:
         from edgecompress.pipeline import contract
         from edgecompress.progress import progress_on_stderr
 
-        ran = contract.run_picture(file, picture, progress_on_stderr())
+        ran = contract.run_on(file, given, progress_on_stderr())
         document = {
             "file": str(file),
-            "picture": str(picture),
+            ran.noun: str(given),
             "outputs": {name: array.tolist() for name, array in ran.outputs.items()},
         }
         out.result(document, lambda console: _show_outputs(ran, console))
@@ -48,17 +53,17 @@ def check_contract(
     app: Annotated[
         str | None,
         typer.Option(
-            help="Your application's command; it is given a picture and the .npy file in which to"
-            " write what it would give to the model.",
+            help="Your application's command; it is given a picture or a sound, and the .npy file"
+            " in which to write what it would give to the model.",
         ),
     ] = None,
     vectors: Annotated[
         Path | None,
-        typer.Option(help="A folder for the picture, the tensor and the outputs, for a test."),
+        typer.Option(help="A folder for what is drawn, the tensors and the outputs, for a test."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Find where an application prepares its pictures wrongly."""
+    """Find where an application prepares its inputs wrongly."""
     with output(as_json) as out:
         from edgecompress.cli.printing import line
         from edgecompress.pipeline import contract
@@ -76,9 +81,12 @@ def check_contract(
             "is_right": found.is_right,
             "mistakes": list(found.mistakes),
             "levels": found.levels,
+            "share": found.share,
             "told": found.told,
         }
-        right = "the application prepares its pictures as the file says"
+        right = "the application prepares its inputs as the file says"
+        if found.told != "as declared":
+            right = f"{right}: {found.told}"
         text = right if found.is_right else f"the application departs: {found.told}"
         out.result(document, lambda console: line(console, text))
         if not found.is_right:

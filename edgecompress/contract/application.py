@@ -1,4 +1,4 @@
-"""An application of the user's, started on a picture: the tensor that it would give to a file."""
+"""An application of the user's, started on a picture or a sound: what it would give to a file."""
 
 import os
 import shlex
@@ -17,13 +17,13 @@ _LAST = 300
 """So many characters of what a failed application said are told."""
 
 
-def tensor_of(app: str, picture: Path, numbers: int) -> NDArray[np.generic]:
-    """What an application writes as .npy for a picture.
+def tensor_of(app: str, given: Path, numbers: int) -> NDArray[np.generic]:
+    """What an application writes as .npy for a picture or a sound.
 
     Args:
-        app: its command, split as a shell would, and run without one; it is given the picture and
-            the file to write as two more arguments.
-        picture: a PNG file.
+        app: its command, split as a shell would, and run without one; it is given the picture
+            or sound and the file to write as two more arguments.
+        given: a PNG or WAV file.
         numbers: how many the file takes, which limits what is read.
 
     Raises:
@@ -36,8 +36,8 @@ def tensor_of(app: str, picture: Path, numbers: int) -> NDArray[np.generic]:
         raise SpecError(f"--app {app}: cannot be split into arguments: {error}") from None
     if not command:
         raise SpecError("--app: is empty; give the command that starts your application")
-    goal = picture.with_name("input.npy")
-    argv = [*command, str(picture), str(goal)]
+    goal = given.with_name("input.npy")
+    argv = [*command, str(given), str(goal)]
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=_APP_S, check=False

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgecompress.artifact import Layout
 from edgecompress.contract.prepare import Picture, coloured, normalised, resized
+from edgecompress.contract.reference import Departure, Numbers
 from edgecompress.spec.preprocessing import ImagePreprocessing, Interpolation
-
-Numbers = NDArray[np.float64]
 
 _LEVELS = 1.0
 """So many levels of 255 may two libraries differ by on average, because each rounds in its way."""
@@ -24,19 +22,6 @@ _RULES = {
     "letterbox": "the longer side made to fit and the rest filled",
 }
 _FILLS = (0, 114, 127, 128, 255)
-
-
-@dataclass(frozen=True)
-class Departure:
-    """How an application's tensor differs from the declared one."""
-
-    is_right: bool
-    mistakes: tuple[str, ...]
-    """Those that give exactly these numbers; none: it is right, or no usual mistake explains it."""
-    levels: float | None
-    """Mean absolute difference, in levels of 255; None: the shapes differ."""
-    told: str
-    """What is wrong, in a line."""
 
 
 @dataclass(frozen=True)

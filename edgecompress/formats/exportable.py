@@ -11,7 +11,7 @@ from edgecompress.formats.metadata import (
     LINEAGE_KEY,
     PREPROCESSING_KEY,
 )
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import Preprocessing
 from edgecompress.spec.scheme import QuantizationScheme
 from edgecompress.spec.target import Target
 
@@ -46,7 +46,7 @@ class Exportable:
     lineage: dict[str, str]
     target: Target
     labels: tuple[str, ...] | None = None
-    preprocessing: ImagePreprocessing | None = None
+    preprocessing: Preprocessing | None = None
     layers: dict[str, str] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
     kept_because: dict[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgecompress.errors import ArtifactError, SpecError
 from edgecompress.spec.base import parse
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import PREPROCESSINGS, Preprocessing
 
 LINEAGE_KEY = "edgecompress.lineage"
 """An object of strings: what the file was made from."""
@@ -20,7 +20,7 @@ KEEP_FLOAT_KEY = "edgecompress.keep_float"
 KEPT_BECAUSE_KEY = "edgecompress.kept_because"
 """An object of strings: what each of them that a search chose would cost in int8."""
 PREPROCESSING_KEY = "edgecompress.preprocessing"
-"""An object: how an application prepares what the model is given; an ImagePreprocessing."""
+"""An object: how an application prepares what the model is given; a Preprocessing."""
 LAYOUT_KEY = "edgecompress.layout"
 """TFLite only: an object from the names of inputs to 'nchw' or 'nhwc'."""
 
@@ -50,7 +50,7 @@ def read_labels(path: Path, metadata: Metadata) -> tuple[str, ...] | None:
     return read_strings(path, metadata, LABELS_KEY) if LABELS_KEY in metadata else None
 
 
-def read_preprocessing(path: Path, metadata: Metadata) -> ImagePreprocessing | None:
+def read_preprocessing(path: Path, metadata: Metadata) -> Preprocessing | None:
     """How inputs are prepared, or None where the file does not say.
 
     Raises:
@@ -60,8 +60,15 @@ def read_preprocessing(path: Path, metadata: Metadata) -> ImagePreprocessing | N
     declared = _read(path, metadata, PREPROCESSING_KEY, default=None)
     if declared is None:
         return None
+    kind = declared.get("kind", "image") if isinstance(declared, dict) else "image"
+    where = f"{path}: metadata '{PREPROCESSING_KEY}'"
+    if not isinstance(kind, str) or kind not in PREPROCESSINGS:
+        known = ", ".join(PREPROCESSINGS)
+        raise ArtifactError(
+            f"{where}: kind is not known; known: {known}; is the file of a newer edgecompress?"
+        )
     try:
-        return parse(ImagePreprocessing, declared, f"{path}: metadata '{PREPROCESSING_KEY}'")
+        return parse(PREPROCESSINGS[kind], declared, where)
     except SpecError as error:
         raise ArtifactError(f"{error}; export the file again") from None
 

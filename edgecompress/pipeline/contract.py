@@ -10,58 +10,58 @@ from numpy.typing import NDArray
 
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.contract.application import tensor_of
-from edgecompress.contract.mistakes import Departure, departure
-from edgecompress.contract.picture import drawn, read_picture, write_png
-from edgecompress.contract.prepare import Picture, prepare
+from edgecompress.contract.reference import Departure, Reference
+from edgecompress.contract.references import reference
 from edgecompress.errors import ArtifactError, SpecError
 from edgecompress.measure.evaluate import Runs, infer_all
-from edgecompress.measure.tensors import Array, dequantize, feed, write_npz
+from edgecompress.measure.tensors import Array, dequantize, feed, numbers_in, write_npz
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import Progress
-from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.store import atomic_write
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a file makes of a picture."""
+    """What a file makes of a picture or a sound."""
 
+    noun: str
+    """Which of them it was."""
     outputs: dict[str, Array]
     """Arrays by their names, dequantised."""
     labels: tuple[str, ...] | None
 
 
-def run_picture(file: Path, picture: Path, progress: Progress) -> Ran:
-    """Prepare a picture as a file says, and run the file on it here.
+def run_on(file: Path, given: Path, progress: Progress) -> Ran:
+    """Prepare a picture or a sound as a file says, and run the file on it here.
 
     Raises:
         ArtifactError: the file cannot be read, or does not say how its input is prepared.
-        SpecError: the picture cannot be read.
+        SpecError: the picture or sound cannot be read.
         DeviceError: the runtime is not installed here.
 
     """
     artifact = describe_file(file)
     declared = _declared(artifact)
     with progress.stage("run"):
-        outputs = _outputs(artifact, prepare(read_picture(picture), declared))
+        outputs = _outputs(artifact, declared.prepare(given))
     names = [info.name for info in artifact.outputs]
-    return Ran(dict(zip(names, outputs, strict=True)), artifact.labels)
+    return Ran(declared.noun, dict(zip(names, outputs, strict=True)), artifact.labels)
 
 
 def check_app(
     file: Path, app: str | None, vectors: Path | None, progress: Progress
 ) -> Departure | None:
-    """Whether an application prepares a picture as a file says; see docs/contract.md.
+    """Whether an application prepares what it is given as a file says; see docs/contract.md.
 
     Args:
         file: that says how.
         app: the application's command; None: only vectors are written.
-        vectors: a folder for the picture, the tensor and the file's outputs; None: nowhere.
+        vectors: a folder for what is drawn, the tensors and the file's outputs; None: nowhere.
         progress: told of both.
 
     Raises:
-        ArtifactError, DeviceError: as `run_picture`.
+        ArtifactError, DeviceError: as `run_on`.
         SpecError: there is neither an application nor a folder, or the application fails.
 
     """
@@ -69,10 +69,9 @@ def check_app(
         raise SpecError("neither --app nor --vectors: give the application's command, or a folder")
     artifact = describe_file(file)
     declared = _declared(artifact)
-    picture = drawn(declared)
     if vectors is not None:
         with progress.stage("write vectors"):
-            _write_vectors(artifact, picture, declared, vectors)
+            _write_vectors(artifact, declared, vectors)
     if app is None:
         return None
     (info,) = artifact.inputs
@@ -80,10 +79,9 @@ def check_app(
         progress.stage("run the application"),
         tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
     ):
-        path = Path(folder) / "picture.png"
-        write_png(picture, path)
-        given = tensor_of(app, path, declared.channels * declared.size[0] * declared.size[1])
-        return departure(_real(given, info), picture, declared, info.layout)
+        paths = declared.draw(Path(folder))
+        given = [_real(tensor_of(app, path, numbers_in(info)), info) for path in paths]
+        return declared.departure(given, paths)
 
 
 def _real(given: Array, info: TensorInfo) -> NDArray[np.float64]:
@@ -95,7 +93,7 @@ def _real(given: Array, info: TensorInfo) -> NDArray[np.float64]:
     )
 
 
-def _declared(artifact: Artifact) -> ImagePreprocessing:
+def _declared(artifact: Artifact) -> Reference:
     if artifact.preprocessing is None:
         raise ArtifactError(
             f"{artifact.path}: does not say how its input is prepared; write preprocessing() in the"
@@ -105,19 +103,20 @@ def _declared(artifact: Artifact) -> ImagePreprocessing:
         raise ArtifactError(
             f"{artifact.path}: has {len(artifact.inputs)} inputs, and its declaration is of one"
         )
-    declared, (info,) = artifact.preprocessing, artifact.inputs
-    sides = (*declared.size, declared.channels)
-    order = (0, 1, 2) if info.layout == "nhwc" else (2, 0, 1)
-    wanted = [sides[at] for at in order]
-    if len(info.shape) != 4 or any(
-        isinstance(size, int) and size != side
-        for size, side in zip(info.shape[1:], wanted, strict=True)
-    ):
+    (info,) = artifact.inputs
+    declared = reference(artifact.preprocessing, info)
+    if not any(_fits(info.shape[1:], shape) for shape in declared.shapes):
         raise ArtifactError(
-            f"{artifact.path}: declares an input of {wanted}, and takes {list(info.shape[1:])};"
-            " deploy again"
+            f"{artifact.path}: declares an input of {list(declared.shapes[0])}, and takes"
+            f" {list(info.shape[1:])}; deploy again"
         )
     return declared
+
+
+def _fits(shape: tuple[int | str, ...], wanted: tuple[int, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        isinstance(size, str) or size == want for size, want in zip(shape, wanted, strict=True)
+    )
 
 
 def _outputs(artifact: Artifact, prepared: Array) -> list[Array]:
@@ -127,17 +126,20 @@ def _outputs(artifact: Artifact, prepared: Array) -> list[Array]:
     return outputs
 
 
-def _write_vectors(
-    artifact: Artifact, picture: Picture, declared: ImagePreprocessing, folder: Path
-) -> None:
-    prepared = prepare(picture, declared)
-    outputs = _outputs(artifact, prepared)
+def _write_vectors(artifact: Artifact, declared: Reference, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SpecError(f"{folder}: cannot be made: {error.strerror}") from None
-    write_png(picture, folder / "picture.png")
-    write_npz(folder / "input.npz", feed(artifact, [prepared]))
+    paths = declared.draw(folder)
     names = [info.name for info in artifact.outputs]
-    write_npz(folder / "outputs.npz", dict(zip(names, outputs, strict=True)))
-    atomic_write(folder / "preprocessing.json", declared.model_dump_json(indent=2).encode() + b"\n")
+    for path in paths:
+        prepared = declared.prepare(path)
+        outputs = _outputs(artifact, prepared)
+        # Where there are several, each has a pair of its own.
+        which = "" if len(paths) == 1 else f"{path.stem}-"
+        write_npz(folder / f"{which}input.npz", feed(artifact, [prepared]))
+        write_npz(folder / f"{which}outputs.npz", dict(zip(names, outputs, strict=True)))
+    if artifact.preprocessing is not None:
+        told = artifact.preprocessing.model_dump_json(indent=2)
+        atomic_write(folder / "preprocessing.json", told.encode() + b"\n")

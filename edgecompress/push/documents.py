@@ -8,7 +8,7 @@ from pydantic import Field
 
 from edgecompress.artifact import TensorInfo
 from edgecompress.spec.base import Spec, digest
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import Preprocessing
 from edgecompress.spec.pushed import Outcome, Validation
 
 DOCUMENT_BYTES = 64 << 10
@@ -40,7 +40,7 @@ class Manifest(Spec):
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     labels: tuple[str, ...] = ()
-    preprocessing: ImagePreprocessing | None = None
+    preprocessing: Preprocessing | None = None
     """How an application prepares the input; see docs/contract.md."""
     labels_file: LabelsFile | None = None
     """Where the labels are when they are too many for this file; None: `labels` has them."""

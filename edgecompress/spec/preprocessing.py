@@ -1,5 +1,6 @@
 """How an application must prepare what a model is given: declared in the task, kept in the file."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -58,3 +59,38 @@ class ImagePreprocessing(Spec):
                     f"shorter {self.shorter} is less than the {max(self.size)} that are cut out"
                 )
         return self
+
+
+class AudioPreprocessing(Spec):
+    """From a sound of any rate, width and number of channels to the network's input, [1, samples]
+    or [1, channels, samples]; see docs/contract.md.
+    """
+
+    kind: Literal["audio"] = "audio"
+    sampling_rate_hz: Annotated[int, Field(ge=100, le=1 << 20)]
+    """Samples a second, to which every sound is brought with all that it has below half of it, and
+    nothing above.
+    """
+    samples: Annotated[int, Field(ge=1, le=1 << 22)]
+    """How many the network takes of each channel."""
+    channels: Literal[1, 2] = 1
+    mix: Literal["mean", "first"] = "mean"
+    """What several channels become where the network takes one."""
+    cut: Literal["start", "middle", "end"] = "start"
+    """The part of a longer sound that is kept."""
+    pad: Literal["start", "both", "end"] = "end"
+    """Where zeros are put to a shorter one."""
+    normalise: Literal["none", "peak", "rms", "standard"] = "none"
+    """What of the sound, once it is cut and before it is padded, becomes `full_scale`: with none,
+    the largest number that its format can hold; its largest absolute value; its root mean square;
+    or its standard deviation, with the mean made 0.
+    """
+    full_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """With normalise: none, 1 divides 16 bits by 32768, and 32768 leaves them as they are."""
+
+
+Preprocessing = Annotated[ImagePreprocessing | AudioPreprocessing, Field(discriminator="kind")]
+PREPROCESSINGS: Mapping[str, type[ImagePreprocessing | AudioPreprocessing]] = {
+    "image": ImagePreprocessing,
+    "audio": AudioPreprocessing,
+}

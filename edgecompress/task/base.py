@@ -11,7 +11,7 @@ from torch.nn import functional
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from edgecompress.errors import TaskError
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import Preprocessing
 from edgecompress.task.labels import wrong_labels
 from edgecompress.task.metric import Metric, MulticlassAccuracy
 
@@ -97,7 +97,7 @@ class Task(ABC):
         """Class names, stored in the artifact."""
         return None
 
-    def preprocessing(self) -> ImagePreprocessing | None:
+    def preprocessing(self) -> Preprocessing | None:
         """How an application prepares the input, stored in the artifact (docs/contract.md)."""
         return None
 

@@ -17,7 +17,7 @@ from edgecompress.artifact import sha256_of
 from edgecompress.errors import SpecError, TaskError
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
 from edgecompress.task.base import Task, tensors_of
 from edgecompress.task.guard import guard, is_library, user_code
 from edgecompress.task.inputs import wrong_example
@@ -164,14 +164,26 @@ def _check_preprocessing(declared: object, inputs: tuple[Tensor, ...], where: st
     """It gives what the example is of."""
     if declared is None:
         return
-    if not isinstance(declared, ImagePreprocessing):
-        raise TaskError(f"{where}: gives {came(declared)}; give an ImagePreprocessing, or None")
-    wanted = [1, declared.channels, *declared.size]
-    if len(inputs) != 1 or list(inputs[0].shape) != wanted or not inputs[0].is_floating_point():
+    if not isinstance(declared, ImagePreprocessing | AudioPreprocessing):
+        raise TaskError(
+            f"{where}: gives {came(declared)}; give an ImagePreprocessing, an AudioPreprocessing,"
+            " or None"
+        )
+    shapes = _shapes_of(declared)
+    wanted = shapes[0]
+    if len(inputs) != 1 or list(inputs[0].shape) not in shapes or not inputs[0].is_floating_point():
         raise TaskError(
             f"{where}: declares a float input of {wanted}, and example_inputs() gives"
             f" {', '.join(map(came, inputs))}; one of the two must change"
         )
+
+
+def _shapes_of(declared: ImagePreprocessing | AudioPreprocessing) -> list[list[int]]:
+    """Those that the example may have."""
+    if isinstance(declared, ImagePreprocessing):
+        return [[1, declared.channels, *declared.size]]
+    whole = [1, declared.channels, declared.samples]
+    return [[1, declared.samples], whole] if declared.channels == 1 else [whole]
 
 
 def _check_metric(task: Task) -> None:

@@ -1,20 +1,26 @@
 """The declaration is in the file of every format, and what is not one is refused with the task."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from onnx_models import GraphBuilder
 from torch import nn
 
-from edgecompress.errors import TaskError
+from edgecompress.errors import ArtifactError, TaskError
 from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.metadata import PREPROCESSING_KEY
 from edgecompress.pipeline.formats import describe_file
+from edgecompress.push.documents import Manifest
 from edgecompress.runtimes import runtime
+from edgecompress.spec.base import parse
 from edgecompress.spec.load import load_target
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
 from edgecompress.task import Task
 from edgecompress.task.load import original_model
 
+SOUND = AudioPreprocessing(sampling_rate_hz=16000, samples=192, normalise="rms")
 DECLARED = ImagePreprocessing(size=(8, 8), resize="letterbox", colours="bgr", mean=(0.1, 0.2, 0.3))
 TARGETS = {
     "local-onnxruntime": "onnxruntime",
@@ -45,6 +51,37 @@ def test_every_format_keeps_it(name: str, tmp_path: Path) -> None:
     assert describe_file(path).preprocessing == DECLARED
 
 
+def test_a_sound_is_kept_in_a_file_and_in_a_manifest(tmp_path: Path) -> None:
+    g = GraphBuilder()
+    g.input("x", (1, 192))
+    g.node("Relu", ["x"], "y")
+    g.output("y", (1, 192))
+    path = g.save(tmp_path / "m.onnx", metadata={PREPROCESSING_KEY: SOUND.model_dump_json()})
+    assert describe_file(path).preprocessing == SOUND
+    manifest = Manifest(
+        file="model.onnx",
+        format="onnx",
+        sha256="0" * 64,
+        size_bytes=1,
+        target="local",
+        recipe_digest="",
+        inputs=(),
+        outputs=(),
+        preprocessing=SOUND,
+    )
+    again = parse(Manifest, json.loads(manifest.stored()[0]), "manifest")
+    assert again == manifest
+    assert again.id == manifest.id
+    for told, words in (
+        ({"kind": "smell"}, "kind is not known; known: image, audio"),
+        ({"kind": "audio", "samples": 0}, "metadata 'edgecompress.preprocessing'"),
+        ([], "metadata 'edgecompress.preprocessing'"),
+    ):
+        g.save(path, metadata={PREPROCESSING_KEY: json.dumps(told)})
+        with pytest.raises(ArtifactError, match=words):
+            describe_file(path)
+
+
 class Pictures(Task):
     """Declares what `declared` is."""
 
@@ -65,7 +102,8 @@ class Pictures(Task):
 @pytest.mark.parametrize(
     ("declared", "words"),
     [
-        ({"size": [8, 8]}, "give an ImagePreprocessing"),
+        ({"size": [8, 8]}, "give an ImagePreprocessing, an AudioPreprocessing, or None"),
+        (SOUND, r"a float input of \[1, 192\], and example_inputs\(\) gives"),
         (ImagePreprocessing(size=(8, 9)), r"a float input of \[1, 3, 8, 9\], and example_inputs"),
         (ImagePreprocessing(size=(8, 8), colours="gray"), r"a float input of \[1, 1, 8, 8\]"),
     ],

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress import AudioTask
+from edgecompress.spec.preprocessing import AudioPreprocessing
 from edgecompress.task import LogMel
 
 BATCH = 64
@@ -36,6 +37,10 @@ class MyTask(AudioTask):
 
     def eval_data(self) -> Iterable[tuple[Tensor, Tensor]]:
         return zip(*(part.split(BATCH) for part in self.eval_set), strict=True)
+
+    def preprocessing(self) -> AudioPreprocessing:
+        # YOURS: how samples come to the model; a file tells it to applications (check-contract).
+        return AudioPreprocessing(sampling_rate_hz=self.sampling_rate_hz, samples=SAMPLES)
 
     def labels(self) -> tuple[str, ...]:
         return ("steady", "rising", "falling", "two tones", "beeps")
