@@ -7,7 +7,13 @@ from edgecompress.measure.agent import DeviceAgent
 from edgecompress.measure.inputs import Inputs, inputs_of
 from edgecompress.measure.loaded import Loaded
 from edgecompress.spec.measurement import Inspection, Op
-from edgecompress.spec.profile import CountedOperator, Counting, OperatorTime, Profile
+from edgecompress.spec.profile import (
+    CountedOperator,
+    Counting,
+    KindTime,
+    OperatorTime,
+    Profile,
+)
 
 SHOWN = 50
 """So many operators are told one by one."""
@@ -55,11 +61,13 @@ def profile_of(
         _row(each, inspection.ops[pairs[at]] if at in pairs else None, sum_us)
         for at, each in enumerate(counting.operators)
     ]
+    rows.sort(key=lambda row: -row.time_us)
     latency_us = None if latency_ms_p50 is None else latency_ms_p50 * 1e3
     found_us = sum(counting.operators[at].time_us for at in pairs)
     return Profile(
         runtime=counting.runtime,
-        operators=tuple(sorted(rows, key=lambda row: -row.time_us)[:SHOWN]),
+        operators=tuple(rows[:SHOWN]),
+        kinds=kinds_of(rows),
         operators_in_all=len(rows),
         inferences=counting.inferences,
         sum_us=sum_us,
@@ -68,6 +76,25 @@ def profile_of(
         unattributed_us=None if latency_us is None else latency_us - sum_us,
         found_share=found_us / sum_us if sum_us else None,
     )
+
+
+def kinds_of(rows: Sequence[OperatorTime]) -> tuple[KindTime, ...]:
+    """Sums over what has one type and computes in one; `rows`: the most expensive first."""
+    groups: dict[tuple[str, str | None], list[OperatorTime]] = {}
+    for row in rows:
+        groups.setdefault((row.op_type, row.dtype), []).append(row)
+    kinds = (
+        KindTime(
+            op_type=op_type,
+            dtype=dtype,
+            operators=len(group),
+            time_us=sum(row.time_us for row in group),
+            macs=sum(row.macs for row in group if row.macs is not None),
+            reason=next((row.reason for row in group if row.reason), None),
+        )
+        for (op_type, dtype), group in groups.items()
+    )
+    return tuple(sorted(kinds, key=lambda kind: -kind.time_us))
 
 
 def timed(inspection: Inspection, counting: Counting, pairs: Pairs) -> Inspection:

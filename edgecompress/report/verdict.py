@@ -27,6 +27,7 @@ from edgecompress.report.figures import (
 from edgecompress.report.looks import look_checks
 from edgecompress.report.metric import metric_checks
 from edgecompress.report.rivals import metric_before, rival_checks
+from edgecompress.report.time_spent import time_spent
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.deploy import Budgets
 from edgecompress.spec.figure import Figure
@@ -87,6 +88,7 @@ def judge(
         *([] if seen.pushed is None else [_pushed(seen.pushed)]),
     ]
     checks.sort(key=lambda each: ("fail", "unmeasured", "warning", "pass").index(each.outcome))
+    checks = _explained(checks, time_spent(baseline, candidate))
     outcomes = {each.outcome for each in checks}
     advice = advise(checks, Facts(budgets, baseline, candidate, comparison, seen))
     # A loss that nobody can rule out does not ship, however little else is wrong.
@@ -96,6 +98,22 @@ def judge(
     if "unmeasured" in outcomes:
         return Judgement("unmeasured", tuple(checks), advice)
     return Judgement("ship", tuple(checks))
+
+
+def _explained(checks: list[Check], why: str) -> list[Check]:
+    """The same; the first refusal by the clock says where the time goes."""
+    slow = (at for at, each in enumerate(checks) if each.outcome == "fail" and _by_clock(each))
+    at = next(slow, None)
+    if at is None or not why:
+        return checks
+    told = checks[at].model_copy(update={"text": f"{checks[at].text}; {why}"})
+    return [*checks[:at], told, *checks[at + 1 :]]
+
+
+def _by_clock(one: Check) -> bool:
+    if one.kind == "budget":
+        return any(figure.name.startswith("latency_ms") for figure in one.figures)
+    return one.kind in ("speed", "race")
 
 
 def _finite(**specs: BaseModel | None) -> Iterator[Check]:

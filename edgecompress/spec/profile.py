@@ -57,6 +57,21 @@ class OperatorTime(Spec):
     macs: int | None = None
 
 
+class KindTime(Spec):
+    """All operators of one kind that compute in one type."""
+
+    op_type: str
+    """As the runtime calls it."""
+    dtype: str | None
+    """None: no operator of the inspection is known to be one of these."""
+    operators: int
+    time_us: float
+    """All of them in one inference."""
+    macs: int
+    reason: str | None
+    """Why the most expensive of them is not int8, where it is not."""
+
+
 class Profile(Spec):
     """One file on the device that measured, in a pass of its own: counting costs time, so these
     figures are no latencies, and no latency was taken while anything was counted.
@@ -66,6 +81,8 @@ class Profile(Spec):
     """Name and version of what counted."""
     operators: tuple[OperatorTime, ...] = ()
     """The most expensive ones, the worst first."""
+    kinds: tuple[KindTime, ...] = ()
+    """All operators, the most expensive kind first; none in reports of an earlier edgecompress."""
     operators_in_all: int = 0
     inferences: int = 0
     """So many were counted, of the samples that the file was measured with."""

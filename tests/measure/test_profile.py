@@ -54,6 +54,13 @@ def test_the_parts_make_the_whole(counted, ops, latency_ms):
     assert found.sum_us + found.unattributed_us == pytest.approx(latency_ms * 1000)
     times = [row.time_us for row in found.operators]
     assert times == sorted(times, reverse=True)
+    kinds = {(row.op_type, row.dtype) for row in found.operators}
+    assert [(each.op_type, each.dtype) for each in found.kinds] == list(
+        dict.fromkeys((each.op_type, each.dtype) for each in found.kinds)
+    )
+    assert {(each.op_type, each.dtype) for each in found.kinds} == kinds
+    assert sum(each.operators for each in found.kinds) == len(counted)
+    assert found.sum_us == pytest.approx(sum(each.time_us for each in found.kinds))
     known = [row.share for row in found.operators if row.dtype is not None]
     assert sum(known) == pytest.approx(found.found_share or 0.0)
 
