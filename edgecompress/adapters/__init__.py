@@ -14,6 +14,7 @@ _ADAPTERS = {
     "lightning.Trainer": "lightning",
     "pytorch_lightning.LightningModule": "lightning",
     "pytorch_lightning.Trainer": "lightning",
+    "transformers.Trainer": "transformers",
 }
 """A class, by the package that it comes from -> the module here that knows it."""
 

@@ -15,6 +15,7 @@ class Asked:
     evaluate: Any = None
     has_loss: bool = False
     """Whether the caller gives one of his own."""
+    has_metric: bool = False
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,5 @@ class Parts:
     evaluate: Data | None
     train: Data | None = None
     scoring: Scoring = field(default_factory=Scoring)
+    title: str | None = None
+    """What reports call it; None: as the model's class is called."""

@@ -46,12 +46,23 @@ class DataModule(Protocol):
         """What it is evaluated on."""
 
 
-class Fitted(Protocol):
+class LightningTrainer(Protocol):
     """A Trainer of Lightning's that has fitted a module."""
 
     def fit(self, model: Any) -> None:
         """What has been called."""
 
+
+class HuggingFaceTrainer(Protocol):
+    """A Trainer of transformers."""
+
+    # Whatever that library takes and gives.
+    def compute_loss(self, model: Any, inputs: Any) -> Any:
+        """The loss by which it trains."""
+
+
+Fitted = LightningTrainer | HuggingFaceTrainer
+"""What holds a trained model with its data."""
 
 Recipe = Mapping[str, Any] | str | Path
 """Keys of deploy.yaml; 'auto'; or a file that has them, such as a search writes."""
@@ -138,7 +149,7 @@ def compress(
 
 
 def compress(
-    model: "nn.Module | Fitted",
+    model: "nn.Module | LightningTrainer | HuggingFaceTrainer",
     train: Data | DataModule | None = None,
     *,
     evaluate: Data | None = None,
@@ -174,7 +185,9 @@ def compress(
         from edgecompress.adapters import Asked
         from edgecompress.task.seed import generators_kept
 
-        given = _given(Asked(model, train, evaluate, "loss" in options), options)
+        has_own = "loss" in options, "metric" in options
+        given = _given(Asked(model, train, evaluate, *has_own), options)
+        check_budgets(options, given.scoring.metric)
         _check_needs(wanted, given)
         name = options.get("name", given.name)
         wanted = wanted.model_copy(update={"task": task_ref(name)})
@@ -208,16 +221,22 @@ def wanted_of(options: CompressOptions) -> DeployConfig:
     if recipe.get("recipe") is None and not any(recipe.get(key) is not None for key in _DEEDS):
         document["quantize"] = PLAIN_INT8
     if "budgets" not in recipe:
-        if options.get("metric") is not None:
-            raise SpecError(
-                "recipe: how much the metric may lose is not said; in its own unit:"
-                " recipe={'budgets': {'max_metric_drop': ...}}"
-            )
+        check_budgets(options, options.get("metric"))
         document["budgets"] = ONE_POINT
     wanted = parse(DeployConfig, document, where)
     if options.get("time") is not None and wanted.recipe != "auto":
         raise SpecError("time: is for a search; add recipe='auto', or leave it out")
     return wanted
+
+
+def check_budgets(options: CompressOptions, metric: object) -> None:
+    """Raises SpecError where nobody knows what a point of the metric is; None is accuracy."""
+    recipe, _ = _recipe_of(options.get("recipe", {}))
+    if "budgets" not in recipe and metric is not None and not getattr(metric, "is_share", False):
+        raise SpecError(
+            "recipe: how much the metric may lose is not said; in its own unit:"
+            " recipe={'budgets': {'max_metric_drop': ...}}"
+        )
 
 
 def _recipe_of(given: object) -> tuple[Mapping[str, Any], str]:
@@ -261,6 +280,7 @@ def _given(asked: "Asked", options: CompressOptions) -> "Given":
         options.get("validate"),
         scoring,
         example if example is None or isinstance(example, tuple) else (example,),
+        parts.title,
     )
 
 

@@ -76,6 +76,8 @@ class Given:
     scoring: Scoring = Scoring()
     example: tuple[Tensor, ...] | None = None
     """Inputs of one inference; None: the first sample of the evaluation data."""
+    title: str | None = None
+    """What reports call it; None: as the model's class is called."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -134,8 +136,9 @@ class Given:
 
     @cached_property
     def name(self) -> str:
-        """For reports: the model's class, and a part of a digest of its weights and the data."""
-        return f"{type(self.model).__name__}-{digest([self._weights, self.evaluated])[:8]}"
+        """For reports: its title, and a part of a digest of the model's weights and the data."""
+        title = type(self.model).__name__ if self.title is None else self.title
+        return f"{title}-{digest([self._weights, self.evaluated])[:8]}"
 
     @cached_property
     def _weights(self) -> str:

@@ -49,6 +49,12 @@ class Trainer:
     def fit(self, model: nn.Module, datamodule: object = None) -> None: ...
 
 
+class OtherTrainer:
+    # As of Hugging Face.
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Tensor], more: int = 0) -> Tensor:
+        return torch.zeros(())
+
+
 def anew() -> Iterator[tuple[Tensor, Tensor]]:
     yield from batches
 
@@ -79,6 +85,7 @@ assert_type(edgecompress.evaluate("a.onnx", loader, metric=Error()), api.Evaluat
 assert_type(edgecompress.compare("a.onnx", report, data=batches), api.LayerComparison)
 assert_type(edgecompress.push(report, ["pi", "other-pi"]).devices[0].device, str)
 assert_type(compress(model, Digits(), target="local"), api.Report)
+assert_type(compress(OtherTrainer()), api.Report)
 assert_type(compress(Trainer(), metric=Error, recipe="best.yaml"), api.Report)
 edgecompress.compress(model, loader)  # type: ignore[call-overload]
 edgecompress.compress(model, evaluate=loader, metrics=Error)  # type: ignore[call-overload]
