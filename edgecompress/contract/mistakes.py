@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from edgecompress.artifact import Layout
+from edgecompress.contract.levels import as_levels, takes_levels
 from edgecompress.contract.prepare import Picture, coloured, normalised, resized
 from edgecompress.contract.reference import Departure, Numbers
 from edgecompress.spec.preprocessing import ImagePreprocessing, Interpolation
@@ -52,6 +53,9 @@ def departure(
         layout: of the file's input.
 
     """
+    if takes_levels(declared):
+        inside = declared.scale, declared.mean, declared.std
+        return _Trial(picture, as_levels(declared), layout, inside).judged(given)
     return _Trial(picture, declared, layout).judged(given)
 
 
@@ -60,6 +64,8 @@ class _Trial:
     picture: Picture
     declared: ImagePreprocessing
     layout: Layout | None
+    inside: tuple[float, tuple[float, ...], tuple[float, ...]] | None = None
+    """Scale, mean and standard deviation that the file applies itself."""
 
     def judged(self, given: Numbers) -> Departure:
         right = next(self.ways())
@@ -142,6 +148,9 @@ class _Trial:
                 {"std": tuple(1 / x for x in std)},
             ),
         ]
+        if self.inside is not None:
+            update = dict(zip(("scale", "mean", "std"), self.inside, strict=True))
+            tried.insert(0, ("scale, mean and std: applied, where the file does that", update))
         found: list[tuple[tuple[str, ...], ImagePreprocessing]] = [((), declared)]
         known = [declared]
         for text, update in tried:

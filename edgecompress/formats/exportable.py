@@ -1,9 +1,10 @@
 """What an exporter is given, whatever the format of its file."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor, nn
 
+from edgecompress.contract.levels import kept_out, takes_levels
 from edgecompress.formats.metadata import (
     KEEP_FLOAT_KEY,
     KEPT_BECAUSE_KEY,
@@ -66,3 +67,13 @@ class Exportable:
         if self.kept_because:
             found[KEPT_BECAUSE_KEY] = self.kept_because
         return found
+
+
+def without_levels(model: Exportable, because: str) -> Exportable:
+    """The model for a file that takes floats, whatever the task wants, and says why."""
+    declared = model.preprocessing
+    return (
+        replace(model, preprocessing=kept_out(declared, because))
+        if takes_levels(declared)
+        else model
+    )

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgecompress.artifact import Artifact, TensorInfo
+from edgecompress.contract.levels import levels_of, takes_levels
 from edgecompress.errors import AgentError, ArtifactError, StorageError, TaskError
+from edgecompress.spec.preprocessing import ImagePreprocessing
 
 Array = NDArray[np.generic]
 MAX_NUMBERS = 1 << 25
@@ -33,7 +35,8 @@ def feed(artifact: Artifact, arrays: Sequence[Array]) -> dict[str, Array]:
     """The file's inputs by name, in its layout and types, from the task's in order.
 
     Images come as [N, C, H, W] and are permuted where the file takes [N, H, W, C]; floats are
-    quantised where it takes integers, and integers become as wide as it has them.
+    quantised where it takes integers, levels again where it takes those, and integers become
+    as wide as it has them.
 
     Args:
         artifact: the file.
@@ -49,6 +52,9 @@ def feed(artifact: Artifact, arrays: Sequence[Array]) -> dict[str, Array]:
             f"the task gives {len(arrays)} inputs, {artifact.path.name} takes"
             f" {len(artifact.inputs)} ({names})"
         )
+    declared = artifact.preprocessing
+    if takes_levels(declared):
+        arrays = [levels_of(x, declared) if _is_image(x, declared) else x for x in arrays]
     fed = {
         info.name: _as_wide(quantize(_laid_out(array, info), info), info)
         for info, array in zip(artifact.inputs, arrays, strict=True)
@@ -56,6 +62,12 @@ def feed(artifact: Artifact, arrays: Sequence[Array]) -> dict[str, Array]:
     for info in artifact.inputs:
         _check(info, fed[info.name], artifact.path.name)
     return fed
+
+
+def _is_image(array: Array, declared: ImagePreprocessing) -> bool:
+    """Whether it is one that was normalised; a wrong shape is left to be refused."""
+    is_float = np.issubdtype(array.dtype, np.floating)
+    return is_float and array.shape[1:] == (declared.channels, *declared.size)
 
 
 def _laid_out(array: Array, info: TensorInfo) -> Array:

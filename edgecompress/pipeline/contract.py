@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgecompress.artifact import Artifact, TensorInfo
 from edgecompress.contract.application import tensor_of
+from edgecompress.contract.levels import takes_levels
 from edgecompress.contract.reference import Departure, Reference
 from edgecompress.contract.references import reference
 from edgecompress.errors import ArtifactError, SpecError
@@ -18,6 +19,7 @@ from edgecompress.measure.tensors import Array, dequantize, feed, numbers_in, wr
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import Progress
+from edgecompress.spec.preprocessing import Preprocessing
 from edgecompress.store import atomic_write
 
 
@@ -80,17 +82,17 @@ def check_app(
         tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
     ):
         paths = declared.draw(Path(folder))
-        given = [_real(tensor_of(app, path, numbers_in(info)), info) for path in paths]
+        given = [
+            _real(tensor_of(app, path, numbers_in(info)), info, artifact.preprocessing)
+            for path in paths
+        ]
         return declared.departure(given, paths)
 
 
-def _real(given: Array, info: TensorInfo) -> NDArray[np.float64]:
-    """What integers stand for where the file takes them; other numbers as they are."""
-    return (
-        dequantize(given, info).astype(np.float64)
-        if given.dtype.name == info.dtype
-        else given.astype(np.float64)
-    )
+def _real(given: Array, info: TensorInfo, declared: Preprocessing | None) -> NDArray[np.float64]:
+    """What integers stand for where the file takes those; levels and other numbers as they are."""
+    stands_for_another = given.dtype.name == info.dtype and not takes_levels(declared)
+    return (dequantize(given, info) if stands_for_another else given).astype(np.float64)
 
 
 def _declared(artifact: Artifact) -> Reference:

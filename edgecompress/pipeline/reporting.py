@@ -3,6 +3,7 @@
 import platform
 from pathlib import Path
 
+from edgecompress.artifact import Artifact
 from edgecompress.compress.layers import rows
 from edgecompress.pipeline.files import Built
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
@@ -13,6 +14,7 @@ from edgecompress.spec.accuracy import MetricChange
 from edgecompress.spec.comparison import Comparison
 from edgecompress.spec.device import Device
 from edgecompress.spec.measurement import Inspection, Measurement
+from edgecompress.spec.preprocessing import ImagePreprocessing
 from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import (
     KeptOperator,
@@ -150,3 +152,11 @@ def run_notes(recipe: Recipe, device: Device | None) -> tuple[str, ...]:
             f" evaluated with the kernels of this machine ({platform.machine()}), not measured"
         )
     return tuple(notes)
+
+
+def input_notes(artifact: Artifact) -> tuple[str, ...]:
+    """Why a file is given floats, where the task would rather give it levels."""
+    declared = artifact.preprocessing
+    if not isinstance(declared, ImagePreprocessing) or not declared.because:
+        return ()
+    return (f"the file is given normalised floats, and not levels: {declared.because}",)

@@ -18,6 +18,7 @@ from edgecompress.pipeline.orders import DeployOrder, TargetFailed, TargetOrder
 from edgecompress.pipeline.racing import race_on
 from edgecompress.pipeline.reporting import (
     chart_points,
+    input_notes,
     keep_files,
     kept_rows,
     layer_rows,
@@ -173,6 +174,7 @@ class _Target:
             notes=(
                 *self.notes,
                 *run_notes(job.recipe, device),
+                *input_notes(results.candidate.artifact),
                 *results.quantizing_notes,
                 *results.latency,
                 *found.here.retried,

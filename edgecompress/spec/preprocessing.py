@@ -1,11 +1,11 @@
 """How an application must prepare what a model is given: declared in the task, kept in the file."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from edgecompress.spec.base import Spec
+from edgecompress.spec.base import GrowingSpec, Spec
 
 Colours = Literal["rgb", "bgr", "gray"]
 Resize = Literal["stretch", "crop", "letterbox"]
@@ -15,8 +15,10 @@ _Side = Annotated[int, Field(ge=1, le=1 << 11)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class ImagePreprocessing(Spec):
+class ImagePreprocessing(GrowingSpec):
     """From a picture of 8 bits a channel to the network's input; see docs/contract.md."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"normalised_in", "because"})
 
     kind: Literal["image"] = "image"
     size: tuple[_Side, _Side]
@@ -38,6 +40,12 @@ class ImagePreprocessing(Spec):
     """One for each channel, in the order of `colours`; none: 0."""
     std: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = ()
     """As `mean`; none: 1."""
+    normalised_in: Literal["application", "file"] = "application"
+    """Where `scale`, `mean` and `std` are applied. With file, its input is levels, uint8; a runtime
+    or a file for which that cannot be done stays with application.
+    """
+    because: Annotated[str, Field(max_length=500)] = ""
+    """In a file: why it stayed, where the task wanted the other."""
 
     @property
     def channels(self) -> int:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from edgecompress.artifact import Artifact
-from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.exportable import Exportable, without_levels
 from edgecompress.runtimes.executorch.convert import Source, to_pte
 from edgecompress.runtimes.executorch.file import describe
 from edgecompress.runtimes.executorch.notes import INPUTS_KEY, OUTPUTS_KEY
@@ -21,6 +21,7 @@ def export(model: Exportable, path: Path) -> Artifact:
         RuntimeMissing: executorch is not installed.
 
     """
+    model = without_levels(model, "files for ExecuTorch take floats")
     content = to_pte(Source(model.module, model.example_inputs, _notes(model)))
     atomic_write(path, content)
     return describe(path)

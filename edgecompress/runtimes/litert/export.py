@@ -24,6 +24,7 @@ from edgecompress.runtimes.litert.layers import (
     weight_nodes,
     weights_of,
 )
+from edgecompress.runtimes.litert.levels import take_levels
 from edgecompress.runtimes.litert.passes import run_passes
 from edgecompress.runtimes.litert.passes.kernels import double_weights
 from edgecompress.runtimes.litert.passes.nnapi import run_nnapi_passes
@@ -58,6 +59,7 @@ def export(model: Exportable, path: Path) -> Artifact:
     name_tensors(graph, weights, model.input_names)
     if edges.dtype == "float32":
         _float_edges(graph)
+    model = take_levels(graph, model)
     converted.signatures = [Signature(model.input_names, model.output_names)]
     converted.metadata |= _notes(model, graph)
     atomic_write(path, write(converted))

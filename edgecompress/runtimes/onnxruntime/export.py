@@ -5,6 +5,7 @@ from pathlib import Path
 from edgecompress.artifact import Artifact
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.onnx.document import read_torch, write
+from edgecompress.formats.onnx.levels import take_levels
 from edgecompress.runtimes.onnxruntime.passes import run_passes
 
 # What onnxruntime 1.17 reads, the oldest that the targets admit.
@@ -23,4 +24,5 @@ def export(model: Exportable, path: Path) -> Artifact:
     if model.scheme is not None:
         kernels, trained = model.target.quantization.activations, model.scheme.activations
         run_passes(document, model.layers, shift=kernels.dtype != trained.dtype)
+    model = take_levels(document, model)
     return write(document, model, IR_VERSION, path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from edgecompress.artifact import Artifact
 from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.onnx.document import read_torch, write
+from edgecompress.formats.onnx.levels import take_levels
 from edgecompress.runtimes.openvino.passes import run_passes
 
 # Its ONNX frontend knows both since 2024.0; torch.onnx writes 18 and later.
@@ -25,4 +26,5 @@ def export(model: Exportable, path: Path) -> Artifact:
     document = read_torch(model, OPSET)
     if model.scheme is not None:
         run_passes(document, model.layers)
+    model = take_levels(document, model)
     return write(document, model, IR_VERSION, path)

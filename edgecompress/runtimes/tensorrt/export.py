@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError
-from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.exportable import Exportable, without_levels
 from edgecompress.formats.onnx.document import read_torch, write
 from edgecompress.runtimes.tensorrt.float16 import to_float16
 from edgecompress.runtimes.tensorrt.opset17 import OPSET_17, lower_to_17
@@ -38,6 +38,7 @@ def export(model: Exportable, path: Path) -> Artifact:
 
     """
     release = TensorRtSection.of(model.target).release
+    model = without_levels(model, "files for TensorRT take floats")
     opset, ir_version = _format(release)
     document = read_torch(model, max(opset, _TORCH_OPSET))
     if model.scheme is not None:
