@@ -1,10 +1,12 @@
 """One quantisation-aware training, a file for every runtime, and where two of them part.
 
     python benchmarks/formats.py --arch fsdd --data fsdd.npz
+    python benchmarks/formats.py --arch fsdd-raw --data fsdd.npz
     python benchmarks/formats.py --arch resnet8 --data DIR --weights FILE
 
 fsdd.npz holds the free spoken digits (github.com/Jakobovski/free-spoken-digit-dataset, CC BY-SA
-4.0): audio int16 end to end, offsets, y, is_test. CIFAR-10 and weights are those of cifar10.py.
+4.0): audio int16 end to end, offsets, y, is_test. With fsdd-raw the files take its samples, and
+have the log-mel front end inside. CIFAR-10 and weights are those of cifar10.py.
 """
 
 import argparse
@@ -24,6 +26,7 @@ TARGETS = [
     "jetson-orin-nano",
 ]
 FSDD = Path(__file__).with_name("fsdd_task.py").resolve()
+FSDD_RAW = FSDD.with_name("fsdd_raw_task.py")
 FEW_EPOCHS = {**SGD, "epochs": 3, "learning_rate": 0.004}
 PORTABLE = {**QAT, "scheme": "portable", "train": FEW_EPOCHS}
 CALIBRATED = {
@@ -37,7 +40,7 @@ BUDGETS = {"max_metric_drop": 0.01}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--arch", choices=["fsdd", "resnet8", "resnet20"], required=True)
+    parser.add_argument("--arch", choices=["resnet8", "resnet20", *SPOKEN], required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=Path())
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/formats"))
@@ -45,7 +48,8 @@ def main() -> None:
         "--ptq", action="store_true", help="calibrate only, where resnet8 and resnet20 would train"
     )
     arguments = parser.parse_args()
-    document = spoken(arguments.data) if arguments.arch == "fsdd" else images(arguments)
+    is_spoken = arguments.arch in SPOKEN
+    document = SPOKEN[arguments.arch](arguments.data) if is_spoken else images(arguments)
     config = arguments.out / arguments.arch / "deploy.yaml"
     reports = deployed(config, document, TARGETS)
     show(reports)
@@ -72,6 +76,21 @@ def spoken(data: Path) -> dict[str, object]:
         "quantize": {**PORTABLE, "train": {**adamw, "epochs": 3, "learning_rate": 0.0003}},
         "budgets": BUDGETS,
     }
+
+
+def spoken_raw(data: Path) -> dict[str, object]:
+    file = str(data.resolve())
+    adamw = {"optimizer": "adamw", "weight_decay": 0.01}
+    return {
+        "task": {"path": f"{FSDD_RAW}:RawDigits", "options": {"data": file}, "files": [file]},
+        "seed": 0,
+        "train": {**adamw, "epochs": 20, "learning_rate": 0.004, "warmup_epochs": 1},
+        "quantize": {**CALIBRATED, "keep_float": ["front"]},
+        "budgets": {"max_metric_drop": 0.005},
+    }
+
+
+SPOKEN = {"fsdd": spoken, "fsdd-raw": spoken_raw}
 
 
 def show(reports: list[Report]) -> None:

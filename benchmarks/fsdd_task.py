@@ -34,15 +34,7 @@ class SpokenDigits(ClassificationTask):
         self.train = known[(torch.arange(len(known)) % VALIDATION_EVERY) != 0]
 
     def model(self) -> nn.Module:
-        return nn.Sequential(
-            *_conv(1, 32, 3, stride=2),
-            *_separable(32, 48),
-            *_separable(48, 64, stride=2),
-            *_separable(64, 64),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(64, self.classes),
-        )
+        return network()
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         return (self.images[:1],)
@@ -68,6 +60,19 @@ class SpokenDigits(ClassificationTask):
 
     def labels(self) -> tuple[str, ...]:
         return tuple(map(str, range(10)))
+
+
+def network() -> nn.Sequential:
+    """From a picture of log energies [N, 1, BANDS, frames] to scores of ten digits."""
+    return nn.Sequential(
+        *_conv(1, 32, 3, stride=2),
+        *_separable(32, 48),
+        *_separable(48, 64, stride=2),
+        *_separable(64, 64),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 10),
+    )
 
 
 def log_mel(clips: Tensor) -> Tensor:  # [N, SAMPLES] -> [N, 1, BANDS, frames]

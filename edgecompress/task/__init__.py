@@ -1,7 +1,7 @@
 """What the user brings: model, example inputs, data, loss, metric."""
 
 from edgecompress.task.base import Batch, ClassificationTask, Task
-from edgecompress.task.kinds.audio import AudioTask, LogMel
+from edgecompress.task.kinds.audio import AudioTask, ExactLogMel, LogMel
 from edgecompress.task.kinds.detection import DetectionTask
 from edgecompress.task.kinds.embedding import EmbeddingTask
 from edgecompress.task.kinds.keypoints import KeypointTask
@@ -25,6 +25,7 @@ __all__ = [
     "CorrectKeypoints",
     "DetectionTask",
     "EmbeddingTask",
+    "ExactLogMel",
     "KeypointTask",
     "LabelAccuracy",
     "LogMel",
