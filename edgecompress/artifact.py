@@ -39,6 +39,9 @@ class Artifact(Spec):
     preprocessing: Preprocessing | None = None
     """How an application prepares what the file is given; None: the file does not say."""
 
+    decoded: bool = False
+    """Whether the task's decoder is a part of it, so that its outputs are boxes and the like."""
+
     def verify(self) -> None:
         """Raises ArtifactError when the file is missing or is no longer the one described."""
         if sha256_of(self.path) != self.sha256:

@@ -13,6 +13,7 @@ from edgecompress.errors import TaskError
 from edgecompress.spec.base import Spec
 from edgecompress.spec.deploy import excess_drop
 from edgecompress.task.base import Task, inputs_of
+from edgecompress.task.decoded import decoding
 from edgecompress.task.guard import user_code
 from edgecompress.task.metric import Metric, value_so_far
 from edgecompress.task.places import CPU, device_of, to_device
@@ -110,7 +111,7 @@ def _scoring(
     """Feed the metric, which stays on the CPU, by `run`, which takes inputs on `device`; after each
     batch, how many batches and samples there were.
     """
-    name, samples = type(task).__name__, 0
+    name, samples, decoded = type(task).__name__, 0, decoding(task)
     for batches, batch in enumerate(task.validation_data(), start=1):
         inputs, target = inputs_of(batch), batch[1]
         with torch.no_grad(), user_code(f"the model on a batch of {name}.validation_data()"):
@@ -119,7 +120,7 @@ def _scoring(
             else:
                 outputs, target = to_device((run(*to_device(inputs, device)), target), CPU)
         with torch.no_grad():
-            task.update(metric, outputs, target)
+            task.update(metric, decoded(outputs), target)
         samples += len(inputs_of(batch)[0])
         yield batches, samples
 

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from edgecompress.contract.levels import kept_out, takes_levels
 from edgecompress.formats.metadata import (
+    DECODED_KEY,
     KEEP_FLOAT_KEY,
     KEPT_BECAUSE_KEY,
     LABELS_KEY,
@@ -34,6 +35,7 @@ class Exportable:
         scheme: how a converted graph is quantised, its bits resolved; None for a float module.
         labels: class names; stored in the file.
         preprocessing: how an application prepares the inputs; stored in the file.
+        decoded: whether the task's decoder is a part of `module`; stored in the file.
         dense: where the recipe makes weights 2:4, the modules whose weights it leaves as they are;
             None where it makes none.
 
@@ -48,6 +50,7 @@ class Exportable:
     target: Target
     labels: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
+    decoded: bool = False
     layers: dict[str, str] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
     kept_because: dict[str, str] = field(default_factory=dict)
@@ -62,6 +65,8 @@ class Exportable:
             found[LABELS_KEY] = self.labels
         if self.preprocessing is not None:
             found[PREPROCESSING_KEY] = self.preprocessing.model_dump(mode="json")
+        if self.decoded:
+            found[DECODED_KEY] = True
         if self.keep_float:
             found[KEEP_FLOAT_KEY] = self.keep_float
         if self.kept_because:

@@ -21,6 +21,8 @@ KEPT_BECAUSE_KEY = "edgecompress.kept_because"
 """An object of strings: what each of them that a search chose would cost in int8."""
 PREPROCESSING_KEY = "edgecompress.preprocessing"
 """An object: how an application prepares what the model is given; a Preprocessing."""
+DECODED_KEY = "edgecompress.decoded"
+"""True: the task's decoder is a part of the file."""
 LAYOUT_KEY = "edgecompress.layout"
 """TFLite only: an object from the names of inputs to 'nchw' or 'nhwc'."""
 
@@ -71,6 +73,19 @@ def read_preprocessing(path: Path, metadata: Metadata) -> Preprocessing | None:
         return parse(PREPROCESSINGS[kind], declared, where)
     except SpecError as error:
         raise ArtifactError(f"{error}; export the file again") from None
+
+
+def read_decoded(path: Path, metadata: Metadata) -> bool:
+    """Whether the task's decoder is a part of the file.
+
+    Raises:
+        ArtifactError: the entry is something else.
+
+    """
+    decoded = _read(path, metadata, DECODED_KEY, default=False)
+    if not isinstance(decoded, bool):
+        raise ArtifactError(f"{path}: metadata '{DECODED_KEY}' is neither true nor false")
+    return decoded
 
 
 def read_kept(path: Path, metadata: Metadata) -> dict[str, str]:

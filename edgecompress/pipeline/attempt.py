@@ -142,7 +142,7 @@ def results_of(job: Job, means: Means) -> Results:
         integer=integer,
         search=search,
         noise=None if integer is None else noise(job, integer),
-        looks=looked_at(job, ((baseline, as_given), (candidate, shipped)), means.here),
+        looks=looked_at(job, (baseline, candidate), means.here),
         shipped=shipped,
         baseline=baseline,
         candidate=candidate,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from edgecompress.compress.decoding import DECODER, decoded_graph, decoded_module
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.code import entry
@@ -74,12 +75,14 @@ class Executable(ABC):
 
     @property
     def fake_quantized(self) -> nn.Module | None:
-        """The graph that was trained, of which `module` is a conversion; None: it is float."""
+        """The graph that was trained, of which `module` is a conversion; None: it is float. What
+        it puts out is not decoded.
+        """
         return None
 
 
 class FloatModel(Executable):
-    """The model of a point, as it is."""
+    """The model of a point, as it is, and what decodes its outputs where the file does."""
 
     def __init__(self, job: Job, point: Point, original: Point | None = None) -> None:
         super().__init__(point, original)
@@ -89,9 +92,10 @@ class FloatModel(Executable):
     def name(self) -> str:
         return self._point.name
 
-    @property
+    @cached_property
     def module(self) -> nn.Module:
-        return self._point.model
+        model, decoder = self._point.model, self._job.decoder
+        return model if decoder is None else decoded_module(model, decoder)
 
     @cached_property
     def free_batch(self) -> bool:
@@ -115,12 +119,15 @@ class Int8Model(Executable):
         super().__init__(point, original)
         self.keep_float = point.trained.keep_float
         self.kept_because = point.trained.kept_because
+        if job.decoder is not None:
+            self.keep_float = (*self.keep_float, DECODER)
+            self.kept_because = {**self.kept_because, DECODER: "it decodes what the model puts out"}
         self._takes_integers = job.runtime.capabilities.takes_integers
-        self._point = point
+        self._job, self._point = job, point
 
     @property
     def module(self) -> nn.Module:
-        return self._converted.graph
+        return self._decoded[0]
 
     @property
     def layers(self) -> Mapping[str, str]:
@@ -128,11 +135,20 @@ class Int8Model(Executable):
 
     @property
     def free_batch(self) -> bool:
-        return self._point.quantized.prepared.free_batch
+        return self._decoded[1]
 
     @property
     def fake_quantized(self) -> nn.Module:
         return self._point.quantized.prepared.graph
+
+    @cached_property
+    def _decoded(self) -> tuple[nn.Module, bool]:
+        """What is exported, and whether it takes any number of samples."""
+        graph, free_batch = self._converted.graph, self._point.quantized.prepared.free_batch
+        if self._job.decoder is None:
+            return graph, free_batch
+        whole, is_free = decoded_graph(graph, self._job.decoder, self._job.example_inputs)
+        return whole, free_batch and is_free
 
     @cached_property
     def _converted(self) -> "Quantized":
@@ -155,20 +171,23 @@ def executions(job: Job, model: Executable, reference: Inference | None) -> Exec
 
     """
 
-    def run(name: str, module: nn.Module, hop: HopKind | None = None) -> Execution:
+    def whole(name: str, module: nn.Module, hop: HopKind | None = None) -> Execution:
         return Execution(name, _outputs(job, module, model.free_batch), hop)
+
+    def run(name: str, module: nn.Module) -> Execution:
+        return whole(name, module if job.decoder is None else decoded_module(module, job.decoder))
 
     original = None
     if model.original is not None:
         original = run("the original, in float", model.original.model)
     name, trained = f"torch, {model.name}", model.fake_quantized
     if trained is None:
-        return Executions((run(name, model.module),), original=original)
+        return Executions((whole(name, model.module),), original=original)
     # Imports torchao, which takes seconds.
     from edgecompress.compress.calibration import float_copy
 
     unquantized = run("torch, not quantised", float_copy(trained))
-    before = [run("torch, fake-quantised", trained), run(name, model.module, "converted")]
+    before = [run("torch, fake-quantised", trained), whole(name, model.module, "converted")]
     if reference is None:
         return Executions(before, unquantized, original)
     first = reference(_first(job.task.eval_data(), REFERENCE_SAMPLES))

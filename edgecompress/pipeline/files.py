@@ -26,7 +26,7 @@ from edgecompress.pipeline.code import entry
 from edgecompress.pipeline.executable import Executable, executions
 from edgecompress.pipeline.formats import inspect_for
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.outputs import input_names, output_names, rebuilder
+from edgecompress.pipeline.outputs import input_names, output_names, rebuilder_for
 from edgecompress.pipeline.single import loaded_here, reference_kernels
 from edgecompress.pipeline.stages import Output
 from edgecompress.progress import Labelled
@@ -113,7 +113,7 @@ def _export(job: Job, model: Executable) -> tuple[str, Artifact, Exported]:
         # What an exporter reads of it; how it is measured changes no file.
         target=target.model_dump(
             mode="json",
-            include={"runtime", "edges", "float_dtype", "quantization", "gpu"},
+            include={"runtime", "edges", "outputs", "float_dtype", "quantization", "gpu"},
             exclude={"runtime": {"threads"}},
         ),
         parent=model.key,
@@ -147,6 +147,7 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
         },
         labels=job.task.labels(),
         preprocessing=job.task.preprocessing(),
+        decoded=job.decoder is not None,
         layers=dict(model.layers),
         keep_float=model.keep_float,
         kept_because=dict(model.kept_because),
@@ -205,7 +206,7 @@ def _evaluate(
             runs,
             job.task,
             lambda done: job.stages.progress.step(done, 0, f"{done} samples"),
-            rebuilder(model.module, job.example_inputs, artifact.path),
+            rebuilder_for(job.task, job.model, job.example_inputs, artifact),
             executions(job, model, reference if explains else None),
         )
         module = model.module
@@ -242,7 +243,7 @@ def validated(job: Job, model: Executable, agent: Agent) -> float:
 
     def work(work_dir: Path) -> Output:
         metric = job.task.metric()
-        rebuild = rebuilder(model.module, job.example_inputs, artifact.path)
+        rebuild = rebuilder_for(job.task, job.model, job.example_inputs, artifact)
         data = job.task.validation_data()
         inferred = infer_all(runs_here(job, agent, artifact, work_dir), data)
         samples = 0

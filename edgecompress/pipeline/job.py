@@ -22,6 +22,7 @@ from edgecompress.spec.recipe import Recipe
 from edgecompress.spec.report import EpochRow, LayerRow
 from edgecompress.spec.target import Cpu
 from edgecompress.task.base import Batch, Task, inputs_of, take
+from edgecompress.task.decoded import decoder_of
 from edgecompress.task.guard import user_code
 from edgecompress.task.places import CPU, device_of, to_device
 from edgecompress.task.seed import seed_everything
@@ -75,6 +76,13 @@ class Job:
     def runtime(self) -> "Runtime":
         """The target's runtime."""
         return runtime(self.recipe.target.runtime.name)
+
+    @cached_property
+    def decoder(self) -> nn.Module | None:
+        """What decodes the outputs inside of the file; None: nothing does."""
+        if self.recipe.target.outputs == "raw":
+            return None
+        return decoder_of(self.task)
 
     @cached_property
     def example_inputs(self) -> tuple[Tensor, ...]:

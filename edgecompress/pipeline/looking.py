@@ -6,23 +6,20 @@ from edgecompress.measure.agent import Agent
 from edgecompress.measure.looks import Pair, look
 from edgecompress.measure.observed import Side
 from edgecompress.measure.record import read_record
-from edgecompress.pipeline.executable import Executable
 from edgecompress.pipeline.files import Built, agent_digest, packages_here, runs_here
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.outputs import rebuilder
+from edgecompress.pipeline.outputs import rebuilder_for
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import parse
 from edgecompress.spec.looks import Looks
 
 
-def looked_at(
-    job: Job, sides: tuple[tuple[Built, Executable], tuple[Built, Executable]], agent: Agent
-) -> Looks:
+def looked_at(job: Job, files: tuple[Built, Built], agent: Agent) -> Looks:
     """What the candidate's file looks at beside the original's, both run here.
 
     Args:
         job: gives the task and its evaluation data.
-        sides: the original's file with its model, and the candidate's.
+        files: the original's and the candidate's.
         agent: runs them.
 
     """
@@ -33,17 +30,17 @@ def looked_at(
             Side(
                 runs_here(job, agent, built.artifact, work_dir),
                 read_record(built.record),
-                rebuilder(model.module, job.example_inputs, built.artifact.path),
+                rebuilder_for(job.task, job.model, job.example_inputs, built.artifact),
             )
-            for built, model in sides
+            for built in files
         )
         pair = Pair(before, after, job.task.labels())
         return Output(look(job.task, pair, spoils=spoils).model_dump(mode="json"))
 
     depends_on = job.depends_on(
-        parents=[built.key for built, _ in sides],
+        parents=[built.key for built in files],
         # What was recorded depends on how each was run.
-        answers=[built.record.name for built, _ in sides],
+        answers=[built.record.name for built in files],
         robustness=spoils,
         cpu=job.here.model_dump(mode="json"),
         agent=agent_digest(),

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from edgecompress.artifact import Artifact
+from edgecompress.compress.decoding import decoded_module
 from edgecompress.errors import ModelError
-from edgecompress.task.base import tensors_of
+from edgecompress.task.base import Task, tensors_of
+from edgecompress.task.decoded import decoder_of, decoding
 from edgecompress.task.named import ByName
 
 
@@ -40,6 +43,29 @@ def rebuilder(
         return tree_unflatten(filled, structure)
 
     return rebuild
+
+
+def rebuilder_for(
+    task: Task, model: nn.Module, example_inputs: tuple[Tensor, ...], artifact: Artifact
+) -> Callable[[list[Tensor]], Any]:
+    """Makes of the outputs of a file what `task.update` takes: decoded, in the file or here, where
+    the task has a decoder. Errors as of `rebuilder`.
+
+    Args:
+        task: whose file it is.
+        model: any of the task's, whose outputs are not decoded.
+        example_inputs: of it.
+        artifact: the file.
+
+    """
+    decoder = decoder_of(task)
+    if artifact.decoded and decoder is not None:
+        model = decoded_module(model, decoder)
+    rebuild = rebuilder(model, example_inputs, artifact.path)
+    if artifact.decoded or decoder is None:
+        return rebuild
+    decoded = decoding(task)
+    return lambda tensors: decoded(rebuild(tensors))
 
 
 def input_names(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from edgecompress.pipeline.measuring import (
 )
 from edgecompress.pipeline.on_device import find_device
 from edgecompress.pipeline.orders import PushOrder
-from edgecompress.pipeline.outputs import rebuilder
+from edgecompress.pipeline.outputs import rebuilder_for
 from edgecompress.pipeline.push_one import Candidate, Trial, candidate, push_to
 from edgecompress.pipeline.results import Results
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here, reference_kernels
@@ -73,7 +73,7 @@ def push_run(order: PushOrder, progress: Progress) -> PushedRun:
         examples = task.example_inputs()
         artifact = describe_file(file)
         progress.note("run the validation sample here")
-        rebuild = rebuilder(model, examples, artifact.path)
+        rebuild = rebuilder_for(task, model, examples, artifact)
         here = agent_on(HERE, Path(name))
         loaded, kernels = loaded_here(artifact, target), reference_kernels(target)
         runs = Runs(here, loaded, Path(name), kernels=kernels)
@@ -119,7 +119,7 @@ def push_judged(
     """
     there: DeviceFindings | None = None
     built = results.candidate
-    rebuild = rebuilder(results.shipped.module, job.example_inputs, built.artifact.path)
+    rebuild = rebuilder_for(job.task, job.model, job.example_inputs, built.artifact)
     target, folder = job.recipe.target, job.agent_dir
     loaded = loaded_here(built.artifact, target)
     runs = Runs(agent_on(HERE, folder), loaded, folder, kernels=reference_kernels(target))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from edgecompress.artifact import Artifact
 from edgecompress.measure.parts import Rebuild
 from edgecompress.pipeline.formats import describe_file
-from edgecompress.pipeline.outputs import rebuilder
+from edgecompress.pipeline.outputs import rebuilder_for
 from edgecompress.pipeline.single import evaluate_by
 from edgecompress.progress import Progress
 from edgecompress.spec.measurement import Evaluation
@@ -44,7 +44,7 @@ def evaluate_given(
         task = Given(model, data, scoring=scoring).task()
         own = original_model(task)
         check_data(task, own, Reads(methods=("eval_data",)), _SEED)
-        rebuild = rebuilder(own, task.example_inputs(), file)
+        rebuild = rebuilder_for(task, own, task.example_inputs(), artifact)
     return evaluate_by(task, artifact, rebuild, progress)
 
 

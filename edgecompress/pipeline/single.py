@@ -167,11 +167,12 @@ def evaluate_file(file: Path, config: Path, progress: Progress) -> Evaluation:
     """
     # These import torch, which inspect and measure do without.
     from edgecompress.pipeline.loading import load_scored
-    from edgecompress.pipeline.outputs import rebuilder
+    from edgecompress.pipeline.outputs import rebuilder_for
 
     artifact = describe_file(file)
     task, model = load_scored(load_deploy(config), config.parent)
-    return evaluate_by(task, artifact, rebuilder(model, task.example_inputs(), file), progress)
+    rebuild = rebuilder_for(task, model, task.example_inputs(), artifact)
+    return evaluate_by(task, artifact, rebuild, progress)
 
 
 def evaluate_by(

@@ -54,6 +54,10 @@ class Target(Spec):
     gpu: Gpu | None = None
     runtime: AnyRuntime
     edges: Edges = Edges()
+    outputs: Literal["decoded", "raw"] = "decoded"
+    """decoded: the task's decoder, where it has one, is a part of the file; raw: what the model
+    itself puts out, which the application decodes.
+    """
     float_dtype: FloatDtype = "float32"
     """What computes where nothing is quantised."""
     quantization: QuantizationScheme

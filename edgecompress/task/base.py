@@ -101,6 +101,13 @@ class Task(ABC):
         """How an application prepares the input, stored in the artifact (docs/contract.md)."""
         return None
 
+    def decoder(self) -> nn.Module | None:
+        """Makes of what the model puts out, in its structure, what an application wants. It becomes
+        the end of the file where the target has `outputs: decoded`, in float; training never sees
+        it. `update` gets what it gives, then. Default: there is none.
+        """
+        return None
+
     def wrong_target(self, target: Any, samples: int) -> str | None:
         """What is wrong with the target of a batch of so many samples, and what to do; None:
         nothing is. Every batch is asked about, so it should be cheap. Default: all are right.

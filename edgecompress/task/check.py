@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from edgecompress.errors import TaskError
 from edgecompress.task.base import Batch, Task, inputs_of, one_by_one, tensors_of
+from edgecompress.task.decoded import decoding
 from edgecompress.task.guard import Batches, NoBatches, explain, user_code
 from edgecompress.task.inputs import wrong_count, wrong_kind, wrong_shape
 from edgecompress.task.seed import generators_kept, seed_everything
@@ -150,7 +151,7 @@ class _Look:
 
     def _metric(self, name: str, batch: Batch) -> None:
         metric = self.task.metric()
-        self.task.update(metric, self.outputs(name, batch), batch[1])
+        self.task.update(metric, decoding(self.task)(self.outputs(name, batch)), batch[1])
         try:
             value = metric.compute()
         except Exception:

@@ -19,6 +19,7 @@ from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
 from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
 from edgecompress.task.base import Task, tensors_of
+from edgecompress.task.decoded import decoding
 from edgecompress.task.guard import guard, is_library, user_code
 from edgecompress.task.inputs import wrong_example
 from edgecompress.task.metric import Metric
@@ -122,7 +123,7 @@ def original_model(task: Task) -> nn.Module:
         raise TaskError(f"{name}: the model gives {type(outputs).__name__}; it must give tensors")
     shapes = [list(tensor.shape) for tensor in tensors]
     with user_code(f"{name}: what the model gives for example_inputs()"):
-        fault = task.wrong_outputs(outputs)
+        fault = task.wrong_outputs(decoding(task)(outputs))
     if fault is not None:
         raise TaskError(
             f"{name}: the model's outputs have shapes {shapes} on example_inputs(); {fault}"

@@ -11,6 +11,7 @@ from edgecompress.errors import ArtifactError
 from edgecompress.formats.metadata import (
     LINEAGE_KEY,
     check_scale,
+    read_decoded,
     read_labels,
     read_object,
     read_preprocessing,
@@ -53,6 +54,7 @@ def describe(path: Path) -> Artifact:
         lineage=read_object(path, model.metadata_props, LINEAGE_KEY),
         labels=read_labels(path, model.metadata_props),
         preprocessing=read_preprocessing(path, model.metadata_props),
+        decoded=read_decoded(path, model.metadata_props),
     )
 
 

@@ -8,6 +8,7 @@ from edgecompress.formats.metadata import (
     LAYOUT_KEY,
     LINEAGE_KEY,
     check_scale,
+    read_decoded,
     read_labels,
     read_object,
     read_preprocessing,
@@ -50,6 +51,7 @@ def describe(path: Path) -> Artifact:
         lineage=read_object(path, model.metadata, LINEAGE_KEY),
         labels=read_labels(path, model.metadata),
         preprocessing=read_preprocessing(path, model.metadata),
+        decoded=read_decoded(path, model.metadata),
     )
 
 

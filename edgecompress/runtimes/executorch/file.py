@@ -8,6 +8,7 @@ from edgecompress.errors import ArtifactError
 from edgecompress.formats.metadata import (
     LINEAGE_KEY,
     check_scale,
+    read_decoded,
     read_labels,
     read_object,
     read_preprocessing,
@@ -49,6 +50,7 @@ def describe(path: Path) -> Artifact:
         lineage=read_object(path, model.notes, LINEAGE_KEY),
         labels=read_labels(path, model.notes),
         preprocessing=read_preprocessing(path, model.notes),
+        decoded=read_decoded(path, model.notes),
     )
 
 

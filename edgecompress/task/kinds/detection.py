@@ -24,8 +24,8 @@ class DetectionTask(Task):
     """A target is a list with a dict for each picture: 'boxes' [n, 4] float32 as x1, y1, x2, y2 in
     pixels, and 'labels' [n] int64. Other entries are the user's. The loss is the user's, too.
 
-    What the model puts out is free: `decode` makes boxes of it, also of what the exported file
-    puts out. Decoding that stays out of the file needs no 8 bits.
+    What the model puts out is free: a `decoder()` makes boxes [N, M, 4] and scores
+    [N, M, classes] of it, in the file, or a `decode` of yours makes the answers of it in Python.
     """
 
     score_threshold = 0.05
@@ -42,7 +42,8 @@ class DetectionTask(Task):
 
     def decode(self, outputs: Any) -> list[Found]:
         """Boxes [m, 4] in pixels, scores [m] and labels [m] of each picture. Written here for
-        outputs that are boxes [N, M, 4] and scores [N, M, classes]; override it for others.
+        boxes [N, M, 4] and scores [N, M, classes], which the model or `decoder()` gives; override
+        it for others.
         """
         boxes, scores = self._plain(outputs)
         return [self._best(*picture) for picture in zip(boxes, scores, strict=True)]
@@ -54,11 +55,12 @@ class DetectionTask(Task):
         return MeanAveragePrecision()
 
     def distillation_loss(self, student: Any, teacher: Any, temperature: float) -> Tensor:
-        """Where outputs are boxes [N, M, 4] and scores [N, M, classes]: squared errors of scores,
-        and of boxes, in units of the teacher's largest side, as far as the teacher is sure of an
-        object. Of other outputs, the squared error of each.
+        """Where the model itself puts out boxes [N, M, 4] and scores [N, M, classes]: squared
+        errors of scores, and of boxes, in units of the teacher's largest side, as far as the
+        teacher is sure of an object. Of other outputs, the squared error of each.
         """
-        if self._wrong_plain(student) is not None or self._wrong_plain(teacher) is not None:
+        are_raw = self.decoder() is not None
+        if are_raw or any(self._wrong_plain(each) is not None for each in (student, teacher)):
             return super().distillation_loss(student, teacher, temperature)
         (boxes, scores), (their_boxes, their_scores) = self._plain(student), self._plain(teacher)
         sure = their_scores.amax(2, keepdim=True).clamp(0, 1)
@@ -131,7 +133,7 @@ class DetectionTask(Task):
             return None
         return (
             f"with classes = {self.classes} it must give boxes [N, M, 4] and scores"
-            f" [N, M, {self.classes}], or the task a decode(outputs) of its own"
+            f" [N, M, {self.classes}], or the task a decoder() or a decode(outputs) of its own"
         )
 
     def _best(self, boxes: Tensor, scores: Tensor) -> Found:
