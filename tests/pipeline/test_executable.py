@@ -19,7 +19,7 @@ from edgecompress.pipeline.job import Point, QuantizedPoint, Trained
 def test_executions_drawn_from_in_turn_leave_gradients_on() -> None:
     # As the stage 'evaluate' does: another target's training may follow in this process.
     batches = [(torch.ones(1, 2), None) for _ in range(2)]
-    job: Any = SimpleNamespace(task=SimpleNamespace(eval_data=lambda: iter(batches)))
+    job: Any = SimpleNamespace(task=SimpleNamespace(eval_data=lambda: iter(batches)), decoder=None)
     first, second = (_outputs(job, nn.Linear(2, 2), True) for _ in range(2))
     for outputs in (first, second, first, second):
         next(outputs)
@@ -30,7 +30,7 @@ def test_executions_drawn_from_in_turn_leave_gradients_on() -> None:
 def job_of(batches: int) -> Any:
     drawn = [(torch.ones(1, 2), None) for _ in range(batches)]
     task = SimpleNamespace(eval_data=lambda: iter(drawn))
-    return SimpleNamespace(task=task, example_inputs=(torch.ones(1, 2),))
+    return SimpleNamespace(task=task, example_inputs=(torch.ones(1, 2),), decoder=None)
 
 
 class Model(Executable):
@@ -82,7 +82,7 @@ def test_a_model_is_asked_for_nothing_before_it_is_needed() -> None:
         raise AssertionError("nobody needs it yet")
 
     takes: Any = SimpleNamespace(
-        runtime=SimpleNamespace(capabilities=SimpleNamespace(takes_integers=False))
+        runtime=SimpleNamespace(capabilities=SimpleNamespace(takes_integers=False)), decoder=None
     )
     trained = Trained(metric=0.5, keep_float=("head",), kept_because={"head": "it costs 3 dB"})
     point = QuantizedPoint("key", built, trained, two_four=("stem",))
