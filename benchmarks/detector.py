@@ -19,7 +19,6 @@ from detector_task import Decoder, Shapes
 from torch import Tensor
 
 from edgecompress.compress.decoding import DECODER
-from edgecompress.formats.onnx.kinds import CONVERSIONS
 from edgecompress.measure.evaluate import Runs, infer_all
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
@@ -82,7 +81,7 @@ def show(report: Report) -> None:
         f"{op.op_type} {op.module or op.name}"
         for op in ops[:last]
         if op.reason is not None
-        and op.op_type not in CONVERSIONS
+        and not op.op_type.upper().startswith(("QUANTIZE", "DEQUANTIZE"))
         and DECODER not in f"{op.module} {op.name}"
     ]
     count = sum(op.dtype == "int8" for op in ops)

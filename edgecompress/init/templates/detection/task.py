@@ -37,11 +37,8 @@ class MyTask(DetectionTask):
     def eval_data(self) -> Iterable[tuple[Tensor, Target]]:
         return batches(self.eval_set, torch.arange(len(self.eval_set[1])))
 
-    def decode(self, outputs: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """YOURS: of what the net, or the exported file, puts out, the boxes in pixels."""
-        places, scores = outputs
-        boxes = boxes_of(places).flatten(2).transpose(1, 2)
-        return super().decode((boxes, scores.sigmoid().flatten(2).transpose(1, 2)))
+    def decoder(self) -> nn.Module:
+        return Decoder()
 
     def loss(self, outputs: tuple[Tensor, Tensor], target: Target) -> Tensor:
         """YOURS: here the cell in which an object's middle lies has its class and its box."""
@@ -73,6 +70,14 @@ class Net(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.body(images)
         return self.places(seen), self.scores(seen)
+
+
+class Decoder(nn.Module):
+    """YOURS: boxes [N, cells, 4] in pixels and scores [N, cells, classes]; the end of the file."""
+
+    def forward(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        boxes, scores = boxes_of(outputs[0]), outputs[1].sigmoid()
+        return boxes.flatten(2).transpose(1, 2), scores.flatten(2).transpose(1, 2)
 
 
 def boxes_of(places: Tensor) -> Tensor:
