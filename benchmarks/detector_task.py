@@ -22,7 +22,7 @@ TRAINING, VALIDATION, TEST = 2000, 300, 500
 
 Targets = list[dict[str, Tensor]]
 Raw = tuple[Tensor, ...]
-"""Of each grid: distances [N, 4 * BINS, rows, columns] and logits [N, CLASSES, rows, columns]."""
+"""Two tensors of each grid: distances [N, 4 * BINS, rows, columns] and logits [N, CLASSES, rows, columns]."""
 
 
 class Shapes(DetectionTask):
