@@ -22,7 +22,9 @@ TRAINING, VALIDATION, TEST = 2000, 300, 500
 
 Targets = list[dict[str, Tensor]]
 Raw = tuple[Tensor, ...]
-"""Two tensors of each grid: distances [N, 4 * BINS, rows, columns] and logits [N, CLASSES, rows, columns]."""
+"""Two tensors of each grid: distances [N, 4 * BINS, rows, columns], and logits with CLASSES in the
+place of those.
+"""
 
 
 class Shapes(DetectionTask):
