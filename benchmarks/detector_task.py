@@ -41,7 +41,9 @@ class Shapes(DetectionTask):
 
     def train_data(self) -> Iterator[tuple[Tensor, Targets]]:
         images, targets = drawn(TRAINING, 0)
-        for rows in torch.randperm(TRAINING).split(BATCH):
+        order = torch.randperm(TRAINING)
+        for start in range(0, TRAINING, BATCH):
+            rows = order[start : start + BATCH]
             yield images[rows], [targets[row] for row in rows.tolist()]
 
     def validation_data(self) -> Iterator[tuple[Tensor, Targets]]:
@@ -73,6 +75,9 @@ class Shapes(DetectionTask):
 
 class Decoder(nn.Module):
     """Boxes [N, cells, 4], x1, y1, x2, y2 in pixels, and scores [N, cells, classes]."""
+
+    middles: Tensor
+    strides: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,8 +155,10 @@ class Head(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.boxes = nn.Sequential(conv(channels, 32, 3), nn.Conv2d(32, 4 * BINS, 1))
-        self.classes = nn.Sequential(conv(channels, 32, 3), nn.Conv2d(32, CLASSES, 1))
-        nn.init.constant_(self.classes[-1].bias, -4.0)  # most cells are empty
+        logits = nn.Conv2d(32, CLASSES, 1)
+        assert logits.bias is not None
+        nn.init.constant_(logits.bias, -4.0)  # most cells are empty
+        self.classes = nn.Sequential(conv(channels, 32, 3), logits)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.boxes(x), self.classes(x)
@@ -166,7 +173,7 @@ def flat(outputs: Raw) -> tuple[Tensor, Tensor]:
     """Distances [N, cells, 4, BINS] and logits [N, cells, CLASSES] of all grids."""
     rows = [each.flatten(2).transpose(1, 2) for each in outputs]
     distances = torch.cat(rows[::2], 1)
-    return distances.unflatten(2, (4, BINS)), torch.cat(rows[1::2], 1)
+    return distances.reshape(*distances.shape[:2], 4, BINS), torch.cat(rows[1::2], 1)
 
 
 def decoded(distances: Tensor, middles: Tensor, strides: Tensor) -> Tensor:
