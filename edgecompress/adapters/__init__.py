@@ -15,6 +15,7 @@ _ADAPTERS = {
     "pytorch_lightning.LightningModule": "lightning",
     "pytorch_lightning.Trainer": "lightning",
     "transformers.Trainer": "transformers",
+    "ultralytics.Model": "ultralytics",
 }
 """A class, by the package that it comes from -> the module here that knows it."""
 

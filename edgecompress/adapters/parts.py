@@ -28,3 +28,5 @@ class Parts:
     scoring: Scoring = field(default_factory=Scoring)
     title: str | None = None
     """What reports call it; None: as the model's class is called."""
+    keep_float: tuple[str, ...] = ()
+    """Modules that stay in float where the recipe names none."""

@@ -22,7 +22,7 @@ from edgecompress.spec.yaml import load_yaml
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from edgecompress.adapters import Asked
+    from edgecompress.adapters import Parts
     from edgecompress.task.given import Given
     from edgecompress.task.metric import Metric
 
@@ -59,6 +59,14 @@ class HuggingFaceTrainer(Protocol):
     # Whatever that library takes and gives.
     def compute_loss(self, model: Any, inputs: Any) -> Any:
         """The loss by which it trains."""
+
+
+class Detector(Protocol):
+    """A YOLO of ultralytics."""
+
+    @property
+    def overrides(self) -> Mapping[str, Any]:
+        """What it was trained with."""
 
 
 Fitted = LightningTrainer | HuggingFaceTrainer
@@ -144,13 +152,23 @@ def compress(
 
 @overload
 def compress(
+    model: Detector,
+    train: str | Path | None = None,
+    *,
+    target: str = "local",
+    **options: Unpack[CompressOptions],
+) -> Report: ...
+
+
+@overload
+def compress(
     model: Fitted, *, target: str = "local", **options: Unpack[CompressOptions]
 ) -> Report: ...
 
 
 def compress(
-    model: "nn.Module | LightningTrainer | HuggingFaceTrainer",
-    train: Data | DataModule | None = None,
+    model: "nn.Module | Detector | LightningTrainer | HuggingFaceTrainer",
+    train: Data | DataModule | str | Path | None = None,
     *,
     evaluate: Data | None = None,
     target: str = "local",
@@ -159,7 +177,8 @@ def compress(
     """Make the best file of a trained model for a target, and judge it.
 
     docs/python.md says what is kept from one call to the next, and what else may be given in the
-    place of a model and its data: a LightningModule and its LightningDataModule, or a Trainer.
+    place of a model and its data: a LightningModule and its LightningDataModule, a Trainer, or a
+    YOLO.
 
     Args:
         model: trained, in float32 on the CPU; it is copied, and never changed.
@@ -182,12 +201,14 @@ def compress(
     load_targets(target, folder)  # An unknown one is told before any data is read.
     with as_arguments():
         # Imports torch.
-        from edgecompress.adapters import Asked
+        from edgecompress.adapters import Asked, parts_of
         from edgecompress.task.seed import generators_kept
 
         has_own = "loss" in options, "metric" in options
-        given = _given(Asked(model, train, evaluate, *has_own), options)
+        parts = parts_of(Asked(model, train, evaluate, *has_own))
+        given = _given(parts, options)
         check_budgets(options, given.scoring.metric)
+        wanted = keeping(wanted, parts.keep_float)
         _check_needs(wanted, given)
         name = options.get("name", given.name)
         wanted = wanted.model_copy(update={"task": task_ref(name)})
@@ -259,12 +280,10 @@ def task_ref(name: str) -> TaskRef:
     return parse(TaskRef, {"path": f"given:{name}"}, "name")
 
 
-def _given(asked: "Asked", options: CompressOptions) -> "Given":
-    """What the arguments mean. Raises TaskError for those that cannot be used."""
-    from edgecompress.adapters import parts_of
+def _given(parts: "Parts", options: CompressOptions) -> "Given":
+    """Parts and options together. Raises TaskError for those that cannot be used."""
     from edgecompress.task.given import Given, Scoring
 
-    parts = parts_of(asked)
     if parts.evaluate is None:
         raise TaskError("evaluate: no data is given; give evaluate=")
     labels, example = options.get("labels"), options.get("example_inputs")
@@ -272,6 +291,7 @@ def _given(asked: "Asked", options: CompressOptions) -> "Given":
         options.get("metric", parts.scoring.metric),
         options.get("loss", parts.scoring.loss),
         parts.scoring.labels if labels is None else tuple(labels),
+        parts.scoring.kind,
     )
     return Given(
         parts.model,
@@ -282,6 +302,14 @@ def _given(asked: "Asked", options: CompressOptions) -> "Given":
         example if example is None or isinstance(example, tuple) else (example,),
         parts.title,
     )
+
+
+def keeping(wanted: DeployConfig, modules: tuple[str, ...]) -> DeployConfig:
+    """The recipe with modules that stay in float, unless it names some itself."""
+    if wanted.quantize is None or wanted.quantize.keep_float or not modules:
+        return wanted
+    quantize = wanted.quantize.model_copy(update={"keep_float": modules})
+    return wanted.model_copy(update={"quantize": quantize})
 
 
 def _check_needs(wanted: DeployConfig, given: "Given") -> None:

@@ -46,6 +46,8 @@ class Scoring:
     loss: Loss | None = None
     """None: cross entropy, where there are classes."""
     labels: tuple[str, ...] | None = None
+    kind: "Callable[[Given], Task] | None" = None
+    """What makes the task; None: what the outputs and the targets are says it."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ class Given:
 
     def task(self) -> Task:
         """A fresh task, guarded. Raises TaskError when no metric is given, or it is none."""
+        if self.scoring.kind is not None:
+            return entered(self.scoring.kind(self))
         if self.classes is None:
             if self.scoring.metric is None:
                 raise TaskError(

@@ -55,6 +55,12 @@ class OtherTrainer:
         return torch.zeros(())
 
 
+class YOLO(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.overrides: dict[str, str] = {}
+
+
 def anew() -> Iterator[tuple[Tensor, Tensor]]:
     yield from batches
 
@@ -86,7 +92,10 @@ assert_type(edgecompress.compare("a.onnx", report, data=batches), api.LayerCompa
 assert_type(edgecompress.push(report, ["pi", "other-pi"]).devices[0].device, str)
 assert_type(compress(model, Digits(), target="local"), api.Report)
 assert_type(compress(OtherTrainer()), api.Report)
+assert_type(compress(YOLO()), api.Report)
+assert_type(compress(YOLO(), "shapes.yaml", target="local"), api.Report)
 assert_type(compress(Trainer(), metric=Error, recipe="best.yaml"), api.Report)
+edgecompress.compress(model)  # type: ignore[call-overload]
 edgecompress.compress(model, loader)  # type: ignore[call-overload]
 edgecompress.compress(model, evaluate=loader, metrics=Error)  # type: ignore[call-overload]
 edgecompress.compress(model, evaluate=3)  # type: ignore[call-overload]
