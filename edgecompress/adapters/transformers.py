@@ -20,6 +20,7 @@ from edgecompress.errors import TaskError
 from edgecompress.task.base import inputs_of
 from edgecompress.task.given import Scoring
 from edgecompress.task.guard import user_code
+from edgecompress.task.load import check_weights
 from edgecompress.task.words import came
 
 _IDS, _MASK = "input_ids", "attention_mask"
@@ -40,6 +41,7 @@ def parts_of(asked: Asked) -> Parts:
     trainer = asked.model
     if not isinstance(trainer.model, nn.Module):
         raise TaskError(f"model: the Trainer has {came(trainer.model)} for one; give it a model")
+    check_weights(trainer.model, "model")
     if trainer.eval_dataset is None:
         raise TaskError("evaluate: the Trainer has no eval_dataset; give it one")
     _check_data("evaluate", trainer.eval_dataset)

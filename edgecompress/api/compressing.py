@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import TypedDict, Unpack
 
+from edgecompress.api.holders import DataModule, Detector, Fitted
 from edgecompress.api.naming import as_arguments, check_options, path_of, told_by
 from edgecompress.api.results import Report, shown_as
 from edgecompress.errors import SpecError, TaskError
@@ -30,48 +31,6 @@ Data = Iterable[Any] | Callable[[], Iterable[Any]]
 """Batches (inputs, target) that can be gone through again: a DataLoader, a list, or a function that
 gives them anew.
 """
-
-
-class DataModule(Protocol):
-    """A LightningDataModule."""
-
-    def setup(self, stage: str) -> None:
-        """Make what the loaders are of."""
-
-    # Whatever Lightning takes; which of it can be used is found out.
-    def train_dataloader(self) -> Any:
-        """What the module was trained on."""
-
-    def val_dataloader(self) -> Any:
-        """What it is evaluated on."""
-
-
-class LightningTrainer(Protocol):
-    """A Trainer of Lightning's that has fitted a module."""
-
-    def fit(self, model: Any) -> None:
-        """What has been called."""
-
-
-class HuggingFaceTrainer(Protocol):
-    """A Trainer of transformers."""
-
-    # Whatever that library takes and gives.
-    def compute_loss(self, model: Any, inputs: Any) -> Any:
-        """The loss by which it trains."""
-
-
-class Detector(Protocol):
-    """A YOLO of ultralytics."""
-
-    @property
-    def overrides(self) -> Mapping[str, Any]:
-        """What it was trained with."""
-
-
-Fitted = LightningTrainer | HuggingFaceTrainer
-"""What holds a trained model with its data."""
-
 Recipe = Mapping[str, Any] | str | Path
 """Keys of deploy.yaml; 'auto'; or a file that has them, such as a search writes."""
 
@@ -167,7 +126,7 @@ def compress(
 
 
 def compress(
-    model: "nn.Module | Detector | LightningTrainer | HuggingFaceTrainer",
+    model: "nn.Module | Detector | Fitted",
     train: Data | DataModule | str | Path | None = None,
     *,
     evaluate: Data | None = None,

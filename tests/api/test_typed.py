@@ -43,6 +43,16 @@ class Digits:
     def val_dataloader(self) -> object: ...
 
 
+class Loaded(nn.Module):
+    # As a LightningModule.
+    def training_step(self, batch: list[Tensor], index: int) -> Tensor:
+        return batch[0].mean()
+
+    def train_dataloader(self) -> object: ...
+
+    def val_dataloader(self) -> object: ...
+
+
 class Trainer:
     # As of Lightning.
 
@@ -92,6 +102,7 @@ assert_type(edgecompress.compare("a.onnx", report, data=batches), api.LayerCompa
 assert_type(edgecompress.push(report, ["pi", "other-pi"]).devices[0].device, str)
 assert_type(compress(model, Digits(), target="local"), api.Report)
 assert_type(compress(OtherTrainer()), api.Report)
+assert_type(compress(Loaded()), api.Report)
 assert_type(compress(YOLO()), api.Report)
 assert_type(compress(YOLO(), "shapes.yaml", target="local"), api.Report)
 assert_type(compress(Trainer(), metric=Error, recipe="best.yaml"), api.Report)
