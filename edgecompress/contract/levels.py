@@ -76,15 +76,11 @@ def apart(declared: ImagePreprocessing, steps: Steps) -> str | None:
     multiplied, added = factors(declared)
     inside = (_LEVELS.astype(np.float32) * multiplied[:, None] + added[:, None]).astype(np.float32)
     outside = _normalised(declared)
-    scale = np.float32(steps.scale)
-    # What is added may be far larger than what comes out, and is rounded as what it is.
-    largest = np.maximum(np.abs(outside), np.abs(added[:, None])) / scale
-    near = _ROUNDED * np.finfo(np.float32).eps * largest
-    to_border = np.abs(np.abs(outside / scale) % 1 - 0.5)
-    differ = (_integers(inside, steps) != _integers(outside, steps)) | (to_border <= near)
+    differ = _integers(inside, steps) != _integers(outside, steps)
+    differ |= _on_border(declared, steps.scale)
     # Beyond the ends all is the last integer.
     limits = np.iinfo(steps.dtype)
-    places = outside / scale + steps.zero_point
+    places = outside / np.float32(steps.scale) + steps.zero_point
     differ &= (places > limits.min - 0.51) & (places < limits.max + 0.51)
     if not differ.any():
         return None
@@ -93,6 +89,21 @@ def apart(declared: ImagePreprocessing, steps: Steps) -> str | None:
         f"level {level} of channel {channel} lies on the border between two integers of the"
         " file's input, and could come out as either"
     )
+
+
+def has_border(declared: ImagePreprocessing, scale: float) -> bool:
+    """Whether a level lies on a border between two integers, in steps of that size."""
+    return bool(_on_border(declared, scale).any())
+
+
+def _on_border(declared: ImagePreprocessing, scale: float) -> NDArray[np.bool_]:
+    """Which levels could come out as either of two integers: [channels, 256]."""
+    values, step = _normalised(declared), np.float32(scale)
+    # What is added may be far larger than what comes out, and is rounded as what it is.
+    largest = np.maximum(np.abs(values), np.abs(factors(declared)[1][:, None])) / step
+    near = _ROUNDED * np.finfo(np.float32).eps * largest
+    found: NDArray[np.bool_] = np.abs(np.abs(values / step) % 1 - 0.5) <= near
+    return found
 
 
 def _normalised(declared: ImagePreprocessing) -> Floats:

@@ -11,6 +11,7 @@ from edgecompress.compress.biases import snap_biases
 from edgecompress.compress.calibration import CalibrationRun
 from edgecompress.compress.choose_ranges import calibrate_best
 from edgecompress.compress.folding import freeze_statistics
+from edgecompress.compress.inputs import settle_input
 from edgecompress.compress.joins import torn
 from edgecompress.compress.quantize import (
     Captured,
@@ -29,6 +30,7 @@ from edgecompress.compress.sparsify import Masks, apply_masks, confirm_masks
 from edgecompress.compress.step_size import learn_scales, settle_scales
 from edgecompress.compress.train import Training, train
 from edgecompress.compress.units import units_of
+from edgecompress.contract.levels import takes_levels
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output
@@ -81,7 +83,7 @@ def rebuild(
 
     """
     traced = captured(before.model, job.example_inputs, spec)
-    prepared = prepare_captured(traced, job.recipe.scheme, spec.ranges, keep)
+    prepared = prepared_for(job, spec, traced, keep)
     prepared.graph.load_state_dict(state)
     CalibrationRun(prepared.graph).freeze()
     quantized = convert(prepared)
@@ -97,8 +99,17 @@ def noise_of(job: Job, quantized: Quantized) -> Output:
 
 def _calibrated(job: Job, spec: QuantizeSpec, traced: Captured, keep: tuple[str, ...]) -> Prepared:
     """The prepared graph, with ranges from the calibration data and `keep` in float."""
-    prepared = prepare_captured(traced, job.recipe.scheme, spec.ranges, keep)
+    prepared = prepared_for(job, spec, traced, keep)
     find_ranges(job, spec, prepared)
+    return prepared
+
+
+def prepared_for(job: Job, spec: QuantizeSpec, traced: Captured, keep: tuple[str, ...]) -> Prepared:
+    """The prepared graph, with `keep` in float, before it has seen any data."""
+    prepared = prepare_captured(traced, job.recipe.scheme, spec.ranges, keep)
+    declared = job.task.preprocessing()
+    if takes_levels(declared):
+        settle_input(prepared, declared)
     return prepared
 
 

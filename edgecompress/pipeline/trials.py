@@ -20,7 +20,6 @@ from edgecompress.compress.quantize import (
     Prepared,
     captured,
     forward,
-    prepare_captured,
     run_batch,
 )
 from edgecompress.compress.score import Limit, Reference, reference
@@ -29,7 +28,7 @@ from edgecompress.compress.stepping import Stepper, shares_of
 from edgecompress.compress.units import Unit, units_of
 from edgecompress.pipeline.float_sets import Aim, Candidate, Searched
 from edgecompress.pipeline.job import Job
-from edgecompress.pipeline.quantizing import cost_of, find_ranges
+from edgecompress.pipeline.quantizing import cost_of, find_ranges, prepared_for
 from edgecompress.pipeline.stages import Output
 from edgecompress.spec.base import digest
 from edgecompress.spec.report import KeptOperator, OperatorNoise
@@ -126,7 +125,7 @@ class Trials:
         """
         job, spec, everything = self._job, self._aim.spec, self._everything
         keep = (*self._aim.point.trained.keep_float, *names)
-        prepared = prepare_captured(self._traced, job.recipe.scheme, spec.ranges, keep)
+        prepared = prepared_for(job, spec, self._traced, keep)
         if spec.train is not None:
             carry_weights(everything, prepared)
         if not carry_ranges(everything, prepared):

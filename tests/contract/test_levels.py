@@ -14,6 +14,7 @@ from quantizing import scheme
 from torch import Tensor, nn
 
 from edgecompress.artifact import Artifact
+from edgecompress.compress.inputs import OffBorders, settle_input
 from edgecompress.compress.quantize import (
     Prepared,
     calibrate,
@@ -26,6 +27,7 @@ from edgecompress.contract.levels import (
     apart,
     are_levels,
     factors,
+    has_border,
     kept_out,
     levels_of,
     takes_levels,
@@ -43,6 +45,7 @@ from edgecompress.progress import SilentProgress
 from edgecompress.runtimes import runtime
 from edgecompress.spec.load import load_target
 from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.task import Batch
 
 SIZE = (10, 12)
 IMAGENET = ImagePreprocessing(
@@ -53,7 +56,7 @@ MINUS_ONE = ImagePreprocessing(
     size=SIZE, scale=1 / 127.5, mean=(1.0,) * 3, colours="bgr", normalised_in="file"
 )
 LEFT = ImagePreprocessing(size=SIZE, scale=1.0, normalised_in="file")
-DECLARED = {"ImageNet's": IMAGENET, "0 to 1": ZERO_ONE, "as they are": LEFT}
+DECLARED = {"ImageNet's": IMAGENET, "0 to 1": ZERO_ONE, "-1 to 1": MINUS_ONE, "as they are": LEFT}
 FOR = {
     "local-onnxruntime": ("uint8", "portable"),
     "local-litert": ("litert", "portable"),
@@ -97,9 +100,12 @@ def made(declared: ImagePreprocessing, wanted: str, keep_float: tuple[str, ...] 
     model, example = Net(spread).eval(), (torch.zeros(1, 3, *SIZE),)
     traced = captured(model, example, None)
     prepared = prepare_captured(traced, scheme(wanted), "minmax", keep_float)
-    given = torch.from_numpy(as_floats(pictures(8, 1), declared))
-    calibrate(prepared, [((given,), None)])
+    calibrate(prepared, seen(declared))
     return prepared
+
+
+def seen(declared: ImagePreprocessing) -> list[Batch]:
+    return [((torch.from_numpy(as_floats(pictures(8, 1), declared)),), None)]
 
 
 def written(
@@ -159,6 +165,8 @@ def test_uint8_and_floats_give_the_same_integers(target: str, name: str, tmp_pat
     floats = as_floats(levels, declared)
     for wanted in FOR[target]:
         prepared = made(declared, wanted)
+        settle_input(prepared, declared)
+        calibrate(prepared, seen(declared))
         outside = declared.model_copy(update={"normalised_in": "application"})
         one = written(prepared, outside, target, tmp_path / "floats")
         other = written(prepared, declared, target, tmp_path / "levels")
@@ -216,9 +224,19 @@ def test_a_level_on_the_border_of_two_integers_is_found() -> None:
     assert apart(LEFT, Steps(1 / 64, 0, "uint8")) is None
 
 
+def test_a_scale_is_moved_off_the_borders_and_no_further() -> None:
+    scale = torch.tensor([2 / 255])
+    assert has_border(MINUS_ONE, float(scale))
+    moved = OffBorders(MINUS_ONE)(scale)
+    assert moved > scale
+    assert not has_border(MINUS_ONE, float(moved))
+    assert OffBorders(MINUS_ONE)(moved) == moved
+    assert OffBorders(ZERO_ONE)(torch.tensor([1 / 255])) == torch.tensor([1 / 255])
+
+
 def test_all_levels_come_out_as_they_went_in() -> None:
     levels = np.arange(256, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
-    for declared in (*DECLARED.values(), MINUS_ONE):
+    for declared in DECLARED.values():
         other = declared.model_copy(update={"size": (1, 1)})
         floats = np.concatenate([normalised(each, other) for each in levels])
         assert np.array_equal(levels_of(floats, other), levels.transpose(0, 3, 1, 2))
