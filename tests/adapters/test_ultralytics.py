@@ -53,6 +53,8 @@ def test_the_published_example(
 ) -> None:
     """It trains for minutes."""
     import_torchvision()
+    # What is made lies with the project, and not with the library, as in its own tests.
+    monkeypatch.setattr("ultralytics.cfg.TESTS_RUNNING", False)
     assert len(added_lines(EXAMPLE)) == MOST_ADDED
     names = run_example(EXAMPLE, tmp_path / "project", monkeypatch)
     report, theirs = names["report"], names["metrics"].box.map
