@@ -50,6 +50,7 @@ def scheme(name: str) -> QuantizationScheme:
     dtype, kind, granularity, bits, scales = {
         "uint8": ("uint8", "affine", "per_channel", 7, "free"),
         "uint8, 8 bits": ("uint8", "affine", "per_channel", 8, "free"),
+        "uint8, integers": ("uint8", "affine", "per_channel", 7, "free"),
         "int8 affine": ("int8", "affine", "per_channel", 7, "free"),
         "int8 symmetric": ("int8", "symmetric", "per_channel", 7, "free"),
         "portable": ("int8", "symmetric", "per_channel", 7, "free"),
@@ -66,6 +67,7 @@ def scheme(name: str) -> QuantizationScheme:
             ),
             "scales": scales,
             "joins": "shared" if name.startswith("portable") else "free",
+            "outputs": "as_read" if dtype == "uint8" and "integers" not in name else "int8",
         }
     )
 

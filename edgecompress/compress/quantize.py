@@ -20,6 +20,7 @@ from edgecompress.compress.constants import fold_constants
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.fake_quantize import observers_of
 from edgecompress.compress.fx import LOOPS, module_path
+from edgecompress.compress.islands import scale_scores
 from edgecompress.compress.modes import set_training
 from edgecompress.compress.names import check_names
 from edgecompress.compress.observers import Ranges
@@ -128,6 +129,8 @@ def prepare_captured(
     graph = copy.deepcopy(traced.graph)
     _check_operators(model, graph, set(keep_float).difference(modules))
     folding.make_batch_norms_foldable(graph)
+    if scheme.outputs == "as_read":
+        scale_scores(graph)
     graph = prepare_qat_pt2e(graph, TargetQuantizer(scheme, ranges, keep_float))
     folding.pair(graph)
     if scheme.scales == "free":

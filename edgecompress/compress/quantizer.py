@@ -35,6 +35,7 @@ from edgecompress.compress.fx import (
     only_user,
     tell_name,
 )
+from edgecompress.compress.islands import FLOAT, FOLLOWING, MAY_WRITE_FLOAT, read_in_int8
 from edgecompress.compress.masks import masked
 from edgecompress.compress.observers import RangeChoice, RangeObserver, Ranges
 from edgecompress.compress.operators import (
@@ -71,14 +72,24 @@ class TargetQuantizer(Quantizer):
         self._activation = _activation_spec(scheme, ranges)
         self._bounded = _activation_spec(scheme, ranges, bounded=True)
         self._joins = scheme.joins
+        self._as_read = scheme.outputs == "as_read"
         self._weight = {axis: _weight_spec(scheme, axis) for axis in (0, 1)}
         self._quantized: set[Node] = set()
+        self._read: set[Node] = set()
         self._names: dict[Node, str] = {}
 
     def annotate(self, model: GraphModule) -> GraphModule:
         modules = dict(model.named_modules())
         self._names = operator_names(model)
         floating = delicate(model, lambda node: node.target in _RULES) | masked(model)
+        if self._as_read:
+            floating |= {node for node in model.graph.nodes if node.target in FLOAT}
+            self._read = read_in_int8(
+                model,
+                lambda node: (
+                    node.target in _RULES and node not in floating and not self._kept(node)
+                ),
+            )
         for node in model.graph.nodes:
             if Q_ANNOTATION_KEY in node.meta or not is_float(node) or node in floating:
                 continue
@@ -116,6 +127,9 @@ class TargetQuantizer(Quantizer):
             last = following
             if following.target in CLIPPING:
                 break
+        if unit == [node] and self._writes_float(node):
+            self._mark(node, inputs, None)
+            return
         self._unit(unit, inputs, self._activation)
 
     def _elementwise(self, node: Node, modules: dict[str, torch.nn.Module]) -> None:
@@ -126,6 +140,11 @@ class TargetQuantizer(Quantizer):
             return
         if node.target in BOUNDED:
             self._mark(node, inputs, self._bounded)
+            return
+        if self._as_read and node.target in FOLLOWING and node not in self._read:
+            return
+        if self._writes_float(node):
+            self._mark(node, inputs, None)
             return
         output = self._activation
         if _is_residual(node, inputs):
@@ -139,6 +158,10 @@ class TargetQuantizer(Quantizer):
         if following is not None and following.target in CLIPPING:
             unit.append(following)
         self._unit(unit, inputs, output)
+
+    def _writes_float(self, node: Node) -> bool:
+        """Whether what a layer or a product of activations puts out stays as it is."""
+        return self._as_read and node.target in MAY_WRITE_FLOAT and node not in self._read
 
     def _fuse(
         self, terms: dict[Node, QuantizationSpecBase | None], modules: dict[str, torch.nn.Module]

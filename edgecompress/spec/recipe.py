@@ -120,6 +120,8 @@ def _in_words(recipe: Recipe) -> str:
     ]
     if recipe.scheme.joins != "free":
         parts.append(f"{recipe.scheme.joins} joins")
+    if recipe.scheme.outputs != "int8":
+        parts.append("layers that write floats where only floats read them")
     return f"{', '.join(parts)} and multiples of {recipe.round_to} channels"
 
 

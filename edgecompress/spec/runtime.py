@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Positive = Annotated[int, Field(gt=0)]
 Joins = Literal["free", "shared", "fused"]
+Outputs = Literal["int8", "as_read"]
 FloatDtype = Literal["float32", "float16", "bfloat16"]
 
 
@@ -38,6 +39,8 @@ class Capabilities:
     """What its kernels take; the first is advised where a target asks for another."""
     edges: tuple[Edges, ...] = (Edges(),)
     joins: tuple[Joins, ...] = ("free", "shared")
+    outputs: tuple[Outputs, ...] = ("int8",)
+    """as_read: its linear layers and products may write floats."""
     float_dtypes: tuple[FloatDtype, ...] = ("float32",)
     gpu: bool = False
     """Whether its targets name a GPU, as they then must."""
@@ -99,11 +102,13 @@ class RuntimeSection(Spec):
                 f"runtime {self.name} takes {_in_words(can.activations)} activations only; write"
                 f" activations: {_yaml(can.activations[0])}"
             )
-        if target.quantization.joins not in can.joins:
-            raise ValueError(
-                f"runtime {self.name} has no joins {target.quantization.joins}; known:"
-                f" {', '.join(can.joins)}"
-            )
+        wanted = target.quantization
+        known = {"joins": (wanted.joins, can.joins), "outputs": (wanted.outputs, can.outputs)}
+        for key, (given, all_of_them) in known.items():
+            if given not in all_of_them:
+                raise ValueError(
+                    f"runtime {self.name} has no {key} {given}; known: {', '.join(all_of_them)}"
+                )
 
 
 def _in_words(activations: tuple[Activations, ...]) -> str:

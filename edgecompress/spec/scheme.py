@@ -1,10 +1,10 @@
 """How numbers are quantised."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from edgecompress.spec.base import Spec
+from edgecompress.spec.base import GrowingSpec, Spec
 
 
 class Activations(Spec):
@@ -31,8 +31,10 @@ class Weights(Spec):
     VNNI, uint8 activations); None: as the CPU's features say."""
 
 
-class QuantizationScheme(Spec):
+class QuantizationScheme(GrowingSpec):
     """How numbers are stored; targets with equal schemes share one training."""
+
+    newer: ClassVar[frozenset[str]] = frozenset({"outputs"})
 
     activations: Activations
     weights: Weights
@@ -42,6 +44,12 @@ class QuantizationScheme(Spec):
     result have one each, where kernels gain by it. shared: one for all, so that int8 values are
     just added or put side by side, and every runtime gets the same. fused: a term that comes from a
     convolution is not rounded before it is added; TensorRT's kernels add it so.
+    """
+
+    outputs: Literal["int8", "as_read"] = "int8"
+    """What a linear layer or a product of two activations writes. int8: integers, whoever reads
+    them. as_read: floats where nothing but operators without an int8 kernel reads them, for kernels
+    that can; then additions and products between such operators are float too.
     """
 
     @property

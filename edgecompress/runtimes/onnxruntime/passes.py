@@ -32,6 +32,12 @@ from edgecompress.runtimes.onnxruntime.kernels import (
     saturate,
     shortcut_as_convolution,
 )
+from edgecompress.runtimes.onnxruntime.merges import (
+    add_apart,
+    reshape_once,
+    scale_in_operand,
+    scale_in_place,
+)
 
 # Operators that are the same on the integers as on what they stand for: some only rearrange.
 _MOVING = {
@@ -61,6 +67,10 @@ def run_passes(model: ir.Model, layers: dict[str, str], shift: bool) -> None:
         _quantize_before_moving,
         _dequantize_after_moving,
         _cancel,
+        scale_in_place,
+        scale_in_operand,
+        reshape_once,
+        add_apart,
         _slice_once,
         shortcut_as_convolution,
         _pad_in_convolution,
@@ -218,8 +228,10 @@ def _bias(editor: Editor, node: ir.Node) -> None:
     bias = array_of(node.inputs[2])
     x, weight = dequantizer_before(node.inputs[0]), producer(node.inputs[1], "DequantizeLinear")
     w = None if weight is None else qparams_of(weight)
-    if bias is None or x is None or w is None or quantizer_after(node.outputs[0]) is None:
+    if bias is None or x is None or w is None:
         return
+    if node.op_type == "Conv" and quantizer_after(node.outputs[0]) is None:
+        return  # only QGemm may write floats
     scale = (x[1].scale.astype(np.float64) * w.scale.astype(np.float64)).reshape(-1)
     integers = np.round(bias.astype(np.float64) / scale)
     if np.abs(integers).max(initial=0) > np.iinfo(np.int32).max:

@@ -35,6 +35,7 @@ _HINTS = {
     "ReduceMean": "; GlobalAveragePool has one",
     "Relu": "; it disappears only between an operator and its QuantizeLinear",
     "Clip": "; it disappears only between an operator and its QuantizeLinear",
+    "Sum": "; operators in float alone read what it adds",
 }
 
 

@@ -15,5 +15,6 @@ class OnnxRuntimeSection(RuntimeSection):
             Activations(dtype="int8", scheme="affine"),
             Activations(dtype="int8", scheme="symmetric"),
         ),
+        outputs=("int8", "as_read"),
         saturates_without_vnni=("uint8",),
     )

@@ -17,6 +17,7 @@ class OpenVinoSection(RuntimeSection):
             Activations(dtype="int8", scheme="affine"),
             Activations(dtype="int8", scheme="symmetric"),
         ),
+        outputs=("int8", "as_read"),
         # As far as the device has them, which is asked on the board.
         float_dtypes=("float32", "float16", "bfloat16"),
         # oneDNN's kernels add 128 to int8 activations, and multiply uint8.

@@ -123,7 +123,7 @@ def test_relu_among_others_keeps_its_own_scale(zoo_files: ZooFiles) -> None:
 
 
 def test_softmax_has_the_step_that_its_kernel_wants(zoo_files: ZooFiles) -> None:
-    file = zoo_files("softmax_output")
+    file = zoo_files("softmax_output", "uint8, integers")
     assert file.artifact.outputs[0].scale == 1 / 256
     assert file.artifact.outputs[0].zero_point == 0
     assert file.kernels["QLinearSoftmax"] == 1
