@@ -10,7 +10,6 @@ from torch.fx import GraphModule, Node
 from edgecompress.compress.graphs import (
     ATEN,
     CLIPPING,
-    CONCATENATING,
     WEIGHTED,
     call_beside,
     fake,
@@ -18,9 +17,10 @@ from edgecompress.compress.graphs import (
     input_of,
     integers_in,
     is_dequantizer,
+    is_float,
     is_quantizer,
     module_path,
-    nodes_in,
+    only_user,
     stored,
 )
 from edgecompress.errors import ModelError
@@ -58,8 +58,9 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...], quantized: b
             _REWRITES[node.target](graph, node)
         if quantized and node.target in WEIGHTED:
             _stay_in_float(graph, node)
-        if node.target in CONCATENATING and not all(is_quantizer(user) for user in node.users):
-            _join_in_float(graph, node)
+    for node in list(graph.graph.nodes) if quantized else ():
+        if _joins_in_float(node):
+            _keep_scales_apart(graph, node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
@@ -125,12 +126,29 @@ def _stay_in_float(graph: GraphModule, node: Node) -> None:
             node.replace_input_with(x, graph.graph.call_function(ATEN.mul.Tensor, (x, factor)))
 
 
-def _join_in_float(graph: GraphModule, node: Node) -> None:
-    """A concatenation whose members have scales of their own: litert-torch gives all of them the
-    largest, in which the smallest may have no step. The same factor keeps it from that.
+def _joins_in_float(node: Node) -> bool:
+    """Whether numbers of several tensors meet here, and what comes of it has no scale."""
+    if node.op != "call_function" or node.target in WEIGHTED or not _has_numbers(node):
+        return False
+    last = node
+    while (after := only_user(last)) is not None and after.target in CLIPPING:
+        last = after
+    met = [x for x in node.all_input_nodes if x.op != "get_attr" and _has_numbers(x)]
+    return len(met) > 1 and not any(is_quantizer(user) for user in last.users)
+
+
+def _has_numbers(node: Node) -> bool:
+    return isinstance(node.meta.get("val"), Tensor) and is_float(node)
+
+
+def _keep_scales_apart(graph: GraphModule, node: Node) -> None:
+    """litert-torch takes concatenations, maxima, choices and their like for operators on integers,
+    also where members are moved before: it gives all of them the largest scale, in which the
+    smallest may have no step, or takes no account of their scales at all. The same factor keeps
+    it from that.
     """
-    for member in nodes_in(node.args[0]):
-        if is_dequantizer(member):
+    for member in node.all_input_nodes:
+        if member.op != "get_attr" and _has_numbers(member):
             with graph.graph.inserting_before(node):
                 factor = _scalar(graph, node, NEARLY_ONE)
                 marked = graph.graph.call_function(ATEN.mul.Tensor, (member, factor))
