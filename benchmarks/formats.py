@@ -85,7 +85,11 @@ def spoken_raw(data: Path) -> dict[str, object]:
         "task": {"path": f"{FSDD_RAW}:RawDigits", "options": {"data": file}, "files": [file]},
         "seed": 0,
         "train": {**adamw, "epochs": 20, "learning_rate": 0.004, "warmup_epochs": 1},
-        "quantize": {**CALIBRATED, "keep_float": ["front"]},
+        "quantize": {
+            **PORTABLE,
+            "train": {**adamw, "epochs": 3, "learning_rate": 0.0003},
+            "keep_float": ["front"],
+        },
         "budgets": {"max_metric_drop": 0.005},
     }
 
