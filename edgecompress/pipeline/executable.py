@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgecompress.compress.decoding import DECODER, decoded_graph, decoded_module
+from edgecompress.compress.decoding import DECODER, decoded_module
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.code import entry
@@ -147,6 +147,9 @@ class Int8Model(Executable):
         graph, free_batch = self._converted.graph, self._point.quantized.prepared.free_batch
         if self._job.decoder is None:
             return graph, free_batch
+        # Imports torch.export, which a deploy that has all of it in the store does without.
+        from edgecompress.compress.splice import decoded_graph
+
         whole, is_free = decoded_graph(graph, self._job.decoder, self._job.example_inputs)
         return whole, free_batch and is_free
 
