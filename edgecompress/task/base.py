@@ -103,8 +103,8 @@ class Task(ABC):
 
     def decoder(self) -> nn.Module | None:
         """Makes of what the model puts out, in its structure, what an application wants. It becomes
-        the end of the file where the target has `outputs: decoded`, in float; training never sees
-        it. `update` gets what it gives, then. Default: there is none.
+        the end of the file where the target has `outputs: decoded`, in float; losses never see
+        it. `update` and `wrong_outputs` always get what it gives. Default: there is none.
         """
         return None
 
