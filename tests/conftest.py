@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from declared_files import DeclaredFiles
     from quantizing import ZooFiles
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -148,3 +149,11 @@ def zoo_files(tmp_path_factory: pytest.TempPathFactory) -> "ZooFiles":
     from quantizing import ZooFiles
 
     return ZooFiles(tmp_path_factory.mktemp("zoo"))
+
+
+@pytest.fixture(scope="session")
+def declared_files(tmp_path_factory: pytest.TempPathFactory) -> "DeclaredFiles":
+    """Files with a declaration, each made once."""
+    from declared_files import DeclaredFiles
+
+    return DeclaredFiles(tmp_path_factory.mktemp("declared"))

@@ -15,6 +15,8 @@ _SHARE = {
     **dict.fromkeys(
         ("test_push_run", "test_push_fleet", "test_push_hostile", "test_uncertain"), "finished"
     ),
+    # `declared_files`: an export to each format.
+    **dict.fromkeys(("test_contract_in_files", "test_examples"), "declared"),
     # `zoo_files`: a hundred exports.
     **dict.fromkeys(
         (

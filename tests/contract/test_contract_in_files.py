@@ -5,50 +5,27 @@ from pathlib import Path
 
 import pytest
 import torch
+from declared_files import DECLARED, NEEDS, DeclaredFiles
 from onnx_models import GraphBuilder
 from torch import nn
 
 from edgecompress.errors import ArtifactError, TaskError
-from edgecompress.formats.exportable import Exportable
 from edgecompress.formats.metadata import PREPROCESSING_KEY
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.push.documents import Manifest
-from edgecompress.runtimes import runtime
 from edgecompress.spec.base import parse
-from edgecompress.spec.load import load_target
 from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
 from edgecompress.task import Task
 from edgecompress.task.load import original_model
 
 SOUND = AudioPreprocessing(sampling_rate_hz=16000, samples=192, normalise="rms")
-DECLARED = ImagePreprocessing(size=(8, 8), resize="letterbox", colours="bgr", mean=(0.1, 0.2, 0.3))
-TARGETS = {
-    "local-onnxruntime": "onnxruntime",
-    "local-litert": "litert_torch",
-    "local-executorch": "executorch",
-    "jetson-orin-nano": "onnxruntime",
-}
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_every_format_keeps_it(name: str, tmp_path: Path) -> None:
-    pytest.importorskip(TARGETS[name], reason=f"needs {TARGETS[name]}: pip install '.[dev]'")
-    target = load_target(name)
-    writer = runtime(target.runtime.name)
-    torch.manual_seed(0)
-    model = Exportable(
-        module=nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten()).eval(),
-        example_inputs=(torch.randn(1, 3, 8, 8),),
-        free_batch=False,
-        input_names=("x",),
-        output_names=("y",),
-        lineage={},
-        target=target,
-        preprocessing=DECLARED,
-    )
-    path = tmp_path / f"model{writer.format.suffix}"
-    assert writer.export(model, path).preprocessing == DECLARED
-    assert describe_file(path).preprocessing == DECLARED
+@pytest.mark.parametrize("name", NEEDS)
+def test_every_format_keeps_it(name: str, declared_files: DeclaredFiles) -> None:
+    written = declared_files(name)
+    assert written.preprocessing == DECLARED
+    assert describe_file(written.path).preprocessing == DECLARED
 
 
 def test_a_sound_is_kept_in_a_file_and_in_a_manifest(tmp_path: Path) -> None:
