@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from edgecompress import api
-from edgecompress.task.kinds.suppression import survivors
+from edgecompress.task.suppression import survivors
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MOST_ADDED = 3

@@ -17,6 +17,7 @@ from edgecompress.task.metrics.regression import MeanAbsoluteError
 from edgecompress.task.metrics.retrieval import RetrievalAccuracy
 from edgecompress.task.metrics.segmentation import MeanIntersectionOverUnion
 from edgecompress.task.metrics.sequence import LabelAccuracy, MacroF1Score
+from edgecompress.task.suppression import NonMaximumSuppression
 
 __all__ = [
     "AudioTask",
@@ -38,6 +39,7 @@ __all__ = [
     "MulticlassAccuracy",
     "MultilabelAveragePrecision",
     "MultilabelF1Score",
+    "NonMaximumSuppression",
     "RegressionTask",
     "RetrievalAccuracy",
     "SegmentationTask",

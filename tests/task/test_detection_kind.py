@@ -7,15 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from boxes import scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from looking import look
 from torch import Tensor, nn
 
 from edgecompress.errors import TaskError
-from edgecompress.task import Batch, DetectionTask, MeanAveragePrecision, MulticlassAccuracy
-from edgecompress.task.kinds.suppression import overlaps, survivors
+from edgecompress.task import (
+    Batch,
+    DetectionTask,
+    MeanAveragePrecision,
+    MulticlassAccuracy,
+    NonMaximumSuppression,
+)
 from edgecompress.task.load import original_model
+from edgecompress.task.suppression import overlaps, survivors
 
 Objects = dict[str, Tensor]
 RIGHT = [
@@ -102,7 +109,7 @@ def test_a_wrong_target_is_named(target: Any, line: str) -> None:
 def test_outputs_that_nothing_decodes_are_named() -> None:
     task = Detecting()
     task.model = lambda: nn.Linear(3, 8)  # type: ignore[method-assign]
-    with pytest.raises(TaskError, match=r"boxes \[N, M, 4\] and scores \[N, M, 2\], or the task a"):
+    with pytest.raises(TaskError, match=r"boxes \[N, M, 4\] and scores \[N, M, 2\], or what Non"):
         original_model(task)
 
 
@@ -134,6 +141,30 @@ def test_of_boxes_that_overlap_the_best_stays() -> None:
     assert survivors(boxes, scores, labels, 0.5).tolist() == [1, 2, 3]
     assert survivors(boxes, scores, labels, 0.8).tolist() == [1, 2, 0, 3]
     assert survivors(boxes[:0], scores[:0], labels[:0], 0.5).tolist() == []
+
+
+class Suppressing(Detecting):
+    def decoder(self) -> nn.Module:
+        class Suppress(nn.Module):
+            def forward(self, outputs: Any) -> Any:
+                return NonMaximumSuppression(count=50)(*outputs)
+
+        return Suppress()
+
+
+def test_what_a_decoder_suppressed_is_taken_as_it_is() -> None:
+    original_model(Suppressing())
+    outputs = scenes(6, 12, 2, seed=0)
+    suppressed = Suppressing().decoder()(outputs)
+    assert (suppressed[1] == 0).any()
+    pairs = zip(Detecting().decode(outputs), Suppressing().decode(suppressed), strict=True)
+    for plain, found in pairs:
+        for one, other in zip(plain, found, strict=True):
+            assert torch.equal(one, other)
+    # What is left over, with a score of 0, is no answer even where all others are.
+    task = Suppressing()
+    task.score_threshold = -1.0
+    assert all(len(sure) and float(sure.min()) > 0 for _, sure, _ in task.decode(suppressed))
 
 
 def test_the_teacher_counts_where_it_is_sure() -> None:

@@ -7,7 +7,9 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
+from edgecompress.compress.graphs import DECODER
 from edgecompress.formats.onnx.edit import Array, Editor, array_of
+from edgecompress.formats.onnx.values import module_of
 from edgecompress.runtimes.tensorrt.inspect import float_nodes
 
 _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -27,7 +29,8 @@ def to_float16(model: ir.Model) -> None:
     """Every node that would compute in float32 computes in float16, with one Cast where a tensor
     enters such a region and one where it leaves. A node stays in float32 where a constant of it is
     beyond float16 (65504), or so small that it would become 0, and so do those after it, up to one
-    that bounds its output.
+    that bounds its output. So does a task's decoder, because float16 has coordinates of hundreds of
+    pixels in steps of a half, and areas of boxes not at all.
     """
     ShapeInferencePass()(model)
     half = _chosen(model)
@@ -55,7 +58,9 @@ def _chosen(model: ir.Model) -> set[ir.Node]:
     single: set[ir.Node] = set()
     for node in model.graph:
         sources = {value.producer() for value in _floats(node)}
-        if node.op_type in _MOVING:
+        if (module_of(node) or "").startswith(DECODER):
+            single.add(node)
+        elif node.op_type in _MOVING:
             if sources and sources <= half:
                 half.add(node)
             elif sources & single:

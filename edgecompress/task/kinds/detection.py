@@ -9,10 +9,10 @@ from torch.nn import functional
 
 from edgecompress.task.base import Task, tensors_of
 from edgecompress.task.forms import Form
-from edgecompress.task.kinds.suppression import survivors
 from edgecompress.task.labels import out_of_range
 from edgecompress.task.metric import Metric
 from edgecompress.task.metrics.detection import Found, MeanAveragePrecision
+from edgecompress.task.suppression import survivors
 from edgecompress.task.words import came
 
 _WAY = "give a list with {'boxes': [n, 4], 'labels': [n]} for each picture"
@@ -25,13 +25,16 @@ class DetectionTask(Task):
     pixels, and 'labels' [n] int64. Other entries are the user's. The loss is the user's, too.
 
     What the model puts out is free: a `decoder()` makes boxes [N, M, 4] and scores
-    [N, M, classes] of it, in the file, or a `decode` of yours makes the answers of it in Python.
+    [N, M, classes] of it, in the file, or ends with a `NonMaximumSuppression`, which leaves the
+    answers alone; or a `decode` of yours makes them in Python.
     """
 
     score_threshold = 0.05
     """Boxes of a lower score are no answers; see `decode`."""
     largest_overlap = 0.5
-    """Where two boxes of a class overlap more, the one of the lower score is no answer."""
+    """Where two boxes of a class overlap more, the one of the lower score is no answer; not asked
+    where overlapping boxes are suppressed in the file.
+    """
     most_boxes = 100
     """A picture has no more answers; those of the highest scores stay."""
 
@@ -42,9 +45,11 @@ class DetectionTask(Task):
 
     def decode(self, outputs: Any) -> list[Found]:
         """Boxes [m, 4] in pixels, scores [m] and labels [m] of each picture. Written here for
-        boxes [N, M, 4] and scores [N, M, classes], which the model or `decoder()` gives; override
-        it for others.
+        boxes [N, M, 4] and scores [N, M, classes], which the model or `decoder()` gives, and for
+        what `NonMaximumSuppression` makes of them; override it for others.
         """
+        if _are_suppressed(outputs):
+            return [self._answers(*picture) for picture in zip(*tensors_of(outputs), strict=True)]
         boxes, scores = self._plain(outputs)
         return [self._best(*picture) for picture in zip(boxes, scores, strict=True)]
 
@@ -81,7 +86,7 @@ class DetectionTask(Task):
 
     def wrong_outputs(self, outputs: Any) -> str | None:
         """Whether `decode` makes boxes of them."""
-        if type(self).decode is DetectionTask.decode:
+        if type(self).decode is DetectionTask.decode and not _are_suppressed(outputs):
             fault = self._wrong_plain(outputs)
             if fault is not None:
                 return fault
@@ -133,7 +138,8 @@ class DetectionTask(Task):
             return None
         return (
             f"with classes = {self.classes} it must give boxes [N, M, 4] and scores"
-            f" [N, M, {self.classes}], or the task a decoder() or a decode(outputs) of its own"
+            f" [N, M, {self.classes}], or what NonMaximumSuppression makes of them, or the task a"
+            " decoder() or a decode(outputs) of its own"
         )
 
     def _best(self, boxes: Tensor, scores: Tensor) -> Found:
@@ -141,3 +147,16 @@ class DetectionTask(Task):
         boxes, scores = boxes[rows], scores[rows, labels]
         kept = survivors(boxes, scores, labels, self.largest_overlap)[: self.most_boxes]
         return boxes[kept], scores[kept], labels[kept]
+
+    def _answers(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Found:
+        """Those of one picture whose boxes were suppressed; a score of 0 is none."""
+        kept = (scores > max(self.score_threshold, 0)).nonzero()[: self.most_boxes, 0]
+        return boxes[kept], scores[kept], labels[kept].round().long()
+
+
+def _are_suppressed(outputs: Any) -> bool:
+    """Whether they are boxes [N, K, 4], scores [N, K] and classes [N, K]."""
+    shapes = [tuple(tensor.shape) for tensor in tensors_of(outputs)]
+    if len(shapes) != 3 or len(shapes[0]) != 3 or shapes[0][2] != 4:
+        return False
+    return shapes[1] == shapes[2] == shapes[0][:2]
