@@ -38,7 +38,8 @@ def main(file, path, tensor=None):
     outputs, details = run(**{name: given}), run.get_output_details()
     for name, array in outputs.items():
         scale, zero_point = details[name]["quantization"]
-        real = (array.astype(np.int32) - zero_point) * scale if array.dtype == np.int8 else array
+        # A scale of 0: the output is not quantised.
+        real = (array.astype(np.int32) - zero_point) * scale if scale else array
         picture.show(name, real, notes)
 
 

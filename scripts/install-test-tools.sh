@@ -4,7 +4,8 @@
 set -eu
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc adb mksh toybox" \
+    echo "install-test-tools.sh: needs root and apt-get; install by hand: chromium gcc g++ cmake" \
+        "nlohmann-json3-dev libstb-dev libonnxruntime-dev adb mksh toybox" \
         "qemu-user-static openssh-server debian-archive-keyring strace zsh fish tcsh postgresql" >&2
     exit 2
 fi
@@ -32,3 +33,26 @@ apt-get install -q -y --no-install-recommends zsh fish tcsh
 
 # tests/optimize: a server of a database that several searches share
 apt-get install -q -y --no-install-recommends postgresql
+
+# tests/contract: the examples in C++ are compiled
+apt-get install -q -y --no-install-recommends g++ cmake nlohmann-json3-dev libstb-dev
+
+# The same, for ONNX Runtime, whose library comes with its Python package. Debian has its headers
+# from 13 on; Debian 12 takes them, and nothing else, of the package of 13.
+onnxruntime_headers() {
+    sources=/etc/apt/sources.list.d/debian.sources
+    grep -qs bookworm "$sources" || return 0
+    folder="$(mktemp -d)"
+    mkdir "$folder/sources" "$folder/lists" "$folder/cache"
+    sed s/bookworm/trixie/g "$sources" >"$folder/sources/debian.sources"
+    newer="-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$folder/sources"
+    newer="$newer -o Dir::State::Lists=$folder/lists -o Dir::Cache=$folder/cache"
+    # shellcheck disable=SC2086
+    if apt-get $newer update -q && (cd "$folder" && apt-get $newer download libonnxruntime-dev); then
+        dpkg-deb -x "$folder"/libonnxruntime-dev_*.deb "$folder/package"
+        mkdir -p /usr/local/include
+        cp -r "$folder/package/usr/include/onnxruntime" /usr/local/include/
+    fi
+    rm -rf "$folder"
+}
+apt-get install -q -y --no-install-recommends libonnxruntime-dev || onnxruntime_headers

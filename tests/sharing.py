@@ -16,7 +16,7 @@ _SHARE = {
         ("test_push_run", "test_push_fleet", "test_push_hostile", "test_uncertain"), "finished"
     ),
     # `declared_files`: an export to each format.
-    **dict.fromkeys(("test_contract_in_files", "test_examples"), "declared"),
+    **dict.fromkeys(("test_contract_in_files", "test_cpp_examples", "test_examples"), "declared"),
     # `zoo_files`: a hundred exports.
     **dict.fromkeys(
         (

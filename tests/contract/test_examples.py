@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -16,14 +15,12 @@ import pytest
 
 pytest.importorskip("PIL", reason="needs Pillow: pip install '.[images]'")
 
-from declared_files import DECLARED, LABELS, DeclaredFiles
-from onnx_models import GraphBuilder
+from declared_files import DECLARED, EXACT, LABELS, RULES, DeclaredFiles, PictureFiles
 from tensorrt_recording import VERSIONS, environment
 
 from edgecompress.contract.levels import levels_of
 from edgecompress.contract.picture import drawn, write_png
 from edgecompress.contract.prepare import prepare
-from edgecompress.formats.metadata import LABELS_KEY, LAYOUT_KEY, PREPROCESSING_KEY
 from edgecompress.measure.tensors import feed
 from edgecompress.pipeline.contract import check_app, run_on
 from edgecompress.pipeline.formats import describe_file
@@ -31,8 +28,6 @@ from edgecompress.progress import SilentProgress
 from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-EXACT = 0.01
-"""Levels on average: where a sum ends half-way between two, float32 and float64 may part."""
 FILES = {
     "run_onnxruntime": "local-onnxruntime",
     "run_openvino": "local-onnxruntime",
@@ -45,12 +40,6 @@ NEEDS = {
     "run_litert": "ai_edge_litert",
     "run_executorch": "executorch",
 }
-RULES: tuple[Mapping[str, object], ...] = (
-    {"resize": "stretch"},
-    {"resize": "crop"},
-    {"resize": "crop", "shorter": 45},
-    {"resize": "letterbox", "fill": 7},
-)
 
 
 def example(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
@@ -133,30 +122,22 @@ def test_litert_is_given_what_its_file_takes(
     dtype: str, layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = example("run_litert", monkeypatch)
-    from tflite_files import FileBuilder
-
-    b = FileBuilder()
-    shape = (1, 6, 6, 3) if layout == "nhwc" else (1, 3, 6, 6)
-    b.tensor("x", shape, dtype, 1 / 64, 5)
-    b.op("RELU", ["x"], [b.tensor("out", shape, dtype, 1 / 64, 5)])
     # Levels: the example gives them as they are, whatever is made of them inside.
     where = "file" if dtype == "uint8" else "application"
-    declared = DECLARED.model_copy(update={"size": (6, 6), "normalised_in": where})
-    notes = {PREPROCESSING_KEY: declared.model_dump_json(), LAYOUT_KEY: f'{{"image": "{layout}"}}'}
-    encoded = {name: text.encode() for name, text in notes.items()}
-    file = b.save(tmp_path / "m.tflite", {"x": "image"}, {"out": "y"}, encoded)
+    declared = DECLARED.model_copy(update={"normalised_in": where})
+    file = PictureFiles(tmp_path).tflite(declared, dtype, layout)
     path, tensor = tmp_path / "picture.png", tmp_path / "given.npy"
     write_png(drawn(declared), path)
     run.main(str(file), str(path), str(tensor))
     given = np.load(tensor)
-    wanted = feed(describe_file(file), [prepare(drawn(declared), declared)])["image"]
-    assert (given.dtype, given.shape) == (wanted.dtype, wanted.shape) == (np.dtype(dtype), shape)
+    wanted = feed(describe_file(file), [prepare(drawn(declared), declared)])["x"]
+    assert (given.dtype, given.shape) == (wanted.dtype, wanted.shape)
     assert np.abs(given.astype(float) - wanted).mean() <= EXACT
 
 
 def test_an_engine_is_run_by_what_its_onnx_file_says(tmp_path: Path) -> None:
     """On recordings of TensorRT and CUDA: no GPU computes anything."""
-    file = made(tmp_path, ImagePreprocessing(size=(24, 32), resize="crop", shorter=40))
+    file = PictureFiles(tmp_path)(ImagePreprocessing(size=(24, 32), resize="crop", shorter=40))
     engine, path, tensor = (tmp_path / name for name in ("m.engine", "picture.png", "given.npy"))
     head = json.dumps({"version": VERSIONS[1], "shapes": {}}).encode()
     engine.write_bytes(b"RECORDING OF TENSORRT " + head + b"\n" + file.read_bytes())
@@ -171,20 +152,8 @@ def test_an_engine_is_run_by_what_its_onnx_file_says(tmp_path: Path) -> None:
     assert np.allclose([float(found[name]) for name in names], scores, atol=1e-3)
 
 
-def made(folder: Path, declared: ImagePreprocessing | AudioPreprocessing | None) -> Path:
-    g = GraphBuilder()
-    g.input("x", (1, 3, 24, 32))
-    g.node("GlobalAveragePool", ["x"], "p")
-    g.node("Flatten", ["p"], "y")
-    g.output("y", (1, 3))
-    metadata = {LABELS_KEY: json.dumps(["red", "green", "blue"])}
-    if declared is not None:
-        metadata[PREPROCESSING_KEY] = declared.model_dump_json()
-    return g.save(folder / "model.onnx", metadata=metadata)
-
-
 def test_an_example_is_an_application_for_check_contract(tmp_path: Path) -> None:
-    file = made(tmp_path, ImagePreprocessing(size=(24, 32), resize="crop", shorter=40))
+    file = PictureFiles(tmp_path)(ImagePreprocessing(size=(24, 32), resize="crop", shorter=40))
     command = [sys.executable, str(EXAMPLES / "run_onnxruntime.py"), str(file)]
     found = check_app(file, shlex.join(command), None, SilentProgress())
     assert found is not None
@@ -197,10 +166,10 @@ def test_a_file_that_does_not_say_is_told_in_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = example("run_onnxruntime", monkeypatch)
-    path = tmp_path / "picture.png"
+    made, path = PictureFiles(tmp_path), tmp_path / "picture.png"
     write_png(drawn(DECLARED), path)
     with pytest.raises(SystemExit, match="does not say how its input is prepared"):
-        run.main(str(made(tmp_path, None)), str(path))
+        run.main(str(made(None)), str(path))
     sound = AudioPreprocessing(sampling_rate_hz=16000, samples=192)
     with pytest.raises(SystemExit, match="takes audio, and this is an example for pictures"):
-        run.main(str(made(tmp_path, sound)), str(path))
+        run.main(str(made(sound)), str(path))
