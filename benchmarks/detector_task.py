@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from functools import cache
 
 import torch
+from drawn_shapes import CLASSES, SIDE, Targets, drawn
 from torch import Tensor, nn
 from torch.nn import functional
 
 from edgecompress import DetectionTask
 
-SIDE, CLASSES, BATCH = 96, 3, 32
+BATCH = 32
 STRIDES = (8, 16)
 BINS = 8
 """A side of a box is at most 7 cells from the middle of its cell."""
 TRAINING, VALIDATION, TEST = 2000, 300, 500
 
-Targets = list[dict[str, Tensor]]
 Raw = tuple[Tensor, ...]
 """Two tensors of each grid: distances [N, 4 * BINS, rows, columns], and logits with CLASSES in the
 place of those.
@@ -40,17 +40,17 @@ class Shapes(DetectionTask):
         return (torch.zeros(1, 3, SIDE, SIDE),)
 
     def train_data(self) -> Iterator[tuple[Tensor, Targets]]:
-        images, targets = drawn(TRAINING, 0)
+        images, targets = drawn(TRAINING, 0)[:2]
         order = torch.randperm(TRAINING)
         for start in range(0, TRAINING, BATCH):
             rows = order[start : start + BATCH]
             yield images[rows], [targets[row] for row in rows.tolist()]
 
     def validation_data(self) -> Iterator[tuple[Tensor, Targets]]:
-        return _in_order(*drawn(VALIDATION, 1))
+        return _in_order(*drawn(VALIDATION, 1)[:2])
 
     def eval_data(self) -> Iterator[tuple[Tensor, Targets]]:
-        return _in_order(*drawn(TEST, 2))
+        return _in_order(*drawn(TEST, 2)[:2])
 
     def loss(self, outputs: Raw, target: Targets) -> Tensor:
         """A box is wanted of the cells round its middle, in the grid that suits its size."""
@@ -228,43 +228,3 @@ def overlap_loss(found: Tensor, wanted: Tensor) -> Tensor:
 def _in_order(images: Tensor, targets: Targets) -> Iterator[tuple[Tensor, Targets]]:
     for start in range(0, len(images), BATCH):
         yield images[start : start + BATCH], targets[start : start + BATCH]
-
-
-@cache
-def drawn(count: int, seed: int) -> tuple[Tensor, Targets]:
-    """One to four shapes of any colour in each picture, on a ground that shades off, in noise."""
-    random = torch.Generator().manual_seed(seed)
-    axis = torch.arange(SIDE) + 0.5
-    images = 0.12 * torch.randn(count, 3, SIDE, SIDE, generator=random)
-    targets = []
-    for image in images:
-        image += _ground(axis, random)
-        many = int(torch.randint(1, 5, (), generator=random))
-        corners = torch.randperm(4, generator=random)[:many]
-        # Each in a quarter of its own, and anywhere there.
-        reach = 5 + 15 * torch.rand(many, generator=random)
-        free = (SIDE / 4 - reach).clamp(min=0)
-        shift = (2 * torch.rand(2, many, generator=random) - 1) * free
-        x = SIDE / 4 + SIDE / 2 * (corners % 2) + shift[0]
-        y = SIDE / 4 + SIDE / 2 * (corners // 2) + shift[1]
-        labels = torch.randint(CLASSES, (many,), generator=random)
-        for each in range(many):
-            across, down = axis - x[each], (axis - y[each])[:, None]
-            inside = _inside(int(labels[each]), across, down, float(reach[each]))
-            image[:, inside] += torch.randn(3, 1, generator=random).sign() * 0.6
-        boxes = torch.stack([x - reach, y - reach, x + reach, y + reach], 1)
-        targets.append({"boxes": boxes, "labels": labels})
-    return images, targets
-
-
-def _ground(axis: Tensor, random: torch.Generator) -> Tensor:
-    slopes = torch.randn(3, 2, generator=random) * 0.3 / SIDE
-    return slopes[:, :1, None] * axis + slopes[:, 1:, None] * axis[:, None]
-
-
-def _inside(label: int, across: Tensor, down: Tensor, reach: float) -> Tensor:
-    if label == 0:
-        return torch.hypot(across, down) < reach
-    if label == 1:
-        return torch.maximum(across.abs(), down.abs()) < reach
-    return (down.abs() < reach) & (across.abs() < (down + reach) / 2)
