@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from edgecompress.adapters.parts import Asked, Parts
 from edgecompress.errors import TaskError
-from edgecompress.spec.preprocessing import ImagePreprocessing
+from edgecompress.spec.preprocessing import ImagePreprocessing, Preprocessing
 from edgecompress.task.given import Given, GivenTask, Scoring, made
 from edgecompress.task.guard import user_code
 from edgecompress.task.kinds.detection import DetectionTask
@@ -151,8 +151,13 @@ class GivenBoxes(GivenTask, DetectionTask):
         given = self._given.scoring.metric
         return MeanAveragePrecision() if given is None else made(given)
 
-    def preprocessing(self) -> ImagePreprocessing:
-        """As ultralytics reads pictures: by OpenCV, the longer side fitted."""
+    def preprocessing(self) -> Preprocessing:
+        """As ultralytics reads pictures, where nothing else is said: by OpenCV, the longer side
+        fitted.
+        """
+        given = super().preprocessing()
+        if given is not None:
+            return given
         side = self._boxes.side
         return ImagePreprocessing(size=(side, side), resize="letterbox", antialias=False)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgecompress.adapters import Parts
+    from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
     from edgecompress.task.given import Given
     from edgecompress.task.metric import Metric
 
@@ -64,6 +65,12 @@ class CompressOptions(TypedDict, total=False):
     """
     labels: Sequence[str]
     """Names of the classes."""
+    preprocessing: "ImagePreprocessing | AudioPreprocessing"
+    """How an application prepares the input; it is written into the file (docs/contract.md)."""
+    decoder: "nn.Module"
+    """Makes of the model's outputs what an application wants, and becomes the end of the file, in
+    float. The metric gets what it gives, the loss does not.
+    """
     recipe: Recipe
     """What to do, with the keys of deploy.yaml, or a file that has them, whose task is left out;
     or 'auto': found by a search. Int8 by calibration alone, where nothing is said.
@@ -241,7 +248,7 @@ def task_ref(name: str) -> TaskRef:
 
 def _given(parts: "Parts", options: CompressOptions) -> "Given":
     """Parts and options together. Raises TaskError for those that cannot be used."""
-    from edgecompress.task.given import Given, Scoring
+    from edgecompress.task.given import Contract, Given, Scoring
 
     if parts.evaluate is None:
         raise TaskError("evaluate: no data is given; give evaluate=")
@@ -260,6 +267,7 @@ def _given(parts: "Parts", options: CompressOptions) -> "Given":
         scoring,
         example if example is None or isinstance(example, tuple) else (example,),
         parts.title,
+        Contract(options.get("preprocessing"), options.get("decoder")),
     )
 
 

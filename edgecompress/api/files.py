@@ -122,7 +122,8 @@ def evaluate(
             data and metric.
         metric: as for `compress`; accuracy where it can be.
         model: what the file was made of, where it returns more than a tensor or a tuple of them:
-            the metric is given the same structure.
+            the metric is given the same structure. Where a decoder ends the file, both:
+            `nn.Sequential(model, decoder)`.
         progress: True: lines on stderr.
 
     Raises:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from edgecompress.errors import TaskError
 from edgecompress.spec.base import digest
+from edgecompress.spec.preprocessing import Preprocessing
 from edgecompress.task.base import Batch, ClassificationTask, Task, inputs_of, take, tensors_of
 from edgecompress.task.batches import Rules
 from edgecompress.task.content import content_of, content_of_each
@@ -51,6 +52,14 @@ class Scoring:
 
 
 @dataclass(frozen=True)
+class Contract:
+    """What an application has to do with the file, as in a Task."""
+
+    preprocessing: Preprocessing | None = None
+    decoder: nn.Module | None = None
+
+
+@dataclass(frozen=True)
 class Read:
     """What a recipe reads of the training data, for a fingerprint."""
 
@@ -80,6 +89,7 @@ class Given:
     """Inputs of one inference; None: the first sample of the evaluation data."""
     title: str | None = None
     """What reports call it; None: as the model's class is called."""
+    contract: Contract = Contract()
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -186,6 +196,8 @@ class Given:
                 "train": self._content(task.train_data, self.train, read, read.batches),
                 "scoring": content_of((self.scoring.metric, self.scoring.loss)),
                 "labels": list(self.scoring.labels or ()),
+                "preprocessing": content_of(self.contract.preprocessing),
+                "decoder": content_of(self.contract.decoder),
             }
         )
 
@@ -233,6 +245,12 @@ class _GivenTask(Task):
 
     def labels(self) -> tuple[str, ...] | None:
         return self._given.scoring.labels
+
+    def preprocessing(self) -> Preprocessing | None:
+        return self._given.contract.preprocessing
+
+    def decoder(self) -> nn.Module | None:
+        return copy.deepcopy(self._given.contract.decoder)
 
 
 class GivenTask(_GivenTask):

@@ -15,6 +15,8 @@ import edgecompress
 from edgecompress.api import Report
 from edgecompress.api.results import shown_as
 from edgecompress.errors import SpecError
+from edgecompress.pipeline.formats import describe_file
+from edgecompress.spec.preprocessing import ImagePreprocessing
 
 MINMAX = {"quantize": {"mode": "ptq", "ranges": "minmax", "calibration_batches": 2}}
 pytestmark = pytest.mark.slow
@@ -97,8 +99,15 @@ class Doubled(nn.Module):
         return {"scores": self.inner(x), "twice": 2 * self.inner(x)}
 
 
+class Decoder(nn.Module):
+    """Another structure than the model's."""
+
+    def forward(self, outputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"scores": outputs["twice"] / 2, "best": outputs["scores"].amax(1)}
+
+
 class Error:
-    """Mean squared error of a part of what the model returns."""
+    """Mean squared error of a part of what an application is given."""
 
     higher_is_better = False
 
@@ -106,7 +115,7 @@ class Error:
         self.seen: list[float] = []
 
     def update(self, outputs: Any, target: torch.Tensor) -> None:
-        assert set(outputs) == {"scores", "twice"}
+        assert set(outputs) == {"scores", "best"}
         self.seen += ((outputs["scores"] - target) ** 2).mean(dim=1).tolist()
 
     def compute(self) -> float:
@@ -120,13 +129,17 @@ def test_outputs_of_another_kind_and_what_is_made_of_the_file(notebook: Notebook
         teacher = copy.deepcopy(notebook.model).eval()
         data = [(images, teacher(images)) for images, _ in notebook.evaluate]
     recipe = {**MINMAX, "budgets": {"max_metric_drop": 5.0}}
-    report = notebook.compress(
-        model=model, train=data, evaluate=data, metric=Error, recipe=recipe, name="twice"
-    )
+    given = {"model": model, "train": data, "evaluate": data, "metric": Error, "decoder": Decoder()}
+    pictures = ImagePreprocessing(size=tuple(data[0][0].shape[2:]), colours="gray")
+    report = notebook.compress(**given, preprocessing=pictures, recipe=recipe, name="twice")
     assert report.task == "given:twice"
     assert report.baseline.metric.value < 1e-6
     assert repr(report).startswith("<Report UNMEASURED tiny: speed not measured, error 0.")
-    found = edgecompress.evaluate(report, data, metric=Error, model=model)
+    artifact = describe_file(report.file)
+    assert artifact.preprocessing == pictures
+    assert artifact.decoded
+    whole = nn.Sequential(model, Decoder())
+    found = edgecompress.evaluate(report, data, metric=Error, model=whole)
     assert found.value == report.candidate.metric.value
     assert repr(found).startswith("<Evaluation error ")
     inspection = edgecompress.inspect(report.file)

@@ -18,6 +18,7 @@ from typing_extensions import assert_type
 
 import edgecompress
 from edgecompress import api, compress
+from edgecompress.spec.preprocessing import ImagePreprocessing
 
 model = nn.Linear(4, 2)
 loader = DataLoader(TensorDataset(torch.zeros(8, 4), torch.zeros(8)), batch_size=4)
@@ -86,6 +87,8 @@ report = edgecompress.compress(
     target="raspberry-pi-5",
     metric=Error,
     loss=loss,
+    preprocessing=ImagePreprocessing(size=(8, 8), colours="gray"),
+    decoder=nn.Softmax(1),
     recipe={"budgets": {"max_metric_drop": 0.1}},
     progress=False,
 )

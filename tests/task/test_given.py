@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgecompress.spec.preprocessing import AudioPreprocessing
 from edgecompress.task import ClassificationTask, MulticlassAccuracy, given
-from edgecompress.task.given import Given, Read, Scoring, made
+from edgecompress.task.given import Contract, Given, Read, Scoring, made
 from edgecompress.task.load import original_model
 
 X, Y = torch.randn(6, 4), torch.arange(6) % 3
@@ -112,6 +113,8 @@ def test_the_key_is_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         {"scoring": Scoring(loss=nn.CrossEntropyLoss())},
         {"scoring": Scoring(metric=Total)},
         {"example": (X[1:2],)},
+        {"contract": Contract(AudioPreprocessing(sampling_rate_hz=8000, samples=4))},
+        {"contract": Contract(decoder=nn.Softmax(1))},
     ],
     ids=lambda changes: next(iter(changes)),
 )
