@@ -33,7 +33,9 @@ class Shapes(SegmentationTask):
 
     def train_data(self) -> Iterator[tuple[Tensor, Tensor]]:
         images, _, classes = drawn(TRAINING, 0)
-        for rows in torch.randperm(TRAINING).split(BATCH):
+        order = torch.randperm(TRAINING)
+        for start in range(0, TRAINING, BATCH):
+            rows = order[start : start + BATCH]
             yield images[rows], classes[rows]
 
     def validation_data(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -83,4 +85,5 @@ def larger(x: Tensor) -> Tensor:
 
 def _in_order(count: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     images, _, classes = drawn(count, seed)
-    return zip(images.split(BATCH), classes.split(BATCH), strict=True)
+    for start in range(0, count, BATCH):
+        yield images[start : start + BATCH], classes[start : start + BATCH]
