@@ -18,11 +18,11 @@ from cifar10 import deployed
 from detector_task import Decoder, Shapes
 from torch import Tensor
 
-from edgecompress.compress.decoding import DECODER
 from edgecompress.measure.evaluate import Runs, infer_all
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.spec.load import load_target
+from edgecompress.spec.measurement import DECODER
 from edgecompress.spec.report import Report
 
 TARGETS = ("local-onnxruntime", "local-litert", "local-openvino", "jetson-orin-nano")

@@ -12,8 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-DECODER = "edgecompress_decoder"
-"""Path of the decoder's modules in the model that ships, which no module of a user's has."""
+from edgecompress.spec.measurement import DECODER
 
 
 def decoded_module(model: nn.Module, decoder: nn.Module) -> nn.Module:

@@ -3,13 +3,11 @@
 `program_of` traces a module, `graph_of` makes a graph of that which can be edited, `fold_constants`
 computes what hangs on no input. A quantised graph has a Q and a DQ (`is_quantizer`,
 `is_dequantizer`) on every tensor that ships as integers; `WEIGHTED` and its neighbours are kinds of
-operators, from `means` is whatever concerns a mean over an image; `DECODER` is the path of a task's
-decoder. None of it imports torchao.
+operators, from `means` is whatever concerns a mean over an image. None of it imports torchao.
 """
 
 from edgecompress.compress.capture import dynamic_batch, graph_of, program_of
 from edgecompress.compress.constants import fold_constants
-from edgecompress.compress.decoding import DECODER
 from edgecompress.compress.fx import (
     ATEN,
     CONTROL_FLOW,
@@ -34,7 +32,6 @@ __all__ = [
     "CLIPPING",
     "CONCATENATING",
     "CONTROL_FLOW",
-    "DECODER",
     "MEAN_WEIGHT",
     "WEIGHTED",
     "Window",

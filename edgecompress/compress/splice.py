@@ -10,8 +10,8 @@ from torch.fx.graph import _PyTreeCodeGen
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 
 from edgecompress.compress.capture import capture
-from edgecompress.compress.decoding import DECODER
 from edgecompress.errors import ModelError
+from edgecompress.spec.measurement import DECODER
 
 
 def decoded_graph(

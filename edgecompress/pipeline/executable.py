@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from edgecompress.compress.decoding import DECODER, decoded_module
+from edgecompress.compress.decoding import decoded_module
 from edgecompress.measure.parity import Execution, Executions
 from edgecompress.measure.tensors import Array
 from edgecompress.pipeline.code import entry
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint
-from edgecompress.spec.measurement import HopKind
+from edgecompress.spec.measurement import DECODER, HopKind
 from edgecompress.task.base import Batch, inputs_of, tensors_of
 
 if TYPE_CHECKING:

@@ -17,6 +17,10 @@ random, for a file that is measured without a task.
 """
 
 
+DECODER = "edgecompress_decoder"
+"""Path of a task's decoder in the model that ships, which no module of a user's has."""
+
+
 class LatencySummary(Spec):
     """What a tool says of its steady samples when it does not give them; None: not even that."""
 
@@ -297,6 +301,9 @@ class Inspection(Spec):
 
     @property
     def int8_op_fraction(self) -> float:
-        """Share of the MACs that int8 kernels run; 0 when nothing multiplies."""
-        int8 = sum(op.macs for op in self.ops if op.dtype == "int8")
-        return int8 / self.macs if self.macs else 0.0
+        """Share of the MACs that int8 kernels run; 0 when nothing multiplies. A decoder, which is
+        meant to be in float, does not count.
+        """
+        network = [op for op in self.ops if op.macs and not (op.module or "").startswith(DECODER)]
+        macs = sum(op.macs for op in network)
+        return sum(op.macs for op in network if op.dtype == "int8") / macs if macs else 0.0

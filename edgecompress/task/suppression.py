@@ -1,7 +1,6 @@
 """Which of several boxes round the same object stays: in Python, and as a module for the file."""
 
 import math
-from itertools import count as counted
 
 import numpy as np
 import torch
@@ -78,11 +77,10 @@ class NonMaximumSuppression(nn.Module):
         boxes, scores, labels, places = self._best(boxes, scores)
         before = _before(scores, places)
         alive = (scores > self.score).float()[:, None]  # [N, 1, P]
-        against = _against(before, boxes, labels, self.iou)
-        stays = alive
+        step, stays = _stepping(alive, before, boxes, labels, self.iou)
         for _ in range(self.steps):
-            stays = _step(stays, against)
-        stays = stays * alive
+            stays = (stays @ step).relu()
+        stays = stays[:, :, 1:] * alive
         # Each has a whole number of its own, and all that is left over is alike: nothing depends on
         # how a runtime orders what is equal.
         ranks = stays @ before.float()
@@ -101,15 +99,16 @@ class NonMaximumSuppression(nn.Module):
         them: the longest chain. It is for Python, and belongs into no file.
         """
         boxes, scores, labels, places = self._best(boxes, scores)
-        against = _against(_before(scores, places), boxes, labels, self.iou)
         alive = (scores > self.score).float()[:, None]
-        stays = alive
-        for steps in counted():
-            following = _step(stays, against)
-            if torch.equal(following * alive, stays * alive):
+        before = _before(scores, places)
+        step, stays = _stepping(alive, before, boxes, labels, self.iou)
+        most = scores.shape[1]
+        for steps in range(most):
+            following = (stays @ step).relu()
+            if not ((following - stays)[:, :, 1:] * alive).any():
                 return steps
             stays = following
-        raise AssertionError("it ends after as many steps as there are candidates")
+        return most
 
     def _best(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Boxes [N, P, 4], scores, classes and places [N, P] of the best P candidates. A place is
@@ -172,9 +171,16 @@ def _shared(start: Tensor, end: Tensor) -> Tensor:
     return (torch.minimum(end[:, :, None], end[:, None, :]) - first).clamp(min=0)
 
 
-def _step(stays: Tensor, against: Tensor) -> Tensor:
-    """[N, 1, P]: 1 for those that nothing suppresses which stays. Sums of ones are exact."""
-    return (1 - stays @ against).relu()
+def _stepping(
+    alive: Tensor, before: Tensor, boxes: Tensor, labels: Tensor, iou: float
+) -> tuple[Tensor, Tensor]:
+    """The matrix [N, P + 1, P + 1] of which a product and relu are one step, and what the first
+    step is given, [N, 1, P + 1]. Ahead of the candidates stands a 1 that stays, from which each
+    of those takes 1 away that stays and suppresses a candidate. Such sums are exact.
+    """
+    rows = nn.functional.pad(-_against(before, boxes, labels, iou), (1, 0))
+    stays = nn.functional.pad(alive, (1, 0), value=1.0)
+    return torch.cat([torch.ones_like(stays), rows], 1), stays
 
 
 def survivors(boxes: Tensor, scores: Tensor, labels: Tensor, largest_overlap: float) -> Tensor:

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.utils._pytree import tree_leaves
 
-from edgecompress.compress.decoding import DECODER, decoded_module
+from edgecompress.compress.decoding import decoded_module
 from edgecompress.compress.fx import module_path
 from edgecompress.compress.quantize import convert
 from edgecompress.compress.splice import decoded_graph
 from edgecompress.errors import ModelError
+from edgecompress.spec.measurement import DECODER
 
 X = (torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)),)
 

@@ -127,14 +127,28 @@ def _stay_in_float(graph: GraphModule, node: Node) -> None:
 
 
 def _joins_in_float(node: Node) -> bool:
-    """Whether numbers of several tensors meet here, and what comes of it has no scale."""
+    """Whether numbers of several tensors, or of one and what is made of it, meet here, and what
+    comes of it has no scale.
+    """
     if node.op != "call_function" or node.target in WEIGHTED or not _has_numbers(node):
         return False
     last = node
     while (after := only_user(last)) is not None and after.target in CLIPPING:
         last = after
     met = [x for x in node.all_input_nodes if x.op != "get_attr" and _has_numbers(x)]
-    return len(met) > 1 and not any(is_quantizer(user) for user in last.users)
+    is_meeting = len(met) > 1 or (bool(met) and node.target in _BESIDE_ITSELF)
+    return is_meeting and not any(is_quantizer(user) for user in last.users)
+
+
+_BESIDE_ITSELF = (
+    ATEN.celu.default,
+    ATEN.elu.default,
+    ATEN.leaky_relu.default,
+    ATEN.mish.default,
+    ATEN.softplus.default,
+    ATEN.threshold.default,
+)
+"""What litert-torch writes as a choice between a tensor and a function of it."""
 
 
 def _has_numbers(node: Node) -> bool:

@@ -28,7 +28,7 @@ from edgecompress.formats.tflite.reader import load
 from edgecompress.runtimes.listing import reached
 from edgecompress.runtimes.litert.delegates import GPU_FLOAT16, Delegation, delegation
 from edgecompress.runtimes.litert.target import DelegateName
-from edgecompress.spec.measurement import Inspection, Op
+from edgecompress.spec.measurement import DECODER, Inspection, Op
 
 _WEIGHT = ".weight"
 _REPEATING = ("WHILE", "STABLEHLO_WHILE")
@@ -128,6 +128,7 @@ class _Lister:
                     self._readers.setdefault(tensor, []).append(op)
         self._after = reached(graph.operators, self._before_it, computes)
         self._before = reached(graph.operators[::-1], self._after_it, computes)
+        self._decoder = self._after_the_network() if DECODER in setting.kept else set()
 
     def ops(self) -> list[Op]:
         return [self._op(op) for op in self._graph.operators]
@@ -143,7 +144,7 @@ class _Lister:
             macs=self._macs(op),
             reason=GPU_FLOAT16 if on_gpu else self._reason(op),
             # What only moves or converts says nothing about a layer's type.
-            module=_module(op) if computes(op) else None,
+            module=self._module(op) if computes(op) else None,
             between_compute=op.op_type in CONVERSIONS and between,
             delegated=taken.taken,
             delegate_reason=taken.reason,
@@ -178,7 +179,7 @@ class _Lister:
         return self._why_float(op) if dtype in FLOATS else None
 
     def _why_float(self, op: Operator) -> str:
-        module = _module(op)
+        module = self._module(op)
         for name, why in self._setting.kept.items():
             if module is not None and _covers(name, module):
                 return kept_because(why)
@@ -228,6 +229,23 @@ class _Lister:
             return "moves the model's float output"
         return f"moves what {_list(self._before_it(op))} wrote in float"
 
+    def _module(self, op: Operator) -> str | None:
+        return DECODER if op in self._decoder else _module(op)
+
+    def _after_the_network(self) -> set[Operator]:
+        """The end of the file without int8 and without a layer of the model's: no name tells of
+        what these operators were.
+        """
+        found: set[Operator] = set()
+        for op in reversed(self._graph.operators):
+            layer = _layer(op)
+            is_another = layer is not None and not _covers(DECODER, layer)
+            if op.op_type == DEQUANTIZE or compute_dtype(op) == "int8" or is_another:
+                continue
+            if all(reader in found for reader in self._after_it(op)):
+                found.add(op)
+        return found
+
     def _before_it(self, op: Operator) -> list[Operator]:
         return [self._writers[t] for t in op.inputs if t is not None and t in self._writers]
 
@@ -261,11 +279,19 @@ def _module(op: Operator) -> str | None:
     all that was fused into them: 'net.Net;;net.Net/torch.nn.modules.conv.Conv2d_conv1;2' has class
     and attribute of each module from the outermost on. Of several the longest path is taken.
     """
-    weight = weights(op)
-    if weight is not None and weight.name.endswith(_WEIGHT) and "/" not in weight.name:
-        return weight.name.removesuffix(_WEIGHT)
+    layer = _layer(op)
+    if layer is not None:
+        return layer
     paths = [_path(name) for tensor in op.outputs for name in tensor.name.split(";")]
     return max((path for path in paths if path), key=lambda path: path.count("."), default=None)
+
+
+def _layer(op: Operator) -> str | None:
+    """Path of the layer whose weight it has."""
+    weight = weights(op)
+    if weight is None or not weight.name.endswith(_WEIGHT) or "/" in weight.name:
+        return None
+    return weight.name.removesuffix(_WEIGHT)
 
 
 def _path(name: str) -> str:

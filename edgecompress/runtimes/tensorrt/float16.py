@@ -7,10 +7,10 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from edgecompress.compress.graphs import DECODER
 from edgecompress.formats.onnx.edit import Array, Editor, array_of
 from edgecompress.formats.onnx.values import module_of
 from edgecompress.runtimes.tensorrt.inspect import float_nodes
+from edgecompress.spec.measurement import DECODER
 
 _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from litert_files import quantised, random_inputs
 from torch import Tensor, nn
+from torch.nn import functional
 
 Join = Callable[[Tensor, Tensor], Tensor]
 X = (torch.zeros(1, 3, 8, 8),)
@@ -70,4 +71,30 @@ def test_scales_stay_apart(name: str, tmp_path: Path) -> None:
         (ours,), (theirs,) = file.run(inputs, "BUILTIN_REF"), file.torch(inputs)
         # A layer that rounds a tie otherwise changes one number of a row.
         off = (torch.from_numpy(ours) - theirs).abs() > 0.02
+        assert off.float().mean() < 0.01
+
+
+class Functions(nn.Module):
+    """What litert-torch writes as a choice between numbers and something made of them."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        chosen = (functional.softplus, functional.elu, functional.leaky_relu, functional.mish)
+        return tuple(function(x) for function in chosen)
+
+
+class Alone(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.functions = nn.Conv2d(3, 8, 3, padding=1), Functions()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.functions(self.layer(x))  # type: ignore[no-any-return]
+
+
+def test_a_function_that_chooses_is_computed_in_float(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    file = quantised(Alone().eval(), X, tmp_path, keep_float=("functions",))
+    inputs = random_inputs(X, 1, 100)
+    for ours, theirs in zip(file.run(inputs, "BUILTIN_REF"), file.torch(inputs), strict=True):
+        off = (torch.from_numpy(ours) - theirs).abs() > 1e-4
         assert off.float().mean() < 0.01
