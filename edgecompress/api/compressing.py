@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from edgecompress.adapters import Parts
-    from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
+    from edgecompress.spec.preprocessing import AnyPreprocessing
     from edgecompress.task.given import Given
     from edgecompress.task.metric import Metric
 
@@ -65,7 +65,7 @@ class CompressOptions(TypedDict, total=False):
     """
     labels: Sequence[str]
     """Names of the classes."""
-    preprocessing: "ImagePreprocessing | AudioPreprocessing"
+    preprocessing: "AnyPreprocessing"
     """How an application prepares the input; it is written into the file (docs/contract.md)."""
     decoder: "nn.Module"
     """Makes of the model's outputs what an application wants, and becomes the end of the file, in

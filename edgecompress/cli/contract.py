@@ -28,12 +28,14 @@ def run(
     given: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="A picture, such as picture.jpg, or a sound, such as sound.wav."
+            metavar="INPUT",
+            help="A picture, such as picture.jpg, a sound, such as sound.wav, or a text of the"
+            " file's own.",
         ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Run a picture or a sound, prepared as the file says."""
+    """Run a picture, a sound or a text, prepared as the file says."""
     with output(as_json) as out:
         from edgecompress.pipeline import contract
         from edgecompress.progress import progress_on_stderr
@@ -53,8 +55,8 @@ def check_contract(
     app: Annotated[
         str | None,
         typer.Option(
-            help="Your application's command; it is given a picture or a sound, and the .npy file"
-            " in which to write what it would give to the model.",
+            help="Your application's command; it is given a picture, a sound or a text, and the .npy"
+            " file in which to write what it would give to the model.",
         ),
     ] = None,
     vectors: Annotated[

@@ -1,4 +1,4 @@
-"""An application of the user's, started on a picture or a sound: what it would give to a file."""
+"""An application of the user's, started on a picture, a sound or a text: what it gives a file."""
 
 import os
 import shlex
@@ -18,12 +18,12 @@ _LAST = 300
 
 
 def tensor_of(app: str, given: Path, numbers: int) -> NDArray[np.generic]:
-    """What an application writes as .npy for a picture or a sound.
+    """What an application writes as .npy for what it is given.
 
     Args:
-        app: its command, split as a shell would, and run without one; it is given the picture
-            or sound and the file to write as two more arguments.
-        given: a PNG or WAV file.
+        app: its command, split as a shell would, and run without one; it is given the picture,
+            sound or text and the file to write as two more arguments.
+        given: a PNG, a WAV or a text file.
         numbers: how many the file takes, which limits what is read.
 
     Raises:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
-Prepared = NDArray[np.float32]
+Prepared = tuple[NDArray[np.generic], ...]
+"""One array for each input of a file, each a batch of one."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +29,19 @@ class Departure:
 
 
 class Reference(ABC):
-    """The declared way of preparing the one input of a file."""
+    """The declared way of preparing the inputs of a file."""
 
     noun: str
     """What is prepared, as a reader knows it."""
+    inputs: int = 1
+    """How many the file must have. What an application gives for several is one array, [inputs,
+    ...].
+    """
 
     @property
     @abstractmethod
     def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Those that a file's input may have, without the batch."""
+        """Those that each of the file's inputs may have, without the batch."""
 
     @abstractmethod
     def draw(self, folder: Path) -> list[Path]:
@@ -50,7 +55,7 @@ class Reference(ABC):
 
     @abstractmethod
     def prepare(self, path: Path) -> Prepared:
-        """What the network must be given for a file, float32, a batch of one, channels first.
+        """What the network must be given: pictures and sounds in float32, channels first.
 
         Raises:
             SpecError: it cannot be read.

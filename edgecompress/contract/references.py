@@ -6,17 +6,22 @@ from pathlib import Path
 import numpy as np
 
 from edgecompress.artifact import TensorInfo
-from edgecompress.contract import mistakes, prepare, sound, sound_mistakes
+from edgecompress.contract import mistakes, prepare, sound, sound_mistakes, text
 from edgecompress.contract.picture import drawn, read_picture, write_png
 from edgecompress.contract.reference import Departure, Numbers, Prepared, Reference
-from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
+from edgecompress.spec.preprocessing import (
+    AnyPreprocessing,
+    AudioPreprocessing,
+    ImagePreprocessing,
+    TextPreprocessing,
+)
 
 
 class Pictures(Reference):
     noun = "picture"
 
-    def __init__(self, declared: ImagePreprocessing, info: TensorInfo) -> None:
-        self.declared, self.layout = declared, info.layout
+    def __init__(self, declared: ImagePreprocessing, infos: Sequence[TensorInfo]) -> None:
+        self.declared, self.layout = declared, infos[0].layout
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -31,7 +36,7 @@ class Pictures(Reference):
         return [path]
 
     def prepare(self, path: Path) -> Prepared:
-        return prepare.prepare(read_picture(path), self.declared)
+        return (prepare.prepare(read_picture(path), self.declared),)
 
     def departure(self, given: Sequence[Numbers], paths: Sequence[Path]) -> Departure:
         (numbers,), picture = given, drawn(self.declared)
@@ -41,8 +46,8 @@ class Pictures(Reference):
 class Sounds(Reference):
     noun = "sound"
 
-    def __init__(self, declared: AudioPreprocessing, info: TensorInfo) -> None:
-        self.declared, self.info = declared, info
+    def __init__(self, declared: AudioPreprocessing, infos: Sequence[TensorInfo]) -> None:
+        self.declared, self.info = declared, infos[0]
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -58,7 +63,7 @@ class Sounds(Reference):
 
     def prepare(self, path: Path) -> Prepared:
         prepared = sound.prepare(*sound.read_sound(path), self.declared)
-        return prepared.astype(np.float32).reshape(self._shape)
+        return (prepared.astype(np.float32).reshape(self._shape),)
 
     def departure(self, given: Sequence[Numbers], paths: Sequence[Path]) -> Departure:
         sounds = sound.drawn(self.declared)
@@ -76,9 +81,36 @@ class Sounds(Reference):
         return (1, *(whole if len(self.info.shape) > len(whole) else whole[1:]))
 
 
-_KINDS: dict[str, Callable[..., Reference]] = {"image": Pictures, "audio": Sounds}
+class Texts(Reference):
+    noun = "text"
+
+    def __init__(self, declared: TextPreprocessing, infos: Sequence[TensorInfo]) -> None:
+        self.declared, self.infos = declared, infos
+        self.inputs = len(declared.inputs)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return ((self.declared.length,),)
+
+    def draw(self, folder: Path) -> list[Path]:
+        return text.written(self.declared, folder)
+
+    def prepare(self, path: Path) -> Prepared:
+        """Raises SpecError, too, where it is none of the texts that the file came with."""
+        rows = text.rows(text.tokens_in(path, self.declared), self.declared)
+        return tuple(
+            # Tokens are int64 in a task, and become as wide as the file has them.
+            np.array([row], np.int64 if "int" in info.dtype else info.dtype)
+            for row, info in zip(rows, self.infos, strict=True)
+        )
+
+    def departure(self, given: Sequence[Numbers], paths: Sequence[Path]) -> Departure:
+        return text.departure(given, self.declared)
 
 
-def reference(declared: ImagePreprocessing | AudioPreprocessing, info: TensorInfo) -> Reference:
-    """What a declaration comes to for an input of a file."""
-    return _KINDS[declared.kind](declared, info)
+_KINDS: dict[str, Callable[..., Reference]] = {"image": Pictures, "audio": Sounds, "text": Texts}
+
+
+def reference(declared: AnyPreprocessing, infos: Sequence[TensorInfo]) -> Reference:
+    """What a declaration comes to for the inputs of a file."""
+    return _KINDS[declared.kind](declared, infos)

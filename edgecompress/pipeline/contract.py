@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgecompress.artifact import Artifact, TensorInfo
+from edgecompress.artifact import Artifact
 from edgecompress.contract.application import tensor_of
 from edgecompress.contract.levels import takes_levels
-from edgecompress.contract.reference import Departure, Reference
+from edgecompress.contract.reference import Departure, Prepared, Reference
 from edgecompress.contract.references import reference
 from edgecompress.errors import ArtifactError, SpecError
 from edgecompress.measure.evaluate import Runs, infer_all
@@ -19,13 +19,13 @@ from edgecompress.measure.tensors import Array, dequantize, feed, numbers_in, wr
 from edgecompress.pipeline.formats import describe_file
 from edgecompress.pipeline.single import HERE, agent_on, loaded_here
 from edgecompress.progress import Progress
-from edgecompress.spec.preprocessing import Preprocessing
+from edgecompress.spec.preprocessing import TextPreprocessing
 from edgecompress.store import atomic_write
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What a file makes of a picture or a sound."""
+    """What a file makes of a picture, a sound or a text."""
 
     noun: str
     """Which of them it was."""
@@ -35,11 +35,11 @@ class Ran:
 
 
 def run_on(file: Path, given: Path, progress: Progress) -> Ran:
-    """Prepare a picture or a sound as a file says, and run the file on it here.
+    """Prepare a picture, a sound or a text as a file says, and run the file on it here.
 
     Raises:
         ArtifactError: the file cannot be read, or does not say how its input is prepared.
-        SpecError: the picture or sound cannot be read.
+        SpecError: what is given cannot be read.
         DeviceError: the runtime is not installed here.
 
     """
@@ -76,22 +76,23 @@ def check_app(
             _write_vectors(artifact, declared, vectors)
     if app is None:
         return None
-    (info,) = artifact.inputs
     with (
         progress.stage("run the application"),
         tempfile.TemporaryDirectory(prefix="edgecompress-") as folder,
     ):
         paths = declared.draw(Path(folder))
-        given = [
-            _real(tensor_of(app, path, numbers_in(info)), info, artifact.preprocessing)
-            for path in paths
-        ]
+        numbers = sum(map(numbers_in, artifact.inputs))
+        given = [_real(tensor_of(app, path, numbers), artifact) for path in paths]
         return declared.departure(given, paths)
 
 
-def _real(given: Array, info: TensorInfo, declared: Preprocessing | None) -> NDArray[np.float64]:
-    """What integers stand for where the file takes those; levels and other numbers as they are."""
-    stands_for_another = given.dtype.name == info.dtype and not takes_levels(declared)
+def _real(given: Array, artifact: Artifact) -> NDArray[np.float64]:
+    """What integers stand for where the file takes those; levels, tokens and other numbers as they
+    are.
+    """
+    info, declared = artifact.inputs[0], artifact.preprocessing
+    as_they_are = takes_levels(declared) or isinstance(declared, TextPreprocessing)
+    stands_for_another = given.dtype.name == info.dtype and not as_they_are
     return (dequantize(given, info) if stands_for_another else given).astype(np.float64)
 
 
@@ -101,17 +102,18 @@ def _declared(artifact: Artifact) -> Reference:
             f"{artifact.path}: does not say how its input is prepared; write preprocessing() in the"
             " task and deploy again (docs/contract.md)"
         )
-    if len(artifact.inputs) != 1:
+    declared = reference(artifact.preprocessing, artifact.inputs)
+    if len(artifact.inputs) != declared.inputs:
         raise ArtifactError(
-            f"{artifact.path}: has {len(artifact.inputs)} inputs, and its declaration is of one"
+            f"{artifact.path}: has {len(artifact.inputs)} inputs, and its declaration is of"
+            f" {declared.inputs}; deploy again"
         )
-    (info,) = artifact.inputs
-    declared = reference(artifact.preprocessing, info)
-    if not any(_fits(info.shape[1:], shape) for shape in declared.shapes):
-        raise ArtifactError(
-            f"{artifact.path}: declares an input of {list(declared.shapes[0])}, and takes"
-            f" {list(info.shape[1:])}; deploy again"
-        )
+    for info in artifact.inputs:
+        if not any(_fits(info.shape[1:], shape) for shape in declared.shapes):
+            raise ArtifactError(
+                f"{artifact.path}: declares an input of {list(declared.shapes[0])}, and takes"
+                f" {list(info.shape[1:])}; deploy again"
+            )
     return declared
 
 
@@ -121,10 +123,10 @@ def _fits(shape: tuple[int | str, ...], wanted: tuple[int, ...]) -> bool:
     )
 
 
-def _outputs(artifact: Artifact, prepared: Array) -> list[Array]:
+def _outputs(artifact: Artifact, prepared: Prepared) -> list[Array]:
     with tempfile.TemporaryDirectory(prefix="edgecompress-") as folder:
         runs = Runs(agent_on(HERE, Path(folder)), loaded_here(artifact), Path(folder))
-        ((outputs, _),) = infer_all(runs, [(torch.from_numpy(prepared), None)])
+        ((outputs, _),) = infer_all(runs, [(tuple(map(torch.from_numpy, prepared)), None)])
     return outputs
 
 
@@ -140,7 +142,7 @@ def _write_vectors(artifact: Artifact, declared: Reference, folder: Path) -> Non
         outputs = _outputs(artifact, prepared)
         # Where there are several, each has a pair of its own.
         which = "" if len(paths) == 1 else f"{path.stem}-"
-        write_npz(folder / f"{which}input.npz", feed(artifact, [prepared]))
+        write_npz(folder / f"{which}input.npz", feed(artifact, prepared))
         write_npz(folder / f"{which}outputs.npz", dict(zip(names, outputs, strict=True)))
     if artifact.preprocessing is not None:
         told = artifact.preprocessing.model_dump_json(indent=2)

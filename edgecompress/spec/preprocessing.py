@@ -13,6 +13,7 @@ Interpolation = Literal["nearest", "bilinear", "bicubic"]
 
 _Side = Annotated[int, Field(ge=1, le=1 << 11)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
+_Token = Annotated[int, Field(ge=0, le=(1 << 31) - 1)]
 
 
 class ImagePreprocessing(GrowingSpec):
@@ -97,8 +98,59 @@ class AudioPreprocessing(Spec):
     """With normalise: none, 1 divides 16 bits by 32768, and 32768 leaves them as they are."""
 
 
-Preprocessing = Annotated[ImagePreprocessing | AudioPreprocessing, Field(discriminator="kind")]
-PREPROCESSINGS: Mapping[str, type[ImagePreprocessing | AudioPreprocessing]] = {
+class TextSample(Spec):
+    """A text, and what the tokenizer makes of it: applications are tried with it."""
+
+    text: Annotated[str, Field(min_length=1, max_length=1 << 12)]
+    tokens: Annotated[tuple[_Token, ...], Field(min_length=1, max_length=1 << 12)]
+    """All of its tokens, without special ones."""
+
+
+class TextPreprocessing(Spec):
+    """From a text to the network's inputs, each [1, length]; see docs/contract.md. The file names
+    its tokenizer, and does not hold it.
+    """
+
+    kind: Literal["text"] = "text"
+    tokenizer: Annotated[str, Field(min_length=1, max_length=200)]
+    """As its users know it, such as 'bert-base-uncased'."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of the tokenizer's file, such as tokenizer.json."""
+    length: Annotated[int, Field(ge=1, le=1 << 16)]
+    """How many tokens the network takes, special ones and padding included."""
+    inputs: Annotated[
+        tuple[Literal["tokens", "mask", "zeros"], ...], Field(min_length=1, max_length=4)
+    ] = ("tokens",)
+    """What the network's inputs are, in order: `mask` is 1 for tokens and 0 for padding, and
+    `zeros` is the token types of a single text.
+    """
+    begins: Annotated[tuple[_Token, ...], Field(max_length=16)] = ()
+    """Special tokens before all others, such as that of [CLS]."""
+    ends: Annotated[tuple[_Token, ...], Field(max_length=16)] = ()
+    """Special tokens after all others, such as that of [SEP]."""
+    cut: Literal["start", "end"] = "start"
+    """The part of a longer text that is kept, before special tokens are added."""
+    pad: Literal["start", "end"] = "end"
+    """Where a shorter text is padded."""
+    padding: _Token = 0
+    """The token that it is padded with."""
+    samples: Annotated[tuple[TextSample, ...], Field(min_length=1, max_length=16)]
+    """Best one that is shorter than the network takes, and one that is longer."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TextPreprocessing":
+        if self.inputs.count("tokens") != 1:
+            raise ValueError(f"inputs {list(self.inputs)} must have 'tokens' once")
+        special = len(self.begins) + len(self.ends)
+        if special >= self.length:
+            raise ValueError(f"length {self.length} leaves no room beside {special} special tokens")
+        return self
+
+
+AnyPreprocessing = ImagePreprocessing | AudioPreprocessing | TextPreprocessing
+Preprocessing = Annotated[AnyPreprocessing, Field(discriminator="kind")]
+PREPROCESSINGS: Mapping[str, type[AnyPreprocessing]] = {
     "image": ImagePreprocessing,
     "audio": AudioPreprocessing,
+    "text": TextPreprocessing,
 }

@@ -17,7 +17,11 @@ from edgecompress.artifact import sha256_of
 from edgecompress.errors import SpecError, TaskError
 from edgecompress.spec.base import digest
 from edgecompress.spec.deploy import TaskRef
-from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
+from edgecompress.spec.preprocessing import (
+    AnyPreprocessing,
+    ImagePreprocessing,
+    TextPreprocessing,
+)
 from edgecompress.task.base import Task, tensors_of
 from edgecompress.task.decoded import decoding
 from edgecompress.task.guard import guard, is_library, user_code
@@ -165,24 +169,34 @@ def _check_preprocessing(declared: object, inputs: tuple[Tensor, ...], where: st
     """It gives what the example is of."""
     if declared is None:
         return
-    if not isinstance(declared, ImagePreprocessing | AudioPreprocessing):
+    if not isinstance(declared, AnyPreprocessing):
         raise TaskError(
-            f"{where}: gives {came(declared)}; give an ImagePreprocessing, an AudioPreprocessing,"
-            " or None"
+            f"{where}: gives {came(declared)}; give an ImagePreprocessing, an AudioPreprocessing, a"
+            " TextPreprocessing, or None"
         )
+    is_text = isinstance(declared, TextPreprocessing)
+    kinds = declared.inputs if is_text else ("float",)
     shapes = _shapes_of(declared)
-    wanted = shapes[0]
-    if len(inputs) != 1 or list(inputs[0].shape) not in shapes or not inputs[0].is_floating_point():
+    fits = len(inputs) == len(kinds) and all(list(x.shape) in shapes for x in inputs)
+    if not fits or any(
+        kind in ("float", "tokens") and x.is_floating_point() != (kind == "float")
+        for kind, x in zip(kinds, inputs, strict=True)
+    ):
+        what = (
+            f"inputs {list(kinds)} of {shapes[0]}" if is_text else f"a float input of {shapes[0]}"
+        )
         raise TaskError(
-            f"{where}: declares a float input of {wanted}, and example_inputs() gives"
-            f" {', '.join(map(came, inputs))}; one of the two must change"
+            f"{where}: declares {what}, and example_inputs() gives {', '.join(map(came, inputs))};"
+            " one of the two must change"
         )
 
 
-def _shapes_of(declared: ImagePreprocessing | AudioPreprocessing) -> list[list[int]]:
-    """Those that the example may have."""
+def _shapes_of(declared: AnyPreprocessing) -> list[list[int]]:
+    """Those that each input of the example may have."""
     if isinstance(declared, ImagePreprocessing):
         return [[1, declared.channels, *declared.size]]
+    if isinstance(declared, TextPreprocessing):
+        return [[1, declared.length]]
     whole = [1, declared.channels, declared.samples]
     return [[1, declared.samples], whole] if declared.channels == 1 else [whole]
 
