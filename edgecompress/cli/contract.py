@@ -55,8 +55,8 @@ def check_contract(
     app: Annotated[
         str | None,
         typer.Option(
-            help="Your application's command; it is given a picture, a sound or a text, and the .npy"
-            " file in which to write what it would give to the model.",
+            help="Your application's command; it is given a picture, a sound or a text, and the"
+            " .npy file in which to write what it would give to the model.",
         ),
     ] = None,
     vectors: Annotated[
