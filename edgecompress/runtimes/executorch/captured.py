@@ -39,11 +39,42 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> GraphModu
     for node in list(graph.graph.nodes):
         if node.target in WEIGHTED and not _is_int8(node):
             _bake_weight(graph, node)
+    _unshare(graph)
     rewrite(graph)
     _flatten_outputs(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _unshare(graph: GraphModule) -> None:
+    """Where a layer is used twice, the second gets constants of its own. The backend changes those of
+    a convolution of signals in place, once for each (`_passes/conv1d_unsqueeze_pass.py`), and
+    stores a bias once, in integers of the first one's input scale
+    (`operators/node_visitor.py`).
+    """
+    seen: set[Node] = set()
+    for node in list(graph.graph.nodes):
+        if node.target not in WEIGHTED:
+            continue
+        for place, given in enumerate(node.args[1:3], start=1):
+            if isinstance(given, Node):
+                constant = input_of(given) if is_dequantizer(given) else given
+                if constant in seen and constant.op == "get_attr":
+                    node.update_arg(place, _own(graph, node, given, constant))
+                seen.add(constant)
+
+
+def _own(graph: GraphModule, node: Node, given: Node, constant: Node) -> Node:
+    """Another such argument of `node`, which no other node reads."""
+    own = hold(graph, node, "_executorch_own", stored(graph, constant).clone())
+    own.meta["val"] = fake(constant)
+    if given is constant:
+        return own
+    with graph.graph.inserting_before(node):
+        dequantized = graph.graph.node_copy(given)
+    dequantized.replace_input_with(constant, own)
+    return dequantized
 
 
 def _flatten_outputs(graph: GraphModule) -> None:

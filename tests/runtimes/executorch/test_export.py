@@ -166,6 +166,36 @@ def test_a_float_model(agent, tmp_path):
     np.testing.assert_allclose(output, file.torch(inputs)[0].numpy(), atol=1e-5)
 
 
+class Shared(nn.Module):
+    """Every layer is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.signal = nn.Conv1d(4, 4, 3, padding=1)
+        self.image = nn.Conv2d(1, 1, 3, padding=1)
+        self.fc = nn.Linear(6, 6)
+
+    def forward(self, x):
+        x = self.signal(self.signal(x).relu())
+        x = self.image(self.image(x[:, None]).relu())[:, 0]
+        return self.fc(self.fc(x).relu())
+
+
+def test_layers_that_are_used_twice(agent, tmp_path):
+    torch.manual_seed(0)
+    model, inputs = Shared().eval(), (torch.randn(1, 4, 6),)
+    made = export(exportable(model, inputs), tmp_path / "float.pte")
+    (output,) = run(agent, PteFile(model, inputs, made, {}), inputs, tmp_path)
+    with torch.no_grad():
+        np.testing.assert_allclose(output, model(*inputs).numpy(), atol=1e-5)
+    file = quantised(lambda: (model, inputs), tmp_path / "int8.pte")
+    (output,) = run(agent, file, inputs, tmp_path)
+    scale = file.artifact.outputs[0].scale
+    assert scale is not None
+    assert np.abs(output - file.torch(inputs)[0].numpy()).max() < 1.5 * scale
+    assert file.inspection.int8_op_fraction == 1
+
+
 @pytest.mark.parametrize(
     ("model", "inputs", "words"),
     [
