@@ -48,10 +48,9 @@ def captured(module: nn.Module, example_inputs: tuple[Tensor, ...]) -> GraphModu
 
 
 def _unshare(graph: GraphModule) -> None:
-    """Where a layer is used twice, the second gets constants of its own. The backend changes those of
-    a convolution of signals in place, once for each (`_passes/conv1d_unsqueeze_pass.py`), and
-    stores a bias once, in integers of the first one's input scale
-    (`operators/node_visitor.py`).
+    """Where a layer is used twice, the second use gets constants of its own. The backend changes
+    those of a convolution of signals in place, once for each (`_passes/conv1d_unsqueeze_pass.py`),
+    and stores a bias once, in integers of the first input's scale (`operators/node_visitor.py`).
     """
     seen: set[Node] = set()
     for node in list(graph.graph.nodes):
