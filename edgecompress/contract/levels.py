@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from edgecompress.spec.preprocessing import AudioPreprocessing, ImagePreprocessing
+from edgecompress.spec.preprocessing import AnyPreprocessing, ImagePreprocessing
 
 Floats = NDArray[np.float32]
 
@@ -16,7 +16,7 @@ _ROUNDED = 4
 
 
 def takes_levels(
-    declared: ImagePreprocessing | AudioPreprocessing | None,
+    declared: AnyPreprocessing | None,
 ) -> TypeGuard[ImagePreprocessing]:
     """Whether a file with this declaration is given levels."""
     return isinstance(declared, ImagePreprocessing) and declared.normalised_in == "file"

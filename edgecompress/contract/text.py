@@ -90,17 +90,18 @@ def departure(given: Sequence[Numbers], declared: TextPreprocessing) -> Departur
             return Departure(False, (), None, told)
     have = [numbers.reshape(shape) for numbers in given]
     right = _declared_way(declared)
-    fewest: tuple[str, ...] | None = None
-    for way in _ways(have, declared):
+    explained = [
+        tuple(_told(way, right))
+        for way in _ways(have, declared)
         if all(
             np.array_equal(numbers, _rows(sample.tokens, declared, way))
             for numbers, sample in zip(have, declared.samples, strict=True)
-        ):
-            told = tuple(_told(way, right))
-            fewest = told if fewest is None or len(told) < len(fewest) else fewest
-    if fewest is not None:
-        return Departure(not fewest, fewest, None, "; ".join(fewest) if fewest else "as declared")
-    return Departure(False, (), None, _unexplained(have, declared))
+        )
+    ]
+    if not explained:
+        return Departure(False, (), None, _unexplained(have, declared))
+    fewest = min(explained, key=len)
+    return Departure(not fewest, fewest, None, "; ".join(fewest) if fewest else "as declared")
 
 
 def _declared_way(declared: TextPreprocessing) -> _Way:
@@ -146,7 +147,7 @@ def _ways(given: Sequence[Numbers], declared: TextPreprocessing) -> Iterator[_Wa
                     begins=begins,
                     ends=ends_too,
                     cuts_special=not special,
-                    mask=mask,  # type: ignore[arg-type]  # one of the three
+                    mask=mask,
                 )
 
 

@@ -174,17 +174,16 @@ def _check_preprocessing(declared: object, inputs: tuple[Tensor, ...], where: st
             f"{where}: gives {came(declared)}; give an ImagePreprocessing, an AudioPreprocessing, a"
             " TextPreprocessing, or None"
         )
-    is_text = isinstance(declared, TextPreprocessing)
-    kinds = declared.inputs if is_text else ("float",)
     shapes = _shapes_of(declared)
+    kinds: tuple[str, ...] = ("float",)
+    what = f"a float input of {shapes[0]}"
+    if isinstance(declared, TextPreprocessing):
+        kinds, what = declared.inputs, f"inputs {list(declared.inputs)} of {shapes[0]}"
     fits = len(inputs) == len(kinds) and all(list(x.shape) in shapes for x in inputs)
     if not fits or any(
         kind in ("float", "tokens") and x.is_floating_point() != (kind == "float")
         for kind, x in zip(kinds, inputs, strict=True)
     ):
-        what = (
-            f"inputs {list(kinds)} of {shapes[0]}" if is_text else f"a float input of {shapes[0]}"
-        )
         raise TaskError(
             f"{where}: declares {what}, and example_inputs() gives {', '.join(map(came, inputs))};"
             " one of the two must change"
