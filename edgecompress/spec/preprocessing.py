@@ -115,7 +115,7 @@ class TextPreprocessing(Spec):
     tokenizer: Annotated[str, Field(min_length=1, max_length=200)]
     """As its users know it, such as 'bert-base-uncased'."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """Of the tokenizer's file, such as tokenizer.json."""
+    """The hash of the tokenizer's file, such as tokenizer.json."""
     length: Annotated[int, Field(ge=1, le=1 << 16)]
     """How many tokens the network takes, special ones and padding included."""
     inputs: Annotated[
