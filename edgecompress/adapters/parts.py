@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgecompress.spec.preprocessing import Preprocessing
 from edgecompress.task.given import Data, Scoring
 
 
@@ -30,3 +31,5 @@ class Parts:
     """What reports call it; None: as the model's class is called."""
     keep_float: tuple[str, ...] = ()
     """Modules that stay in float where the recipe names none."""
+    preprocessing: Preprocessing | None = None
+    """How an application prepares inputs such as those of `evaluate`, where that is known."""

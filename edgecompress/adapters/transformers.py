@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from edgecompress.adapters.computed import computed
 from edgecompress.adapters.parts import Asked, Parts
+from edgecompress.adapters.tokens import declared_text
 from edgecompress.errors import TaskError
 from edgecompress.task.base import inputs_of
 from edgecompress.task.given import Scoring
@@ -67,6 +68,9 @@ def parts_of(asked: Asked) -> Parts:
         train if asked.train is None else asked.train,
         Scoring(metric=metric, labels=_labels(trainer.model)),
         type(trainer.model).__name__,
+        preprocessing=None
+        if asked.evaluate is not None
+        else declared_text(trainer, pairs.inputs, collate.length),
     )
 
 

@@ -259,6 +259,8 @@ def _given(parts: "Parts", options: CompressOptions) -> "Given":
         parts.scoring.labels if labels is None else tuple(labels),
         parts.scoring.kind,
     )
+    # What was found is of inputs that were found.
+    found = parts.preprocessing if example is None else None
     return Given(
         parts.model,
         parts.evaluate,
@@ -267,7 +269,7 @@ def _given(parts: "Parts", options: CompressOptions) -> "Given":
         scoring,
         example if example is None or isinstance(example, tuple) else (example,),
         parts.title,
-        Contract(options.get("preprocessing"), options.get("decoder")),
+        Contract(options.get("preprocessing", found), options.get("decoder")),
     )
 
 

@@ -9,7 +9,10 @@ from adapting import MOST_ADDED, added_lines, run_example
 from torch import Tensor, nn
 
 from edgecompress.adapters import Asked, parts_of
+from edgecompress.artifact import sha256_of
+from edgecompress.contract import text
 from edgecompress.errors import TaskError
+from edgecompress.spec.preprocessing import TextPreprocessing
 from edgecompress.task.content import content_of
 from edgecompress.task.given import Given
 from edgecompress.task.load import original_model
@@ -99,6 +102,46 @@ def test_the_published_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert report.baseline.metric.value > 0.95
     assert report.candidate.metric.value > 0.9
     assert report.candidate.int8_op_fraction > 0.5
+
+
+def tokenized(folder: Path) -> Any:
+    """A tokenizer that was loaded from a file; [1] and [2] stand round each text."""
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "good": 4, "bad": 5, "very": 6}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, "[UNK]"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    marks = {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]"}
+    named = {f"{name}_token": mark for name, mark in marks.items()}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **named).save_pretrained(folder)
+    return transformers.PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def test_a_tokenizer_from_a_file_is_declared(tmp_path: Path) -> None:
+    tokenizer = tokenized(tmp_path / "tokenizer")
+    texts = ["good", "very very bad", "strange", "very good"]
+    rows = [{**tokenizer(each), "label": n % 2} for n, each in enumerate(texts)]
+    collate = transformers.DataCollatorWithPadding(tokenizer)
+    made = trainer(
+        tmp_path, train_dataset=rows, eval_dataset=rows, data_collator=collate, model=Net()
+    )
+    made.processing_class = tokenizer
+    parts = parts_of(Asked(made))
+    declared = parts.preprocessing
+    assert isinstance(declared, TextPreprocessing)
+    assert declared.sha256 == sha256_of(tmp_path / "tokenizer" / "tokenizer.json")
+    # Rows that are not whole, because a word is unknown, are no samples.
+    assert [sample.text for sample in declared.samples] == ["good", "very very bad"]
+    assert (declared.begins, declared.ends, declared.length) == ((1,), (2,), 5)
+    batches = list(Given(parts.model, parts.evaluate, scoring=parts.scoring).task().eval_data())
+    (ids, mask), _ = batches[0]
+    for row, sample in enumerate(declared.samples):
+        assert text.rows(sample.tokens, declared) == [ids[row].tolist(), mask[row].tolist()]
+    # One that was made by code has no file that an application could be held to.
+    made.processing_class = Tokenizer()
+    assert parts_of(Asked(made)).preprocessing is None
 
 
 def test_what_is_found(tmp_path: Path) -> None:
