@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgecompress.artifact import sha256_of
 from edgecompress.spec.preprocessing import TextPreprocessing, TextSample
 
 _MASK = "attention_mask"
-_INPUTS = {"input_ids": "tokens", _MASK: "mask", "token_type_ids": "zeros"}
+_INPUTS: dict[str, Literal["tokens", "mask", "zeros"]] = {
+    "input_ids": "tokens",
+    _MASK: "mask",
+    "token_type_ids": "zeros",
+}
 _FILE = "tokenizer.json"
 _ROWS = 64
 """So many are looked at for samples."""
@@ -43,7 +47,7 @@ def declared_text(
         tokenizer=str(tokenizer.name_or_path)[-200:],
         sha256=sha256_of(file),
         length=length,
-        inputs=tuple(_INPUTS[name] for name in names),  # type: ignore[arg-type]  # three of them
+        inputs=tuple(_INPUTS[name] for name in names),
         begins=begins,
         ends=ends,
         cut="end" if cut_left else "start",
