@@ -47,7 +47,7 @@ class MyTask(DetectionTask):
         apart = functional.binary_cross_entropy_with_logits(scores, wanted, reduction="none")
         # Focal loss: what is easy, such as the ground, says less.
         share = (scores.sigmoid() - wanted).abs() ** 2
-        found = boxes_of(places).permute(0, 2, 3, 1)[cells]
+        found = boxes_of(places)[cells]
         boxes_apart = functional.smooth_l1_loss(found / CELL, boxes / CELL, beta=0.2)
         return (share * apart).sum() / max(len(boxes), 1) + boxes_apart
 
@@ -73,32 +73,40 @@ class Net(nn.Module):
 
 
 class Decoder(nn.Module):
-    """YOURS: boxes [N, cells, 4] in pixels and scores [N, cells, classes]; the end of the file."""
+    """YOURS: boxes [N, cells, 4] in pixels and scores [N, cells, classes]; the end of the file. To
+    have the file choose among boxes that overlap, end with edgecompress.task's
+    NonMaximumSuppression.
+    """
 
     def forward(self, outputs: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        boxes, scores = boxes_of(outputs[0]), outputs[1].sigmoid()
-        return boxes.flatten(2).transpose(1, 2), scores.flatten(2).transpose(1, 2)
+        return boxes_of(outputs[0]), rows(outputs[1]).sigmoid()
 
 
 def boxes_of(places: Tensor) -> Tensor:
-    """[N, 4, rows, columns] to corners in pixels: distances from the middle of each cell."""
+    """[N, 4, rows, columns] to corners [N, cells, 4]: distances from the middle of each cell."""
     middles = (torch.arange(SIDE // CELL) + 0.5) * CELL
     y, x = torch.meshgrid(middles, middles, indexing="ij")
-    left, top, right, bottom = (CELL * functional.softplus(places)).unbind(1)
-    return torch.stack([x - left, y - top, x + right, y + bottom], 1)
+    middle = torch.stack([x, y], -1).flatten(0, 1)
+    before, after = (CELL * functional.softplus(rows(places))).chunk(2, 2)
+    return torch.cat([middle - before, middle + after], 2)
+
+
+def rows(x: Tensor) -> Tensor:
+    """[N, channels, rows, columns] to [N, cells, channels]."""
+    return x.flatten(2).transpose(1, 2)
 
 
 def assigned(target: Target, scores: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Wanted scores like `scores`, boxes [objects, 4], and the picture, row and column of each."""
+    """Wanted scores like `scores`, boxes [objects, 4], and the picture and cell of each."""
     boxes = torch.cat([each["boxes"] for each in target])
     labels = torch.cat([each["labels"] for each in target])
     pictures = torch.arange(len(target)).repeat_interleave(
         torch.tensor([len(each["labels"]) for each in target])
     )
-    columns, rows = ((boxes[:, :2] + boxes[:, 2:]) / 2 // CELL).long().T
+    column, row = ((boxes[:, :2] + boxes[:, 2:]) / 2 // CELL).long().T
     wanted = torch.zeros_like(scores)
-    wanted[pictures, labels, rows, columns] = 1
-    return wanted, boxes, (pictures, rows, columns)
+    wanted[pictures, labels, row, column] = 1
+    return wanted, boxes, (pictures, row * (SIDE // CELL) + column)
 
 
 def block(channels_in: int, channels_out: int, stride: int = 1) -> list[nn.Module]:
