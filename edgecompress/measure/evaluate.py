@@ -12,6 +12,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.measure.agent import DeviceAgent, Inference, Kernels
 from edgecompress.measure.loaded import Loaded
+from edgecompress.measure.order import in_order_of
 from edgecompress.measure.parity import Executions, ParityChain
 from edgecompress.measure.parts import Rebuild, Scored, update
 from edgecompress.measure.record import Record
@@ -79,7 +80,12 @@ def recorded(
     higher_is_better = direction(metric)
     artifact = runs.file.artifact
     executions = Executions() if against is None else against
-    chain = ParityChain(artifact, executions, gives_scores=task.gives_scores is not False)
+    chain = ParityChain(
+        artifact,
+        executions,
+        gives_scores=task.gives_scores is not False,
+        in_order=in_order_of(task),
+    )
     recorder, samples = Recorder(task, rebuild), 0
     inferred = infer_all(runs, task.eval_data())
     for batch in scored(inferred, artifact, task, metric, rebuild):

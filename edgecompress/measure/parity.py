@@ -1,6 +1,6 @@
 """How far the executions of one model agree, from the one that was trained to the file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +11,9 @@ from edgecompress.errors import ModelError
 from edgecompress.measure.meter import Meter
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.measurement import Hop, HopKind, Parity
+
+InOrder = Callable[[list[Array], list[Array]], list[Array]]
+"""Puts outputs so that they can be compared with a reference's, which are given first."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,23 @@ class ParityChain:
     """The agreement of every execution with the next, up to that of the file itself."""
 
     def __init__(
-        self, artifact: Artifact, executions: Executions, *, gives_scores: bool = True
+        self,
+        artifact: Artifact,
+        executions: Executions,
+        *,
+        gives_scores: bool = True,
+        in_order: InOrder | None = None,
     ) -> None:
-        """`gives_scores`: whether the highest number of an output [N, C] is an answer."""
+        """Nothing is compared so far.
+
+        Args:
+            artifact: the file.
+            executions: what it is compared with.
+            gives_scores: whether the highest number of an output [N, C] is an answer.
+            in_order: None: outputs have an order that does not change.
+
+        """
+        self._in_order = in_order
 
         def meter(against: Execution) -> Meter:
             return Meter.of(artifact, against.name, gives_scores=gives_scores)
@@ -68,21 +85,29 @@ class ParityChain:
 
         """
         executions = self._executions
-        steps = [*(self._next(execution) for execution in executions.before), outputs]
+        before = [self._next(execution) for execution in executions.before]
+        first = before[0] if before else None
+        last = self._put(first, outputs)
+        steps = [*(None if x is None else self._put(first, x) for x in before), last]
         unquantized = self._next(executions.unquantized)
-        first = steps[0]
         noise = None
         if unquantized is not None and first is not None:
-            noise = [_changed(new, old) for new, old in zip(first, unquantized, strict=True)]
+            old = self._put(first, unquantized)
+            noise = [_changed(*pair) for pair in zip(first, old, strict=True)]
         for meter, (expected, actual) in zip(self._meters, pairwise(steps), strict=True):
             if expected is not None and actual is not None:
                 meter.add(expected, actual, noise)
         if self._whole is not None and first is not None:
-            self._whole.add(first, outputs, noise)
+            self._whole.add(first, last, noise)
         original = self._next(executions.original)
         if self._original is not None and original is not None:
-            self._original.add(original, outputs)
+            self._original.add(original, self._put(original, outputs))
         self._batches += 1
+
+    def _put(self, reference: list[Array] | None, outputs: list[Array]) -> list[Array]:
+        if self._in_order is None or reference is None or outputs is reference:
+            return outputs
+        return self._in_order(reference, outputs)
 
     def _next(self, execution: Execution | None) -> list[Array] | None:
         outputs = None if execution is None else next(execution.outputs, None)

@@ -11,6 +11,7 @@ from edgecompress.artifact import Artifact
 from edgecompress.errors import ModelError, Refused
 from edgecompress.measure.evaluate import Runs, direction, infer_all
 from edgecompress.measure.meter import Meter
+from edgecompress.measure.order import in_order_of
 from edgecompress.measure.parts import Rebuild
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.deploy import Budgets
@@ -164,9 +165,10 @@ def _parity(
     reference = "the same file under reference kernels here"
     gives_scores = sample.task.gives_scores is not False
     meter = Meter.of(sample.artifact, reference, sample.noise_rms, gives_scores=gives_scores)
+    in_order = in_order_of(sample.task)
     try:
         for want, have in zip(expected, actual, strict=True):
-            meter.add(want, have)
+            meter.add(want, have if in_order is None else in_order(want, have))
     except ModelError as error:
         raise Refused(f"{name}: {error}") from None
     return meter.result()

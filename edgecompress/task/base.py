@@ -93,6 +93,13 @@ class Task(ABC):
             )
         return torch.stack([_squared_error(s, t) for s, t in pairs]).sum()
 
+    def in_order_of(self, reference: list[Tensor], outputs: list[Tensor]) -> list[Tensor]:
+        """The outputs of one execution of a model, put so that they can be compared number by
+        number with those of another, the reference; the tensors are [N, ...]. Override it where
+        rounding may change an order, such as that of boxes by their scores. Default: as they are.
+        """
+        return outputs
+
     def labels(self) -> tuple[str, ...] | None:
         """Class names, stored in the artifact."""
         return None

@@ -19,7 +19,10 @@ from edgecompress.task.base import Batch, Task
 from edgecompress.task.batches import Rules
 from edgecompress.task.named import Named
 
-_CALLED = ("model", "example_inputs", "metric", "update", "labels", "preprocessing", "decoder")
+_CALLED = (
+    "model", "example_inputs", "metric", "update", "in_order_of", "labels", "preprocessing",
+    "decoder",
+)  # fmt: skip
 _LOSSES = ("loss", "distillation_loss")
 _TRAINING_DATA = ("train_data", "calibration_data")
 _SCORED_DATA = ("eval_data", "validation_data")

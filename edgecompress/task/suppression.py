@@ -6,6 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+_COUNTERPART = 0.5
+"""Two executions that find one object overlap by so much, as intersection over union."""
+_JUST = 1e-3
+"""So much more, as a share, is far more than rounding changes a score in float."""
+_FEW = 0.01
+
 
 class NonMaximumSuppression(nn.Module):
     """The end of a detector's `decoder()`: of boxes that overlap, the best stays, and as many are
@@ -79,11 +85,11 @@ class NonMaximumSuppression(nn.Module):
         alive = (scores > self.score).float()[:, None]  # [N, 1, P]
         step, stays = _stepping(alive, before, boxes, labels, self.iou)
         for _ in range(self.steps):
-            stays = (stays @ step).relu()
+            stays = stays.bmm(step).relu()
         stays = stays[:, :, 1:] * alive
         # Each has a whole number of its own, and all that is left over is alike: nothing depends on
         # how a runtime orders what is equal.
-        ranks = stays @ before.float()
+        ranks = stays.bmm(before.float())
         keys = (stays * (scores.shape[1] - ranks)).squeeze(1)
         stay = stays.squeeze(1)
         order = keys.topk(min(self.count, scores.shape[1]), dim=1).indices
@@ -104,7 +110,7 @@ class NonMaximumSuppression(nn.Module):
         step, stays = _stepping(alive, before, boxes, labels, self.iou)
         most = scores.shape[1]
         for steps in range(most):
-            following = (stays @ step).relu()
+            following = stays.bmm(step).relu()
             if not ((following - stays)[:, :, 1:] * alive).any():
                 return steps
             stays = following
@@ -205,3 +211,64 @@ def overlaps(boxes: Tensor) -> Tensor:
     both = (most - least).clamp(min=0).prod(2)
     areas = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1)
     return both / (areas[:, None] + areas - both).clamp(min=1e-9)
+
+
+def paired(reference: list[Tensor], found: list[Tensor]) -> list[Tensor]:
+    """What is found, [N, K, 4], [N, K] and [N, K] as `NonMaximumSuppression` has it, in the places
+    of what the reference has there: two scores that are nearly equal may change places where
+    something is rounded otherwise, and all boxes behind one that is suppressed move up.
+
+    A box is paired with that of the same class which it overlaps most, and by half at least. One
+    without a counterpart differs by its score alone: 0 stands beside it. The few whose scores are
+    the lowest of all just so passed what is asked of scores, and on the other side maybe not: those
+    without a counterpart do not count.
+    """
+    sides = (*reference, *found)
+    if not all(bool(each.isfinite().all()) for each in sides):
+        return found
+    put = [each.clone() for each in found]
+    least = _lowest(torch.cat([reference[1].flatten(), found[1].flatten()]))
+    for picture in (~_are_in_order(reference, found)).nonzero()[:, 0].tolist():
+        one, other = ([each[picture] for each in side] for side in (reference, found))
+        for each, values in zip(put, _paired(one, other, least), strict=True):
+            each[picture] = values
+    return put
+
+
+def _are_in_order(reference: list[Tensor], found: list[Tensor]) -> Tensor:
+    """[N]: whether each box lies where its counterpart does, as it mostly is."""
+    (boxes, scores, classes), (others, theirs, labels) = reference, found
+    sides = torch.minimum(boxes, others)[..., 2:] - torch.maximum(boxes, others)[..., :2]
+    both = sides.clamp(min=0).prod(2)
+    areas = [(each[..., 2:] - each[..., :2]).clamp(min=0).prod(2) for each in (boxes, others)]
+    is_near = both >= _COUNTERPART * (areas[0] + areas[1] - both)
+    return (((scores > 0) == (theirs > 0)) & (classes == labels) & is_near).all(1)
+
+
+def _lowest(scores: Tensor) -> float:
+    """Up to where scores are the lowest; 0 where those are many, as where all are alike."""
+    passed = scores[scores > 0]
+    if not len(passed):
+        return 0.0
+    least = float(passed.min()) * (1 + _JUST)
+    return least if int((passed <= least).sum()) <= max(1, _FEW * len(passed)) else 0.0
+
+
+def _paired(reference: list[Tensor], found: list[Tensor], least: float) -> list[Tensor]:
+    """One picture. Scores up to `least` are those that just so passed."""
+    boxes, scores, classes = reference
+    there, here = scores.nonzero()[:, 0], found[1].nonzero()[:, 0]
+    near = overlaps(torch.cat([boxes[there], found[0][here]]))[: len(there), len(there) :]
+    free = torch.where(classes[there, None] == found[2][here], near, 0.0).numpy()
+    put = [boxes.clone(), torch.where(scores <= least, scores, 0.0), classes.clone()]
+    alone = found[1][here] > least
+    for row, at in enumerate(there.tolist() if len(here) else []):
+        best = int(free[row].argmax())
+        if free[row, best] >= _COUNTERPART:
+            for each, values in zip(put, found, strict=True):
+                each[at] = values[here[best]]
+            alone[best], free[:, best] = False, 0
+    left = (scores == 0).nonzero()[:, 0]
+    rest = found[1][here[alone]][: len(left)]
+    put[1][left[: len(rest)]] = rest
+    return put

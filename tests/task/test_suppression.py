@@ -9,6 +9,7 @@ from torch import Tensor
 
 from edgecompress.compress.capture import program_of
 from edgecompress.task import NonMaximumSuppression
+from edgecompress.task.suppression import paired
 
 Found = tuple[Tensor, Tensor, Tensor]
 
@@ -135,3 +136,47 @@ def test_a_number_that_makes_no_sense_is_named(given: dict[str, float], line: st
 def test_other_shapes_are_named(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match=r"takes boxes \[N, A, 4\] and scores .*, not \["):
         NonMaximumSuppression()(*(torch.zeros(shape) for shape in shapes))
+
+
+# Two executions side by side
+
+
+def listed(*boxes: tuple[float, float, int]) -> list[Tensor]:
+    """Four places, of boxes of 10 by 10 pixels by their left side, score and class."""
+    rows = torch.zeros(1, 4, 6)
+    for at, (left, score, label) in enumerate(boxes):
+        rows[0, at] = torch.tensor([left, 0, left + 10, 10, score, label])
+    return [rows[:, :, :4], rows[:, :, 4], rows[:, :, 5]]
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        # Two that changed places, both a little elsewhere.
+        ([(51, 0.801, 1), (1, 0.799, 0)], [(1, 0.799, 0), (51, 0.801, 1)]),
+        # One is suppressed there: it differs by its score.
+        ([(50, 0.8, 1)], [(0, 0.0, 0), (50, 0.8, 1)]),
+        # One more.
+        (
+            [(0, 0.8, 0), (90, 0.8, 0), (50, 0.8, 1)],
+            [(0, 0.8, 0), (50, 0.8, 1), (-10, 0.8, 0)],
+        ),
+        # Another class, and another place, are another box.
+        ([(0, 0.8, 2), (70, 0.8, 1)], [(0, 0.0, 0), (50, 0.0, 1), (-10, 0.8, 0), (-10, 0.8, 0)]),
+        ([], [(0, 0.0, 0), (50, 0.0, 1)]),
+    ],
+)
+def test_boxes_are_put_beside_those_that_they_overlap(
+    found: list[tuple[float, float, int]], wanted: list[tuple[float, float, int]]
+) -> None:
+    put = paired(listed((0, 0.8, 0), (50, 0.8, 1)), listed(*found))
+    right = listed(*wanted)
+    # What is alone has no box.
+    right[0][right[0][:, :, 0] < 0] = 0
+    for one, other in zip(put, right, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_numbers_that_are_none_are_left_to_be_told() -> None:
+    broken = listed((0, float("nan"), 0))
+    assert paired(listed((0, 0.8, 0)), broken) is broken

@@ -12,7 +12,7 @@ from edgecompress.task.forms import Form
 from edgecompress.task.labels import out_of_range
 from edgecompress.task.metric import Metric
 from edgecompress.task.metrics.detection import Found, MeanAveragePrecision
-from edgecompress.task.suppression import survivors
+from edgecompress.task.suppression import paired, survivors
 from edgecompress.task.words import came
 
 _WAY = "give a list with {'boxes': [n, 4], 'labels': [n]} for each picture"
@@ -55,6 +55,13 @@ class DetectionTask(Task):
 
     def update(self, metric: Metric, outputs: Any, target: Any) -> None:
         metric.update(self.decode(outputs), target)
+
+    def in_order_of(self, reference: list[Tensor], outputs: list[Tensor]) -> list[Tensor]:
+        """Suppressed boxes beside those of the reference that they overlap; see `paired`."""
+        shapes = [[tensor.shape for tensor in side] for side in (reference, outputs)]
+        if shapes[0] != shapes[1] or not _are_suppressed(outputs):
+            return outputs
+        return paired(reference, outputs)
 
     def metric(self) -> Metric:
         return MeanAveragePrecision()
