@@ -92,7 +92,11 @@ class File:
 
 
 def exported(
-    quantized: Quantized, path: Path, release: Release = (10, 3), float_dtype: str = "float16"
+    quantized: Quantized,
+    path: Path,
+    release: Release = (10, 3),
+    float_dtype: str = "float16",
+    float32_only: tuple[str, ...] = (),
 ) -> File:
     prepared: Prepared = quantized.prepared
     with torch.no_grad():
@@ -107,6 +111,7 @@ def exported(
         target=target(release, float_dtype),
         layers=quantized.layers,
         keep_float=prepared.keep_float,
+        float32_only=float32_only,
         scheme=prepared.scheme,
     )
     artifact = runtime("tensorrt").export(exportable, path / "model.onnx")

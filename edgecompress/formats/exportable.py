@@ -29,6 +29,7 @@ class Exportable:
         input_names, output_names: in the order of the model's arguments and results.
         layers: weight tensor in `module`'s state -> path of the user's layer that it belongs to.
         keep_float: modules and operators that the recipe keeps in float.
+        float32_only: modules whose numbers float16 does not hold.
         kept_because: of those among them that a search chose, what each costs in int8.
         lineage: what made it; stored in the file.
         target: whom the file is for.
@@ -53,6 +54,7 @@ class Exportable:
     decoded: bool = False
     layers: dict[str, str] = field(default_factory=dict)
     keep_float: tuple[str, ...] = ()
+    float32_only: tuple[str, ...] = ()
     kept_because: dict[str, str] = field(default_factory=dict)
     dense: tuple[str, ...] | None = None
     scheme: QuantizationScheme | None = None

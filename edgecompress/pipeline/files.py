@@ -150,10 +150,18 @@ def _exportable(job: Job, model: Executable, module: nn.Module) -> Exportable:
         decoded=job.decoder is not None,
         layers=dict(model.layers),
         keep_float=model.keep_float,
+        float32_only=tuple(float32_only(job.model)),
         kept_because=dict(model.kept_because),
         dense=tuple(dense) if model.two_four else None,
         scheme=None if model.fake_quantized is None else job.recipe.scheme,
     )
+
+
+def float32_only(model: nn.Module) -> Iterator[str]:
+    """Paths of modules that say so of themselves, as log-mel front ends do (docs/task.md)."""
+    for name, module in model.named_modules():
+        if getattr(module, "float32_only", False) is True:
+            yield name
 
 
 def _parameters(graph: GraphModule) -> int:

@@ -13,6 +13,7 @@ from edgecompress.runtimes.tensorrt.opset17 import OPSET_17, lower_to_17
 from edgecompress.runtimes.tensorrt.passes import run_passes
 from edgecompress.runtimes.tensorrt.rules import tensorrt_violations
 from edgecompress.runtimes.tensorrt.target import TensorRtSection
+from edgecompress.spec.measurement import DECODER
 
 _OPSETS: tuple[tuple[tuple[int, int], int, int], ...] = (
     ((10, 9), 22, 10),
@@ -44,7 +45,7 @@ def export(model: Exportable, path: Path) -> Artifact:
     if model.scheme is not None:
         run_passes(document, model.layers)
         if model.target.float_dtype == "float16":
-            to_float16(document)
+            to_float16(document, (DECODER, *model.float32_only))
     if opset == OPSET_17:
         lower_to_17(document)
     artifact = write(document, model, ir_version, path)

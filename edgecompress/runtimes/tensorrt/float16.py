@@ -2,6 +2,8 @@
 graph alone, and 8.6 and 10.x follow it, so that all build the same.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 import onnx_ir as ir
@@ -10,7 +12,6 @@ from onnx_ir.passes.common import ShapeInferencePass
 from edgecompress.formats.onnx.edit import Array, Editor, array_of
 from edgecompress.formats.onnx.values import module_of
 from edgecompress.runtimes.tensorrt.inspect import float_nodes
-from edgecompress.spec.measurement import DECODER
 
 _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
@@ -25,15 +26,21 @@ _BOUNDED = {
 }  # fmt: skip
 
 
-def to_float16(model: ir.Model) -> None:
+def to_float16(model: ir.Model, float32_only: Sequence[str] = ()) -> None:
     """Every node that would compute in float32 computes in float16, with one Cast where a tensor
     enters such a region and one where it leaves. A node stays in float32 where a constant of it is
     beyond float16 (65504), or so small that it would become 0, and so do those after it, up to one
-    that bounds its output. So does a task's decoder, because float16 has coordinates of hundreds of
-    pixels in steps of a half, and areas of boxes not at all.
+    that bounds its output.
+
+    Args:
+        model: in which nothing is float16 yet.
+        float32_only: modules that stay in float32 with all that is in them, such as a task's
+            decoder: float16 has coordinates of hundreds of pixels in steps of a half, and areas of
+            boxes not at all.
+
     """
     ShapeInferencePass()(model)
-    half = _chosen(model)
+    half = _chosen(model, float32_only)
     editor = Editor(model)
     cast: dict[ir.Value, ir.Value] = {}
     for node in [node for node in model.graph if node in half]:
@@ -51,14 +58,14 @@ def to_float16(model: ir.Model) -> None:
                 _as_single_for_others(editor, node, output, half)
 
 
-def _chosen(model: ir.Model) -> set[ir.Node]:
+def _chosen(model: ir.Model, float32_only: Sequence[str]) -> set[ir.Node]:
     names = float_nodes(model)
     version = model.opset_imports[""]
     half: set[ir.Node] = set()
     single: set[ir.Node] = set()
     for node in model.graph:
         sources = {value.producer() for value in _floats(node)}
-        if (module_of(node) or "").startswith(DECODER):
+        if _is_within(module_of(node), float32_only):
             single.add(node)
         elif node.op_type in _MOVING:
             if sources and sources <= half:
@@ -73,6 +80,13 @@ def _chosen(model: ir.Model) -> set[ir.Node]:
                 continue
             half.add(node)
     return half
+
+
+def _is_within(path: str | None, modules: Sequence[str]) -> bool:
+    """Whether a path is one of the modules, or inside of one; '' is the whole model."""
+    if path is None:
+        return "" in modules
+    return any(not each or path == each or path.startswith(f"{each}.") for each in modules)
 
 
 def _floats(node: ir.Node) -> list[ir.Value]:

@@ -38,6 +38,8 @@ class LogMel(nn.Module):
 
     sines: Tensor
     filters: Tensor
+    float32_only = True
+    """Energies of loud sounds are beyond float16, and those of quiet ones vanish in it."""
 
     def __init__(
         self, sampling_rate_hz: int, bands: int = 40, window: int = 256, hop: int = 128
@@ -70,6 +72,8 @@ class ExactLogMel(nn.Module):
     sines: Tensor
     filters: Tensor
     octaves: Tensor
+    float32_only = True
+    """float16 has whole numbers to 2048 only."""
 
     def __init__(
         self, sampling_rate_hz: int, bands: int = 40, window: int = 256, hop: int = 128

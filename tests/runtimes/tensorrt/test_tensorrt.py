@@ -23,7 +23,9 @@ from zoo.parts import Call, conv, head, image
 from edgecompress.compress.quantize import Quantized
 from edgecompress.errors import ModelError
 from edgecompress.formats.exportable import Exportable
+from edgecompress.pipeline.files import float32_only
 from edgecompress.runtimes import runtime
+from edgecompress.task.kinds.audio import ExactLogMel
 
 
 @cache
@@ -143,6 +145,23 @@ def test_layers_kept_in_float_have_float16_weights(tmp_path: Path) -> None:
     assert {op.dtype for op in kept} == {"float16"}
     # One Cast into the region and one out of it.
     assert len(file.nodes("Cast")) == 2
+
+
+def test_a_front_end_that_says_so_stays_in_float32(tmp_path: Path) -> None:
+    """Its whole numbers are beyond what float16 has, and none of its constants is."""
+    front = ExactLogMel(8000, bands=8, window=64, hop=32)
+    body = nn.Sequential(conv(1, 8), nn.ReLU(), *head(8))
+    model = nn.Sequential(nn.Sequential(front), body).eval()
+    assert list(float32_only(model)) == ["0.0"]
+    clips = ((torch.randn(1, 512) * 0.2).clamp(-1, 1),)
+    made = quantised(model, clips, keep_float=("0",))
+    file = exported(made, tmp_path, float32_only=("0.0",))
+    assert {op.dtype for op in file.inspection.ops if (op.module or "").startswith("0")} == {
+        "float32"
+    }
+    assert file.steps_apart(3) < CLOSE
+    # In float16 it is another input that the network gets.
+    assert exported(made, tmp_path).steps_apart(3) > CLOSE
 
 
 def test_numbers_beyond_float16_keep_their_operator_in_float32(tmp_path: Path) -> None:
