@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgecompress import DetectionTask
+from edgecompress.task import NonMaximumSuppression
 
 BATCH = 32
 STRIDES = (8, 16)
@@ -28,13 +29,18 @@ place of those.
 
 
 class Shapes(DetectionTask):
+    """`suppresses`: whether the file chooses among boxes that overlap."""
+
     classes = CLASSES
+
+    def __init__(self, suppresses: bool = False) -> None:
+        self.suppresses = suppresses
 
     def model(self) -> nn.Module:
         return Yolo()
 
     def decoder(self) -> nn.Module:
-        return Decoder()
+        return Suppressing() if self.suppresses else Decoder()
 
     def example_inputs(self) -> tuple[Tensor, ...]:
         return (torch.zeros(1, 3, SIDE, SIDE),)
@@ -88,6 +94,18 @@ class Decoder(nn.Module):
     def forward(self, outputs: Raw) -> tuple[Tensor, Tensor]:
         distances, logits = flat(outputs)
         return decoded(distances, self.middles, self.strides), logits.sigmoid()
+
+
+class Suppressing(nn.Module):
+    """Boxes [N, 50, 4], scores [N, 50] and classes [N, 50] that are left of those."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder, self.suppress = Decoder(), NonMaximumSuppression(count=50)
+
+    def forward(self, outputs: Raw) -> tuple[Tensor, Tensor, Tensor]:
+        left: tuple[Tensor, Tensor, Tensor] = self.suppress(*self.decoder(outputs))
+        return left
 
 
 class Yolo(nn.Module):

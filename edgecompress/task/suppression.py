@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+_FAR = 1e9
+"""No box lies so far away; and areas are still numbers of float32."""
 _COUNTERPART = 0.5
 """Two executions that find one object overlap by so much, as intersection over union."""
 _JUST = 1e-3
@@ -89,7 +91,7 @@ class NonMaximumSuppression(nn.Module):
         stays = stays[:, :, 1:] * alive
         # Each has a whole number of its own, and all that is left over is alike: nothing depends on
         # how a runtime orders what is equal.
-        ranks = stays.bmm(before.float())
+        ranks = stays.bmm(before)
         keys = (stays * (scores.shape[1] - ranks)).squeeze(1)
         stay = stays.squeeze(1)
         order = keys.topk(min(self.count, scores.shape[1]), dim=1).indices
@@ -154,21 +156,25 @@ def _taken(values: Tensor, rows: Tensor) -> Tensor:
 
 
 def _before(scores: Tensor, places: Tensor) -> Tensor:
-    """[N, P, P] bool: whether the first goes before the second."""
-    one, other = scores[:, :, None], scores[:, None, :]
-    is_first = places[:, :, None] < places[:, None, :]
-    return (one > other) | ((one == other) & is_first)
+    """[N, P, P]: 1 where the first goes before the second, and else 0. Here and below signs stand
+    for comparisons, for which LiteRT has kernels of one number at a time only.
+    """
+    higher = (scores[:, :, None] - scores[:, None, :]).sign()
+    first = (places[:, None, :] - places[:, :, None]).float().sign()
+    return (2 * higher + first).sign().relu()
 
 
 def _against(before: Tensor, boxes: Tensor, labels: Tensor, iou: float) -> Tensor:
     """[N, P, P]: 1 where the first would suppress the second, and else 0."""
-    x1, y1, x2, y2 = boxes.unbind(2)
+    # Of an infinity there are no differences.
+    x1, y1, x2, y2 = torch.where(boxes.abs() < _FAR, boxes, 0.0).unbind(2)
     areas = (x2 - x1).clamp(min=0) * (y2 - y1).clamp(min=0)
     both = _shared(x1, x2) * _shared(y1, y2)
     # Multiplied, for a union may be nothing.
-    is_near = both > iou * (areas[:, :, None] + areas[:, None, :] - both)
-    is_same = labels[:, :, None] == labels[:, None, :]
-    return (before & is_near & is_same).float()
+    union = areas[:, :, None] + areas[:, None, :] - both
+    is_near = (both - iou * union).sign().relu()
+    is_same = (1 - (labels[:, :, None] - labels[:, None, :]).abs()).relu()
+    return before * is_near * is_same
 
 
 def _shared(start: Tensor, end: Tensor) -> Tensor:

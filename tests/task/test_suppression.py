@@ -101,11 +101,13 @@ def test_only_the_best_are_looked_at() -> None:
 
 
 def test_boxes_without_an_end_or_an_area_harm_nobody() -> None:
-    inf = float("inf")
-    boxes = torch.tensor([[[0.0, 0, 4, 4], [0, 0, inf, inf], [3, 3, 1, 1], [0, 0, 4, 3]]])
-    scores = torch.tensor([[[0.5], [0.02], [0.9], [0.4]]])
+    inf, nan = float("inf"), float("nan")
+    boxes = torch.tensor(
+        [[[0.0, 0, 4, 4], [0, 0, inf, inf], [3, 3, 1, 1], [0, 0, 4, 3], [nan, 0, 4, 4]]]
+    )
+    scores = torch.tensor([[[0.5], [0.02], [0.9], [0.4], [0.01]]])
     found, sure, _ = NonMaximumSuppression()(boxes, scores)
-    assert sure[0].tolist() == pytest.approx([0.9, 0.5, 0, 0])
+    assert sure[0].tolist() == pytest.approx([0.9, 0.5, 0, 0, 0])
     assert found.isfinite().all()
 
 
