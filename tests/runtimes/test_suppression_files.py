@@ -120,3 +120,22 @@ def test_where_tensorrt_computes_in_float16_a_decoder_does_not(tmp_path: Path) -
     assert torch.allclose(boxes, wanted[0], atol=1e-3)
     assert torch.equal(classes, wanted[2])
     assert len(scores.unique()) < scores.numel()
+
+
+@pytest.mark.slow
+def test_an_int8_network_ahead_leaves_whole_numbers_whole_in_litert(tmp_path: Path) -> None:
+    litert_files = pytest.importorskip("litert_files", reason="litert-torch is not installed")
+    model, images = Heads().eval(), (torch.randn(1, 3, 16, 16),)
+    wanted_scheme = litert_files.scheme("affine")
+    quantized = tensorrt_files.quantised(model, images, wanted_scheme)
+    whole, _ = decoded_graph(quantized.graph, Decode().eval(), images)
+    edges = litert_files.INT8.model_copy(update={"dtype": "float32"})
+    file = litert_files.export(
+        whole, images, tmp_path, edges, layers=quantized.layers, scheme=wanted_scheme
+    )
+    boxes, scores, classes = (torch.from_numpy(each) for each in file.run(images))
+    with torch.no_grad():
+        wanted = whole(*images)
+    assert torch.equal(classes, wanted[2])
+    assert torch.allclose(scores, wanted[1], atol=1e-5)
+    assert torch.allclose(boxes, wanted[0], atol=1e-3)
