@@ -4,7 +4,6 @@ import gc
 import os
 import random
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,15 +88,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=4,
         help="size of the model that tests/push/test_push_ssh.py resumes; the promise is about 100",
     )
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """For `-n auto`. One more than there are cores, because tests also wait: for devices, for other
-    processes, and for a core that an agent has chosen.
-    """
-    cores = os.process_cpu_count() if sys.version_info >= (3, 13) else os.cpu_count()
-    return 1 + (1 if cores is None else cores)
 
 
 @pytest.hookimpl(optionalhook=True)
