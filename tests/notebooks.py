@@ -48,11 +48,12 @@ def trained(folder: Path) -> Notebook:
     """
     deploying.unmeasured(folder)
     sys.path.insert(0, str(deploying.TINY))
+    # Others have modules of that name, and leave them.
+    sys.modules.pop("task", None)
     try:
         from task import Tiny
     finally:
         sys.path.remove(str(deploying.TINY))
-        # Others have modules of that name.
         sys.modules.pop("task", None)
     torch.manual_seed(0)
     task = Tiny()

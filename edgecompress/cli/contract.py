@@ -35,7 +35,7 @@ def run(
     ],
     as_json: Json = False,
 ) -> None:
-    """Run a picture, a sound or a text, prepared as the file says."""
+    """Run a picture, a sound or a text as the file says."""
     with output(as_json) as out:
         from edgecompress.pipeline import contract
         from edgecompress.progress import progress_on_stderr

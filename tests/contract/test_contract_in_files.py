@@ -79,7 +79,7 @@ class Pictures(Task):
 @pytest.mark.parametrize(
     ("declared", "words"),
     [
-        ({"size": [8, 8]}, "give an ImagePreprocessing, an AudioPreprocessing, or None"),
+        ({"size": [8, 8]}, "give an ImagePreprocessing, an AudioPreprocessing, a"),
         (SOUND, r"a float input of \[1, 192\], and example_inputs\(\) gives"),
         (ImagePreprocessing(size=(8, 9)), r"a float input of \[1, 3, 8, 9\], and example_inputs"),
         (ImagePreprocessing(size=(8, 8), colours="gray"), r"a float input of \[1, 1, 8, 8\]"),
