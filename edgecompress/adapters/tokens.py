@@ -8,8 +8,9 @@ from edgecompress.artifact import sha256_of
 from edgecompress.spec.preprocessing import TextPreprocessing, TextSample
 
 _MASK = "attention_mask"
+_IDS = "input_ids"
 _INPUTS: dict[str, Literal["tokens", "mask", "zeros"]] = {
-    "input_ids": "tokens",
+    _IDS: "tokens",
     _MASK: "mask",
     "token_type_ids": "zeros",
 }
@@ -17,6 +18,8 @@ _FILE = "tokenizer.json"
 _ROWS = 64
 """So many are looked at for samples."""
 _MOST_TEXT = 1 << 12
+"""Characters, and tokens, that a sample may have."""
+_MOST_SPECIAL = 16
 
 
 def declared_text(
@@ -34,7 +37,7 @@ def declared_text(
     """
     tokenizer = trainer.processing_class
     file = _file_of(tokenizer)
-    if file is None or length is None or not set(names) <= set(_INPUTS):
+    if file is None or length is None or not {_IDS} <= set(names) <= set(_INPUTS):
         return None
     found = _samples(tokenizer, trainer.eval_dataset)
     if found is None:
@@ -59,6 +62,8 @@ def declared_text(
 
 def _file_of(tokenizer: Any) -> Path | None:
     """The file that it was loaded from; None: it has none, or was made by code."""
+    if not hasattr(tokenizer, "all_special_ids"):
+        return None  # What prepares pictures or sounds, say.
     given = getattr(tokenizer, "init_kwargs", None)
     told = given.get("tokenizer_file") if isinstance(given, Mapping) else None
     places = [Path(str(getattr(tokenizer, "name_or_path", ""))) / _FILE]
@@ -74,17 +79,19 @@ def _samples(
     frames, samples = set(), []
     for index in range(min(_ROWS, len(data))):
         row = data[index]
-        if any(map(int, row.get("token_type_ids", ()))):
+        if not isinstance(row, Mapping) or any(map(int, row.get("token_type_ids", ()))):
             return None
-        mask = row.get(_MASK, [1] * len(row["input_ids"]))
-        ids = [int(each) for each, is_real in zip(row["input_ids"], mask, strict=True) if is_real]
+        mask = row.get(_MASK, [1] * len(row[_IDS]))
+        ids = [int(each) for each, is_real in zip(row[_IDS], mask, strict=True) if is_real]
         first = next((at for at, each in enumerate(ids) if each not in special), len(ids))
         last = len(ids) - next((at for at, x in enumerate(ids[::-1]) if x not in special), 0)
         tokens = ids[first:last]
         text = tokenizer.decode(tokens)
         again = list(tokenizer.encode(text, add_special_tokens=False))
-        if not tokens or again != tokens or not 0 < len(text) <= _MOST_TEXT:
+        if again != tokens or not 0 < len(text) <= _MOST_TEXT or not 0 < len(tokens) <= _MOST_TEXT:
             continue
+        if len(ids) - len(tokens) > _MOST_SPECIAL:
+            return None
         frames.add((tuple(ids[:first]), tuple(ids[last:])))
         samples.append(TextSample(text=text, tokens=tuple(tokens)))
     if len(frames) != 1:
