@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from ablation import SENSOR
 from cifar10 import recipe
 from formats import spoken
 from numpy.typing import NDArray
@@ -40,10 +41,9 @@ from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.latency import DeviceSpeed, speeds_on
 from edgecompress.pipeline.models import original
 from edgecompress.pipeline.orders import Measured, deploy_order
-from edgecompress.pipeline.training import loss_of, training_of
+from edgecompress.pipeline.training import loss_after_cut, loss_of, training_of
 from edgecompress.spec.deploy import TrainSpec
 
-SENSOR = Path(__file__).with_name("sensor_task.py")
 GOALS = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
 TRAIN = {"optimizer": "adamw", "learning_rate": 3e-3}
 
@@ -105,17 +105,23 @@ def main() -> None:
 
 def document(arguments: argparse.Namespace) -> dict[str, object]:
     """A deploy.yaml with the task of that net."""
-    tasks: dict[str, object] = {"demo": {"path": f"{DIGITS}:Digits"}}
-    tasks["sensor"] = {"path": f"{SENSOR}:Sensor"}
-    if arguments.arch == "fsdd":
-        task = spoken(arguments.data)["task"]
-    elif arguments.arch in tasks:
-        task = tasks[arguments.arch]
+    if arguments.arch == "demo":
+        base = {"task": {"path": f"{DIGITS}:Digits"}, "train": {"epochs": 5, **TRAIN}}
+    elif arguments.arch == "sensor":
+        base = SENSOR
+    elif arguments.arch == "fsdd":
+        base = spoken(arguments.data)
     else:
-        task = recipe(arguments)["task"]
-    trained = {} if arguments.weights != Path() else {"train": {"epochs": 5, **TRAIN}}
+        base = {"task": recipe(arguments)["task"]}
     ptq = {"mode": "ptq", "ranges": "minmax", "calibration_batches": 2}
-    return {"task": task, "seed": 0, **trained, "quantize": ptq, "budgets": {"max_metric_drop": 1}}
+    trained = {"train": base["train"]} if "train" in base else {}
+    return {
+        "task": base["task"],
+        "seed": 0,
+        **trained,
+        "quantize": ptq,
+        "budgets": {"max_metric_drop": 1},
+    }
 
 
 def spaced(job: Job, model: nn.Module) -> tuple[Space, Sequence[torch.Tensor]]:
@@ -156,7 +162,7 @@ def show_gain(net: Net, epochs: int) -> None:
     with evaluating(net.start.model):
 
         def score(model: nn.Module) -> float:
-            return -loss_of(net.job, model)
+            return -loss_after_cut(net.job, model)
 
         sensitivity: Sensitivity = scan(net.start.model, space, net.ranking, score, lambda *_: None)
     fastest = whole / net.predicted_ms(space.least())

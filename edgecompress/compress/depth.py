@@ -1,10 +1,10 @@
-"""Which residual blocks go whole: those that the loss misses least."""
+"""Which residual blocks go whole: those that are missed least."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgecompress.compress.importance import finite
 from edgecompress.compress.macs import evaluating
@@ -19,22 +19,22 @@ def choose(
     model: nn.Module,
     blocks: "Blocks",
     count: int,
-    loss: Callable[[nn.Module], Tensor],
+    score: Callable[[nn.Module], float],
     progress: Callable[[str, int, int], None],
 ) -> "list[Block]":
-    """The blocks to remove, one after the other: each is the one without which the loss is lowest,
-    measured with those before it gone, because a block that could be spared beside its neighbour
-    often cannot without it.
+    """The blocks to remove, one after the other: each is the one without which the score is
+    highest, measured with those before it gone, because a block that could be spared beside its
+    neighbour often cannot without it.
 
     Args:
         model: it is as it was afterwards.
         blocks: what may go.
         count: how many go.
-        loss: mean loss on fixed batches.
+        score: of a model that was not trained since it lost something; higher is better.
         progress: called before each measurement.
 
     Raises:
-        ModelError: there are not as many, or the loss is not finite.
+        ModelError: there are not as many, or the score is not finite.
 
     """
     left = list(blocks.found)
@@ -51,11 +51,11 @@ def choose(
     with evaluating(model), torch.no_grad():
         for _ in range(count):
             current = shorter(model, [block.removal for block in chosen])
-            costs = []
+            scores = []
             for block in left:
                 progress("blocks", done, total)
                 done += 1
                 with missing(current, block.removal):
-                    costs.append(finite(loss(current)))
-            chosen.append(left.pop(min(range(len(left)), key=costs.__getitem__)))
+                    scores.append(finite(score(current)))
+            chosen.append(left.pop(max(range(len(left)), key=scores.__getitem__)))
     return chosen

@@ -131,8 +131,8 @@ def measured(model: nn.Module, loss: Loss) -> float:
         return finite(loss(model))
 
 
-def finite(value: Tensor) -> float:
-    number = float(value.detach())
+def finite(value: Tensor | float) -> float:
+    number = float(value.detach()) if isinstance(value, Tensor) else value
     if number != number or number in (float("inf"), float("-inf")):
         raise ModelError(
             f"task: the loss on the calibration data is {number}; cannot rank channels"

@@ -53,7 +53,7 @@ class PruneContext:
     loss: Callable[[nn.Module], Tensor]
     """Mean loss on fixed calibration batches, scalar, differentiable."""
     score: Callable[[nn.Module], float]
-    """Validation metric, turned so that higher is better."""
+    """How good a model is that has lost something and was not trained since; higher is better."""
     finetune: Callable[[nn.Module, int], None]
     """Fine-tune in place after step 1, 2, ..., but not after the last."""
     progress: Progress = silent
@@ -153,7 +153,7 @@ def _blocks(model: nn.Module, spec: StructuredPruneSpec, context: PruneContext) 
     from edgecompress.compress.blocks import BlockFinder
 
     finder = BlockFinder(model, context.example_inputs, ignored)
-    chosen = choose(model, finder.find(), spec.remove_blocks, context.loss, context.progress)
+    chosen = choose(model, finder.find(), spec.remove_blocks, context.score, context.progress)
     finder.confirm(chosen)
     return chosen
 

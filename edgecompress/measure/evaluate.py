@@ -103,7 +103,7 @@ def recorded(
         hops=chain.hops(),
         original=chain.original(),
     )
-    return evaluation, recorder.record(evaluation)
+    return evaluation, recorder.record(evaluation, metric)
 
 
 def scored(

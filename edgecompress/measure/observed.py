@@ -98,7 +98,8 @@ class _Scorer:
                 higher_is_better=known.higher_is_better,
                 samples=self._samples,
                 is_share=known.is_share,
-            )
+            ),
+            self._metric,
         )
 
 

@@ -115,7 +115,7 @@ class Parts:
             few = batch.part(tried)
             whole = self._value_of([few])
             halves = [few.part(half) for half in (tried[:middle], tried[middle:]) if len(half)]
-            self._is_divided = _near(self._value_of(halves), whole)
+            self._is_divided = near(self._value_of(halves), whole)
         except Undivided:
             self._is_divided = False
         if not self._is_divided or self._is_of_answers(few, whole):
@@ -125,23 +125,21 @@ class Parts:
         except Undivided:
             return
         # Where the first are all right, this may be a coincidence, so there are groups as well.
-        self._alone = [] if _near(float(np.mean(each)), whole) else None
+        self._alone = [] if near(float(np.mean(each)), whole) else None
 
     def _is_of_answers(self, few: Scored, whole: float) -> bool:
         """Whether the metric seems to be the share of right answers, which are recorded anyway."""
         if not isinstance(self._task, ClassificationTask):
             return False
         right = few.outputs[0].argmax(axis=1) == few.target.numpy()
-        return _near(float(right.mean()), whole)
+        return near(float(right.mean()), whole)
 
     def _halve(self, alone: list[float]) -> None:
         """Join neighbours, and take twice as many samples as one part from here on."""
         self._at_once *= 2
         if alone:
-            sizes, firsts = np.array(self._sizes), range(0, len(alone), 2)
-            joined = np.add.reduceat(sizes, firsts)
-            self._alone = (np.add.reduceat(np.array(alone) * sizes, firsts) / joined).tolist()
-            self._sizes = joined.tolist()
+            joined, sizes = _joined(np.array(alone), np.array(self._sizes, np.int32))
+            self._alone, self._sizes = joined.tolist(), sizes.tolist()
 
     def _add_alone(self, batch: Scored) -> None:
         samples = batch.samples
@@ -188,6 +186,23 @@ class Parts:
             raise Undivided from error
 
 
+def units_of(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Parts of a metric that is the mean of `values`, one a sample, and their sizes."""
+    sizes = np.ones(len(values), np.int32)
+    while len(values) > MOST_UNITS:
+        values, sizes = _joined(values, sizes)
+    return values, sizes
+
+
+def _joined(
+    values: NDArray[np.float64], sizes: NDArray[np.int32]
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Two neighbours each as one part."""
+    firsts = np.arange(0, len(values), 2)
+    joined = np.add.reduceat(sizes, firsts, dtype=np.int32)
+    return np.add.reduceat(values * sizes, firsts) / joined, joined
+
+
 def update(task: Task, metric: Metric, rebuild: Rebuild | None, batch: Scored) -> None:
     """Feed one batch to a metric."""
     tensors = [torch.from_numpy(array) for array in batch.outputs]
@@ -203,6 +218,6 @@ def _value(metric: Metric) -> float:
     return float("nan") if value is None else value
 
 
-def _near(value: float, other: float) -> bool:
-    """Never of NaN."""
+def near(value: float, other: float) -> bool:
+    """Whether two values of a metric are the same; never of NaN."""
     return abs(value - other) <= _NEAR * max(abs(value), abs(other), 1e-3)

@@ -5,11 +5,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edgecompress.measure.parts import Parts, Rebuild, Scored
+from edgecompress.errors import TaskError
+from edgecompress.measure.parts import Parts, Rebuild, Scored, near, units_of
 from edgecompress.measure.record import Record
 from edgecompress.measure.tensors import Array
 from edgecompress.spec.measurement import Evaluation
-from edgecompress.task import ClassificationTask, MulticlassAccuracy, Task
+from edgecompress.task import ClassificationTask, Metric, MulticlassAccuracy, Task
+from edgecompress.task.guard import user_code
+from edgecompress.task.metric import PerSample
 
 MOST_OUTPUTS = 32
 """Numbers that are kept of a sample's outputs."""
@@ -45,9 +48,18 @@ class Recorder:
         if self._parts is not None:
             self._parts.add(batch)
 
-    def record(self, evaluation: Evaluation) -> Record:
-        """What was recorded of a file with this metric."""
+    def record(self, evaluation: Evaluation, metric: Metric) -> Record:
+        """What was recorded of a file whose metric this is, with its value.
+
+        Raises:
+            TaskError: what the metric says of each sample is no such thing.
+
+        """
         parts = self._parts
+        scores = None if parts is None else parts.scores()
+        sizes = None if parts is None else parts.sizes()
+        if isinstance(metric, PerSample):
+            scores, sizes = units_of(_values_of(metric, evaluation))
         return Record(
             value=evaluation.value,
             higher_is_better=evaluation.higher_is_better,
@@ -56,8 +68,8 @@ class Recorder:
             labels=np.concatenate(self._labels) if self._labels else None,
             answers=np.concatenate(self._answers) if self._answers else None,
             confidences=np.concatenate(self._confidences) if self._confidences else None,
-            scores=None if parts is None else parts.scores(),
-            sizes=None if parts is None else parts.sizes(),
+            scores=scores,
+            sizes=sizes,
             left_out=None if parts is None else parts.left_out(),
             outputs=_joined(self._outputs),
             is_sketch=self._is_sketch,
@@ -65,10 +77,25 @@ class Recorder:
 
 
 def _has_parts(task: Task) -> bool:
-    """Whether there is more to record than answers, and another metric can be had for it."""
+    """Whether there is more to record than answers and what the metric says of each sample, and
+    another metric can be had for it.
+    """
     metric = task.metric()
     is_plain = isinstance(task, ClassificationTask) and type(metric) is MulticlassAccuracy
-    return not is_plain and task.metric() is not metric
+    return not is_plain and not isinstance(metric, PerSample) and task.metric() is not metric
+
+
+def _values_of(metric: PerSample, evaluation: Evaluation) -> NDArray[np.float64]:
+    """[N]"""
+    with user_code(f"{type(metric).__name__}.per_sample()"):
+        values = torch.as_tensor(metric.per_sample()).detach().cpu().double().numpy()
+    if values.shape != (evaluation.samples,) or not near(float(values.mean()), evaluation.value):
+        raise TaskError(
+            f"{type(metric).__name__}.per_sample() must give {evaluation.samples} numbers, one for"
+            f" each sample, whose mean is the metric's {evaluation.value:.6g}; it gave"
+            f" {values.size}" + (f" with the mean {values.mean():.6g}" if values.size else "")
+        )
+    return values
 
 
 def _probabilities(scores: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from edgecompress.pipeline.job import Job, Point, QuantizedPoint, Trained
 from edgecompress.pipeline.stages import Output
 from edgecompress.pipeline.training import (
     dump,
-    loss_of,
+    loss_after_cut,
     output_of,
     state_of,
     trained_of,
@@ -153,7 +153,7 @@ def _cut(
         example_inputs=job.example_inputs,
         loss=job.loss,
         # The loss, because a metric hardly moves when few channels go.
-        score=lambda model: -loss_of(job, model),
+        score=lambda model: -loss_after_cut(job, model),
         finetune=recover,
         progress=lambda what, done, total: job.stages.progress.step(done, total, what),
         speed_of=speeds,

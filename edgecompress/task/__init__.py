@@ -9,7 +9,7 @@ from edgecompress.task.kinds.multilabel import MultiLabelTask
 from edgecompress.task.kinds.regression import RegressionTask
 from edgecompress.task.kinds.segmentation import SegmentationTask
 from edgecompress.task.kinds.sequence import SequenceTask
-from edgecompress.task.metric import Metric, MulticlassAccuracy
+from edgecompress.task.metric import Metric, MulticlassAccuracy, PerSample
 from edgecompress.task.metrics.detection import MeanAveragePrecision
 from edgecompress.task.metrics.keypoints import CorrectKeypoints
 from edgecompress.task.metrics.multilabel import MultilabelAveragePrecision, MultilabelF1Score
@@ -40,6 +40,7 @@ __all__ = [
     "MultilabelAveragePrecision",
     "MultilabelF1Score",
     "NonMaximumSuppression",
+    "PerSample",
     "RegressionTask",
     "RetrievalAccuracy",
     "SegmentationTask",

@@ -26,6 +26,17 @@ class Metric(Protocol):
         """One number, of all batches so far."""
 
 
+@runtime_checkable
+class PerSample(Protocol):
+    """What a metric may have beside: it is the mean of a value of each sample, and each value needs
+    the other samples, as that of a search does. Its interval then follows from these values.
+    Without them samples are left out to find it, and they are missed by the others, too.
+    """
+
+    def per_sample(self) -> Tensor:
+        """[N] numbers, in the order of `update`; their mean is `compute()`."""
+
+
 class MulticlassAccuracy:
     """Share of the samples whose highest score is that of their label (micro average)."""
 

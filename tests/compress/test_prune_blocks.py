@@ -40,7 +40,11 @@ def distilled(model: nn.Module, inputs: tuple[Tensor, ...]):
     """A context whose loss is how far the outputs move from those of `model`."""
     with torch.no_grad():
         wanted = model(*inputs)
-    return replace(context(inputs), loss=lambda m: functional.mse_loss(m(*inputs), wanted))
+
+    def loss(other: nn.Module) -> Tensor:
+        return functional.mse_loss(other(*inputs), wanted)
+
+    return replace(context(inputs), loss=loss, score=lambda m: -float(loss(m)))
 
 
 class Flat(nn.Module):

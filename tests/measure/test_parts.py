@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassF1Score
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score
 
+from edgecompress.errors import TaskError
 from edgecompress.measure import parts as module
+from edgecompress.measure.paired import proportions
 from edgecompress.measure.parts import Scored
 from edgecompress.measure.record import Record, metric_change
 from edgecompress.measure.recorder import Recorder
 from edgecompress.spec.measurement import Evaluation
-from edgecompress.task import ClassificationTask, Task
+from edgecompress.task import ClassificationTask, RetrievalAccuracy, Task
 
 CLASSES = 3
 
@@ -86,7 +88,8 @@ def recorded(
             value=float(metric.compute()),
             higher_is_better=bool(metric.higher_is_better),
             samples=len(outputs),
-        )
+        ),
+        metric,
     )
 
 
@@ -131,6 +134,71 @@ def test_a_regression_has_an_interval_whatever_its_metric(make: Any, method: str
     assert same.low < 0 < same.high
     assert change.low is not None
     assert change.low > 0
+
+
+def embedded(seed: int, samples: int = 400) -> tuple[Tensor, Tensor]:
+    """Noisy copies of 25 random points."""
+    points = torch.randn(25, 8, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(25).repeat(samples // 25)
+    copies = torch.Generator().manual_seed(1), torch.Generator().manual_seed(seed)
+    noise = [torch.randn(samples, 8, generator=each) for each in copies]
+    return points[labels] + 0.9 * noise[0] + 0.05 * noise[1], labels
+
+
+def test_a_search_has_the_interval_of_its_samples() -> None:
+    (first, labels), (second, _) = embedded(2), embedded(3)
+    before, after = (recorded(RetrievalAccuracy, each, labels) for each in (first, second))
+    change = metric_change(before, after)
+    assert change is not None
+    assert change.method == "answers"
+    assert before.left_out is None
+    assert before.scores is not None
+    assert after.scores is not None
+    wrong = before.scores > after.scores
+    right = before.scores < after.scores
+    assert wrong.any()
+    assert right.any()
+    limits = proportions(int(wrong.sum()), int(right.sum()), len(labels))
+    assert (change.low, change.high) == limits
+
+
+def test_values_of_many_samples_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_UNITS", 64)
+    outputs, labels = embedded(2)
+    record = recorded(RetrievalAccuracy, outputs, labels)
+    assert record.scores is not None
+    assert record.sizes is not None
+    assert len(record.scores) == 50
+    assert record.sizes.tolist() == [8] * 50
+    assert np.average(record.scores, weights=record.sizes) == pytest.approx(record.value)
+
+
+class Wrong(RetrievalAccuracy):
+    def __init__(self, values: Any) -> None:
+        super().__init__()
+        self.values = values
+
+    def per_sample(self) -> Tensor:
+        return self.values()
+
+    def compute(self) -> float:
+        return 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (lambda: torch.ones(3), "it gave 3 with the mean 1"),
+        (lambda: torch.ones(400), "it gave 400 with the mean 1"),
+        (lambda: torch.ones(0), "it gave 0"),
+        (lambda: 1 / 0, "ZeroDivisionError"),
+    ],
+)
+def test_what_is_no_value_of_each_sample_is_refused(values: Any, said: str) -> None:
+    outputs, labels = embedded(2)
+    with pytest.raises(TaskError, match=r"Wrong\.per_sample\(\)") as refusal:
+        recorded(lambda: Wrong(values), outputs, labels)
+    assert said in str(refusal.value)
 
 
 def test_a_target_may_be_a_dictionary() -> None:
@@ -247,7 +315,7 @@ def test_of_many_outputs_distances_are_kept() -> None:
         recorder = Recorder(Any3(Rmse), None)
         recorder.add(Scored([each], torch.zeros(200)))
         record = recorder.record(
-            Evaluation(metric="m", value=0.0, higher_is_better=True, samples=200)
+            Evaluation(metric="m", value=0.0, higher_is_better=True, samples=200), Rmse()
         )
         assert record.outputs is not None
         sketches.append(record.outputs)

@@ -159,8 +159,9 @@ def test_retrieval_is_by_the_nearest_neighbour(sizes: list[int], seed: int) -> N
         return
     neighbours = NearestNeighbors(n_neighbors=2, metric="cosine").fit(embeddings.numpy())
     nearest = neighbours.kneighbors(embeddings.numpy(), return_distance=False)[:, 1]
-    share = float((labels[torch.from_numpy(nearest)] == labels).float().mean())
-    assert metric.compute() == pytest.approx(share)
+    alike = labels[torch.from_numpy(nearest)] == labels
+    assert metric.compute() == pytest.approx(float(alike.float().mean()))
+    assert metric.per_sample().tolist() == alike.tolist()
 
 
 def test_many_embeddings_are_compared_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,14 +24,20 @@ class RetrievalAccuracy:
 
     def compute(self) -> float:
         """Between 0 and 1; NaN when there were not two samples."""
+        return float(self.per_sample().mean())
+
+    def per_sample(self) -> Tensor:
+        """[N] float64: 1 where the nearest other sample has the same label, else 0; NaN where
+        there is no other.
+        """
         samples = sum(map(len, self._labels))
         if samples < 2:
-            return float("nan")
+            return torch.full((samples,), torch.nan, dtype=torch.float64)
         embeddings, labels = torch.cat(self._embeddings), torch.cat(self._labels)
-        right = 0
+        right = []
         for start in range(0, samples, _ROWS):
             near = embeddings[start : start + _ROWS] @ embeddings.T
             rows = torch.arange(len(near))
             near[rows, rows + start] = -torch.inf
-            right += int((labels[near.argmax(1)] == labels[rows + start]).sum())
-        return right / samples
+            right.append(labels[near.argmax(1)] == labels[rows + start])
+        return torch.cat(right).double()
