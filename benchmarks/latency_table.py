@@ -44,7 +44,8 @@ from edgecompress.pipeline.orders import Measured, deploy_order
 from edgecompress.pipeline.training import loss_after_cut, loss_of, training_of
 from edgecompress.spec.deploy import TrainSpec
 
-GOALS = (1.15, 1.3, 1.5, 1.75, 2.0, 2.5, 3.0)
+GOALS = 8
+"""Shapes of each allocation, evenly from the whole net to nearly the smallest that it has."""
 TRAIN = {"optimizer": "adamw", "learning_rate": 3e-3}
 
 Floats = NDArray[np.float64]
@@ -168,14 +169,13 @@ def show_gain(net: Net, epochs: int) -> None:
     fastest = whole / net.predicted_ms(space.least())
     fewest = space.cost.macs / space.macs(space.least())
     ways = {
-        "MAC-uniform": [uniform_for_macs(space, goal) for goal in GOALS if goal <= fewest],
+        "MAC-uniform": [uniform_for_macs(space, goal) for goal in goals_up_to(fewest)],
         "latency-aware": [
             cheapest(space, sensitivity, net.predicted_ms, whole / goal)
-            for goal in GOALS
-            if goal <= fastest
+            for goal in goals_up_to(fastest)
         ],
     }
-    shapes = [(way, kept) for way, each in ways.items() for kept in each]
+    shapes = [(way, kept) for way, each in ways.items() for kept in unique(each)]
     models = [net.smaller(kept) for _, kept in shapes]
     measured = net.speed.measured_together(models)
     curves: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
@@ -191,6 +191,14 @@ def show_gain(net: Net, epochs: int) -> None:
         f"at the same loss latency-aware is {np.median(gains):.2f} times as fast as MAC-uniform"
         f" (median over the losses that both reach; {gains.min():.2f} to {gains.max():.2f})"
     )
+
+
+def goals_up_to(most: float) -> list[float]:
+    return [most ** (step / (GOALS + 1)) for step in range(1, GOALS + 1)]
+
+
+def unique(shapes: Sequence[Kept]) -> list[Kept]:
+    return [list(kept) for kept in dict.fromkeys(map(tuple, shapes))]
 
 
 def tuned_loss(net: Net, model: nn.Module, epochs: int, number: int) -> float:
