@@ -1,7 +1,7 @@
 """What each method of compressing is worth, alone and together: accuracy of the file, and speed.
 
     python benchmarks/ablation.py --net sensor
-    python benchmarks/ablation.py --net fsdd --data fsdd.npz --seeds 3 [--only ptq --only "half, qat"]
+    python benchmarks/ablation.py --net fsdd --data fsdd.npz --only ptq --only "half, qat"
 
 Every row is deployed for this machine with ONNX Runtime, once a seed: the seed trains another float
 net. Accuracies are of the exported file, differences against the float net of the same seed;
