@@ -7,8 +7,9 @@
    table, made into the int8 file that would ship, and all are measured in one sweep. Rank
    correlation (Spearman) and the median of |predicted / measured - 1|.
 2. Against MAC-uniform: shapes of both allocations over a range of goals, measured in one sweep,
-   each with a proxy of accuracy: the task's loss on training batches, fine-tuned for --epochs
-   first. Where their curves of latency over loss overlap: how many times faster.
+   fine-tuned for --epochs in float, and scored on the evaluation data: by the loss, because it
+   tells apart what the accuracy of a few hundred samples cannot. Where their curves of latency
+   over loss overlap: how many times faster.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from zoo_run import jobs_of
 
 from edgecompress.compress import importance
 from edgecompress.compress.allocate import Kept, Sensitivity, Space, scan, uniform_for_macs
-from edgecompress.compress.allocate_latency import cheapest, counts, spans
+from edgecompress.compress.allocate_latency import Asked, cheapest, counts, spans
 from edgecompress.compress.groups import merge
 from edgecompress.compress.macs import count, evaluating
 from edgecompress.compress.prunable import prunable, some
@@ -41,8 +42,9 @@ from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.latency import DeviceSpeed, speeds_on
 from edgecompress.pipeline.models import original
 from edgecompress.pipeline.orders import Measured, deploy_order
-from edgecompress.pipeline.training import loss_after_cut, loss_of, training_of
+from edgecompress.pipeline.training import loss_after_cut, training_of
 from edgecompress.spec.deploy import TrainSpec
+from edgecompress.task.base import inputs_of
 
 GOALS = 8
 """Shapes of each allocation, evenly from the whole net to nearly the smallest that it has."""
@@ -62,14 +64,20 @@ class Net:
     speed: DeviceSpeed
 
     def smaller(self, kept: Kept) -> nn.Module:
-        removed = []
-        for group, score, keep in zip(self.space.groups, self.ranking, kept, strict=True):
-            order = score.argsort(stable=True).tolist()
-            removed += [group.units[unit] for unit in order[: len(order) - keep]]
-        return cut(self.start.model, merge(removed)) if removed else self.start.model
+        return narrowed(self.start.model, self.space, self.ranking, kept)
 
     def predicted_ms(self, kept: Kept) -> float:
         return self.speed.predicted_ms(counts(self.space, kept))
+
+
+def narrowed(
+    model: nn.Module, space: Space, ranking: Sequence[torch.Tensor], kept: Kept
+) -> nn.Module:
+    removed = []
+    for group, score, keep in zip(space.groups, ranking, kept, strict=True):
+        order = score.argsort(stable=True).tolist()
+        removed += [group.units[unit] for unit in order[: len(order) - keep]]
+    return cut(model, merge(removed)) if removed else model
 
 
 def main() -> None:
@@ -81,7 +89,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=Path())
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/latency_table"))
     parser.add_argument("--shapes", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=0, help="of fine-tuning before the proxy")
+    parser.add_argument("--epochs", type=int, default=0, help="of fine-tuning of each shape")
     parser.set_defaults(ptq=True)
     arguments = parser.parse_args()
     folder = arguments.out / arguments.arch
@@ -94,7 +102,8 @@ def main() -> None:
     space, ranking = spaced(job, start.model)
     began = time.monotonic()
     with speeds_on(job) as speeds:
-        speed = speeds(start.model, start.model, spans(space))
+        least = narrowed(start.model, space, ranking, space.least())
+        speed = speeds(Asked(start.model, start.model, least, spans(space)))
         net = Net(job, start, space, ranking, speed)
         print(f"{arguments.arch}, {arguments.target}: table in {time.monotonic() - began:.0f} s")
         speed.choose(1.0, speed.original_ms, speed.original_ms)
@@ -180,9 +189,13 @@ def show_gain(net: Net, epochs: int) -> None:
     measured = net.speed.measured_together(models)
     curves: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for number, ((way, kept), model, ms) in enumerate(zip(shapes, models, measured, strict=True)):
-        loss = tuned_loss(net, model, epochs, number)
+        loss, accuracy = tuned(net, model, epochs, number)
         curves[way].append((loss, ms))
-        print(f"  {way:13}  {ms:.4f} ms, loss {loss:.4f}, {space.macs(kept):,} MACs  {kept}")
+        print(
+            f"  {way:13}  {ms:.4f} ms, loss {loss:.4f}, {accuracy:.2%} right,"
+            f" {space.macs(kept):,} MACs  {kept}",
+            flush=True,
+        )
     gains = at_the_same_loss(curves["MAC-uniform"], curves["latency-aware"])
     if not len(gains):
         print("the two curves have no loss in common")
@@ -201,14 +214,24 @@ def unique(shapes: Sequence[Kept]) -> list[Kept]:
     return [list(kept) for kept in dict.fromkeys(map(tuple, shapes))]
 
 
-def tuned_loss(net: Net, model: nn.Module, epochs: int, number: int) -> float:
-    """The proxy: loss on training batches, after so many epochs of fine-tuning."""
+def tuned(net: Net, model: nn.Module, epochs: int, number: int) -> tuple[float, float]:
+    """Loss and accuracy on the evaluation data, after so many epochs of fine-tuning."""
+    task = net.job.task
     if epochs:
         spec = TrainSpec.model_validate({"epochs": epochs, **TRAIN, "learning_rate": 1e-3})
         folder = net.job.stages.store.work_dir(f"tuned-{time.time_ns()}-{number}")
-        train(model, training_of(net.job, "finetune", spec, folder))
-    with evaluating(model):
-        return loss_of(net.job, model)
+        training = training_of(net.job, "finetune", spec, folder)
+        # The last epoch: which one is best on a few hundred samples is chance.
+        training.best_from = epochs - 1
+        train(model, training)
+    losses, right, samples = 0.0, 0, 0
+    with evaluating(model), torch.no_grad():
+        for batch in task.eval_data():
+            outputs, target = model(*inputs_of(batch)), batch[1]
+            losses += float(task.loss(outputs, target)) * len(target)
+            right += int((outputs.argmax(1) == target).sum())
+            samples += len(target)
+    return losses / samples, right / samples
 
 
 def at_the_same_loss(

@@ -54,10 +54,20 @@ class Speed(Protocol):
         """Told of what is taken, and how many times lower its latency had to be."""
 
 
-SpeedOf = Callable[[nn.Module, nn.Module, Mapping[str, Span]], Speed]
-"""Asked for a model before anything went, and as it is now, whose layers may come to have so many
-channels.
-"""
+class Asked(NamedTuple):
+    """What is asked about."""
+
+    original: nn.Module
+    """Before anything went."""
+    model: nn.Module
+    """As it is now."""
+    least: nn.Module
+    """With the fewest channels."""
+    spans: Mapping[str, Span]
+    """How many channels its layers may come to have."""
+
+
+SpeedOf = Callable[[Asked], Speed]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor, nn
 
 from edgecompress.compress import allocate, importance, sparsify, two_four
-from edgecompress.compress.allocate_latency import MeasuredSpeed, SpeedOf, spans
+from edgecompress.compress.allocate_latency import Asked, MeasuredSpeed, SpeedOf, spans
 from edgecompress.compress.depth import choose
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.goal import Prices, goal_of
@@ -203,10 +203,12 @@ def _channels(
 
     def speed() -> MeasuredSpeed:
         assert context.speed_of is not None, "whoever prunes by latency has a device"
-        return MeasuredSpeed(
-            context.speed_of(before.model, current, spans(space)),
-            lambda kept: cut(current, _choose(space, kept, 1.0, groups, ranking)),
-        )
+
+        def smaller(kept: allocate.Kept) -> nn.Module:
+            return cut(current, _choose(space, kept, 1.0, groups, ranking))
+
+        asked = Asked(before.model, current, smaller(space.least()), spans(space))
+        return MeasuredSpeed(context.speed_of(asked), smaller)
 
     goal = goal_of(spec, space, found, Prices(sensitivity, comparable, speed))
     for step in range(1, spec.steps + 1):

@@ -8,10 +8,11 @@ add up, whatever each of them is.
 
     edge(n) = 2 t(P) - t(P P)                      P: pointwise, n numbers in and out
     layer   = t(alone) - edge(n in) / 2 - edge(n out) / 2
-    model   = overhead + sum of its layers         overhead: so that the measured original fits
+    model   = a + b times the sum of its layers    a, b: so that two measured models fit, the whole
+                                                   one and that with the fewest channels
 
-Where what was taken off is more than the layer took, the layer takes nothing. Where layers come to
-more than the whole model, as where a runtime joins them, all take less in it by one factor.
+Where what was taken off is more than the layer took, the layer takes nothing. What is in no layer,
+as calls and additions, is in a; what shrinks with the layers, or is joined with them, in b.
 """
 
 from bisect import bisect_left
@@ -99,17 +100,23 @@ class Layer:
 
 
 class Fit(NamedTuple):
-    """From the sum of layers to a model, which is the measured one where nothing is gone."""
+    """From the sum of layers to a model: the line through two that were measured."""
 
     factor: float
     overhead_ms: float
 
     @classmethod
-    def of(cls, whole_ms: float, sum_ms: float) -> "Fit":
-        return cls(min(whole_ms / sum_ms, 1.0) if sum_ms else 1.0, max(whole_ms - sum_ms, 0.0))
+    def of(cls, whole: tuple[float, float], least: tuple[float, float]) -> "Fit":
+        """`whole` and `least`: the sum of the layers and the measured latency, of the model before
+        anything went and of the one with the fewest channels. Where that one is no faster, nothing
+        that loses channels is.
+        """
+        layers_ms, saved_ms = (a - b for a, b in zip(whole, least, strict=True))
+        factor = saved_ms / layers_ms if layers_ms > 0 and saved_ms > 0 else 0.0
+        return cls(factor, whole[1] - factor * whole[0])
 
     def ms(self, sum_ms: float) -> float:
-        return self.overhead_ms + self.factor * sum_ms
+        return max(self.overhead_ms + self.factor * sum_ms, 0.0)
 
 
 class LatencyTable:

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from edgecompress.compress.allocate_latency import Counts, Span
+from edgecompress.compress.allocate_latency import Asked, Counts, Span
 from edgecompress.compress.layer_shapes import channels_of, layer_shapes
 from edgecompress.measure.latency_table import (
     Fit,
@@ -31,7 +31,7 @@ from edgecompress.pipeline.measuring import on_device
 from edgecompress.spec.allocation import LatencyAllocation
 from edgecompress.spec.latency import Entry, LayerShape, Row
 
-_WHOLE, _ORIGINAL = "whole", "original"
+_ORIGINAL, _WHOLE, _LEAST = "original", "whole", "least"
 
 
 class Speeds:
@@ -47,10 +47,8 @@ class Speeds:
         """What was told to the last of them."""
         return None if self.last is None else self.last.allocation
 
-    def __call__(
-        self, original: nn.Module, model: nn.Module, spans: Mapping[str, Span]
-    ) -> "DeviceSpeed":
-        self.last = DeviceSpeed(self._bench, original, model, spans)
+    def __call__(self, asked: Asked) -> "DeviceSpeed":
+        self.last = DeviceSpeed(self._bench, asked)
         return self.last
 
 
@@ -71,26 +69,28 @@ class DeviceSpeed:
     allocation: LatencyAllocation | None = None
     """What was told by `choose`."""
 
-    def __init__(
-        self, bench: Bench, original: nn.Module, model: nn.Module, spans: Mapping[str, Span]
-    ) -> None:
-        """`original`: as the reduction is relative to; `model`: as the layers are counted in."""
+    def __init__(self, bench: Bench, asked: Asked) -> None:
         self._bench = bench
-        self._layers = _layers(bench.job, model, spans)
-        self._original, whole = self._ready(original), self._ready(model)
+        self._layers = _layers(bench.job, asked.model, asked.spans)
+        self._original = self._ready(asked.original)
+        ends = {_WHOLE: self._ready(asked.model), _LEAST: self._ready(asked.least)}
         entries = {
             Entry(shape=layer.shape, inputs=inputs, outputs=outputs)
             for layer in self._layers.values()
             for inputs, outputs in layer.points
         }
         edges = edge_entries(self._layers.values())
-        ms = self._measured({*entries, *edges}, whole)
+        ms = self._measured({*entries, *edges}, ends)
         self._table = LatencyTable(
             self._layers, ms, edges_of({entry: ms[entry] for entry in edges})
         )
         self._points = len(ms)
-        most = {name: span.most for name, span in spans.items()}
-        self._fit = Fit.of(self._whole_ms, self._table.sum_ms(most))
+        most = {name: span.most for name, span in asked.spans.items()}
+        least = {name: span.least for name, span in asked.spans.items()}
+        self._fit = Fit.of(
+            (self._table.sum_ms(most), self._ends_ms[_WHOLE]),
+            (self._table.sum_ms(least), self._ends_ms[_LEAST]),
+        )
 
     def predicted_ms(self, counts: Counts) -> float:
         """Latency of the model with so many channels, on the clock of the table."""
@@ -128,18 +128,19 @@ class DeviceSpeed:
         keep = () if quantize is None else quantize.keep_float
         return self._bench.ready(model, self._bench.job.example_inputs, keep)
 
-    def _measured(self, wanted: set[Entry], whole: Ready) -> dict[Entry, float]:
+    def _measured(self, wanted: set[Entry], ends: Mapping[str, Ready]) -> dict[Entry, float]:
         """All entries, those of earlier runs among them, on the clock of now."""
         bench, progress = self._bench, self._bench.job.stages.progress
         entries = sorted(wanted, key=Entry.model_dump_json)
         rows = {entry: bench.known(entry) for entry in entries}
         missing = [entry for entry, row in rows.items() if row is None]
-        files = {_ORIGINAL: self._original, _WHOLE: whole}
+        files = {_ORIGINAL: self._original, **ends}
         for at, entry in enumerate(missing):
             progress.step(at, len(missing), "files of single layers")
             files[str(at)] = bench.ready_entry(entry)
         taken = bench.measured(files)
-        self.original_ms, self._whole_ms = taken.ms[_ORIGINAL], taken.ms[_WHOLE]
+        self.original_ms = taken.ms[_ORIGINAL]
+        self._ends_ms = {name: taken.ms[name] for name in ends}
         self._measured_now = len(missing)
         found = {
             entry: row.ms * taken.yardstick_ms / row.yardstick_ms

@@ -8,7 +8,7 @@ import torch
 from prune_checks import context, structured
 from torch import nn
 
-from edgecompress.compress.allocate_latency import Counts, Span
+from edgecompress.compress.allocate_latency import Asked, Counts, Span
 from edgecompress.compress.prune import PruneContext, Pruned, prune
 from edgecompress.errors import ModelError
 from edgecompress.spec.deploy import StructuredPruneSpec
@@ -32,9 +32,11 @@ class Board:
         self.spans: Mapping[str, Span] = {}
         self.original_ms = 0.0
 
-    def __call__(self, original: nn.Module, model: nn.Module, spans: Mapping[str, Span]) -> "Board":
-        self.spans = spans
-        self.original_ms = self.predicted_ms({name: span.most for name, span in spans.items()})
+    def __call__(self, asked: Asked) -> "Board":
+        self.spans = asked.spans
+        least = {name: (0, asked.least.get_submodule(name).out_features) for name in self.price}
+        assert least == {name: (0, self.spans[name].least[1]) for name in self.price}
+        self.original_ms = self.predicted_ms({name: s.most for name, s in self.spans.items()})
         return self
 
     def predicted_ms(self, counts: Counts) -> float:

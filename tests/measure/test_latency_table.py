@@ -124,14 +124,28 @@ def test_edges_that_cost_more_than_the_layer_leave_nothing_of_it() -> None:
     assert found.sum_ms({"conv": (8, 8)}) == 0.0
 
 
-@given(st.floats(0.001, 100), st.floats(0.0, 100), st.floats(0.0, 1.0))
+@given(
+    st.floats(0.001, 100),
+    st.floats(0.0, 1.0),
+    st.just(0.0) | st.floats(1e-6, 100),
+    st.floats(0.0, 1.0),
+)
 def test_a_model_is_predicted_to_take_what_was_measured_of_it(
-    whole_ms: float, sum_ms: float, share: float
+    whole_ms: float, least: float, sum_ms: float, between: float
 ) -> None:
-    """And a part of it no more, and never less than nothing, whatever single layers take."""
-    fit = Fit.of(whole_ms, sum_ms)
+    """So is the smallest, and one between both is between them, whatever single layers take."""
+    least_ms, smaller_ms = least * whole_ms, 0.3 * sum_ms
+    fit = Fit.of((sum_ms, whole_ms), (smaller_ms, least_ms))
     assert fit.ms(sum_ms) == pytest.approx(whole_ms)
-    assert 0 <= fit.ms(share * sum_ms) <= whole_ms * (1 + 1e-9)
+    if sum_ms > 0:
+        assert fit.ms(smaller_ms) == pytest.approx(least_ms, abs=1e-9 * whole_ms)
+    found = fit.ms(smaller_ms + between * (sum_ms - smaller_ms))
+    assert least_ms - 1e-9 <= found <= whole_ms * (1 + 1e-9)
+
+
+def test_where_the_smallest_is_no_faster_nothing_is() -> None:
+    fit = Fit.of((2.0, 3.0), (1.0, 3.1))
+    assert fit.ms(1.0) == fit.ms(1.5) == fit.ms(2.0) == 3.0
 
 
 def test_what_only_adds_to_rounds_moves_them_little() -> None:
