@@ -7,9 +7,9 @@
    table, made into the int8 file that would ship, and all are measured in one sweep. Rank
    correlation (Spearman) and the median of |predicted / measured - 1|.
 2. Against MAC-uniform: shapes of both allocations over a range of goals, measured in one sweep,
-   fine-tuned for --epochs in float, and scored on the evaluation data: by the loss, because it
-   tells apart what the accuracy of a few hundred samples cannot. Where their curves of latency
-   over loss overlap: how many times faster.
+   fine-tuned for --epochs in float, and scored on the evaluation data: by accuracy, and by the
+   loss, which also tells apart what the accuracy of a few hundred samples cannot. Where their
+   curves of latency over either overlap: how many times faster.
 """
 
 import argparse
@@ -187,23 +187,26 @@ def show_gain(net: Net, epochs: int) -> None:
     shapes = [(way, kept) for way, each in ways.items() for kept in unique(each)]
     models = [net.smaller(kept) for _, kept in shapes]
     measured = net.speed.measured_together(models)
-    curves: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
+    losses, errors = ({way: list[tuple[float, float]]() for way in ways} for _ in range(2))
     for number, ((way, kept), model, ms) in enumerate(zip(shapes, models, measured, strict=True)):
         loss, accuracy = tuned(net, model, epochs, number)
-        curves[way].append((loss, ms))
+        losses[way].append((loss, ms))
+        errors[way].append((1 - accuracy, ms))
         print(
             f"  {way:13}  {ms:.4f} ms, loss {loss:.4f}, {accuracy:.2%} right,"
             f" {space.macs(kept):,} MACs  {kept}",
             flush=True,
         )
-    gains = at_the_same_loss(curves["MAC-uniform"], curves["latency-aware"])
-    if not len(gains):
-        print("the two curves have no loss in common")
-        return
-    print(
-        f"at the same loss latency-aware is {np.median(gains):.2f} times as fast as MAC-uniform"
-        f" (median over the losses that both reach; {gains.min():.2f} to {gains.max():.2f})"
-    )
+    for what, curves in (("accuracy", errors), ("loss", losses)):
+        gains = at_the_same(curves["MAC-uniform"], curves["latency-aware"])
+        if not len(gains):
+            print(f"the two curves have no {what} in common")
+            continue
+        print(
+            f"at the same {what} latency-aware is {np.median(gains):.2f} times as fast as"
+            f" MAC-uniform (median over all that both reach; {gains.min():.2f} to"
+            f" {gains.max():.2f})"
+        )
 
 
 def goals_up_to(most: float) -> list[float]:
@@ -234,19 +237,19 @@ def tuned(net: Net, model: nn.Module, epochs: int, number: int) -> tuple[float, 
     return losses / samples, right / samples
 
 
-def at_the_same_loss(
+def at_the_same(
     uniform: Sequence[tuple[float, float]], aware: Sequence[tuple[float, float]]
 ) -> Floats:
     """How many times faster, where both curves have a point or lie between two."""
-    losses = [np.array(sorted(points)) for points in (uniform, aware)]
-    low = max(each[0, 0] for each in losses)
-    high = min(each[-1, 0] for each in losses)
+    curves = [np.array(sorted(points)) for points in (uniform, aware)]
+    low = max(each[0, 0] for each in curves)
+    high = min(each[-1, 0] for each in curves)
     if low >= high:
         return np.array([])
     grid = np.linspace(low, high, 21)
-    # The fastest of no more loss: a point that another beats in both is not on a curve.
-    fronts = [np.minimum.accumulate(each[:, 1]) for each in losses]
-    slow, fast = (np.interp(grid, e[:, 0], f) for e, f in zip(losses, fronts, strict=True))
+    # The fastest of no more: a point that another beats in both is not on a curve.
+    fronts = [np.minimum.accumulate(each[:, 1]) for each in curves]
+    slow, fast = (np.interp(grid, e[:, 0], f) for e, f in zip(curves, fronts, strict=True))
     return np.asarray(slow / fast)
 
 
