@@ -42,13 +42,15 @@ from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.latency import DeviceSpeed, speeds_on
 from edgecompress.pipeline.models import original
 from edgecompress.pipeline.orders import Measured, deploy_order
-from edgecompress.pipeline.training import loss_after_cut, training_of
+from edgecompress.pipeline.recovery import score_after
+from edgecompress.pipeline.training import training_of
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.task.base import inputs_of
 
 GOALS = 8
 """Shapes of each allocation, evenly from the whole net to nearly the smallest that it has."""
 TRAIN = {"optimizer": "adamw", "learning_rate": 3e-3}
+FINETUNE = {"optimizer": "adamw", "learning_rate": 1e-3}
 
 Floats = NDArray[np.float64]
 
@@ -169,12 +171,16 @@ def spearman(a: Floats, b: Floats) -> float:
 
 def show_gain(net: Net, epochs: int) -> None:
     space, whole = net.space, net.speed.original_ms
+    began, spec = time.monotonic(), TrainSpec.model_validate({"epochs": 1, **FINETUNE})
     with evaluating(net.start.model):
-
-        def score(model: nn.Module) -> float:
-            return -loss_after_cut(net.job, model)
-
-        sensitivity: Sensitivity = scan(net.start.model, space, net.ranking, score, lambda *_: None)
+        sensitivity: Sensitivity = scan(
+            net.start.model,
+            space,
+            net.ranking,
+            lambda models: score_after(net.job, spec, models),
+            lambda *_: None,
+        )
+    print(f"what cuts cost was found in {time.monotonic() - began:.0f} s")
     fastest = whole / net.predicted_ms(space.least())
     fewest = space.cost.macs / space.macs(space.least())
     ways = {
@@ -221,7 +227,7 @@ def tuned(net: Net, model: nn.Module, epochs: int, number: int) -> tuple[float, 
     """Loss and accuracy on the evaluation data, after so many epochs of fine-tuning."""
     task = net.job.task
     if epochs:
-        spec = TrainSpec.model_validate({"epochs": epochs, **TRAIN, "learning_rate": 1e-3})
+        spec = TrainSpec.model_validate({"epochs": epochs, **FINETUNE})
         folder = net.job.stages.store.work_dir(f"tuned-{time.time_ns()}-{number}")
         training = training_of(net.job, "finetune", spec, folder)
         # The last epoch: which one is best on a few hundred samples is chance.

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from edgecompress.compress.groups import WEIGHTED, ChannelGroup, Side, Slot, merge
 from edgecompress.compress.macs import Cost
-from edgecompress.compress.surgery import masked
+from edgecompress.compress.surgery import cut
 from edgecompress.errors import ModelError
 
 Kept = list[int]
@@ -15,6 +15,9 @@ Kept = list[int]
 
 SCAN_POINTS = 3
 """Levels of each group at which the sensitivity scan measures; it is linear in between."""
+
+Score = Callable[[nn.Module], float]
+"""How good a model is; higher is better."""
 
 
 @dataclass(frozen=True)
@@ -166,20 +169,21 @@ def scan(
     model: nn.Module,
     space: Space,
     ranking: Sequence[Tensor],
-    score: Callable[[nn.Module], float],
+    score: Callable[[int], Score],
     progress: Callable[[str, int, int], None],
 ) -> Sensitivity:
-    """Measure each group at a few levels, masked on `model` itself, which equals cutting it.
+    """Cut each group alone to a few levels, and see what is lost.
 
     Args:
         model: as it is afterwards too.
         space: its groups.
         ranking: a score for each unit of each group; low ones go first.
-        score: higher is better.
+        score: made for as many models as it is told.
         progress: called before each group.
 
     """
-    base = score(model)
+    of = score(1 + SCAN_POINTS * len(space.groups))
+    base = of(model)
     drops = []
     for i, group in enumerate(space.groups):
         progress("sensitivity", i, len(space.groups))
@@ -190,9 +194,8 @@ def scan(
             level = levels[round(point * (len(levels) - 1) / SCAN_POINTS)]
             if level not in measured:
                 removed = merge(group.units[u] for u in order[: len(order) - level])
-                with masked(model, removed):
-                    # More cut cannot cost less; what looks so is noise.
-                    measured[level] = max(base - score(model), *measured.values())
+                # More cut cannot cost less; what looks so is noise.
+                measured[level] = max(base - of(cut(model, removed)), *measured.values())
         drops.append(measured)
     return Sensitivity(drops)
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from edgecompress.compress.allocate import Score
 from edgecompress.compress.importance import finite
 from edgecompress.compress.macs import evaluating
-from edgecompress.compress.shorter import missing, shorter
+from edgecompress.compress.shorter import shorter
 from edgecompress.errors import ModelError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def choose(
     model: nn.Module,
     blocks: "Blocks",
     count: int,
-    score: Callable[[nn.Module], float],
+    score: Callable[[int], Score],
     progress: Callable[[str, int, int], None],
 ) -> "list[Block]":
     """The blocks to remove, one after the other: each is the one without which the score is
@@ -30,7 +31,7 @@ def choose(
         model: it is as it was afterwards.
         blocks: what may go.
         count: how many go.
-        score: of a model that was not trained since it lost something; higher is better.
+        score: made for as many models as it is told.
         progress: called before each measurement.
 
     Raises:
@@ -47,7 +48,7 @@ def choose(
             f" ({names or 'none'}{'; not ' if reasons else ''}{reasons}); ask for no more"
         )
     total = sum(len(left) - i for i in range(count))
-    done = 0
+    of, done = score(total), 0
     with evaluating(model), torch.no_grad():
         for _ in range(count):
             current = shorter(model, [block.removal for block in chosen])
@@ -55,7 +56,6 @@ def choose(
             for block in left:
                 progress("blocks", done, total)
                 done += 1
-                with missing(current, block.removal):
-                    scores.append(finite(score(current)))
+                scores.append(finite(of(shorter(current, [block.removal]))))
             chosen.append(left.pop(max(range(len(left)), key=scores.__getitem__)))
     return chosen

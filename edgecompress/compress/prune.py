@@ -52,8 +52,8 @@ class PruneContext:
     example_inputs: tuple[Tensor, ...]
     loss: Callable[[nn.Module], Tensor]
     """Mean loss on fixed calibration batches, scalar, differentiable."""
-    score: Callable[[nn.Module], float]
-    """How good a model is that has lost something and was not trained since; higher is better."""
+    score: Callable[[int], allocate.Score]
+    """What scores so many models that have lost something and were not trained since."""
     finetune: Callable[[nn.Module, int], None]
     """Fine-tune in place after step 1, 2, ..., but not after the last."""
     progress: Progress = silent

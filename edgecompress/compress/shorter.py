@@ -7,8 +7,7 @@ checkpoint, a trace and an exported file know nothing more of what is gone; a tr
 is computed of zeros (neutral.py).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -58,18 +57,6 @@ def shorter(model: nn.Module, removals: Iterable[Removal]) -> nn.Module:
     for removal in removals:
         _take(twin, removal)
     return twin
-
-
-@contextmanager
-def missing(model: nn.Module, removal: Removal) -> Iterator[None]:
-    """Inside, `model` itself lacks a block."""
-    taken = {name: model.get_submodule(name) for name in removal}
-    try:
-        _take(model, removal)
-        yield
-    finally:
-        for name, module in taken.items():
-            model.set_submodule(name, module)
 
 
 def _take(model: nn.Module, removal: Removal) -> None:

@@ -21,17 +21,17 @@ from edgecompress.compress.train import train
 from edgecompress.errors import StorageError
 from edgecompress.pipeline.circumstances import circumstances, probed
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint, Trained
+from edgecompress.pipeline.recovery import recovery_of, score_after
 from edgecompress.pipeline.stages import Output
 from edgecompress.pipeline.training import (
     dump,
-    loss_after_cut,
     output_of,
     state_of,
     trained_of,
     training_of,
 )
 from edgecompress.spec.base import parse
-from edgecompress.spec.deploy import QuantizeSpec, StructuredPruneSpec, TrainSpec
+from edgecompress.spec.deploy import PruneSpec, QuantizeSpec, StructuredPruneSpec, TrainSpec
 from edgecompress.spec.report import EpochRow, QuantizationNoise
 from edgecompress.store import StageRecord
 
@@ -98,6 +98,7 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
         round_to=job.recipe.round_to,
         parent=before.key,
         between=dump(between),
+        recovery=dump(recovery_of(job)) if _scores(spec) else None,
         distill=dump(job.recipe.distill) if between else None,
         **(_measured_with(job) if by_latency else {}),
     )
@@ -153,7 +154,7 @@ def _cut(
         example_inputs=job.example_inputs,
         loss=job.loss,
         # The loss, because a metric hardly moves when few channels go.
-        score=lambda model: -loss_after_cut(job, model),
+        score=lambda models: score_after(job, recovery_of(job), models),
         finetune=recover,
         progress=lambda what, done, total: job.stages.progress.step(done, total, what),
         speed_of=speeds,
@@ -244,6 +245,13 @@ def noise(job: Job, point: QuantizedPoint) -> QuantizationNoise:
 
     record = job.stages.run("sensitivity", job.depends_on(parent=point.key), work)
     return parse(QuantizationNoise, record.result, f"stage {record.name}")
+
+
+def _scores(spec: PruneSpec) -> bool:
+    """Whether what is pruned follows from what cuts cost after a short training."""
+    if not isinstance(spec, StructuredPruneSpec):
+        return False
+    return spec.allocation in ("sensitivity", "latency") or bool(spec.remove_blocks)
 
 
 def _between(job: Job) -> TrainSpec | None:

@@ -11,7 +11,6 @@ from torch import nn
 from edgecompress.compress.checkpoint import load_state, to_bytes
 from edgecompress.compress.distill import Teacher
 from edgecompress.compress.duplicate import duplicate
-from edgecompress.compress.recalibrate import recalibrated
 from edgecompress.compress.train import Training
 from edgecompress.pipeline.job import Job, Point, Trained
 from edgecompress.pipeline.stages import Output
@@ -36,14 +35,6 @@ def loss_of(job: Job, model: Callable[..., Any]) -> float:
     """Mean task loss on fixed training batches."""
     with torch.no_grad():
         return float(job.loss(model))
-
-
-def loss_after_cut(job: Job, model: nn.Module) -> float:
-    """The same of a model that has lost something, with the statistics of its batch norms taken
-    anew, which is nearer to what is lost after training: those of the whole model are wrong for
-    what is left of it (EagleEye: Li et al., ECCV 2020).
-    """
-    return loss_of(job, recalibrated(model, job.loss_batches))
 
 
 def output_of(trained: Trained, model: nn.Module) -> Output:

@@ -32,7 +32,7 @@ def context(example_inputs: tuple[Tensor, ...]) -> PruneContext:
     return PruneContext(
         example_inputs=example_inputs,
         loss=loss,
-        score=lambda model: -float(loss(model).detach()),
+        score=lambda _: lambda model: -float(loss(model).detach()),
         finetune=lambda model, step: None,
     )
 

@@ -44,7 +44,7 @@ def distilled(model: nn.Module, inputs: tuple[Tensor, ...]):
     def loss(other: nn.Module) -> Tensor:
         return functional.mse_loss(other(*inputs), wanted)
 
-    return replace(context(inputs), loss=loss, score=lambda m: -float(loss(m)))
+    return replace(context(inputs), loss=loss, score=lambda _: lambda m: -float(loss(m)))
 
 
 class Flat(nn.Module):

@@ -30,7 +30,7 @@ def test_a_smaller_model_is_scored_with_batch_norm_statistics_of_its_own(
     start = original(job, job.model)
     with pytest.raises(Seen):
         pruned(job, start, start)
-    model, score = start.model, contexts[0].score
+    model, score = start.model, contexts[0].score(1)
     wanted, loss = score(model), contexts[0].loss
     norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     for norm in norms:
