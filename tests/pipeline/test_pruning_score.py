@@ -1,15 +1,20 @@
 """What pruning goes by, where it has to know how much worse a smaller model is."""
 
+import math
 from pathlib import Path
 
 import deploying
 import pytest
 import torch
 from test_sparsify import job_in
+from torch import nn
 
+from edgecompress.compress.macs import count
 from edgecompress.compress.prune import PruneContext
-from edgecompress.pipeline import models
+from edgecompress.pipeline import models, recovery
+from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.models import original, pruned
+from edgecompress.task import Batch
 
 
 class Seen(Exception):
@@ -43,3 +48,43 @@ def test_a_smaller_model_is_scored_with_batch_norm_statistics_of_its_own(
     with torch.no_grad():
         next(model.parameters()).zero_()
     assert score(model) < wanted - 0.1
+
+
+def steps_of(job: Job, models: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many a score of so many models takes."""
+    seen: list[int] = []
+
+    def recovered(
+        model: nn.Module, _task: object, _spec: object, batches: list[Batch]
+    ) -> nn.Module:
+        seen.append(len(batches))
+        return model
+
+    monkeypatch.setattr(recovery, "recovered", recovered)
+    recovery.score_after(job, recovery.recovery_of(job), models)(job.model)
+    return sum(seen)
+
+
+def test_a_short_training_is_shorter_where_models_are_many_or_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in(deploying.fresh(tmp_path / "project"), tmp_path)
+    whole = steps_of(job, 1, monkeypatch)
+    assert 5 < whole <= recovery.STEPS
+    samples = len(job.loss_batches[0][0])
+    one = 3 * count(job.model, job.example_inputs).macs * samples
+    monkeypatch.setattr(recovery, "WORK", 10.0 * one)
+    assert [steps_of(job, models, monkeypatch) for models in (2, 5, 11)] == [5, 2, 0]
+    monkeypatch.setattr(recovery, "MOST_BYTES", 1)
+    assert steps_of(job, 1, monkeypatch) == 0
+
+
+def test_a_recipe_that_trains_nothing_scores_what_was_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = deploying.fresh(tmp_path / "project")
+    (folder / "deploy.yaml").write_text(deploying.UNTRAINED)
+    job = job_in(folder, tmp_path)
+    assert recovery.recovery_of(job) is None
+    assert steps_of(job, 1, monkeypatch) == 0
+    assert math.isfinite(recovery.score_after(job, None, 1)(job.model))
