@@ -14,6 +14,7 @@ from edgecompress.compress.prune import PruneContext
 from edgecompress.pipeline import models, recovery
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.models import original, pruned
+from edgecompress.pipeline.stages import Stages
 from edgecompress.task import Batch
 
 
@@ -88,3 +89,32 @@ def test_a_recipe_that_trains_nothing_scores_what_was_cut(
     assert recovery.recovery_of(job) is None
     assert steps_of(job, 1, monkeypatch) == 0
     assert math.isfinite(recovery.score_after(job, None, 1)(job.model))
+
+
+@pytest.mark.parametrize(
+    ("allocation", "follows"),
+    [
+        ("uniform\n  pruning_ratio: 0.5", False),
+        ("sensitivity\n  pruning_ratio: 0.5", True),
+        ("uniform\n  pruning_ratio: 0.5\n  remove_blocks: 1", True),
+    ],
+)
+def test_only_what_is_scored_follows_from_how_the_recipe_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allocation: str, follows: bool
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def run(_self: Stages, _name: str, depends_on: dict[str, object], _work: object) -> None:
+        asked.append(depends_on)
+        raise Seen
+
+    folder = deploying.fresh(tmp_path / "project")
+    text = (folder / "deploy.yaml").read_text()
+    changed = text.replace("uniform\n  pruning_ratio: 0.5", allocation)
+    (folder / "deploy.yaml").write_text(changed)
+    job = job_in(folder, tmp_path)
+    start = original(job, job.model)
+    monkeypatch.setattr(Stages, "run", run)
+    with pytest.raises(Seen):
+        pruned(job, start, start)
+    assert (asked[0]["recovery"] is not None) == follows
