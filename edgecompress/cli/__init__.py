@@ -7,6 +7,7 @@ import warnings
 
 from edgecompress.cli.app import app
 from edgecompress.cli.failure import INTERRUPTED, debugging, failure_of, tell
+from edgecompress.cli.interrupts import hear_lost_interrupts
 from edgecompress.errors import EXIT_INTERRUPTED, EXIT_SHIP
 from edgecompress.launched import launched
 
@@ -16,6 +17,7 @@ def main() -> None:
     # Read by OpenMP when torch loads. Threads that spin while they wait for one that has lost its
     # core make training several times slower on a machine that is also doing something else.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    hear_lost_interrupts()
     sys.exit(_in_processes(sys.argv[1:]))
 
 
