@@ -1,5 +1,7 @@
 """What a cut costs: the loss after a short training, of which there is little for each of many."""
 
+import math
+
 from torch import nn
 
 from edgecompress.compress.allocate import Score
@@ -39,11 +41,14 @@ def score_after(job: Job, spec: TrainSpec | None, models: int) -> Score:
     batches = [] if spec is None else _batches(job, models)
 
     def score(model: nn.Module) -> float:
-        trained = model
         if spec is not None and batches:
             seed_everything(job.recipe.config.seed, CALIBRATION_SEED)
             trained = recovered(model, job.task, spec, batches)
-        return -loss_of(job, recalibrated(trained, job.loss_batches))
+            loss = loss_of(job, recalibrated(trained, job.loss_batches))
+            if math.isfinite(loss):
+                return -loss
+            # Its last step went too far.
+        return -loss_of(job, recalibrated(model, job.loss_batches))
 
     return score
 

@@ -39,6 +39,19 @@ def test_an_interrupt_within_a_callback_of_the_garbage_collector_is_heard(
     assert ("Exception ignored" in done.stderr) == (first == "")
 
 
+def test_a_command_hears_it() -> None:
+    script = (
+        "import edgecompress.cli as cli\n"
+        + SCRIPT.partition("{first}")[0].replace("from edgecompress.cli.interrupts", "#")
+        + "def app(**_):\n    Collected()\n    time.sleep(30)\ncli.app = app\ncli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 130, done.stderr
+    assert "run the same command again to resume" in done.stderr
+
+
 def test_what_else_cannot_be_raised_is_told_as_ever() -> None:
     script = SCRIPT.format(first="hear_lost_interrupts()", patience=0).replace(
         "signal.raise_signal(signal.SIGINT)", "raise OSError('no')"

@@ -9,6 +9,7 @@ import torch
 from test_sparsify import job_in
 from torch import nn
 
+from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.macs import count
 from edgecompress.compress.prune import PruneContext
 from edgecompress.pipeline import models, recovery
@@ -78,6 +79,22 @@ def test_a_short_training_is_shorter_where_models_are_many_or_large(
     assert [steps_of(job, models, monkeypatch) for models in (2, 5, 11)] == [5, 2, 0]
     monkeypatch.setattr(recovery, "MOST_BYTES", 1)
     assert steps_of(job, 1, monkeypatch) == 0
+
+
+def test_a_training_whose_last_step_went_too_far_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_in(deploying.fresh(tmp_path / "project"), tmp_path)
+    untrained = recovery.score_after(job, None, 1)(job.model)
+
+    def recovered(model: nn.Module, *_: object) -> nn.Module:
+        broken = duplicate(model)
+        with torch.no_grad():
+            next(broken.parameters()).fill_(torch.nan)
+        return broken
+
+    monkeypatch.setattr(recovery, "recovered", recovered)
+    assert recovery.score_after(job, recovery.recovery_of(job), 1)(job.model) == untrained
 
 
 def test_a_recipe_that_trains_nothing_scores_what_was_cut(
