@@ -9,6 +9,7 @@ import contextlib
 import re
 import socket
 import subprocess
+import time
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -21,6 +22,10 @@ from edgecompress.transport.motion import Motion, Told, nobody
 T = TypeVar("T")
 CONNECT_S = 15.0
 """For what needs the server, or the radio, but no work of the device."""
+NOTICED_S, AGAIN_S = 5.0, 0.1
+"""Within which the server notices that it lost a device, and how often it is asked."""
+ABSENT = (None, "offline")
+"""States of a device that `adb connect` may bring back; None: it is not listed."""
 OKAY, FAIL = b"OKAY", b"FAIL"
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 INSTALL_ADB = (
@@ -204,21 +209,35 @@ class AdbLink:
         if not self.serial:
             self.serial = _only(states)
         state = states.get(self.serial)
-        if not is_network(self.serial) or state not in (None, "offline"):
+        if not is_network(self.serial) or state not in ABSENT:
             return state, ""
-        if state is not None:
-            # The server would say of a device that it lost that it is connected already.
-            with contextlib.suppress(Declined):
-                self._said(f"host:disconnect:{self.serial}")
-        said = self._said(f"host:connect:{self.serial}")
-        return self._states().get(self.serial), said
+        return self._connected(state)
+
+    def _connected(self, state: str | None) -> tuple[str | None, str]:
+        """The state of a device of the network after `adb connect`, and what that said.
+
+        The server notices late that it lost a device. Until then it says that it is connected
+        already, in whichever state it is listed, so it is told to forget it and is asked again.
+        """
+        until = time.monotonic() + NOTICED_S
+        is_kept = state is not None
+        while True:
+            if is_kept:
+                with contextlib.suppress(Declined):
+                    self._said(f"host:disconnect:{self.serial}")
+            said = self._said(f"host:connect:{self.serial}")
+            state = self._states().get(self.serial)
+            is_kept = state in ABSENT and "already connected" in said
+            if not is_kept or time.monotonic() > until:
+                return state, said
+            time.sleep(AGAIN_S)
 
     def _states(self) -> dict[str, str]:
         lines = (line.partition("\t") for line in self._said("host:devices").splitlines())
         return {serial: state for serial, tab, state in lines if tab}
 
     def _not_ready(self, state: str | None, said: str) -> DeviceError:
-        if self._was_ready and state in (None, "offline"):
+        if self._was_ready and state in ABSENT:
             return self.lost(said or "it is not connected any more")
         if state is None:
             others = ", ".join(self._states()) or "none"

@@ -22,6 +22,7 @@ from edgecompress.errors import (
 )
 from edgecompress.spec.device import Device
 from edgecompress.transport import AdbTransport, connect
+from edgecompress.transport.adb_link import AdbLink
 
 __all__ = ["adb", "adb_server", "make_phone", "phone"]
 
@@ -181,6 +182,26 @@ def test_device_that_vanishes_during_a_copy_and_comes_back(adb, phone, source):
     assert adb.files.read(remote, 10) == b"old"
     adb.put(source, remote, timeout_s=DEADLINE_S)
     assert adb.files.size(remote) == 3 << 20
+
+
+@pytest.mark.parametrize("listed", ["", "offline"])
+def test_a_server_that_notices_late_that_it_lost_the_device(adb, monkeypatch, listed):
+    """The real server's race, held open: "already connected", but not as a device."""
+    adb.files.write(adb.path("file"), b"old")
+    said = AdbLink._said
+    late = iter(["devices", "connect", "devices"] * 2)
+
+    def noticed_late(link, service):
+        if not service.startswith(("host:devices", "host:connect")) or next(late, None) is None:
+            return said(link, service)
+        if service == "host:devices":
+            return f"{link.serial}\t{listed}\n" if listed else ""
+        return f"already connected to {link.serial}"
+
+    adb._link.lost("for this test")
+    monkeypatch.setattr(AdbLink, "_said", noticed_late)
+    assert adb.files.read(adb.path("file"), 10) == b"old"
+    assert next(late, None) is None
 
 
 def test_device_that_vanishes_while_a_program_runs(adb, phone):
