@@ -7,9 +7,9 @@
    table, made into the int8 file that would ship, and all are measured in one sweep. Rank
    correlation (Spearman) and the median of |predicted / measured - 1|.
 2. Against MAC-uniform: shapes of both allocations over a range of goals, measured in one sweep,
-   fine-tuned for --epochs in float, and scored on the evaluation data: by accuracy, and by the
-   loss, which also tells apart what the accuracy of a few hundred samples cannot. Where their
-   curves of latency over either overlap: how many times faster.
+   fine-tuned for --epochs in float, --seeds times, and scored on the evaluation data: by accuracy,
+   and by the loss, which also tells apart what the accuracy of a few hundred samples cannot. Where
+   their curves of latency over either overlap: how many times faster.
 """
 
 import argparse
@@ -31,8 +31,17 @@ from torch import nn
 from zoo_run import jobs_of
 
 from edgecompress.compress import importance
-from edgecompress.compress.allocate import Kept, Sensitivity, Space, scan, uniform_for_macs
-from edgecompress.compress.allocate_latency import Asked, cheapest, counts, spans
+from edgecompress.compress.allocate import (
+    Bound,
+    Kept,
+    Sensitivity,
+    Space,
+    cheapest,
+    scan,
+    uniform_within,
+)
+from edgecompress.compress.allocate_latency import Asked, counts, spans
+from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.groups import merge
 from edgecompress.compress.macs import count, evaluating
 from edgecompress.compress.prunable import prunable, some
@@ -92,6 +101,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/latency_table"))
     parser.add_argument("--shapes", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=0, help="of fine-tuning of each shape")
+    parser.add_argument("--seeds", type=int, default=1, help="fine-tunings of each shape")
     parser.set_defaults(ptq=True)
     arguments = parser.parse_args()
     folder = arguments.out / arguments.arch
@@ -112,7 +122,7 @@ def main() -> None:
         assert speeds.allocation is not None, "it was just told"
         print(speeds.allocation.line())
         show_predictions(net, arguments.shapes)
-        show_gain(net, arguments.epochs)
+        show_gain(net, arguments.epochs, arguments.seeds)
 
 
 def document(arguments: argparse.Namespace) -> dict[str, object]:
@@ -169,7 +179,7 @@ def spearman(a: Floats, b: Floats) -> float:
     return float(np.corrcoef(one, other)[0, 1])
 
 
-def show_gain(net: Net, epochs: int) -> None:
+def show_gain(net: Net, epochs: int, seeds: int) -> None:
     space, whole = net.space, net.speed.original_ms
     began, spec = time.monotonic(), TrainSpec.model_validate({"epochs": 1, **FINETUNE})
     with evaluating(net.start.model):
@@ -184,9 +194,12 @@ def show_gain(net: Net, epochs: int) -> None:
     fastest = whole / net.predicted_ms(space.least())
     fewest = space.cost.macs / space.macs(space.least())
     ways = {
-        "MAC-uniform": [uniform_for_macs(space, goal) for goal in goals_up_to(fewest)],
+        "MAC-uniform": [
+            uniform_within(space, Bound(space.macs, space.cost.macs / goal))
+            for goal in goals_up_to(fewest)
+        ],
         "latency-aware": [
-            cheapest(space, sensitivity, net.predicted_ms, whole / goal)
+            cheapest(space, sensitivity, Bound(net.predicted_ms, whole / goal))
             for goal in goals_up_to(fastest)
         ],
     }
@@ -194,8 +207,8 @@ def show_gain(net: Net, epochs: int) -> None:
     models = [net.smaller(kept) for _, kept in shapes]
     measured = net.speed.measured_together(models)
     losses, errors = ({way: list[tuple[float, float]]() for way in ways} for _ in range(2))
-    for number, ((way, kept), model, ms) in enumerate(zip(shapes, models, measured, strict=True)):
-        loss, accuracy = tuned(net, model, epochs, number)
+    for (way, kept), model, ms in zip(shapes, models, measured, strict=True):
+        loss, accuracy = tuned(net, model, epochs, seeds)
         losses[way].append((loss, ms))
         errors[way].append((1 - accuracy, ms))
         print(
@@ -223,16 +236,27 @@ def unique(shapes: Sequence[Kept]) -> list[Kept]:
     return [list(kept) for kept in dict.fromkeys(map(tuple, shapes))]
 
 
-def tuned(net: Net, model: nn.Module, epochs: int, number: int) -> tuple[float, float]:
-    """Loss and accuracy on the evaluation data, after so many epochs of fine-tuning."""
+def tuned(net: Net, model: nn.Module, epochs: int, seeds: int) -> tuple[float, float]:
+    """Mean loss and accuracy on the evaluation data, over so many fine-tunings."""
+    found = []
+    for seed in range(seeds if epochs else 1):
+        tried = duplicate(model)
+        if epochs:
+            spec = TrainSpec.model_validate({"epochs": epochs, **FINETUNE})
+            folder = net.job.stages.store.work_dir(f"tuned-{time.time_ns()}")
+            training = training_of(net.job, "finetune", spec, folder)
+            training.seed = seed
+            # The last epoch: which one is best on a few hundred samples is chance.
+            training.best_from = epochs - 1
+            train(tried, training)
+        found.append(scored(net, tried))
+    loss, accuracy = np.mean(found, axis=0)
+    return float(loss), float(accuracy)
+
+
+def scored(net: Net, model: nn.Module) -> tuple[float, float]:
+    """Loss and accuracy on the evaluation data."""
     task = net.job.task
-    if epochs:
-        spec = TrainSpec.model_validate({"epochs": epochs, **FINETUNE})
-        folder = net.job.stages.store.work_dir(f"tuned-{time.time_ns()}-{number}")
-        training = training_of(net.job, "finetune", spec, folder)
-        # The last epoch: which one is best on a few hundred samples is chance.
-        training.best_from = epochs - 1
-        train(model, training)
     losses, right, samples = 0.0, 0, 0
     with evaluating(model), torch.no_grad():
         for batch in task.eval_data():

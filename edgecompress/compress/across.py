@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from edgecompress.compress.allocate import Kept, Space, reached
-from edgecompress.errors import ModelError
+from edgecompress.compress.allocate import Kept, Space, Wanted, whole
 
 FLOOR = 0.1
 """The share of its units that each group keeps at least: what is measured of a unit beside the
 others says little of a layer of which hardly any is left."""
+_FLOORED = f" and with the {FLOOR:.0%} of each group that allocation: global keeps"
 
 
 class _Step(NamedTuple):
@@ -28,8 +28,7 @@ class _Step(NamedTuple):
 def across_groups(
     space: Space,
     scores: Sequence[Tensor],
-    reduction: float | None = None,
-    ratio: float | None = None,
+    target: Wanted,
 ) -> Kept:
     """Let the units with the lowest scores go, in whichever groups they are, until the target is
     reached. For a reduction of MACs a score counts by the MACs that go with its unit in the whole
@@ -38,19 +37,17 @@ def across_groups(
     Args:
         space: the groups.
         scores: comparable ones for each unit of each group.
-        reduction: so many times fewer MACs, or
-        ratio: this fraction of all prunable units.
+        target: what is asked for.
 
     Raises:
         ModelError: the target cannot be reached.
 
     """
-    kept = [len(group.units) for group in space.groups]
-    total = sum(kept)
+    kept = whole(space)
     steps = sorted(
         step
         for i, score in enumerate(scores)
-        for step in _steps(space, i, score, saved=1 if reduction is None else _macs(space, i))
+        for step in _steps(space, i, score, saved=_macs(space, i) if target.reduction else 1)
     )
 
     def after(count: int) -> Kept:
@@ -59,16 +56,9 @@ def across_groups(
             left[step.group] = min(left[step.group], step.level)
         return left
 
-    def done(count: int) -> bool:
-        left = after(count)
-        if reduction is not None:
-            return reached(space, left, reduction)
-        return ratio is None or total - sum(left) >= ratio * total - 1e-9
-
-    if not done(len(steps)):
-        least = after(len(steps))
-        raise ModelError(_beyond(space, least, reduction, ratio))
-    return after(bisect_left(range(len(steps) + 1), x=True, key=done))
+    bound = target.bound(space, after(len(steps)), _FLOORED)
+    counts = range(len(steps) + 1)
+    return after(bisect_left(counts, x=True, key=lambda count: bound.is_kept(after(count))))
 
 
 def _steps(space: Space, i: int, score: Tensor, saved: float) -> list[_Step]:
@@ -87,20 +77,7 @@ def _steps(space: Space, i: int, score: Tensor, saved: float) -> list[_Step]:
 
 def _macs(space: Space, i: int) -> float:
     """MACs that go with one unit of a group; at least one, where a function computes with it."""
-    kept = [len(group.units) for group in space.groups]
+    kept = whole(space)
     least = space.levels(i)[-1]
     fewer = space.macs([*kept[:i], least, *kept[i + 1 :]])
     return max((space.macs(kept) - fewer) / (kept[i] - least), 1.0)
-
-
-def _beyond(space: Space, least: Kept, reduction: float | None, ratio: float | None) -> str:
-    if reduction is not None:
-        asked = f"prune.macs_reduction {reduction}"
-        most = f"{space.original_macs / space.macs(least):.2f}"
-    else:
-        asked = f"prune.pruning_ratio {ratio}"
-        most = f"{1 - sum(least) / sum(len(group.units) for group in space.groups):.2f}"
-    return (
-        f"{asked} cannot be reached: in steps of round_to {space.round_to}, and with the"
-        f" {FLOOR:.0%} of each group that allocation: global keeps, at most {most}; ask for less"
-    )

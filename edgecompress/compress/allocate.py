@@ -1,7 +1,8 @@
 """How many units each group keeps: uniform, named, or where it hurts least."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -13,6 +14,8 @@ from edgecompress.errors import ModelError
 Kept = list[int]
 """Units kept, one number per group."""
 
+NEXT_LEVELS = 4
+"""Kernels step by up to 32 channels where levels are multiples of 8."""
 SCAN_POINTS = 3
 """Levels of each group at which the sensitivity scan measures; it is linear in between."""
 
@@ -73,6 +76,51 @@ class Space:
         return [self.levels(i)[-1] for i in range(len(self.groups))]
 
 
+class Bound(NamedTuple):
+    """What is asked of a shape: that it costs no more."""
+
+    cost: Callable[[Kept], float]
+    """MACs, milliseconds, or a number of units."""
+    most: float
+
+    def is_kept(self, kept: Kept) -> bool:
+        return self.cost(kept) <= self.most
+
+
+class Wanted(NamedTuple):
+    """What a recipe asks for: one of both."""
+
+    reduction: float | None = None
+    """So many times fewer MACs than the model had before anything went."""
+    ratio: float | None = None
+    """This fraction of all units that may go."""
+
+    def bound(self, space: Space, least: Kept, beside: str = "") -> Bound:
+        """What a shape that reaches it keeps.
+
+        Raises:
+            ModelError: `least`, the fewest that may be kept, does not; `beside` says what else
+                than `round_to` keeps them.
+
+        """
+        total, left = sum(whole(space)), sum(least)
+        if self.reduction is not None:
+            asked, most = (
+                f"macs_reduction {self.reduction}",
+                space.original_macs / space.macs(least),
+            )
+            bound = Bound(space.macs, space.original_macs / self.reduction)
+        else:
+            asked, most = f"pruning_ratio {self.ratio}", 1 - left / total
+            bound = Bound(sum, (1 - (self.ratio or 0.0)) * total + 1e-9)
+        if bound.is_kept(least):
+            return bound
+        raise ModelError(
+            f"prune.{asked} cannot be reached: in steps of round_to {space.round_to}{beside}, at"
+            f" most {most:.2f}; ask for less"
+        )
+
+
 def uniform(space: Space, ratio: float) -> Kept:
     """The smallest level that removes no more than `ratio` of each group."""
     return [_level(space, i, ratio) for i in range(len(space.groups))]
@@ -85,7 +133,7 @@ def named(space: Space, ratios: Mapping[str, float], refused: Mapping[str, str])
         ModelError: a name is unknown or cannot be pruned, or two names of one group disagree.
 
     """
-    kept = [len(group.units) for group in space.groups]
+    kept = whole(space)
     asked: dict[int, str] = {}
     known = [group.name for group in space.groups]
     for name, ratio in ratios.items():
@@ -107,16 +155,16 @@ def named(space: Space, ratios: Mapping[str, float], refused: Mapping[str, str])
     return kept
 
 
-def uniform_for_macs(space: Space, reduction: float) -> Kept:
-    """`uniform` with the smallest ratio that reaches `reduction` times fewer MACs, less what is not
-    needed for that: a small layer may lose half of its channels or none, and all that lose as much
-    at once may overshoot by far.
+def uniform_within(space: Space, bound: Bound) -> Kept:
+    """`uniform` with the smallest ratio that keeps the bound, less what is not needed for that: a
+    small layer may lose half of its channels or none, and all that lose as much at once may
+    overshoot by far.
 
-    Raises:
-        ModelError: no ratio does.
+    Args:
+        space: the groups.
+        bound: one that the least of all keeps; else the result is that.
 
     """
-    _check_reachable(space, reduction)
     ratios = sorted(
         {
             1 - level / len(group.units)
@@ -127,22 +175,22 @@ def uniform_for_macs(space: Space, reduction: float) -> Kept:
     low, high = 0, len(ratios) - 1
     while low < high:
         middle = (low + high) // 2
-        if reached(space, uniform(space, ratios[middle]), reduction):
+        if bound.is_kept(uniform(space, ratios[middle])):
             high = middle
         else:
             low = middle + 1
-    return _evened(space, uniform(space, ratios[high]), reduction)
+    return _evened(space, uniform(space, ratios[high]), bound)
 
 
-def _evened(space: Space, kept: Kept, reduction: float) -> Kept:
-    """Give back level by level, to the group that has lost the largest share, as long as the
-    reduction is reached.
+def _evened(space: Space, kept: Kept, bound: Bound) -> Kept:
+    """Give back level by level, to the group that has lost the largest share, as long as the bound
+    is kept.
     """
     kept, open_ = list(kept), set(range(len(kept)))
     while open_:
         most = min(open_, key=lambda i: (kept[i] / len(space.groups[i].units), i))
         higher = [level for level in space.levels(most) if level > kept[most]]
-        if higher and reached(space, [*kept[:most], higher[-1], *kept[most + 1 :]], reduction):
+        if higher and bound.is_kept([*kept[:most], higher[-1], *kept[most + 1 :]]):
             kept[most] = higher[-1]
         else:
             open_.remove(most)
@@ -155,6 +203,11 @@ class Sensitivity:
 
     measured: Sequence[Mapping[int, float]]
     """For each group: the loss at the levels that were measured, all units included."""
+
+    def levels(self, space: Space, group: int) -> list[int]:
+        """Those that are known of, from the most units to the fewest."""
+        known = self.measured[group]
+        return [level for level in space.levels(group) if min(known) <= level <= max(known)]
 
     def drop(self, group: int, level: int) -> float:
         """Linear between measured levels."""
@@ -200,88 +253,60 @@ def scan(
     return Sensitivity(drops)
 
 
-def greedy(
-    space: Space,
-    sensitivity: Sensitivity,
-    reduction: float | None = None,
-    ratio: float | None = None,
-) -> Kept:
-    """Remove where the least score is lost per MAC saved, until the target is reached; then give
-    back what turns out not to be needed for it, the most harmful first.
+def cheapest(space: Space, sensitivity: Sensitivity, bound: Bound) -> Kept:
+    """Remove where the least score is lost per cost saved, until the bound is kept; then give back
+    what turns out not to be needed for it, the most harmful first.
 
     Args:
         space: the groups.
-        sensitivity: from `scan`.
-        reduction: so many times fewer MACs, or
-        ratio: this fraction of all prunable channels.
-
-    Raises:
-        ModelError: the target cannot be reached.
+        sensitivity: what may be chosen, and what it loses.
+        bound: one that the least of all keeps; else the result is that.
 
     """
-    total = sum(len(group.units) for group in space.groups)
-
-    def done(kept: Kept) -> bool:
-        if reduction is not None:
-            return reached(space, kept, reduction)
-        return ratio is None or total - sum(kept) >= ratio * total - 1e-9
-
-    if reduction is not None:
-        _check_reachable(space, reduction)
-    kept = [len(group.units) for group in space.groups]
-    while not done(kept):
-        steps = [
-            (_price(space, sensitivity, kept, i, level), i, level)
-            for i in range(len(kept))
-            for level in _steps_down(space, sensitivity, i, kept[i])
-        ]
+    kept = [max(known) for known in sensitivity.measured]
+    now = bound.cost(kept)
+    while now > bound.most:
+        steps = []
+        for i, level in _lower(space, sensitivity, kept):
+            after = bound.cost([*kept[:i], level, *kept[i + 1 :]])
+            if after < now:
+                lost = sensitivity.drop(i, level) - sensitivity.drop(i, kept[i])
+                # Where nothing is lost at all, the group that is cut least goes.
+                share = 1 - level / len(space.groups[i].units)
+                steps.append((lost / (now - after), share, i, level, after))
         if not steps:
-            raise ModelError(
-                f"prune.pruning_ratio {ratio} cannot be reached: with round_to {space.round_to} at"
-                f" most {1 - sum(kept) / total:.2f} of the prunable channels can go; ask for less"
-            )
-        _, i, level = min(steps)
+            break  # a table's bump: fewer channels that take longer
+        *_, i, level, now = min(steps)
         kept[i] = level
+    if now > bound.most:
+        kept = [min(known) for known in sensitivity.measured]
     for i in sorted(range(len(kept)), key=lambda i: -sensitivity.drop(i, kept[i])):
-        for level in space.levels(i):
+        for level in sensitivity.levels(space, i):
             trial = [*kept[:i], level, *kept[i + 1 :]]
-            if done(trial):
+            if bound.is_kept(trial):
                 kept = trial
                 break
     return kept
 
 
-def _price(
-    space: Space, sensitivity: Sensitivity, kept: Kept, i: int, level: int
-) -> tuple[float, float]:
-    """Score lost per MAC saved; where equal (nothing lost at all), the group cut least goes."""
-    saved = space.macs(kept) - space.macs([*kept[:i], level, *kept[i + 1 :]])
-    lost = sensitivity.drop(i, level) - sensitivity.drop(i, kept[i])
-    return lost / max(saved, 1), 1 - level / len(space.groups[i].units)
+def _lower(space: Space, sensitivity: Sensitivity, kept: Kept) -> Iterator[tuple[int, int]]:
+    """Each group with some of its levels below what is kept: the next ones, because a kernel may
+    step by more than one of them, and those that were measured.
+    """
+    for i, now in enumerate(kept):
+        lower = [level for level in sensitivity.levels(space, i) if level < now]
+        measured = (level for level in sensitivity.measured[i] if level < now)
+        yield from ((i, level) for level in sorted({*lower[:NEXT_LEVELS], *measured}))
 
 
-def _steps_down(space: Space, sensitivity: Sensitivity, i: int, kept: int) -> set[int]:
-    """The next level, and those measured: in between the price hardly changes."""
-    lower = [level for level in space.levels(i) if level < kept]
-    return {*lower[:1], *(level for level in sensitivity.measured[i] if level < kept)}
+def whole(space: Space) -> Kept:
+    """Nothing removed."""
+    return [len(group.units) for group in space.groups]
 
 
 def _level(space: Space, i: int, ratio: float) -> int:
     least = len(space.groups[i].units) * (1 - ratio) - 1e-9
     return min(level for level in space.levels(i) if level >= least)
-
-
-def reached(space: Space, kept: Kept, reduction: float) -> bool:
-    return space.macs(kept) * reduction <= space.original_macs
-
-
-def _check_reachable(space: Space, reduction: float) -> None:
-    if not reached(space, space.least(), reduction):
-        most = space.original_macs / space.macs(space.least())
-        raise ModelError(
-            f"prune.macs_reduction {reduction} cannot be reached: the prunable channels allow at"
-            f" most {most:.2f} with round_to {space.round_to}; ask for less"
-        )
 
 
 def _channels(layer: nn.modules.conv._ConvNd | nn.Linear, side: Side) -> int:

@@ -7,13 +7,19 @@ depends on what the others keep. Then the smaller model is measured, and the aim
 the prediction missed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from torch import nn
 
-from edgecompress.compress.allocate import Kept, Sensitivity, Space
+from edgecompress.compress.allocate import (
+    Bound,
+    Kept,
+    Sensitivity,
+    Space,
+    cheapest,
+    whole,
+)
 from edgecompress.errors import ModelError
 
 TRIALS = 3
@@ -23,8 +29,6 @@ CLOSE = 1.03
 
 LEAST_SHARE = 0.01
 """No model is predicted to take less of what the original takes."""
-NEXT_LEVELS = 4
-"""Kernels step by up to 32 channels where levels are multiples of 8."""
 
 Counts = Mapping[str, tuple[int, int]]
 """Input and output channels of every layer that a group touches."""
@@ -70,8 +74,7 @@ class Asked(NamedTuple):
 SpeedOf = Callable[[Asked], Speed]
 
 
-@dataclass(frozen=True)
-class MeasuredSpeed:
+class MeasuredSpeed(NamedTuple):
     """A device, and what makes models for it."""
 
     speed: Speed
@@ -81,7 +84,7 @@ class MeasuredSpeed:
 
 def spans(space: Space) -> dict[str, Span]:
     """The layers whose channels may go, and how far."""
-    least, most = counts(space, space.least()), counts(space, _whole(space))
+    least, most = counts(space, space.least()), counts(space, whole(space))
     return {name: Span(least[name], most[name]) for name in most}
 
 
@@ -116,7 +119,7 @@ def for_latency(
         ModelError: not even the least that may be kept is predicted to be so fast.
 
     """
-    speed = given.speed
+    speed, smaller = given
     original_ms = speed.original_ms
 
     def predicted_ms(kept: Kept) -> float:
@@ -126,6 +129,9 @@ def for_latency(
     def harm(kept: Kept) -> float:
         return sum(sensitivity.drop(i, level) for i, level in enumerate(kept))
 
+    def tried(kept: Kept) -> _Trial:
+        return _Trial(kept, predicted_ms(kept), speed.measured_ms(smaller(kept)))
+
     most = original_ms / predicted_ms(space.least())
     if most < reduction:
         raise ModelError(
@@ -134,25 +140,24 @@ def for_latency(
             " less"
         )
     sensitivity = scan()
-    aim, tried = reduction, list[_Trial]()
+    aim, trials = reduction, list[_Trial]()
     for _ in range(TRIALS):
-        kept = cheapest(space, sensitivity, predicted_ms, original_ms / aim)
-        if any(kept == trial.kept for trial in tried):
+        kept = cheapest(space, sensitivity, Bound(predicted_ms, original_ms / aim))
+        if any(kept == trial.kept for trial in trials):
             break
-        trial = _Trial(kept, predicted_ms(kept), speed.measured_ms(given.smaller(kept)))
-        tried.append(trial)
-        achieved = original_ms / trial.measured_ms
+        trials.append(tried(kept))
+        achieved = original_ms / trials[-1].measured_ms
         if reduction <= achieved <= reduction * CLOSE:
             break
         # What was predicted of it came to `achieved`: ask for as much more or less as that missed.
-        aim = original_ms / trial.predicted_ms * reduction / achieved
+        aim = original_ms / trials[-1].predicted_ms * reduction / achieved
         aim = min(max(aim, 1.0), most)
-    reached = [trial for trial in tried if trial.measured_ms * reduction <= original_ms]
+    reached = [trial for trial in trials if trial.measured_ms * reduction <= original_ms]
     # Where none is as fast as asked, the fastest; the report says how fast that is.
     chosen = (
         min(reached, key=lambda trial: harm(trial.kept))
         if reached
-        else min(tried, key=lambda trial: trial.measured_ms)
+        else min(trials, key=lambda trial: trial.measured_ms)
     )
     speed.choose(reduction, chosen.predicted_ms, chosen.measured_ms)
     return chosen.kept
@@ -162,52 +167,3 @@ class _Trial(NamedTuple):
     kept: Kept
     predicted_ms: float
     measured_ms: float
-
-
-def cheapest(
-    space: Space,
-    sensitivity: Sensitivity,
-    predicted_ms: Callable[[Kept], float],
-    limit_ms: float,
-) -> Kept:
-    """Remove where the least score is lost per millisecond saved, until `limit_ms` is kept; then
-    give back what turns out not to be needed for it, the most harmful first.
-    """
-    kept = _whole(space)
-    now_ms = predicted_ms(kept)
-    while now_ms > limit_ms:
-        steps = []
-        for i, level in _lower(space, sensitivity, kept):
-            after_ms = predicted_ms([*kept[:i], level, *kept[i + 1 :]])
-            if after_ms < now_ms:
-                lost = sensitivity.drop(i, level) - sensitivity.drop(i, kept[i])
-                # Where nothing is lost at all, the group that is cut least goes.
-                share = 1 - level / len(space.groups[i].units)
-                steps.append((lost / (now_ms - after_ms), share, i, level, after_ms))
-        if not steps:
-            break  # a table's bump: fewer channels that take longer
-        *_, i, level, now_ms = min(steps)
-        kept[i] = level
-    if now_ms > limit_ms:
-        kept = space.least()
-    for i in sorted(range(len(kept)), key=lambda i: -sensitivity.drop(i, kept[i])):
-        for level in space.levels(i):
-            trial = [*kept[:i], level, *kept[i + 1 :]]
-            if predicted_ms(trial) <= limit_ms:
-                kept = trial
-                break
-    return kept
-
-
-def _lower(space: Space, sensitivity: Sensitivity, kept: Kept) -> Iterator[tuple[int, int]]:
-    """Each group with some of its levels below what is kept: the next ones, because a kernel may
-    step by more than one of them, and those that were measured.
-    """
-    for i, now in enumerate(kept):
-        lower = [level for level in space.levels(i) if level < now]
-        measured = (level for level in sensitivity.measured[i] if level < now)
-        yield from ((i, level) for level in sorted({*lower[:NEXT_LEVELS], *measured}))
-
-
-def _whole(space: Space) -> Kept:
-    return [len(group.units) for group in space.groups]

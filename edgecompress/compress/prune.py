@@ -2,29 +2,23 @@
 four (2:4), which may also follow whole channels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
 from edgecompress.compress import allocate, importance, sparsify, two_four
-from edgecompress.compress.allocate_latency import Asked, MeasuredSpeed, SpeedOf, spans
 from edgecompress.compress.depth import choose
 from edgecompress.compress.duplicate import duplicate
-from edgecompress.compress.goal import Prices, goal_of
-from edgecompress.compress.groups import ChannelGroup, Cuts, ignored_names, merge
+from edgecompress.compress.goal import goal_of
+from edgecompress.compress.groups import ChannelGroup, ignored_names
 from edgecompress.compress.layers import rows, with_reasons
-from edgecompress.compress.macs import Cost, count, evaluating
+from edgecompress.compress.macs import Cost, count
 from edgecompress.compress.plan import Cut, PrunePlan, step_of
-from edgecompress.compress.prunable import (
-    Progress,
-    Reached,
-    prunable,
-    reach_layers,
-    silent,
-    some,
-)
+from edgecompress.compress.prices import Prices, Ranked
+from edgecompress.compress.prunable import Reached, prunable, reach_layers, some
+from edgecompress.compress.prune_context import PruneContext
 from edgecompress.compress.rewrite import Rewrite
 from edgecompress.compress.shorter import shorter
 from edgecompress.compress.surgery import cut, renumber
@@ -43,23 +37,6 @@ if TYPE_CHECKING:
 
 _UNFOLLOWED = "is in no group of channels that pruning can follow"
 _ONLY_BLOCKS = "only whole blocks go: neither pruning_ratio nor macs_reduction is given"
-
-
-@dataclass(frozen=True)
-class PruneContext:
-    """What pruning needs of the task. Models are passed in eval mode, and left as they are."""
-
-    example_inputs: tuple[Tensor, ...]
-    loss: Callable[[nn.Module], Tensor]
-    """Mean loss on fixed calibration batches, scalar, differentiable."""
-    score: Callable[[int], allocate.Score]
-    """What scores so many models that have lost something and were not trained since."""
-    finetune: Callable[[nn.Module, int], None]
-    """Fine-tune in place after step 1, 2, ..., but not after the last."""
-    progress: Progress = silent
-    """(what, done, total)."""
-    speed_of: SpeedOf | None = None
-    """What predicts and measures latencies; needed by allocation: latency."""
 
 
 @dataclass
@@ -190,30 +167,11 @@ def _channels(
     current, steps = duplicate(model), []
     space = allocate.Space.of(current, groups, round_to, count(model, example), before.macs)
     ranking = _rank(current, spec, space, groups, context)
-
-    def sensitivity() -> allocate.Sensitivity:
-        with evaluating(current):
-            return allocate.scan(current, space, ranking, context.score, context.progress)
-
-    def comparable() -> list[Tensor]:
-        steps = [group.granularity(round_to) for group in groups]
-        return importance.comparable(
-            ranking, spec.importance, steps, lambda: importance.measured(current, context.loss)
-        )
-
-    def speed() -> MeasuredSpeed:
-        assert context.speed_of is not None, "whoever prunes by latency has a device"
-
-        def smaller(kept: allocate.Kept) -> nn.Module:
-            return cut(current, _choose(space, kept, 1.0, groups, ranking))
-
-        asked = Asked(before.model, current, smaller(space.least()), spans(space))
-        return MeasuredSpeed(context.speed_of(asked), smaller)
-
-    goal = goal_of(spec, space, found, Prices(sensitivity, comparable, speed))
+    prices = Prices(context, spec.importance, before.model, Ranked(current, space, groups, ranking))
+    goal = goal_of(spec, space, found.refused, prices)
     for step in range(1, spec.steps + 1):
         context.progress("prune", step - 1, spec.steps)
-        cuts = _choose(space, goal, step / spec.steps, groups, ranking)
+        cuts = Ranked(current, space, groups, ranking).cuts(goal, step / spec.steps)
         if cuts:
             smaller = cut(current, cuts)
             checker.confirm(current, smaller, cuts)
@@ -247,26 +205,6 @@ def _rank(
         context.loss,
         lambda group: group.granularity(space.round_to),
     )
-
-
-def _choose(
-    space: allocate.Space,
-    goal: allocate.Kept,
-    share: float,
-    groups: Sequence[ChannelGroup],
-    ranking: Sequence[Tensor],
-) -> Cuts:
-    """What to remove from `groups` (those of a model already smaller than `space`) to be `share`
-    of the way to `goal`; the units with the lowest rank go first.
-    """
-    removed = []
-    for i, (group, score) in enumerate(zip(groups, ranking, strict=True)):
-        whole = len(space.groups[i].units)
-        least = whole - (whole - goal[i]) * share
-        keep = min(level for level in space.levels(i) if level >= least - 1e-9)
-        order = score.argsort(stable=True).tolist()
-        removed += [group.units[u] for u in order[: max(len(order) - keep, 0)]]
-    return merge(removed)
 
 
 def _check_smaller(spec: StructuredPruneSpec, before: Cost, after: Cost) -> None:

@@ -14,7 +14,8 @@ from torch import nn
 from edgecompress.compress import two_four
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.plan import replay
-from edgecompress.compress.prune import PruneContext, group_sparsity, prune
+from edgecompress.compress.prune import group_sparsity, prune
+from edgecompress.compress.prune_context import PruneContext
 from edgecompress.compress.score import validate
 from edgecompress.compress.sparsify import apply_masks, masks_for
 from edgecompress.compress.train import train

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress.compress.plan import PrunePlan
-from edgecompress.compress.prune import PruneContext, Pruned
+from edgecompress.compress.prune import Pruned
+from edgecompress.compress.prune_context import PruneContext
 from edgecompress.spec.deploy import StructuredPruneSpec
 from edgecompress.task.base import tensors_of
 

@@ -9,7 +9,8 @@ from prune_checks import context, structured
 from torch import nn
 
 from edgecompress.compress.allocate_latency import Asked, Counts, Span
-from edgecompress.compress.prune import PruneContext, Pruned, prune
+from edgecompress.compress.prune import Pruned, prune
+from edgecompress.compress.prune_context import PruneContext
 from edgecompress.errors import ModelError
 from edgecompress.spec.deploy import StructuredPruneSpec
 

@@ -11,7 +11,8 @@ from torch.nn import functional
 from edgecompress.compress.distill import Teacher, features_of
 from edgecompress.compress.hardware import Hardware
 from edgecompress.compress.lesson import Lesson
-from edgecompress.compress.prune import PruneContext, prune
+from edgecompress.compress.prune import prune
+from edgecompress.compress.prune_context import PruneContext
 from edgecompress.errors import ModelError, TaskError
 from edgecompress.spec.deploy import DistillSpec, StructuredPruneSpec
 from edgecompress.task import ClassificationTask, Task

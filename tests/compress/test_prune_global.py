@@ -10,7 +10,7 @@ from zoo.catalogue import build
 
 from edgecompress.compress import importance
 from edgecompress.compress.across import FLOOR, across_groups
-from edgecompress.compress.allocate import Space
+from edgecompress.compress.allocate import Space, Wanted
 from edgecompress.compress.macs import count
 from edgecompress.compress.prunable import prunable
 from edgecompress.compress.prune import prune
@@ -34,32 +34,32 @@ def space(round_to: int = 1) -> Space:
 def test_the_lowest_of_all_go_whichever_group_they_are_in() -> None:
     scores = [torch.arange(20.0), torch.arange(20.0) + 10]
     # 16 of 40: 0..9 of the first alone, then both in turn from 10 on.
-    assert across_groups(space(), scores, ratio=0.4) == [20 - 13, 20 - 3]
+    assert across_groups(space(), scores, Wanted(ratio=0.4)) == [20 - 13, 20 - 3]
 
 
 def test_each_group_keeps_its_floor() -> None:
     scores = [torch.arange(20.0), torch.arange(20.0) + 1000]
-    kept = across_groups(space(), scores, ratio=0.6)
+    kept = across_groups(space(), scores, Wanted(ratio=0.6))
     assert kept == [FLOOR * 20, 40 - 24 - FLOOR * 20]
     with pytest.raises(ModelError, match=r"pruning_ratio 0.95 cannot be reached.*at most 0\.90"):
-        across_groups(space(), scores, ratio=0.95)
+        across_groups(space(), scores, Wanted(ratio=0.95))
 
 
 def test_for_macs_a_score_counts_by_what_it_saves() -> None:
     scores = [torch.ones(20), torch.ones(20)]
-    first, second = across_groups(space(), scores, reduction=1.2)
+    first, second = across_groups(space(), scores, Wanted(reduction=1.2))
     # A unit of the second is read by 40 outputs, one of the first by 6.
     assert first == 20
     assert second < 20
     with pytest.raises(ModelError, match="macs_reduction 50 cannot be reached"):
-        across_groups(space(), scores, reduction=50)
+        across_groups(space(), scores, Wanted(reduction=50))
 
 
 def test_counts_are_multiples_and_the_target_is_met_no_further_than_a_step() -> None:
     torch.manual_seed(1)
     here = space(round_to=4)
     for reduction in (1.1, 1.5, 2.0):
-        kept = across_groups(here, [torch.rand(20), torch.rand(20)], reduction=reduction)
+        kept = across_groups(here, [torch.rand(20), torch.rand(20)], Wanted(reduction=reduction))
         assert all(k % 4 == 0 for k in kept)
         assert here.macs(kept) * reduction <= here.original_macs
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.macs import count
-from edgecompress.compress.prune import PruneContext
+from edgecompress.compress.prune_context import PruneContext
 from edgecompress.pipeline import models, recovery
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.models import original, pruned
