@@ -1,4 +1,4 @@
-"""What a model loses with its channels, in ways that take long: an allocation needs one at most."""
+"""What a model's channels are worth. Finding it out takes long, and an allocation needs one way."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Ranked:
 
     model: nn.Module
     space: Space
-    """Of the model that allocation began with, where this one is smaller already."""
+    """That of the model with which allocation began, where this one is smaller already."""
     groups: Sequence[ChannelGroup]
     scores: Sequence[Tensor]
     """One for each unit of each group; low ones go first."""
@@ -43,7 +43,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Prices:
-    """Of the units of one model."""
+    """What the units of one model are worth."""
 
     context: PruneContext
     importance: importance.Importance
