@@ -1,9 +1,9 @@
-"""A task's metric of a model on its data, and whether it is near enough to another's."""
+"""A task's metric of a model on its validation data, and whether it is near enough to another's."""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,19 +35,6 @@ def validate(model: nn.Module, task: Task, run: Run | None = None) -> float:
     for _ in _scoring(task, metric, run or model, device_of(model)):
         pass
     return _value(task, metric)
-
-
-def evaluate(model: nn.Module, task: Task) -> tuple[float, int]:
-    """The task's metric of `model` in eval mode on its evaluation data, and of how many samples.
-
-    Raises:
-        TaskError: as in `validate`.
-
-    """
-    set_training(model, False)
-    metric = task.metric()
-    counts = [count for _, count in _scoring(task, metric, model, device_of(model), "eval_data")]
-    return _value(task, metric), counts[-1] if counts else 0
 
 
 class Reference(Spec):
@@ -119,19 +106,15 @@ class Limit:
 
 
 def _scoring(
-    task: Task,
-    metric: Metric,
-    run: Run,
-    device: torch.device = CPU,
-    data: Literal["validation_data", "eval_data"] = "validation_data",
+    task: Task, metric: Metric, run: Run, device: torch.device = CPU
 ) -> Iterator[tuple[int, int]]:
     """Feed the metric, which stays on the CPU, by `run`, which takes inputs on `device`; after each
     batch, how many batches and samples there were.
     """
     name, samples, decoded = type(task).__name__, 0, decoding(task)
-    for batches, batch in enumerate(getattr(task, data)(), start=1):
+    for batches, batch in enumerate(task.validation_data(), start=1):
         inputs, target = inputs_of(batch), batch[1]
-        with torch.no_grad(), user_code(f"the model on a batch of {name}.{data}()"):
+        with torch.no_grad(), user_code(f"the model on a batch of {name}.validation_data()"):
             if device == CPU:
                 outputs = run(*inputs)
             else:

@@ -27,29 +27,17 @@ class Aims:
     """The metric of the original on the validation data."""
     higher_is_better: bool
     budgets: Budgets
-    unlearnt: float | None = None
-    """What the original would have there if it had not been trained on them; None: nothing shows
-    that it was.
-    """
 
-    def loss(self, outcome: Outcome) -> float:
-        """How much of the original's metric is lost. Who trains forgets what was known by heart,
-        and is held against what the original would have without that.
-        """
-        lost = self._original(outcome) - outcome.metric
-        return lost if self.higher_is_better else -lost
-
-    def _original(self, outcome: Outcome) -> float:
-        has_trained = outcome.epoch_s is not None
-        return self.unlearnt if has_trained and self.unlearnt is not None else self.baseline
+    def loss(self, metric: float) -> float:
+        return self.baseline - metric if self.higher_is_better else metric - self.baseline
 
     def point(self, outcome: Outcome) -> Point:
-        return Point(self.loss(outcome), math.log(outcome.latency_ms_p50))
+        return Point(self.loss(outcome.metric), math.log(outcome.latency_ms_p50))
 
     def excess(self, outcome: Outcome) -> float:
         """How much more of the metric is lost than may be; 0: it is kept."""
-        metrics = self._original(outcome), outcome.metric
-        return excess_drop(self.loss(outcome), self.budgets.max_metric_drop, metrics)
+        metrics = self.baseline, outcome.metric
+        return excess_drop(self.loss(outcome.metric), self.budgets.max_metric_drop, metrics)
 
     def allows(self, loss: float) -> bool:
         """Whether so much of the metric may be lost."""

@@ -157,7 +157,7 @@ def offer(now: Situation) -> Offer:
         for one, outcome in originals
         if outcome.latency_ms_p50 <= limit
     )
-    loses = [now.aims.loss(row[1]) for row in plain if row[0].plan.target == best]
+    loses = [now.aims.loss(row[1].metric) for row in plain if row[0].plan.target == best]
     trains_int8 = not loses or not now.aims.allows(_LOSSLESS * loses[0])
     has_time = now.left.seconds is None or now.left.of_seconds >= _TABLE_S
     return Offer((best,) if has_time else (), tuple(one for _, one in fast), trains_int8)
@@ -215,9 +215,10 @@ def _is_worth_training(now: Situation, row: Row) -> bool:
     one, outcome = row
     if not now.space.full_epochs(one.plan) or not now.aims.fits(outcome):
         return False
-    goal = min(0.0, now.aims.loss(outcome))
+    goal = min(0.0, now.aims.loss(outcome.metric))
     return not any(
-        now.aims.loss(done) <= goal and done.latency_ms_p50 <= _AS_FAST * outcome.latency_ms_p50
+        now.aims.loss(done.metric) <= goal
+        and done.latency_ms_p50 <= _AS_FAST * outcome.latency_ms_p50
         for _, done in shippable(now.trials)
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgecompress.compress.groups import ignored_names
 from edgecompress.compress.recalibrate import recalibrated
-from edgecompress.compress.score import evaluate, validate
+from edgecompress.compress.score import validate
 from edgecompress.errors import ModelError
 from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.stages import Output
@@ -19,17 +19,6 @@ def original_metric(job: Job, start: Point) -> float:
 
     record = job.stages.run("validate original", job.depends_on(parent=start.key), work)
     return float(str(record.result["metric"]))
-
-
-def original_evaluated(job: Job, start: Point) -> tuple[float, int]:
-    """The metric of the user's model on the evaluation data, in torch, and of how many samples."""
-
-    def work(_: Path) -> Output:
-        metric, samples = evaluate(start.model, job.task)
-        return Output({"metric": metric, "samples": samples})
-
-    found = job.stages.run("evaluate original", job.depends_on(parent=start.key), work).result
-    return float(str(found["metric"])), int(str(found["samples"]))
 
 
 def removable_blocks(job: Job, start: Point, ignored_layers: Sequence[str]) -> int:

@@ -1,5 +1,7 @@
 """What a search found, on a terminal and as a page."""
 
+import math
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -9,13 +11,10 @@ from edgecompress.report.page import render
 from edgecompress.report.rows import NOTHING
 from edgecompress.report.tradeoff import Dot, Kind, tradeoff
 from edgecompress.shown import rich_text
-from edgecompress.spec.search import (
-    Contribution,
-    SearchReport,
-    TrialRow,
-    is_known_by_heart,
-    latency_ms,
-)
+from edgecompress.spec.search import Contribution, SearchReport, TrialRow, latency_ms
+
+_BEYOND_CHANCE = 4.0
+"""So many standard errors."""
 
 
 def print_search(report: SearchReport, console: Console) -> None:
@@ -49,15 +48,16 @@ def known_by_heart(report: SearchReport) -> str | None:
     evaluation data that it must have been trained on them; None: nothing shows that.
     """
     evaluated, samples = report.evaluated_metric, report.evaluated_samples
-    if evaluated is None or not (report.is_share and report.higher_is_better):
+    if evaluated is None or not samples or not (report.is_share and report.higher_is_better):
         return None
-    if not is_known_by_heart(report.original_metric, evaluated, samples):
+    chance = math.sqrt(2 * max(evaluated * (1 - evaluated), 1 / samples) / samples)
+    if report.original_metric - evaluated <= _BEYOND_CHANCE * chance:
         return None
     return (
         f"The original has {plain(report.original_metric)} on the validation data and"
         f" {plain(evaluated)} on the evaluation data. It was probably trained on the former, so"
-        " that what trained since is held against the latter; give a validation_data() that it has"
-        " not seen"
+        " that a smaller model seems to lose more than it does; give a validation_data() that it"
+        " has not seen"
     )
 
 

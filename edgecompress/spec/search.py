@@ -5,9 +5,6 @@ from typing import Literal
 
 from edgecompress.spec.base import Spec
 
-_BEYOND_CHANCE = 4.0
-"""So many standard errors."""
-
 
 class TrialRow(Spec):
     """One trial."""
@@ -95,19 +92,3 @@ class SearchReport(Spec):
 def latency_ms(row: TrialRow) -> float:
     """To sort by; what was never measured comes last."""
     return math.inf if row.latency_ms_p50 is None else row.latency_ms_p50
-
-
-def is_known_by_heart(validated: float, evaluated: float, samples: int) -> bool:
-    """Whether a model does so much better on the validation data than on the evaluation data that
-    it must have been trained on the former.
-
-    Args:
-        validated: a share of the validation data, the higher the better.
-        evaluated: the same of the evaluation data.
-        samples: how many of these there are.
-
-    """
-    if not samples or not (0 <= validated <= 1 and 0 <= evaluated <= 1):
-        return False
-    chance = math.sqrt(2 * max(evaluated * (1 - evaluated), 1 / samples) / samples)
-    return validated - evaluated > _BEYOND_CHANCE * chance

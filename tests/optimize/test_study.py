@@ -121,7 +121,7 @@ def test_two_at_once_do_nothing_twice_and_end_with_one_front(
     assert TRIALS <= len(searched(trials)) <= TRIALS + 1
     front = front_of(trials, made.aims)
     assert front
-    losses = [made.aims.loss(outcome) for _, outcome in front]
+    losses = [made.aims.loss(outcome.metric) for _, outcome in front]
     assert losses == sorted(losses, reverse=True)
 
 
