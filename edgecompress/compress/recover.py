@@ -20,12 +20,6 @@ from edgecompress.spec.deploy import TrainSpec
 from edgecompress.task.base import Batch, Task
 
 
-def brief(spec: TrainSpec) -> TrainSpec:
-    """A training of one epoch by the same optimizer."""
-    once = {"epochs": 1, "warmup_epochs": 0.0, "ema_decay": None, "early_stop_epochs": None}
-    return TrainSpec.model_validate({**spec.model_dump(), **once})
-
-
 def recovered(model: nn.Module, task: Task, spec: TrainSpec, batches: Sequence[Batch]) -> nn.Module:
     """A copy of `model` in eval mode, after a step on each batch, at rates that fall from the
     spec's to zero. Where the loss is no number on the way, the copy is as the model was, because a
@@ -34,7 +28,7 @@ def recovered(model: nn.Module, task: Task, spec: TrainSpec, batches: Sequence[B
     Args:
         model: on the CPU.
         task: its loss.
-        spec: the optimizer; nothing that takes more than an epoch, as `brief` has it.
+        spec: the optimizer; nothing that takes more than an epoch, as `for_one_epoch` has it.
         batches: in this order.
 
     Raises:

@@ -16,14 +16,14 @@ from edgecompress.measure.notes import is_emulated
 from edgecompress.measure.race import Ran, race
 from edgecompress.optimize.front import Aims
 from edgecompress.optimize.openers import openers
-from edgecompress.optimize.plan import Outcome, Plan
+from edgecompress.optimize.plan import FULL, Outcome, Plan
 from edgecompress.optimize.reads import Reads
 from edgecompress.optimize.space import Space, training_of
 from edgecompress.pipeline import code
 from edgecompress.pipeline.attempt import file_of
 from edgecompress.pipeline.executable import Executable, Int8Model, float_model
 from edgecompress.pipeline.files import exported_file, validated
-from edgecompress.pipeline.job import Job
+from edgecompress.pipeline.job import Job, Point
 from edgecompress.pipeline.keeping import Means, keep_metric
 from edgecompress.pipeline.loading import LoadedTask, load, watched
 from edgecompress.pipeline.measuring import lane_of, on_device
@@ -171,7 +171,7 @@ class Bench:
         """A plan's file, its metric or a proxy of it, and whether it is the former."""
         config = job.recipe.config
         start = original(job, job.model)
-        smaller = pruned(job, sparsified(job, start), start)
+        smaller = self._pruned(job, plan, start)
         recovered = finetuned(job, smaller, start)
         integer = quantized(job, recovered, start)
         model: Executable = float_model(job, recovered, start)
@@ -183,6 +183,18 @@ class Bench:
         if isinstance(config.prune, StructuredPruneSpec) and is_untrained:
             return artifact, proxy_metric(job, smaller), False
         return artifact, validated(job, model, self.means.here), True
+
+    def _pruned(self, job: Job, plan: Plan, start: Point) -> Point:
+        nominal = self.space.nominal(plan).prune
+        trains_before = isinstance(nominal, StructuredPruneSpec) and (
+            nominal.sparsify is not None or nominal.epochs_between > 0
+        )
+        if not plan.epochs and not trains_before:
+            # What is cut may follow from how the recipe trains, and a proxy's latency is to be that
+            # of what is trained.
+            whole = plan.on(FULL, self.space.full_epochs(plan))
+            job = replace(job, recipe=self.job(whole).recipe)
+        return pruned(job, sparsified(job, start), start)
 
     def _latency(self, job: Job, artifact: Artifact, known: Known) -> float:
         """p50 in ms, as it would be beside the reference's own measurement: both run in turns."""

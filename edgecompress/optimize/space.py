@@ -209,10 +209,12 @@ class Space:
         """
         config = self.config(plan)
         prune, quantize = config.prune, config.quantize
-        pruning: dict[str, Any] | None = None
-        if prune is not None:
-            same = isinstance(prune, StructuredPruneSpec) and prune.allocation == "uniform"
-            pruning = prune.model_dump(mode="json", exclude={"importance"} if same else None)
+        pruning: list[Any] = [prune and prune.model_dump(mode="json")]
+        if isinstance(prune, StructuredPruneSpec):
+            if prune.allocation == "uniform":
+                pruning = [prune.model_dump(mode="json", exclude={"importance"})]
+            if prune.goes_by_loss and (recovery := self.nominal(plan).recovery) is not None:
+                pruning.append(recovery.model_dump(mode="json"))
         quantizing = quantize and quantize.model_dump(mode="json", exclude=_OF_NUMBERS)
         # What is left in float for the metric follows from all that was done before.
         keeps = quantize is not None and quantize.max_metric_drop is not None

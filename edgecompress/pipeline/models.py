@@ -22,7 +22,7 @@ from edgecompress.compress.train import train
 from edgecompress.errors import StorageError
 from edgecompress.pipeline.circumstances import circumstances, probed
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint, Trained
-from edgecompress.pipeline.recovery import recovery_of, score_after
+from edgecompress.pipeline.recovery import score_after
 from edgecompress.pipeline.stages import Output
 from edgecompress.pipeline.training import (
     dump,
@@ -32,7 +32,7 @@ from edgecompress.pipeline.training import (
     training_of,
 )
 from edgecompress.spec.base import parse
-from edgecompress.spec.deploy import PruneSpec, QuantizeSpec, StructuredPruneSpec, TrainSpec
+from edgecompress.spec.deploy import QuantizeSpec, StructuredPruneSpec, TrainSpec
 from edgecompress.spec.report import EpochRow, QuantizationNoise
 from edgecompress.store import StageRecord
 
@@ -93,13 +93,14 @@ def pruned(job: Job, before: Point, teacher: Point) -> Point:
         return before
     between = _between(job)
 
+    by_loss = isinstance(spec, StructuredPruneSpec) and spec.goes_by_loss
     by_latency = isinstance(spec, StructuredPruneSpec) and spec.allocation == "latency"
     depends_on = job.depends_on(
         prune=dump(spec),
         round_to=job.recipe.round_to,
         parent=before.key,
         between=dump(between),
-        recovery=dump(recovery_of(job)) if _scores(spec) else None,
+        recovery=dump(job.recipe.config.recovery) if by_loss else None,
         distill=dump(job.recipe.distill) if between else None,
         **(_measured_with(job) if by_latency else {}),
     )
@@ -155,7 +156,7 @@ def _cut(
         example_inputs=job.example_inputs,
         loss=job.loss,
         # The loss, because a metric hardly moves when few channels go.
-        score=lambda models: score_after(job, recovery_of(job), models),
+        score=lambda models: score_after(job, job.recipe.config.recovery, models),
         finetune=recover,
         progress=lambda what, done, total: job.stages.progress.step(done, total, what),
         speed_of=speeds,
@@ -246,13 +247,6 @@ def noise(job: Job, point: QuantizedPoint) -> QuantizationNoise:
 
     record = job.stages.run("sensitivity", job.depends_on(parent=point.key), work)
     return parse(QuantizationNoise, record.result, f"stage {record.name}")
-
-
-def _scores(spec: PruneSpec) -> bool:
-    """Whether what is pruned follows from what cuts cost after a short training."""
-    if not isinstance(spec, StructuredPruneSpec):
-        return False
-    return spec.allocation in ("sensitivity", "latency") or bool(spec.remove_blocks)
 
 
 def _between(job: Job) -> TrainSpec | None:

@@ -7,7 +7,7 @@ from torch import nn
 from edgecompress.compress.allocate import Score
 from edgecompress.compress.macs import count
 from edgecompress.compress.recalibrate import recalibrated
-from edgecompress.compress.recover import brief, recovered
+from edgecompress.compress.recover import recovered
 from edgecompress.pipeline.job import CALIBRATION_SEED, Job
 from edgecompress.pipeline.training import loss_of
 from edgecompress.spec.deploy import TrainSpec
@@ -22,14 +22,6 @@ _PASSES = 3
 """What a step of training takes, in inferences."""
 MOST_BYTES = 256 << 20
 """What the batches for these steps may take of memory."""
-
-
-def recovery_of(job: Job) -> TrainSpec | None:
-    """How the recipe trains what is pruned, for an epoch; None where it does not."""
-    config = job.recipe.config
-    int8 = None if config.quantize is None else config.quantize.train
-    spec = config.finetune if config.finetune is not None else int8
-    return None if spec is None else brief(spec)
 
 
 def score_after(job: Job, spec: TrainSpec | None, models: int) -> Score:

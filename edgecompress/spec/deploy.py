@@ -60,6 +60,11 @@ class TrainSpec(GrowingSpec):
     accumulate: Positive = 1
     """Batches whose gradients are averaged for one step of the optimizer."""
 
+    def for_one_epoch(self) -> "TrainSpec":
+        """The same optimizer and rate, without what takes more than an epoch."""
+        once = {"epochs": 1, "warmup_epochs": 0.0, "ema_decay": None, "early_stop_epochs": None}
+        return TrainSpec.model_validate({**self.model_dump(), **once})
+
 
 class SparsifySpec(TrainSpec):
     """Training before the channels are chosen, which drives whole channels towards zero; its last
@@ -131,6 +136,11 @@ class StructuredPruneSpec(GrowingSpec):
     def cuts_channels(self) -> bool:
         """Whether channels go, and not whole blocks alone."""
         return bool(self._goals)
+
+    @property
+    def goes_by_loss(self) -> bool:
+        """Whether what goes follows from what cuts cost after a short training."""
+        return self.allocation in ("sensitivity", "latency") or bool(self.remove_blocks)
 
     @property
     def _goals(self) -> list[object]:
@@ -314,6 +324,13 @@ class DeployConfig(GrowingSpec):
     robustness: bool = False
     """Compare the metric on corrupted inputs too."""
     budgets: Budgets
+
+    @property
+    def recovery(self) -> TrainSpec | None:
+        """How what is pruned trains, for an epoch; None: it does not."""
+        int8 = None if self.quantize is None else self.quantize.train
+        spec = self.finetune if self.finetune is not None else int8
+        return None if spec is None else spec.for_one_epoch()
 
     @model_validator(mode="after")
     def _check(self) -> "DeployConfig":

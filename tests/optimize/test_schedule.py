@@ -138,11 +138,11 @@ def test_what_plain_int8_beats_anyway_is_not_trained(space: Space) -> None:
 def test_trials_end_a_search_that_has_time_left(space: Space) -> None:
     searched = Searched(space, learnt)
     for _ in range(200):
-        left = max(12 - sum(one.plan.rung != FULL for one in searched.trials), 0)
+        left = max(16 - sum(one.plan.rung != FULL for one in searched.trials), 0)
         if searched.step(Left(trials=left, seconds=5000.0, of_seconds=6000.0)) is None:
             break
     rungs = [one.plan.rung for one in searched.trials]
-    assert sum(rung != FULL for rung in rungs) == 12
+    assert sum(rung != FULL for rung in rungs) == 16
     assert 1 <= rungs.count(FULL) <= FINALS
 
 

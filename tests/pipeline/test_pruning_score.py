@@ -63,7 +63,7 @@ def steps_of(job: Job, models: int, monkeypatch: pytest.MonkeyPatch) -> int:
         return model
 
     monkeypatch.setattr(recovery, "recovered", recovered)
-    recovery.score_after(job, recovery.recovery_of(job), models)(job.model)
+    recovery.score_after(job, job.recipe.config.recovery, models)(job.model)
     return sum(seen)
 
 
@@ -94,7 +94,7 @@ def test_a_training_whose_last_step_went_too_far_is_left_out(
         return broken
 
     monkeypatch.setattr(recovery, "recovered", recovered)
-    assert recovery.score_after(job, recovery.recovery_of(job), 1)(job.model) == untrained
+    assert recovery.score_after(job, job.recipe.config.recovery, 1)(job.model) == untrained
 
 
 def test_a_recipe_that_trains_nothing_scores_what_was_cut(
@@ -103,7 +103,7 @@ def test_a_recipe_that_trains_nothing_scores_what_was_cut(
     folder = deploying.fresh(tmp_path / "project")
     (folder / "deploy.yaml").write_text(deploying.UNTRAINED)
     job = job_in(folder, tmp_path)
-    assert recovery.recovery_of(job) is None
+    assert job.recipe.config.recovery is None
     assert steps_of(job, 1, monkeypatch) == 0
     assert math.isfinite(recovery.score_after(job, None, 1)(job.model))
 
