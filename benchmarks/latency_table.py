@@ -60,7 +60,7 @@ from edgecompress.task.base import inputs_of
 GOALS = 8
 """Shapes of each allocation, evenly from the whole net to nearly the smallest that it has."""
 NEAR = 0.05
-"""Of a model that has lost more, nobody asks how fast it is."""
+"""Nobody asks how fast a model is that has lost more."""
 TRAIN = {"optimizer": "adamw", "learning_rate": 3e-3}
 FINETUNE = {"optimizer": "adamw", "learning_rate": 1e-3}
 

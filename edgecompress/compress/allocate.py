@@ -111,8 +111,9 @@ class Wanted(NamedTuple):
             )
             bound = Bound(space.macs, space.original_macs / self.reduction)
         else:
-            asked, most = f"pruning_ratio {self.ratio}", 1 - left / total
-            bound = Bound(sum, (1 - (self.ratio or 0.0)) * total + 1e-9)
+            ratio = 0.0 if self.ratio is None else self.ratio
+            asked, most = f"pruning_ratio {ratio}", 1 - left / total
+            bound = Bound(sum, (1 - ratio) * total + 1e-9)
         if bound.is_kept(least):
             return bound
         raise ModelError(
