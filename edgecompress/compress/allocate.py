@@ -105,11 +105,10 @@ class Wanted(NamedTuple):
         """
         total, left = sum(whole(space)), sum(least)
         if self.reduction is not None:
-            asked, most = (
-                f"macs_reduction {self.reduction}",
-                space.original_macs / space.macs(least),
-            )
-            bound = Bound(space.macs, space.original_macs / self.reduction)
+            reduction, most = self.reduction, space.original_macs / space.macs(least)
+            asked = f"macs_reduction {reduction}"
+            # Multiplied, as what comes out is checked in the end: a quotient may be rounded up.
+            bound = Bound(lambda kept: space.macs(kept) * reduction, space.original_macs)
         else:
             ratio = 0.0 if self.ratio is None else self.ratio
             asked, most = f"pruning_ratio {ratio}", 1 - left / total
@@ -205,11 +204,6 @@ class Sensitivity:
     measured: Sequence[Mapping[int, float]]
     """For each group: the loss at the levels that were measured, all units included."""
 
-    def levels(self, space: Space, group: int) -> list[int]:
-        """Those that are known of, from the most units to the fewest."""
-        known = self.measured[group]
-        return [level for level in space.levels(group) if min(known) <= level <= max(known)]
-
     def drop(self, group: int, level: int) -> float:
         """Linear between measured levels."""
         measured = self.measured[group]
@@ -260,11 +254,11 @@ def cheapest(space: Space, sensitivity: Sensitivity, bound: Bound) -> Kept:
 
     Args:
         space: the groups.
-        sensitivity: what may be chosen, and what it loses.
+        sensitivity: from `scan`.
         bound: one that the least of all keeps; else the result is that.
 
     """
-    kept = [max(known) for known in sensitivity.measured]
+    kept = whole(space)
     now = bound.cost(kept)
     while now > bound.most:
         steps = []
@@ -280,9 +274,9 @@ def cheapest(space: Space, sensitivity: Sensitivity, bound: Bound) -> Kept:
         *_, i, level, now = min(steps)
         kept[i] = level
     if now > bound.most:
-        kept = [min(known) for known in sensitivity.measured]
+        kept = space.least()
     for i in sorted(range(len(kept)), key=lambda i: -sensitivity.drop(i, kept[i])):
-        for level in sensitivity.levels(space, i):
+        for level in space.levels(i):
             trial = [*kept[:i], level, *kept[i + 1 :]]
             if bound.is_kept(trial):
                 kept = trial
@@ -295,7 +289,7 @@ def _lower(space: Space, sensitivity: Sensitivity, kept: Kept) -> Iterator[tuple
     step by more than one of them, and those that were measured.
     """
     for i, now in enumerate(kept):
-        lower = [level for level in sensitivity.levels(space, i) if level < now]
+        lower = [level for level in space.levels(i) if level < now]
         measured = (level for level in sensitivity.measured[i] if level < now)
         yield from ((i, level) for level in sorted({*lower[:NEXT_LEVELS], *measured}))
 

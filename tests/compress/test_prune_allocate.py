@@ -8,8 +8,17 @@ from prune_checks import context, structured
 from torch import nn
 from zoo.catalogue import build
 
+from edgecompress.compress.allocate import (
+    Bound,
+    Sensitivity,
+    Space,
+    cheapest,
+    uniform_within,
+    whole,
+)
 from edgecompress.compress.macs import count
 from edgecompress.compress.plan import PrunePlan, replay
+from edgecompress.compress.prunable import prunable
 from edgecompress.compress.prune import Pruned, prune
 from edgecompress.errors import ModelError, SpecError
 
@@ -202,3 +211,22 @@ def test_replay_on_another_model_is_refused() -> None:
 def test_plan_that_is_none(text: str) -> None:
     with pytest.raises(SpecError, match="prune plan"):
         PrunePlan.from_json(text)
+
+
+@pytest.mark.parametrize("share", [0.9, 0.6, 0.3])
+def test_a_shape_keeps_its_bound_and_nothing_more_can_be_given_back(share: float) -> None:
+    """Whatever the bound is of."""
+    model, inputs = toy()
+    cost = count(model, inputs)
+    space = Space.of(model, prunable(model, inputs, 4).groups, 4, cost, cost.macs)
+    alone = [{level: 1.0 - level / 32 for level in space.levels(i)} for i in range(3)]
+    for bound in (
+        Bound(space.macs, share * cost.macs),
+        Bound(sum, share * sum(whole(space))),
+        Bound(lambda kept: 1.0 + 0.1 * kept[0] + 0.01 * kept[2], 1.0 + share * 3.52),
+    ):
+        for kept in (uniform_within(space, bound), cheapest(space, Sensitivity(alone), bound)):
+            assert bound.is_kept(kept)
+            for i, now in enumerate(kept):
+                more = [level for level in space.levels(i) if level > now]
+                assert not more or not bound.is_kept([*kept[:i], more[-1], *kept[i + 1 :]])
