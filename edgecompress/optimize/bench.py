@@ -185,6 +185,7 @@ class Bench:
         return artifact, validated(job, model, self.means.here), True
 
     def _pruned(self, job: Job, plan: Plan, start: Point) -> Point:
+        """The model of a plan's shape: the same on all rungs, unless training comes before it."""
         nominal = self.space.nominal(plan).prune
         trains_before = isinstance(nominal, StructuredPruneSpec) and (
             nominal.sparsify is not None or nominal.epochs_between > 0

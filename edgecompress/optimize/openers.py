@@ -8,8 +8,11 @@ from edgecompress.optimize.space import NOTHING, Offer, Space
 _TRAINED: Params = {"optimizer": "sgd", "rate": 1.0, "ema": "off", "distill": "logits"}
 """How openers train where the user's own training does not say by which optimizer."""
 _IN_INT8 = (
-    *((2.0, "uniform"), (1.5, "sensitivity"), (1.25, "sensitivity")),
-    *((1.5, "latency"), (3.0, "uniform")),
+    (2.0, "uniform"),
+    (1.5, "sensitivity"),
+    (1.25, "sensitivity"),
+    (1.5, "latency"),
+    (3.0, "uniform"),
 )
 """Reductions and allocations of what is pruned and then quantised. What single cuts cost tells
 where little goes, and less than all alike where much does (docs/benchmarks.md). The channels of a
