@@ -7,8 +7,8 @@ import warnings
 
 from edgecompress.cli.app import app
 from edgecompress.cli.failure import INTERRUPTED, debugging, failure_of, tell
-from edgecompress.cli.interrupts import hear_lost_interrupts
 from edgecompress.errors import EXIT_INTERRUPTED, EXIT_SHIP
+from edgecompress.interrupts import hear_lost_interrupts
 from edgecompress.launched import launched
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
+from edgecompress.interrupts import held_interrupt
 from edgecompress.store.files import (
     SQLITE_ERRORS,
     is_damage,
@@ -68,6 +69,11 @@ class Place:
 
         return {"creator": connect, "poolclass": QueuePool}
 
+    @property
+    def excludes(self) -> bool:
+        """Whether `alone` keeps the others out."""
+        return self._locked is not None
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """While open, no other process claims a trial: SQLite locks no rows, so that two could both
@@ -85,8 +91,24 @@ class Place:
             release(handle)
 
     @contextmanager
-    def errors(self) -> Iterator[None]:
-        """What a database says, as one line without the URL's secrets."""
+    def call(self) -> Iterator[None]:
+        """While open, the database is at work, and Ctrl-C waits until it is not: in the middle of a
+        call it leaves a connection that still reads, and then SQLite lets nobody write.
+
+        Raises:
+            EdgecompressError: what the database says, as one line without the URL's secrets.
+
+        """
+        came: list[int] = []
+        try:
+            with held_interrupt() as came, self._errors():
+                yield
+        finally:
+            if came:
+                raise KeyboardInterrupt
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
         try:
             yield
         except NoSuchModuleError:

@@ -87,7 +87,7 @@ class Study:
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", module="optuna")
         directions = ["maximize" if maximises else "minimize", "minimize"]
-        with self._errors():
+        with self._call():
             self._storage = self._connected()
             try:
                 self._study = optuna.create_study(
@@ -101,10 +101,9 @@ class Study:
 
     def trials(self) -> list[Tried]:
         """All of them, in order; those without a plan were begun and not written down."""
-        with self._errors():
+        with self._call():
             found = self._study.get_trials(deepcopy=False)
-        tried = [_tried(one) for one in found if _PLAN in one.user_attrs]
-        return [self._unless_outdated(one) for one in tried]
+        return [self._unless_outdated(_tried(one)) for one in found if _PLAN in one.user_attrs]
 
     def leave(self, numbers: Iterable[int]) -> None:
         """From here on these are outdated."""
@@ -117,7 +116,7 @@ class Study:
 
     def tidy(self) -> None:
         """Mark those failed whose process is gone, and have them tried again."""
-        with self._errors():
+        with self._call():
             fail_stale_trials(self._study)
             for one in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
                 if is_gone(one.user_attrs.get(_WORKER)) or self._is_nobodys(one):
@@ -127,22 +126,27 @@ class Study:
         """Whether its process was ended before it said who it is, and so before its heart beat."""
         if _WORKER in one.user_attrs:
             return False
+        if self._place.excludes:
+            with self._place.alone():
+                # Whoever claims one says so before the next may look.
+                now = self._storage.get_trial(one._trial_id)
+            return now.state == TrialState.RUNNING and _WORKER not in now.user_attrs
         seen_at = self._seen_at.setdefault(one.number, time.monotonic())
         return time.monotonic() - seen_at > SILENT_S
 
     def add(self, plan: Plan) -> None:
         """Have a plan tried next, by whoever is first."""
-        with self._errors():
+        with self._call():
             self._enqueue(plan, 0)
 
     def claim(self, draw: Drawing) -> Claimed:
         """The next that waits, or a new one that the sampler proposes."""
-        with self._errors():
+        with self._call():
             with self._place.alone():
                 trial = self._study.ask()
-            # First, so that whoever is known to have it has shown that it lives.
-            self._storage.record_heartbeat(trial._trial_id)
-            trial.set_user_attr(_WORKER, this_worker())
+                # First, so that whoever is known to have it has shown that it lives.
+                self._storage.record_heartbeat(trial._trial_id)
+                trial.set_user_attr(_WORKER, this_worker())
             self._study.sampler = self._sampler(trial.number)
             written = trial.user_attrs.get(_PLAN)
             if written is None:
@@ -176,7 +180,7 @@ class Study:
         """
         until = time.monotonic() + _CHOOSES_S
         while time.monotonic() < until:
-            with self._errors():
+            with self._call():
                 running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
             earlier = [one for one in running if one.number < number]
             if not any(
@@ -187,7 +191,7 @@ class Study:
             time.sleep(_LOOK_S)
 
     def finish(self, claimed: Claimed, outcome: Outcome) -> None:
-        with self._errors(), suppress(UpdateFinishedTrialError):
+        with self._call(), suppress(UpdateFinishedTrialError):
             claimed.trial.set_user_attr(_OUTCOME, outcome.model_dump(mode="json"))
             values = (outcome.metric, outcome.latency_ms_p50)
             self._study.tell(claimed.trial, values, skip_if_finished=True)
@@ -205,10 +209,10 @@ class Study:
         self._end(claimed, TrialState.FAIL, _TIME_UP)
 
     def release(self, claimed: Claimed) -> None:
-        """It was interrupted, and is to be tried again."""
-        self._end(claimed, TrialState.FAIL, _INTERRUPTED)
-        with self._errors():
-            self._enqueue(claimed.plan, 0)
+        """It was interrupted, and is to be tried again if it was not done yet."""
+        with self._call():
+            if self._end(claimed, TrialState.FAIL, _INTERRUPTED):
+                self._enqueue(claimed.plan, 0)
 
     @contextmanager
     def beating(self, claimed: Claimed) -> Iterator[None]:
@@ -221,7 +225,7 @@ class Study:
                 with suppress(SQLAlchemyError, OptunaError):
                     self._storage.record_heartbeat(claimed.trial._trial_id)
 
-        with self._errors():
+        with self._call():
             self._storage.record_heartbeat(claimed.trial._trial_id)
         thread = threading.Thread(target=beat, daemon=True)
         thread.start()
@@ -254,19 +258,22 @@ class Study:
         raise AssertionError("the last raises")
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """What the database says, as `Place.errors` tells it."""
-        with self._place.errors():
+    def _call(self) -> Iterator[None]:
+        """As `Place.call`."""
+        with self._place.call():
             try:
                 yield
             except StorageInternalError as error:
                 # It stands before what the database said.
                 raise error.__cause__ or error from None
 
-    def _end(self, claimed: Claimed, state: TrialState, why: str) -> None:
-        with self._errors(), suppress(UpdateFinishedTrialError):
+    def _end(self, claimed: Claimed, state: TrialState, why: str) -> bool:
+        """Whether it had not ended before."""
+        with self._call(), suppress(UpdateFinishedTrialError):
             claimed.trial.set_user_attr(_WHY, why)
             self._study.tell(claimed.trial, state=state, skip_if_finished=True)
+            return True
+        return False
 
     def _abandon(self, one: FrozenTrial) -> None:
         try:

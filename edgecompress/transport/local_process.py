@@ -4,12 +4,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import IO, TypeVar
 
+from edgecompress.interrupts import held_interrupt
 from edgecompress.transport.base import STDERR_BYTES, STDOUT_BYTES
 
 T = TypeVar("T")
@@ -27,7 +27,8 @@ class LocalProcess:
     def __init__(self, argv: Sequence[str], folder: str) -> None:
         """Raises OSError when it cannot be started."""
         self._threads: dict[Thread, IO[bytes]] = {}
-        with _held_interrupt() as came:
+        # Else one would be left running, and nobody would know of it.
+        with held_interrupt() as came:
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
@@ -88,24 +89,6 @@ class LocalProcess:
         self._threads[thread] = pipe
         thread.start()
         return thread
-
-
-@contextlib.contextmanager
-def _held_interrupt() -> Iterator[list[int]]:
-    """Ctrl-C in the middle of starting a program would leave it running, and nobody knowing of it;
-    what is given lists those that came.
-    """
-    came: list[int] = []
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield came
-        return
-    # A program starts without handlers of ours.
-    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _feed(pipe: IO[bytes], stdin: bytes) -> None:

@@ -2,6 +2,7 @@
 they lose nothing, and end with one front.
 """
 
+import itertools
 import os
 import random
 import signal
@@ -16,6 +17,8 @@ from pathlib import Path
 import postgres
 import pytest
 from searching import TRIALS, Made, search
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
 from edgecompress.errors import DeviceError, RuntimeMissing, SpecError, StorageError
@@ -160,6 +163,49 @@ def test_a_search_that_is_interrupted_leaves_its_trial_to_the_next(
     assert trials[0].why == "interrupted"
 
 
+@pytest.fixture
+def interrupting() -> Iterator[Callable[[int], None]]:
+    """Has Ctrl-C come in the middle of the n-th statement from then on."""
+    left = [0]
+
+    def executed(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    event.listen(Engine, "after_cursor_execute", executed)
+    yield lambda nth: left.__setitem__(0, nth)
+    event.remove(Engine, "after_cursor_execute", executed)
+
+
+def test_an_interrupt_within_a_call_of_the_database_leaves_it_whole(
+    made: Made, interrupting: Callable[[int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite, where a connection that was left reading keeps everybody from writing."""
+    monkeypatch.setattr("edgecompress.optimize.place._WAIT_S", 0.5)
+    (plan, *_) = made.space.plain()
+    outcome = made.tried(plan, None)
+    states = []
+    for nth in itertools.count(1):
+        study = Study(Place(tmp_path / f"{nth}.sqlite"), "one", 0, maximises=True)
+        study.add(plan)
+        claimed = study.claim(lambda _: plan)
+        with study.beating(claimed):
+            pass
+        interrupting(nth)
+        try:
+            study.finish(claimed, outcome)
+            study.trials()
+        except KeyboardInterrupt:
+            study.release(claimed)
+        else:
+            break
+        states.append([one.state for one in study.trials()])
+    # What was done is not asked for again.
+    assert states == [["complete"]] * len(states)
+    assert len(states) > 10
+
+
 def test_one_bad_recipe_is_told_and_the_search_goes_on(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,7 +269,7 @@ def test_a_database_that_cannot_be_had_is_one_line_without_secrets(
 def test_a_full_disk_or_a_lock_is_no_damage(tmp_path: Path) -> None:
     place = Place(tmp_path / "search.sqlite")
     for said in ("database is locked", "database or disk is full"):
-        with pytest.raises(StorageError) as caught, place.errors():
+        with pytest.raises(StorageError) as caught, place.call():
             raise OperationalError("insert", {}, sqlite3.OperationalError(said))
         assert "search.sqlite" in str(caught.value)
         assert "move it away" not in str(caught.value)

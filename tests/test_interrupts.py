@@ -1,13 +1,16 @@
-"""Ctrl-C at the worst moment, in a process of its own."""
+"""Ctrl-C at the worst moment."""
 
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from edgecompress.interrupts import held_interrupt
+
 SCRIPT = """\
 import signal, time
-from edgecompress.cli.interrupts import hear_lost_interrupts
+from edgecompress.interrupts import hear_lost_interrupts
 
 class Collected:
     def __del__(self):
@@ -42,7 +45,7 @@ def test_an_interrupt_within_a_callback_of_the_garbage_collector_is_heard(
 def test_a_command_hears_it() -> None:
     script = (
         "import edgecompress.cli as cli\n"
-        + SCRIPT.partition("{first}")[0].replace("from edgecompress.cli.interrupts", "#")
+        + SCRIPT.partition("{first}")[0].replace("from edgecompress.interrupts", "#")
         + "def app(**_):\n    Collected()\n    time.sleep(30)\ncli.app = app\ncli.main()\n"
     )
     done = subprocess.run(
@@ -61,3 +64,21 @@ def test_what_else_cannot_be_raised_is_told_as_ever() -> None:
     )
     assert done.stdout == "goes on\n"
     assert "OSError: no" in done.stderr
+
+
+def test_one_is_held_back_and_the_next_is_not() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+    try:
+        with held_interrupt() as came:
+            signal.raise_signal(signal.SIGINT)
+            with held_interrupt() as within:
+                done.append("after the first")
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert came == [signal.SIGINT]
+    assert within == []
+    assert done == ["after the first"]
