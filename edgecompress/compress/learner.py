@@ -189,6 +189,7 @@ class Shared(Alone):
                 teacher=None if teacher is None else teacher.model,
                 distill=None if teacher is None else teacher.spec,
                 label_smoothing=smoothing,
+                precision=lesson.hardware.precision,
                 seed=seed,
                 epoch=epoch,
             )

@@ -53,10 +53,14 @@ class Prices:
 
     def sensitivity(self) -> Sensitivity:
         """What each group alone loses, by a scan."""
-        ranked = self.ranked
-        scored = self.context.score, self.context.progress
-        with evaluating(ranked.model):
-            return allocate.scan(ranked.model, ranked.space, ranked.scores, *scored)
+        ranked, context = self.ranked, self.context
+
+        def scan() -> Sensitivity:
+            scored = context.score, context.progress
+            with evaluating(ranked.model):
+                return allocate.scan(ranked.model, ranked.space, ranked.scores, *scored)
+
+        return context.scanned(scan)
 
     def comparable(self) -> list[Tensor]:
         """Scores of units that can be compared over groups."""

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from edgecompress.compress.allocate import Score
+from edgecompress.compress.allocate import Score, Sensitivity
 from edgecompress.compress.allocate_latency import SpeedOf
 from edgecompress.compress.prunable import Progress, silent
+
+
+def _now(scan: Callable[[], Sensitivity]) -> Sensitivity:
+    return scan()
 
 
 @dataclass(frozen=True)
@@ -25,3 +29,5 @@ class PruneContext:
     """(what, done, total)."""
     speed_of: SpeedOf | None = None
     """What predicts and measures latencies; needed by allocation: latency."""
+    scanned: Callable[[Callable[[], Sensitivity]], Sensitivity] = _now
+    """Gives what a scan finds, done now or before: it is the same however much goes afterwards."""

@@ -25,6 +25,8 @@ class Lessons:
     teacher: nn.Module | None
     distill: DistillSpec | None
     label_smoothing: float
+    precision: torch.dtype
+    """As `Hardware` has it: that of the main process."""
     seed: int
     epoch: int
 

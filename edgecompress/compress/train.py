@@ -30,7 +30,7 @@ from edgecompress.errors import ModelError, TaskError
 from edgecompress.progress import Progress
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.report import EpochRow
-from edgecompress.task.base import ClassificationTask, Task
+from edgecompress.task.base import ClassificationTask, Task, tensors_of
 from edgecompress.task.guard import explain
 from edgecompress.task.places import CPU, to_device
 from edgecompress.task.seed import seed_everything
@@ -156,25 +156,32 @@ def _answers(model: nn.Module, training: Training, lesson: Lesson) -> Answers | 
 
 
 def _placed(model: nn.Module, training: Training) -> Hardware:
-    """The hardware to train on, with model and teacher on it: the best there is, and the CPU for a
-    model that runs on no other.
+    """The hardware to train on, with model and teacher on it: the best there is, and the CPU in
+    float32 for a model that runs on no other.
     """
     hardware = training.hardware().for_model(model)
-    if hardware.device == CPU:
+    if hardware == Hardware():
         return hardware
     models = [model] if training.teacher is None else [model, training.teacher.model]
     set_training(model, False)
     try:
         for each in models:
             place(each, hardware.device)
-            with torch.no_grad(), hardware.autocast():
-                each(*to_device(training.task.example_inputs(), hardware.device))
+            inputs = to_device(training.task.example_inputs(), hardware.device)
+            with torch.enable_grad(), hardware.autocast():
+                outputs = tensors_of(each(*inputs))
+            # An operator may have a kernel of that precision one way only.
+            taken = [output.float().sum() for output in outputs if output.requires_grad]
+            if taken:
+                torch.autograd.backward(taken)
+            each.zero_grad(set_to_none=True)
     except Exception as error:
         # The user's forward() may raise anything, such as about tensors that it makes on the CPU.
         for each in models:
             place(each, CPU)
+            each.zero_grad(set_to_none=True)
         training.progress.note(
-            f"{training.name}: trains on the CPU, because the model does not run on"
+            f"{training.name}: trains on {Hardware().words()}, because the model does not run on"
             f" {hardware.words()}: {explain(error)}"
         )
         return Hardware()

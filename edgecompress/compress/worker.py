@@ -68,7 +68,7 @@ class _Worker:
         lessons, task = unpacked(message.lessons), self._task
         assert task is not None, "the task is sent before the model"
         self._model = lessons.model
-        hardware = self._hardware.for_model(self._model)
+        hardware = Hardware(self._hardware.device, lessons.precision)
         place(self._model, hardware.device)
         teacher = None
         if lessons.teacher is not None and lessons.distill is not None:

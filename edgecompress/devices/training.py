@@ -13,6 +13,7 @@ from edgecompress.transport import LocalTransport
 _TIMEOUT_S = 120.0
 _GPUS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 """What Linux has where a GPU's driver is loaded: NVIDIA's, AMD's, and Windows' for Linux in it."""
+_CPUINFO, _AMX = Path("/proc/cpuinfo"), "amx_bf16"
 _ASK = """\
 from edgecompress.compress.hardware import best_hardware
 found = best_hardware()
@@ -29,16 +30,20 @@ def training_here(workdir: Path) -> TrainingHealth:
     """
     found = launched(os.environ)
     return TrainingHealth(
-        hardware=_asked(workdir) if _may_have_a_gpu() else "cpu, float32",
+        hardware=_asked(workdir) if _may_have_more() else "cpu, float32",
         processes=1 if found is None else found.size,
         accelerate=version_of("accelerate"),
     )
 
 
-def _may_have_a_gpu() -> bool:
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true":
-        return False
-    return sys.platform != "linux" or any(Path(path).exists() for path in _GPUS)
+def _may_have_more() -> bool:
+    """Than a CPU that computes in float32."""
+    if sys.platform != "linux" or any(Path(path).exists() for path in _GPUS):
+        return True
+    try:
+        return _AMX in _CPUINFO.read_text().split()
+    except OSError:
+        return True
 
 
 def _asked(workdir: Path) -> str:

@@ -14,13 +14,12 @@ _FORGET_PEAK = "5"
 class CostMeter:
     """Measures from when it is made: this process, and those of its children that have ended."""
 
-    def __init__(self, proc: Path = _PROC, powercap: Path = _POWERCAP) -> None:
+    def __init__(
+        self, proc: Path = _PROC, powercap: Path = _POWERCAP, *, within: bool = False
+    ) -> None:
+        """`within`: another measures at the same time, whose peak of memory is not begun anew."""
         self._proc, self._powercap = proc, powercap
-        try:
-            (proc / "clear_refs").write_text(_FORGET_PEAK)
-            self._knows_peak = True
-        except OSError:
-            self._knows_peak = False
+        self._knows_peak = not within and self._forgets_peak()
         self._energy_uj = self._energy()
         self._cpu_s, self._start_s = _cpu_s(), time.monotonic()
 
@@ -32,6 +31,13 @@ class CostMeter:
             peak_rss_bytes=self._peak_rss_bytes() if self._knows_peak else None,
             energy_j=self._energy_j(),
         )
+
+    def _forgets_peak(self) -> bool:
+        try:
+            (self._proc / "clear_refs").write_text(_FORGET_PEAK)
+        except OSError:
+            return False
+        return True
 
     def _energy_j(self) -> float | None:
         before, after = self._energy_uj, self._energy()

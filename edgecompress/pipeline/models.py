@@ -5,6 +5,7 @@ somebody asks for it.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from edgecompress.compress.train import train
 from edgecompress.errors import StorageError
 from edgecompress.pipeline.circumstances import circumstances, probed
 from edgecompress.pipeline.job import Job, Point, QuantizedPoint, Trained
-from edgecompress.pipeline.recovery import score_after
+from edgecompress.pipeline.recovery import scanned, score_after
 from edgecompress.pipeline.stages import Output
 from edgecompress.pipeline.training import (
     dump,
@@ -160,6 +161,7 @@ def _cut(
         finetune=recover,
         progress=lambda what, done, total: job.stages.progress.step(done, total, what),
         speed_of=speeds,
+        scanned=partial(scanned, job, before),
     )
     result = prune(before.model, spec, job.recipe.round_to, context)
     trained = Trained(

@@ -1,15 +1,21 @@
-"""What a cut costs: the loss after a short training, of which there is little for each of many."""
+"""What cuts cost: the loss after a short training, of which there is little for each of many."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
+from pydantic import TypeAdapter
 from torch import nn
 
-from edgecompress.compress.allocate import Score
+from edgecompress.compress.allocate import Score, Sensitivity
 from edgecompress.compress.macs import count
+from edgecompress.compress.prune import prune
 from edgecompress.compress.recalibrate import recalibrated
 from edgecompress.compress.recover import recovered
-from edgecompress.pipeline.job import CALIBRATION_SEED, Job
-from edgecompress.pipeline.training import loss_of
+from edgecompress.pipeline.code import entry
+from edgecompress.pipeline.job import CALIBRATION_SEED, Job, Point
+from edgecompress.pipeline.stages import Output
+from edgecompress.pipeline.training import dump, loss_of
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.task.base import Batch, inputs_of, take, tensors_of
 from edgecompress.task.seed import seed_everything
@@ -20,6 +26,9 @@ WORK = 1.0e13
 """Multiplications that the trainings of all models together may take, some minutes of a core."""
 _PASSES = 3
 """What a step of training takes, in inferences."""
+_OF_A_SCAN = {"importance", "reach", "ignored_layers", "remove_blocks"}
+"""What decides which groups there are, and in which order their channels go."""
+_MEASURED = TypeAdapter(list[list[tuple[int, float]]])
 MOST_BYTES = 256 << 20
 """What the batches for these steps may take of memory."""
 
@@ -43,6 +52,28 @@ def score_after(job: Job, spec: TrainSpec | None, models: int) -> Score:
         return -loss_of(job, recalibrated(model, job.loss_batches))
 
     return score
+
+
+def scanned(job: Job, before: Point, scan: Callable[[], Sensitivity]) -> Sensitivity:
+    """What `scan` finds of the recipe's groups, or found for another recipe that only asks for more
+    or less of them. Its trainings take longer than anything else that pruning does.
+    """
+    spec = job.recipe.config.prune
+
+    def work(_: Path) -> Output:
+        measured = [list(found.items()) for found in scan().measured]
+        return Output({"measured": _MEASURED.dump_python(measured, mode="json")})
+
+    depends_on = job.depends_on(
+        prune=None if spec is None else spec.model_dump(mode="json", include=_OF_A_SCAN),
+        round_to=job.recipe.round_to,
+        parent=before.key,
+        recovery=dump(job.recipe.config.recovery),
+    )
+    also = (entry(prune), entry(score_after))
+    record = job.stages.part("scan", depends_on, work, also)
+    measured = _MEASURED.validate_python(record.result["measured"])
+    return Sensitivity([dict(found) for found in measured])
 
 
 def _batches(job: Job, models: int) -> list[Batch]:

@@ -121,23 +121,53 @@ class Stages:
             FilesChanged: a file of the task changed meanwhile.
 
         """
+        start = time.monotonic()
+        with self.progress.stage(name):
+            record, cached = self._kept(name, depends_on, work, also, within=False)
+        cost = Cache(self.store, self.used).cost_of(record)
+        self.note(name, time.monotonic() - start, cached, cost)
+        return record
+
+    def part(
+        self,
+        name: str,
+        depends_on: dict[str, JsonValue],
+        work: Callable[[Path], Output],
+        also: tuple[str, ...] = (),
+    ) -> StageRecord:
+        """As `run`, of what another stage does on its way, and others may need too; its time, its
+        cost and its progress are that stage's.
+        """
+        record, _ = self._kept(name, depends_on, work, also, within=True)
+        # Nor may it, cached or not, change what is drawn by what follows.
+        seed_everything(self.seed, _STAGE_SEED)
+        return record
+
+    def _kept(
+        self,
+        name: str,
+        depends_on: dict[str, JsonValue],
+        work: Callable[[Path], Output],
+        also: tuple[str, ...],
+        *,
+        within: bool,
+    ) -> tuple[StageRecord, bool]:
+        """The record, and whether it was in the store."""
         code = code_of(work, also)
         self.versions |= code.versions()
         asked = stage_key(name, depends_on, code)
         cache = Cache(self.store, self.used)
-        start = time.monotonic()
-        with self.progress.stage(name), self.store.lock(asked):
+        with self.store.lock(asked):
             record = cache.find(asked, name)
             cached = record is not None
             if record is None:
                 # What ran before, or was cached, must not change what random numbers it draws.
                 seed_everything(self.seed, _STAGE_SEED)
-                meter = CostMeter()
+                meter = CostMeter(within=within)
                 output = work(self.store.work_dir(asked))
                 record = cache.keep(asked, name, meter.cost(), output)
             self.store.record_run_stage(self.run_id, record.key)
-        self.note(name, time.monotonic() - start, cached, cache.cost_of(record))
-        return record
+        return record, cached
 
     def check_files(self) -> None:
         """Raises FilesChanged when a file that a result came from is no longer what it was."""

@@ -213,7 +213,9 @@ def test_doctor_says_what_is_trained_on(tmp_path: Path) -> None:
     alone = training_here(folder)
     assert (alone.processes, alone.accelerate) == (1, version("accelerate"))
     if not any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")):
-        assert alone.hardware == "cpu, float32"
+        cpuinfo = Path("/proc/cpuinfo")
+        has_amx = cpuinfo.is_file() and "amx_bf16" in cpuinfo.read_text()
+        assert alone.hardware == ("cpu, bfloat16" if has_amx else "cpu, float32")
     for accelerate, processes, wanted in (
         (None, 1, "in one process; several: pip install 'edgecompress[distributed]'"),
         ("1.15.0", 1, "in one process; several: accelerate launch"),

@@ -47,6 +47,7 @@ def test_the_precision_that_a_gpu_has(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bfloat16)
     monkeypatch.setattr(hardware, "_works", lambda device: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
     assert best_hardware() == Hardware(torch.device("cuda:1"), wanted)
     assert best_hardware().scales_loss is (wanted is torch.float16)
     # The launcher's --cpu, or a GPU that runs nothing.
@@ -55,6 +56,17 @@ def test_the_precision_that_a_gpu_has(
     monkeypatch.setattr(hardware, "_works", lambda device: True)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     assert best_hardware() == Hardware()
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"), [({"amx_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)]
+)
+def test_the_precision_that_a_cpu_has(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, bool], wanted: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: told, raising=False)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert best_hardware() == Hardware(CPU, wanted)
 
 
 def test_a_device_that_is_not_here_does_not_work() -> None:
@@ -167,7 +179,9 @@ def test_mixed_precision_learns(tmp_path: Path) -> None:
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     plain = task.model()
     (tmp_path / "plain").mkdir()
-    assert train(plain, training(task, tmp_path / "plain")) != rows
+    settings = training(task, tmp_path / "plain")
+    settings.hardware = Hardware
+    assert train(plain, settings) != rows
 
 
 def test_a_model_that_does_not_run_there_trains_on_the_cpu(tmp_path: Path) -> None:
@@ -186,7 +200,50 @@ def test_a_model_that_does_not_run_there_trains_on_the_cpu(tmp_path: Path) -> No
     model.add_module("late", Makes())
     rows = train(model, settings)
     assert rows[-1].metric > 0.9
-    assert notes[0].startswith("train: trains on the CPU, because the model does not run on cuda:0")
+    assert notes[0].startswith(
+        "train: trains on cpu, float32, because the model does not run on cuda:0"
+    )
+
+
+class Particular(nn.Module):
+    """Has no kernel but of float32, forwards or backwards."""
+
+    def __init__(self, backwards: bool) -> None:
+        super().__init__()
+        self.backwards = backwards
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.backwards:
+            _only_float32(x)
+        elif x.requires_grad:
+            x.register_hook(_only_float32)
+        return x
+
+
+def _only_float32(value: Tensor) -> None:
+    if value.dtype is not torch.float32:
+        raise RuntimeError(f"not implemented for {value.dtype}")
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_model_that_does_not_run_in_a_precision_trains_in_float32(
+    tmp_path: Path, backwards: bool
+) -> None:
+    notes: list[str] = []
+
+    class Noting(SilentProgress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    task = Noise()
+    model = task.model()
+    model.add_module("late", Particular(backwards))
+    settings = training(task, tmp_path)
+    settings.progress = Noting()
+    settings.hardware = lambda: Hardware(CPU, torch.bfloat16)
+    assert train(model, settings)[-1].metric > 0.9
+    assert len(notes) == 1
+    assert "because the model does not run on cpu, bfloat16: " in notes[0]
 
 
 def test_values_move_in_whatever_holds_them() -> None:

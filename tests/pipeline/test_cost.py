@@ -24,6 +24,17 @@ def test_processes_count_and_the_peak_is_the_stages_own() -> None:
         assert peak - cost.peak_rss_bytes > 200 * MIB
 
 
+def test_a_meter_within_another_leaves_its_peak() -> None:
+    outer = CostMeter()
+    held = bytearray(300 * MIB)
+    held[:: 1 << 12] = b"x" * len(held[:: 1 << 12])
+    before = outer.cost().peak_rss_bytes
+    del held
+    inner = CostMeter(within=True)
+    assert inner.cost().peak_rss_bytes is None
+    assert outer.cost().peak_rss_bytes == before
+
+
 def test_energy_is_that_of_all_packages_and_none_where_the_counter_began_anew(
     tmp_path: Path,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import deploying
 import pytest
@@ -9,6 +10,7 @@ import torch
 from test_sparsify import job_in
 from torch import nn
 
+from edgecompress.compress.allocate import Score
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.macs import count
 from edgecompress.compress.prune_context import PruneContext
@@ -16,6 +18,7 @@ from edgecompress.pipeline import models, recovery
 from edgecompress.pipeline.job import Job
 from edgecompress.pipeline.models import original, pruned
 from edgecompress.pipeline.stages import Stages
+from edgecompress.spec.deploy import TrainSpec
 from edgecompress.task import Batch
 
 
@@ -106,6 +109,43 @@ def test_a_recipe_that_trains_nothing_scores_what_was_cut(
     assert job.recipe.config.recovery is None
     assert steps_of(job, 1, monkeypatch) == 0
     assert math.isfinite(recovery.score_after(job, None, 1)(job.model))
+
+
+def test_recipes_that_ask_for_more_or_less_share_a_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = deploying.fresh(tmp_path / "project")
+    text = (folder / "deploy.yaml").read_text()
+    scored: list[int] = []
+
+    def score_after(job: Job, spec: TrainSpec | None, models: int) -> Score:
+        scored.append(models)
+        return recovery.score_after(job, spec, models)
+
+    monkeypatch.setattr(models, "score_after", score_after)
+
+    def left(ratio: float, store: str, old: str = "", new: str = "") -> object:
+        """Of each layer."""
+        by = f"sensitivity\n  pruning_ratio: {ratio}"
+        changed = text.replace("uniform\n  pruning_ratio: 0.5", by).replace(old, new)
+        (folder / "deploy.yaml").write_text(changed)
+        torch.manual_seed(0)  # of the task's model, which a command seeds too
+        job = job_in(folder, tmp_path / store)
+        start = original(job, job.model)
+        scored.clear()
+        return pruned(job, start, start).layers
+
+    def trainings(*asked: Any) -> int:
+        left(*asked)
+        return sum(scored)
+
+    many = trainings(0.25, "one")
+    assert many > 1
+    assert trainings(0.5, "one") == 0
+    assert left(0.5, "one") == left(0.5, "another") != left(0.25, "one")
+    # What it follows from: whose channels go first, and how what is left trains.
+    assert trainings(0.5, "one", "magnitude", "taylor") == many
+    assert trainings(0.5, "one", "learning_rate: 0.02", "learning_rate: 0.04") == many
 
 
 @pytest.mark.parametrize(
