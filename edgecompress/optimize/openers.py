@@ -3,21 +3,25 @@
 from collections.abc import Iterator
 
 from edgecompress.optimize.plan import Params, Plan
-from edgecompress.optimize.space import NOTHING, Offer, Space
+from edgecompress.optimize.space import CHOICES, NOTHING, Offer, Space
 
 _TRAINED: Params = {"optimizer": "sgd", "rate": 1.0, "ema": "off", "distill": "logits"}
 """How openers train where the user's own training does not say by which optimizer."""
 _IN_INT8 = (
-    (2.0, "uniform"),
-    (1.5, "sensitivity"),
-    (1.25, "sensitivity"),
-    (1.5, "latency"),
-    (3.0, "uniform"),
+    (2.0, "uniform", False),
+    (1.25, "uniform", True),
+    (1.5, "sensitivity", False),
+    (1.25, "sensitivity", False),
+    (1.5, "latency", False),
+    (3.0, "uniform", False),
 )
-"""Reductions and allocations of what is pruned and then quantised. What single cuts cost tells
-where little goes, and less than all alike where much does (docs/benchmarks.md). The channels of a
-small net are seldom worth half of its latency.
+"""Reductions and allocations of what is pruned and then quantised, and whether residual blocks go
+first. What single cuts cost tells where little goes, and less than all alike where much does. Where
+int8 is fast, what a layer takes hardly follows from its channels, and only fewer layers are faster
+(docs/benchmarks.md).
 """
+_OF_BLOCKS = 3
+"""One of so many residual blocks goes."""
 _IN_FLOAT = (1.5, 2.0, 3.0)
 """Reductions of what stays in float."""
 
@@ -36,7 +40,7 @@ def openers(space: Space, target: str, offer: Offer = NOTHING) -> Iterator[Plan]
         yield Plan(kind="drawn", target=target, params=params)
     for name in [name for name in offer.floats if space.prunes(space.target(name))][:1]:
         for reduction in _IN_FLOAT:
-            pruning = _pruned(space, reduction, "uniform", "float")
+            pruning = {**_pruned(space, reduction, "uniform"), "recover": "float"}
             params = {"precision": "float", **pruning, **_training(space)}
             yield Plan(kind="drawn", target=name, params=params)
 
@@ -53,24 +57,31 @@ def _in_int8(space: Space, target: str, offer: Offer) -> Iterator[Params]:
         yield {**plain, **whole, "train": "qat", **trained}
         untrained |= {**whole, "train": "off"}
         allocations = [x for x in space.allocations if x != "latency" or offer.has_table(target)]
-        for reduction, allocation in _IN_INT8 if prunes else ():
-            if allocation in allocations:
-                yield {**plain, **_recovered(space, reduction, allocation, offer)}
+        for reduction, allocation, by_depth in _IN_INT8 if prunes else ():
+            blocks = _some_blocks(space) if by_depth else 0
+            if allocation in allocations and (blocks > 0) == by_depth:
+                pruning = _pruned(space, reduction, allocation, blocks)
+                yield {**plain, **pruning, **_recovered(space, offer)}
     yield untrained
 
 
-def _recovered(space: Space, reduction: float, allocation: str, offer: Offer) -> Params:
+def _some_blocks(space: Space) -> int:
+    return max(
+        n for n in CHOICES["blocks"] if isinstance(n, int) and n <= space.blocks / _OF_BLOCKS
+    )
+
+
+def _recovered(space: Space, offer: Offer) -> Params:
     if offer.trains_int8:
-        pruning = _pruned(space, reduction, allocation, "both")
-        return {**pruning, **_training(space), "train_scales": "off"}
+        return {"recover": "both", **_training(space), "train_scales": "off"}
     calibrated: Params = {"rounding": "nearest", "correct_biases": "off"}
-    return {**_pruned(space, reduction, allocation, "float"), **_training(space), **calibrated}
+    return {"recover": "float", **_training(space), **calibrated}
 
 
-def _pruned(space: Space, reduction: float, allocation: str, recover: str) -> Params:
+def _pruned(space: Space, reduction: float, allocation: str, blocks: int = 0) -> Params:
     pruning: Params = {"prune": "structured", "reduction": reduction, "importance": "taylor"}
-    blocks: Params = {"blocks": 0} if space.blocks else {}
-    return {**pruning, "reach": "layers", "allocation": allocation, **blocks, "recover": recover}
+    depth: Params = {"blocks": blocks} if space.blocks else {}
+    return {**pruning, "reach": "layers", "allocation": allocation, **depth}
 
 
 def _training(space: Space) -> Params:
