@@ -66,9 +66,7 @@ def _in_int8(space: Space, target: str, offer: Offer) -> Iterator[Params]:
 
 
 def _some_blocks(space: Space) -> int:
-    return max(
-        n for n in CHOICES["blocks"] if isinstance(n, int) and n <= space.blocks / _OF_BLOCKS
-    )
+    return min(space.blocks // _OF_BLOCKS, len(CHOICES["blocks"]) - 1)
 
 
 def _recovered(space: Space, offer: Offer) -> Params:

@@ -145,6 +145,16 @@ def test_what_changes_numbers_alone_has_the_same_shape(space: Space) -> None:
     assert space.shape(twice.model_copy(update={"params": by_loss})) != space.shape(twice)
 
 
+@pytest.mark.parametrize(("blocks", "wanted"), [(0, []), (2, []), (3, [1]), (7, [2]), (40, [3])])
+def test_one_opener_is_of_depth_where_there_is_enough(
+    space: Space, blocks: int, wanted: list[int]
+) -> None:
+    deep = replace(space, blocks=blocks)
+    found = [plan.params.get("blocks", 0) for plan in openers(deep, "tiny", FLOATS)]
+    assert [count for count in found if count] == wanted
+    assert len(found) == len(list(openers(space, "tiny", FLOATS))) + len(wanted)
+
+
 def test_the_users_own_recipe_is_a_plan_and_sets_the_epochs(project: Path, space: Space) -> None:
     assert not space.has_own
     (project / "deploy.yaml").write_text(OWN)

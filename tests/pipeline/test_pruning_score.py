@@ -125,7 +125,7 @@ def test_recipes_that_ask_for_more_or_less_share_a_scan(
     monkeypatch.setattr(models, "score_after", score_after)
 
     def left(ratio: float, store: str, old: str = "", new: str = "") -> object:
-        """Of each layer."""
+        """Channels of each layer, after pruning."""
         by = f"sensitivity\n  pruning_ratio: {ratio}"
         changed = text.replace("uniform\n  pruning_ratio: 0.5", by).replace(old, new)
         (folder / "deploy.yaml").write_text(changed)
