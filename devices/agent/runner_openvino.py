@@ -13,6 +13,7 @@ from .failure import Failure
 from .files import whole
 from .openvino_counters import Counters
 from .openvino_device import DTYPES, Chosen, choose
+from .openvino_inside import FUSED, add_inside
 from .runner import Runner, Tensor
 from .trivial import RELU_ONNX
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_NODES = 4_000
 """The host reads no more lists."""
-GRAPH_SCHEMA_VERSION = 2
+GRAPH_SCHEMA_VERSION = 3
 TIMED_INFERENCES = 5
 NAME = f"openvino {ov.__version__.split('-')[0]}"
 
@@ -97,6 +98,8 @@ class OpenVinoRunner(Runner):
         compiled = self._compile(timed=True)
         try:
             nodes = _nodes(compiled, _times_us(compiled))
+            if any(node["type"] == FUSED for node in nodes):
+                add_inside(nodes, _nodes(self._compile(timed=False, fused=False), {}))
         except Failure:
             raise
         except Exception as error:
@@ -110,18 +113,20 @@ class OpenVinoRunner(Runner):
         with whole(output) as part:
             Path(part).write_text(json.dumps(document))
 
-    def _compile(self, timed: bool) -> Any:
+    def _compile(self, timed: bool, fused: bool = True) -> Any:
         core = ov.Core() if self._core is None else self._core
         try:
             model = core.read_model(self.model)
         except Exception as error:
             raise Failure("input", f"{NAME}: {_reason(error)}") from None
-        return self._compiled(core, model, timed)
+        return self._compiled(core, model, timed, fused)
 
-    def _compiled(self, core: Any, model: Any, timed: bool) -> Any:
+    def _compiled(self, core: Any, model: Any, timed: bool, fused: bool = True) -> Any:
         # The definition of operators is the CPU's in float32, whatever the target wants.
         chosen = choose(core, {} if self.kernels == "reference" else self.options)
         properties = self._properties(core, chosen, timed)
+        if not fused:
+            properties["SNIPPETS_MODE"] = "DISABLE"
         try:
             compiled = core.compile_model(model, chosen.device, properties)
         except Exception as error:
@@ -194,13 +199,13 @@ def _times_us(compiled: Any) -> dict[str, float]:
     return {name: time_us for (name, _), time_us in counters.mean_us(skip=1).items()}
 
 
-def _nodes(compiled: Any, times_us: dict[str, float]) -> list[dict[str, object]]:
+def _nodes(compiled: Any, times_us: dict[str, float]) -> list[dict[str, Any]]:
     """The graph that runs, in order of execution, without constants and what follows from them,
     which is computed when a model is compiled. Inputs are places in this list.
     """
     places: dict[int, int] = {}
     names: set[str] = set()
-    nodes: list[dict[str, object]] = []
+    nodes: list[dict[str, Any]] = []
     for operator in compiled.get_runtime_model().get_ordered_ops():
         told = {key: str(value.astype(str)) for key, value in operator.get_rt_info().items()}
         sources = (port.get_source_output().get_node() for port in operator.inputs())
@@ -224,6 +229,7 @@ def _nodes(compiled: Any, times_us: dict[str, float]) -> list[dict[str, object]]
                 "outputs": told.get("outputPrecisions", ""),
                 "origins": told.get("originalLayersNames", ""),
                 "inputs": inputs,
+                "inside": [],
                 "time_us": times_us.get(told_name),
             }
         )

@@ -32,10 +32,9 @@ _TYPES = {
 Text = Annotated[str, Field(max_length=8192)]
 
 
-class Node(Spec):
-    """One primitive. Constants, and what is computed of constants alone, are left out."""
+class Part(Spec):
+    """A primitive, or one that was fused into another."""
 
-    name: Text
     type: Text
     """OpenVINO's name of it: Convolution, FullyConnected, FakeQuantize, Reorder."""
     precision: Text
@@ -44,10 +43,6 @@ class Node(Spec):
     """Their precisions, with commas between."""
     origins: Text
     """Names of the operators that became it, with commas between."""
-    inputs: tuple[int, ...]
-    """The nodes that it reads, by their place in the list."""
-    time_us: Annotated[float, Field(ge=0)] | None
-    """One inference; None where it is not counted."""
 
     @property
     def dtype(self) -> str:
@@ -60,8 +55,21 @@ class Node(Spec):
         return tuple(_dtype(part) for part in self.outputs.split(","))
 
 
+class Node(Part):
+    """One primitive. Constants, and what is computed of constants alone, are left out."""
+
+    name: Text
+    inputs: tuple[int, ...]
+    """The nodes that it reads, by their place in the list."""
+    inside: Many[Part]
+    """What it would be if nothing were fused; given where it multiplies, and its own types are only
+    those of what it reads and writes."""
+    time_us: Annotated[float, Field(ge=0)] | None
+    """One inference; None where it is not counted."""
+
+
 class Graph(Spec):
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     device: Text
     """OpenVINO's names of those that run it: CPU."""
     float_type: Text

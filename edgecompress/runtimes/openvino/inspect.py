@@ -1,6 +1,6 @@
 """The proof, primitive by primitive, of the types that OpenVINO computes a file in."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import onnx_ir as ir
@@ -13,7 +13,7 @@ from edgecompress.formats.onnx.macs import count
 from edgecompress.formats.onnx.propagate import propagate
 from edgecompress.formats.onnx.values import all_nodes, is_constant, module_of, node_name
 from edgecompress.runtimes.listing import reached
-from edgecompress.runtimes.openvino.executed import Graph, Node
+from edgecompress.runtimes.openvino.executed import Graph, Node, Part
 from edgecompress.runtimes.openvino.origins import Origins
 from edgecompress.runtimes.openvino.reasons import Setting, why_float
 from edgecompress.spec.measurement import Inspection, Op
@@ -27,6 +27,8 @@ MULTIPLYING = {
     "RNNSeq": "RNN",
 }
 """Primitives that multiply, and the family of operators that they are made of."""
+FUSED = "Subgraph"
+"""A primitive of several operators, whose types are those of what it reads and writes."""
 _RECURRENT = ("GRU", "LSTM", "RNN")
 EDGES = frozenset({"Input", "Output"})
 MOVES = frozenset({
@@ -41,6 +43,7 @@ _CONVERTS = frozenset({"Convert", "Eltwise", "FakeQuantize", "Subgraph"})
 """Primitives that may be what is left of a Q or DQ."""
 _Step = Callable[[Node], list[Node]]
 UNKNOWN = "OpenVINO does not tell what became of it"
+UNTOLD_INSIDE = "it is fused, and OpenVINO does not tell in which type it multiplies"
 
 
 def inspect_openvino(path: Path, executed: Graph, runtime: str, machine: str) -> Inspection:
@@ -72,7 +75,12 @@ def inspect_openvino(path: Path, executed: Graph, runtime: str, machine: str) ->
 
 
 def _multiplies(node: Node) -> bool:
-    return node.type in MULTIPLYING
+    return bool(_multiplying(node))
+
+
+def _multiplying(node: Node) -> list[Part]:
+    """The primitive itself, or those of what was fused into it that multiply."""
+    return [part for part in (node, *node.inside) if part.type in MULTIPLYING]
 
 
 def _multiplied(node: ir.Node, owners: dict[ir.Node, Node]) -> bool:
@@ -86,6 +94,13 @@ def _family(node: ir.Node) -> str:
 def _folded(node: ir.Node) -> bool:
     """Whether it is computed when the file is compiled."""
     return all(is_constant(value) for value in node.outputs)
+
+
+def _widest(*types: str) -> str:
+    """A float among them, or else the first that is known."""
+    floats = [dtype for dtype in types if dtype in FLOATS]
+    known = [dtype for dtype in types if dtype != "unknown"]
+    return floats[0] if floats else known[0] if known else "unknown"
 
 
 def _quantizes(node: Node) -> bool:
@@ -107,7 +122,14 @@ class _Lister:
         for node in executed.nodes:
             for source in executed.sources(node):
                 self._readers.setdefault(source.name, []).append(node)
+        self._inside = {
+            node.name: [(part, origins.find(part)) for part in node.inside] for node in self._nodes
+        }
         self._macs, self._lost = self._share(path, graph)
+        # They multiply, and nothing tells in which type: that of their edges proves nothing.
+        fused = [n.name for n in self._nodes if n.type == FUSED and not _multiplies(n)]
+        self._untold = frozenset(fused) & set(self._macs)
+        self._dtypes |= dict.fromkeys(self._untold, "unknown")
         self._after = reached(self._nodes, self._sources, self._computes)
         self._before = reached(self._nodes[::-1], self._reading, self._computes)
 
@@ -123,7 +145,31 @@ class _Lister:
             )
             for node, macs in self._lost.items()
         )
-        return tuple(self._op(node) for node in self._nodes) + lost
+        told = (op for node in self._nodes for op in (self._op(node), *self._floats_inside(node)))
+        return (*told, *lost)
+
+    def _floats_inside(self, node: Node) -> Iterator[Op]:
+        """What computes in float inside a fused primitive, beside what multiplies."""
+        for part, origins in self._inside[node.name]:
+            computed = next((o for o in origins if o.op_type not in CONVERSIONS), None)
+            dtype = _widest(part.dtype, *part.written)
+            if dtype not in FLOATS or part.type in MULTIPLYING or part.type in MOVES:
+                continue
+            if part.type in _CONVERTS and computed is None:
+                continue
+            reason = NOT_QUANTISED
+            if self._setting.quantised:
+                told = why_float(computed, part.type, self._setting)
+                reason = told or f"OpenVINO computes it in {dtype} inside {self._listed([node])}"
+            name = part.type if computed is None else node_name(computed)
+            yield Op(
+                name=f"{node.name}: {name}",
+                op_type=part.type,
+                dtype=dtype,
+                macs=0,
+                reason=reason,
+                module=None if computed is None else module_of(computed),
+            )
 
     def _op(self, node: Node) -> Op:
         converts = self._converts(node)
@@ -167,9 +213,10 @@ class _Lister:
         """
         free: dict[str, list[Node]] = {}
         for node in self._nodes:
-            kind = MULTIPLYING.get(node.type)
-            if kind is not None and kind not in map(_family, self._origins[node.name]):
-                free.setdefault(kind, []).append(node)
+            for part, known in ((node, self._origins[node.name]), *self._inside[node.name]):
+                kind = MULTIPLYING.get(part.type)
+                if kind is not None and kind not in map(_family, known):
+                    free.setdefault(kind, []).append(node)
         paired: dict[ir.Node, Node] = {}
         for kind, nodes in free.items():
             wanted = [node for node in lost if _family(node) == kind]
@@ -182,11 +229,9 @@ class _Lister:
     def _dtype(self, node: Node) -> str:
         """What it multiplies; of others the widest of what they read and write."""
         if _multiplies(node):
-            return node.dtype
-        around = [node.dtype, *node.written]
-        floats = [dtype for dtype in around if dtype in FLOATS]
-        known = [dtype for dtype in around if dtype != "unknown"]
-        return floats[0] if floats else known[0] if known else "unknown"
+            types = [part.dtype for part in _multiplying(node)]
+            return "unknown" if "unknown" in types else _widest(*types)
+        return _widest(node.dtype, *node.written)
 
     def _converts(self, node: Node) -> bool:
         """Whether it is what is left of a Q or DQ, and nothing else."""
@@ -199,6 +244,9 @@ class _Lister:
         """The operator that the primitive is there for."""
         origins = [o for o in self._origins[node.name] if o.op_type not in CONVERSIONS]
         multiplying = [o for o in origins if _family(o) == MULTIPLYING.get(node.type)]
+        for part, known in self._inside[node.name]:
+            if part.type in MULTIPLYING and part.dtype == self._dtypes[node.name]:
+                multiplying += [o for o in known if _family(o) == MULTIPLYING[part.type]]
         return next(iter(multiplying or origins), None)
 
     def _computes(self, node: Node) -> bool:
@@ -208,6 +256,8 @@ class _Lister:
         return dtype == "int8" or dtype in FLOATS
 
     def _reason(self, node: Node, computed: ir.Node | None) -> str | None:
+        if node.name in self._untold:
+            return UNTOLD_INSIDE
         if self._dtypes[node.name] not in FLOATS:
             return None
         after, before = node in self._after, node in self._before
@@ -228,7 +278,9 @@ class _Lister:
         floats = [n for n in self._far(node, self._reading) if self._dtypes[n.name] in FLOATS]
         if floats and node.dtype == "int8":
             return f"hands floats to {self._listed(floats)}, which is not int8"
-        return f"it is quantised on all sides, but OpenVINO computes it in {node.dtype}"
+        return (
+            f"it is quantised on all sides, but OpenVINO computes it in {self._dtypes[node.name]}"
+        )
 
     def _why_convert(self, node: Node, after: bool, before: bool) -> str:
         if _quantizes(node):

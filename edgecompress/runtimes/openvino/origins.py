@@ -9,7 +9,7 @@ import re
 import onnx_ir as ir
 
 from edgecompress.formats.onnx.values import all_nodes
-from edgecompress.runtimes.openvino.executed import Node
+from edgecompress.runtimes.openvino.executed import Part
 
 _SUFFIX = re.compile(r"/(WithoutBiases|Dequantization\w*|sink_port_\d+)$")
 
@@ -22,7 +22,7 @@ class Origins:
         self._by_output = {value.name: node for node in nodes for value in node.outputs}
         self._by_name = {node.name: node for node in nodes if node.name}
 
-    def find(self, node: Node) -> tuple[ir.Node, ...]:
+    def find(self, node: Part) -> tuple[ir.Node, ...]:
         """In the order in which they are computed, each once."""
         found: dict[ir.Node, None] = {}
         for name in _names(node.origins):

@@ -6,14 +6,18 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnxruntime
 import torch
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from quantizing import Inputs, batch, calibrated, scheme
 from torch import nn
 
 from edgecompress.artifact import Artifact
 from edgecompress.compress.quantize import Quantized, convert
 from edgecompress.formats.exportable import Exportable
+from edgecompress.formats.onnx.kinds import QUANTIZE
 from edgecompress.measure.agent import Agent, Inference, Kernels
 from edgecompress.measure.loaded import Loaded
 from edgecompress.measure.tensors import feed, outputs_of, write_npz
@@ -27,6 +31,9 @@ from edgecompress.task.base import tensors_of
 TARGET = load_target("local-openvino")
 OPENVINO = runtime("openvino")
 SAMPLES = 4
+LAST_BITS = 2.0**-16
+"""Of a step: what float32 cannot tell of a sum. Biases are no whole number of sums, so that one may
+lie at a tie: in "max_pool" one of 4,096 is 61.500003, which the definition adds up to 61.499996."""
 
 Arrays = list[NDArray[np.float32]]
 
@@ -59,6 +66,30 @@ class Built:
             inference = Inference(inputs, outputs, kernels=kernels)
             self.agent.infer(Loaded(self.artifact, runner), inference)
             return outputs_of(self.artifact, outputs)
+
+    def is_far_from_ties(self) -> NDArray[np.bool_]:
+        """Of each sample, whether nothing that the definition rounds lies at a tie (x.5), as far as
+        float32 tells: kernels that add in another order may round that to the next integer.
+        """
+        model = onnx.load(self.artifact.path)
+        told = {x.name: numpy_helper.to_array(x) for x in model.graph.initializer}
+        rounds = [node for node in model.graph.node if node.op_type == QUANTIZE]
+        scales = {node.input[0]: told[node.input[1]] for node in rounds}
+        names = scales.keys() - {x.name for x in model.graph.input}
+        known = {x.name for x in model.graph.output}
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names - known)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+        inputs = feed(self.artifact, [x.numpy() for x in self.samples])
+        far = np.ones(SAMPLES, bool)
+        for at in range(SAMPLES):
+            sample = {name: array[at : at + 1] for name, array in inputs.items()}
+            for name, values in zip(names, session.run(list(names), sample), strict=True):
+                steps = values.astype(np.float64) / scales[name]
+                from_tie = np.abs(steps - np.floor(steps) - 0.5)[np.abs(steps) < 256]
+                far[at] &= from_tie.min(initial=0.5) > LAST_BITS
+        return far
 
     def torch(self) -> Arrays:
         singles = [[x[at : at + 1] for x in self.samples] for at in range(SAMPLES)]

@@ -9,7 +9,7 @@ from torch import nn
 
 pytest.importorskip("openvino", reason="needs openvino: pip install 'edgecompress[openvino]'")
 
-from openvino_files import OPENVINO, TARGET, Built, built, exportable
+from openvino_files import OPENVINO, SAMPLES, TARGET, Built, built, exportable
 from zoo.catalogue import build
 
 from edgecompress.errors import ArtifactError
@@ -67,7 +67,11 @@ def test_agrees_with_torch_and_by_reference_kernels_with_the_definition(
     assert file.steps_apart(ours, file.torch()) < 2.5
     assert file.steps_apart(file.run(kernels="reference"), definition) < 0.01
     if wanted == "portable" and name != "transformer":  # layer norm rounds as its kernel does
-        assert file.steps_apart(ours, definition) < 0.01
+        samples = [[[x[at] for x in of] for of in (ours, definition)] for at in range(SAMPLES)]
+        agrees = np.array([file.steps_apart(*each) < 0.01 for each in samples])
+        assert agrees.sum() >= SAMPLES - 1
+        # All do on a CPU with AVX2; with VNNI one of max_pool's does not.
+        assert not (~agrees & file.is_far_from_ties()).any()
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -18,11 +18,12 @@ NODE = {
     "outputs": "u8",
     "origins": "a,b",
     "inputs": [],
+    "inside": [],
     "time_us": 1.5,
 }
 
 
-def graph(*nodes: object, version: object = 2) -> bytes:
+def graph(*nodes: object, version: object = 3) -> bytes:
     told = {"schema_version": version, "device": "CPU", "float_type": "bf16", "nodes": nodes}
     return json.dumps(told).encode()
 
@@ -44,7 +45,7 @@ def test_a_graph_is_read(tmp_path: Path) -> None:
         b"[]",
         b"{}",
         b"[" * 5000,
-        graph(NODE, version=1),
+        graph(NODE, version=2),
         graph(NODE, NODE),
         graph({**NODE, "inputs": [0]}),
         graph({**NODE, "inputs": [-1]}),
@@ -54,8 +55,10 @@ def test_a_graph_is_read(tmp_path: Path) -> None:
         graph({**NODE, "name": "x" * 10_000}),
         graph({**NODE, "time_us": -1.0}),
         graph({**NODE, "more": 1}),
+        graph({**NODE, "inside": [{"type": "MatMul"}]}),
+        graph({**NODE, "inside": [NODE]}),
         graph(None),
-        b'{"schema_version": 2, "nodes": [], "nodes": []}',
+        b'{"schema_version": 3, "nodes": [], "nodes": []}',
         b'{"schema_version": 1, "nodes": ' + b"9" * 6000 + b"}",
         b'{"schema_version": 1, "nodes": [' + b"{}," * 20_000 + b"{}]}",
     ],
