@@ -32,8 +32,9 @@ TARGET = load_target("local-openvino")
 OPENVINO = runtime("openvino")
 SAMPLES = 4
 LAST_BITS = 2.0**-16
-"""Of a step: what float32 cannot tell of a sum. Biases are no whole number of sums, so that one may
-lie at a tie: in "max_pool" one of 4,096 is 61.500003, which the definition adds up to 61.499996."""
+"""The part of a step that float32 cannot tell of a sum. Biases are no whole number of
+sums, so that one may lie at a tie: in "max_pool" one of 4,096 is 61.500003, which the definition
+adds up to 61.499996."""
 
 Arrays = list[NDArray[np.float32]]
 
@@ -68,8 +69,9 @@ class Built:
             return outputs_of(self.artifact, outputs)
 
     def is_far_from_ties(self) -> NDArray[np.bool_]:
-        """Of each sample, whether nothing that the definition rounds lies at a tie (x.5), as far as
-        float32 tells: kernels that add in another order may round that to the next integer.
+        """Whether nothing that the definition rounds of a sample lies at a tie (x.5), as far as
+        float32 tells; for each sample. Kernels that add in another order may round that to the
+        next integer.
         """
         model = onnx.load(self.artifact.path)
         told = {x.name: numpy_helper.to_array(x) for x in model.graph.initializer}
