@@ -53,8 +53,9 @@ def _in_int8(space: Space, target: str, offer: Offer) -> Iterator[Params]:
     untrained: Params = {**plain, "ranges": "mse", "equalise": "on"}
     untrained |= {"rounding": "adaptive", "correct_biases": "on"}
     if space.trains:
-        trained: Params = {**_training(space), "train_scales": "off"}
-        yield {**plain, **whole, "train": "qat", **trained}
+        if offer.trains_int8:
+            trained: Params = {**_training(space), "train_scales": "off"}
+            yield {**plain, **whole, "train": "qat", **trained}
         untrained |= {**whole, "train": "off"}
         allocations = [x for x in space.allocations if x != "latency" or offer.has_table(target)]
         for reduction, allocation, by_depth in _IN_INT8 if prunes else ():
