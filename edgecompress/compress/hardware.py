@@ -11,6 +11,9 @@ from torch.fx import GraphModule
 from torch.fx.node import map_aggregate
 from torch.utils._pytree import tree_leaves
 
+from edgecompress.compress.modes import set_training
+from edgecompress.task.base import tensors_of
+from edgecompress.task.guard import explain
 from edgecompress.task.places import CPU, device_of, to_device
 
 _TENSOR_CORES = (7, 0)
@@ -56,7 +59,7 @@ def best_hardware() -> Hardware:
     `accelerate launch --cpu` sets it, leaves the CPU alone.
     """
     if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1", "yes"):
-        return _cpu()
+        return cpu_hardware()
     if torch.cuda.is_available():
         device = torch.device("cuda", torch.cuda.current_device())
         if _works(device):
@@ -64,12 +67,12 @@ def best_hardware() -> Hardware:
     if torch.backends.mps.is_available() and _works(torch.device("mps")):
         # Its GPUs compute float16 hardly faster, and bfloat16 not at all on the first of them.
         return Hardware(torch.device("mps"))
-    return _cpu()
+    return cpu_hardware()
 
 
-def _cpu() -> Hardware:
-    """AMX multiplies matrices of bfloat16 several times faster than float32. What else a CPU may
-    have for it was not tried.
+def cpu_hardware() -> Hardware:
+    """The CPU, in the precision that suits it: AMX multiplies matrices of bfloat16 several times
+    faster than float32. What else a CPU may have for it was not tried.
     """
     # Older releases of torch do not tell.
     told: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
@@ -90,6 +93,27 @@ def _works(device: torch.device) -> bool:
     except (RuntimeError, NotImplementedError, AssertionError):
         # torch asserts where it was built without that kind of device.
         return False
+
+
+def fault_on(hardware: Hardware, model: nn.Module, inputs: tuple[Tensor, ...]) -> str | None:
+    """Move a model in place, and say in a line why it does not run there; None: it does. It is in
+    eval mode afterwards.
+    """
+    set_training(model, False)
+    try:
+        place(model, hardware.device)
+        with torch.enable_grad(), hardware.autocast():
+            outputs = tensors_of(model(*to_device(inputs, hardware.device)))
+        # An operator may have a kernel of that precision one way only.
+        taken = [output.float().sum() for output in outputs if output.requires_grad]
+        if taken:
+            torch.autograd.backward(taken)
+    except Exception as error:
+        # The user's forward() may raise anything, such as about tensors that it makes on the CPU.
+        return explain(error)
+    finally:
+        model.zero_grad(set_to_none=True)
+    return None
 
 
 def place(model: nn.Module, device: torch.device) -> None:

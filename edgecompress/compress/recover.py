@@ -12,6 +12,7 @@ from torch import nn
 
 from edgecompress.compress.duplicate import duplicate
 from edgecompress.compress.hardware import Hardware
+from edgecompress.compress.layout import use_channels_last
 from edgecompress.compress.learner import Alone
 from edgecompress.compress.lesson import Lesson
 from edgecompress.compress.modes import set_training
@@ -20,7 +21,13 @@ from edgecompress.spec.deploy import TrainSpec
 from edgecompress.task.base import Batch, Task
 
 
-def recovered(model: nn.Module, task: Task, spec: TrainSpec, batches: Sequence[Batch]) -> nn.Module:
+def recovered(
+    model: nn.Module,
+    task: Task,
+    spec: TrainSpec,
+    batches: Sequence[Batch],
+    hardware: Hardware,
+) -> nn.Module:
     """A copy of `model` in eval mode, after a step on each batch, at rates that fall from the
     spec's to zero. Where the loss is no number on the way, the copy is as the model was, because a
     rate at which training ends in nothing tells nothing of a cut.
@@ -30,12 +37,14 @@ def recovered(model: nn.Module, task: Task, spec: TrainSpec, batches: Sequence[B
         task: its loss.
         spec: the optimizer; nothing that takes more than an epoch, as `for_one_epoch` has it.
         batches: in this order.
+        hardware: on the CPU, in a precision that the model runs in.
 
     Raises:
         TaskError: the model cannot take a batch, or the loss its outputs.
 
     """
-    copy, hardware = duplicate(model), Hardware()
+    copy = duplicate(model)
+    use_channels_last([copy], task.example_inputs())
     steps = Steps(copy, spec, hardware)
     gradients = Alone(copy, Lesson("prune", task, hardware), None)
     set_training(copy, True)

@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from edgecompress.compress import processes
 from edgecompress.compress.answers import Answers
 from edgecompress.compress.checkpoint import Resuming, load_checkpoint, save_checkpoint
 from edgecompress.compress.distill import Teacher
-from edgecompress.compress.hardware import Hardware, best_hardware, place
+from edgecompress.compress.hardware import Hardware, best_hardware, fault_on, place
+from edgecompress.compress.layout import use_channels_last, use_contiguous
 from edgecompress.compress.learner import Alone, Together, learner
 from edgecompress.compress.lesson import Lesson
 from edgecompress.compress.memory import keep_freed_memory
@@ -30,9 +30,8 @@ from edgecompress.errors import ModelError, TaskError
 from edgecompress.progress import Progress
 from edgecompress.spec.deploy import TrainSpec
 from edgecompress.spec.report import EpochRow
-from edgecompress.task.base import ClassificationTask, Task, tensors_of
-from edgecompress.task.guard import explain
-from edgecompress.task.places import CPU, to_device
+from edgecompress.task.base import ClassificationTask, Task
+from edgecompress.task.places import CPU
 from edgecompress.task.seed import seed_everything
 from edgecompress.task.used import Used
 
@@ -90,13 +89,14 @@ def train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
 
 def _train(model: nn.Module, training: Training) -> tuple[EpochRow, ...]:
     keep_freed_memory()
-    _use_channels_last(model, training)
-    hardware = _placed(model, training)
+    models = [model] if training.teacher is None else [model, training.teacher.model]
+    use_channels_last(models, training.task.example_inputs())
+    hardware = _placed(models, training)
     try:
         rows = _epochs(model, training, hardware)
     finally:
         place(model, CPU)
-    _lay_out(model, torch.contiguous_format)
+    use_contiguous(model)
     set_training(model, False)
     return rows
 
@@ -155,62 +155,26 @@ def _answers(model: nn.Module, training: Training, lesson: Lesson) -> Answers | 
     return answers
 
 
-def _placed(model: nn.Module, training: Training) -> Hardware:
-    """The hardware to train on, with model and teacher on it: the best there is, and the CPU in
-    float32 for a model that runs on no other.
+def _placed(models: list[nn.Module], training: Training) -> Hardware:
+    """The hardware to train on, with the models on it: the best there is, and the CPU in float32
+    for those that run on no other.
     """
-    hardware = training.hardware().for_model(model)
+    hardware = training.hardware().for_model(models[0])
     if hardware == Hardware():
         return hardware
-    models = [model] if training.teacher is None else [model, training.teacher.model]
-    set_training(model, False)
-    try:
-        for each in models:
-            place(each, hardware.device)
-            inputs = to_device(training.task.example_inputs(), hardware.device)
-            with torch.enable_grad(), hardware.autocast():
-                outputs = tensors_of(each(*inputs))
-            # An operator may have a kernel of that precision one way only.
-            taken = [output.float().sum() for output in outputs if output.requires_grad]
-            if taken:
-                torch.autograd.backward(taken)
-            each.zero_grad(set_to_none=True)
-    except Exception as error:
-        # The user's forward() may raise anything, such as about tensors that it makes on the CPU.
-        for each in models:
-            place(each, CPU)
-            each.zero_grad(set_to_none=True)
-        training.progress.note(
-            f"{training.name}: trains on {Hardware().words()}, because the model does not run on"
-            f" {hardware.words()}: {explain(error)}"
-        )
-        return Hardware()
-    training.progress.note(f"{training.name}: trains on {hardware.words()}")
-    return hardware
-
-
-def _use_channels_last(model: nn.Module, training: Training) -> None:
-    """Several times faster on CPUs; convolutions take the layout of their weights. A model that
-    reshapes with view() cannot have it, and stays as it is.
-    """
     inputs = training.task.example_inputs()
-    if not any(x.dim() == 4 for x in inputs):
-        return
-    set_training(model, False)
-    models = [model] if training.teacher is None else [model, training.teacher.model]
-    for each in models:
-        _lay_out(each, torch.channels_last)
-    try:
-        for each in models:
-            each(*inputs)
-    except RuntimeError:
-        for each in models:
-            _lay_out(each, torch.contiguous_format)
-
-
-def _lay_out(model: nn.Module, memory_format: torch.memory_format) -> None:
-    # torch's stubs lack this overload of Module.to, which its documentation has.
-    model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    faults = (fault_on(hardware, model, inputs) for model in models)
+    fault = next((fault for fault in faults if fault is not None), None)
+    if fault is None:
+        training.progress.note(f"{training.name}: trains on {hardware.words()}")
+        return hardware
+    for model in models:
+        place(model, CPU)
+    training.progress.note(
+        f"{training.name}: trains on {Hardware().words()}, because the model does not run on"
+        f" {hardware.words()}: {fault}"
+    )
+    return Hardware()
 
 
 def _one_epoch(

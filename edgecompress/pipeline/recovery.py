@@ -8,6 +8,8 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from edgecompress.compress.allocate import Score, Sensitivity
+from edgecompress.compress.duplicate import duplicate
+from edgecompress.compress.hardware import Hardware, cpu_hardware, fault_on
 from edgecompress.compress.macs import count
 from edgecompress.compress.prune import prune
 from edgecompress.compress.recalibrate import recalibrated
@@ -40,11 +42,12 @@ def score_after(job: Job, spec: TrainSpec | None, models: int) -> Score:
     2020).
     """
     batches = [] if spec is None else _batches(job, models)
+    hardware = _hardware(job) if batches else Hardware()
 
     def score(model: nn.Module) -> float:
         if spec is not None and batches:
             seed_everything(job.recipe.config.seed, CALIBRATION_SEED)
-            trained = recovered(model, job.task, spec, batches)
+            trained = recovered(model, job.task, spec, batches, hardware)
             loss = loss_of(job, recalibrated(trained, job.loss_batches))
             if math.isfinite(loss):
                 return -loss
@@ -52,6 +55,13 @@ def score_after(job: Job, spec: TrainSpec | None, models: int) -> Score:
         return -loss_of(job, recalibrated(model, job.loss_batches))
 
     return score
+
+
+def _hardware(job: Job) -> Hardware:
+    """The CPU, because a GPU's trainings differ from run to run, and what is cut should not."""
+    hardware = cpu_hardware()
+    fault = fault_on(hardware, duplicate(job.model), job.example_inputs)
+    return hardware if fault is None else Hardware()
 
 
 def scanned(job: Job, before: Point, scan: Callable[[], Sensitivity]) -> Sensitivity:

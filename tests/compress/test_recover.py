@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgecompress import ClassificationTask
+from edgecompress.compress.hardware import Hardware
 from edgecompress.compress.recover import recovered
 from edgecompress.errors import TaskError
 from edgecompress.spec.deploy import TrainSpec
@@ -40,13 +41,13 @@ def test_a_copy_learns() -> None:
     task = Halves()
     model, batches = task.model().eval(), list(task.train_data())
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    found = recovered(model, task, SPEC.for_one_epoch(), batches)
+    found = recovered(model, task, SPEC.for_one_epoch(), batches, Hardware())
     losses = [sum(float(task.loss(m(x), y).detach()) for x, y in batches) for m in (model, found)]
     assert losses[1] < 0.7 * losses[0]
     assert not found.training
     assert all(parameter.grad is None for parameter in found.parameters())
     assert all(model.state_dict()[name].equal(value) for name, value in before.items())
-    again = recovered(model, task, SPEC.for_one_epoch(), batches)
+    again = recovered(model, task, SPEC.for_one_epoch(), batches, Hardware())
     assert all(again.state_dict()[name].equal(value) for name, value in found.state_dict().items())
 
 
@@ -54,16 +55,14 @@ def test_where_training_ends_in_nothing_there_is_none() -> None:
     task, batches = Halves(), list(Halves().train_data())
     model = task.model().eval()
     broken = [*batches[:3], (torch.full((32, 8), torch.nan), batches[0][1]), *batches[3:]]
-    found = recovered(model, task, SPEC.for_one_epoch(), broken)
+    found = recovered(model, task, SPEC.for_one_epoch(), broken, Hardware())
     assert all(model.state_dict()[name].equal(value) for name, value in found.state_dict().items())
 
 
 def test_a_batch_that_does_not_fit_is_told() -> None:
-    task = Halves()
+    task, batch = Halves(), (torch.zeros(4, 9), torch.zeros(4).long())
     with pytest.raises(TaskError, match=r"prune: the model on a batch of Halves\.train_data"):
-        recovered(
-            task.model(), task, SPEC.for_one_epoch(), [(torch.zeros(4, 9), torch.zeros(4).long())]
-        )
+        recovered(task.model(), task, SPEC.for_one_epoch(), [batch], Hardware())
 
 
 def test_what_takes_epochs_is_left_out() -> None:
