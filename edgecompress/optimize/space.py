@@ -148,8 +148,8 @@ class Space:
         target = self.target(str(pick("target", [one.name for one in self.targets])))
         params: Params = {}
 
-        def choose(name: str) -> Value:
-            params[name] = pick(name, CHOICES[name])
+        def choose(name: str, only: Value | None = None) -> Value:
+            params[name] = pick(name, CHOICES[name]) if only is None else only
             return params[name]
 
         how: Value = "off"
@@ -157,7 +157,7 @@ class Space:
         in_float = prunes and target.name in offer.floats and choose("precision") == "float"
         if in_float:
             # The original itself, or one that only trained more, is no smaller.
-            params |= {"prune": "structured", "recover": "float"}
+            choose("prune", "structured")
         else:
             choose("ranges")
             choose("equalise")
@@ -171,9 +171,9 @@ class Space:
                 params["allocation"] = pick(UNTABLED, cheap)
             if self.blocks:
                 params["blocks"] = pick("blocks", CHOICES["blocks"][: self.blocks + 1])
-            how = "float" if in_float else choose("recover")
+            how = choose("recover", "float" if in_float or not offer.trains_int8 else None)
         elif self.trains:
-            how = choose("train")
+            how = choose("train", None if offer.trains_int8 else "off")
         for name in _TRAINS_BY if how != "off" else ():
             choose(name)
         if not in_float:

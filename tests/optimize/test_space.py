@@ -44,6 +44,17 @@ def test_every_point_is_a_recipe_that_is_read_back_as_it_was_written(
     assert seen == {name: set(values) for name, values in CHOICES.items()}
 
 
+def test_int8_is_trained_only_where_it_loses_something(space: Space) -> None:
+    lossless = Offer(trains_int8=False)
+    plans = [*openers(space, "tiny", lossless)]
+    plans += [drawn(space, seed, lossless) for seed in range(60)]
+    configs = [space.nominal(plan) for plan in plans]
+    assert [one for one in configs if one.quantize is not None and one.quantize.mode == "qat"] == []
+    # What is pruned trains, and in float; the rest may be calibrated in any way.
+    assert all((one.prune is None) == (one.finetune is None) for one in configs)
+    assert {one.prune is None for one in configs} == {True, False}
+
+
 def test_what_stays_in_float_is_pruned_and_trained_and_nothing_else(space: Space) -> None:
     plans = [*openers(space, "tiny", FLOATS), *(drawn(space, seed) for seed in range(60))]
     floats = [plan for plan in plans if plan.params.get("precision") == "float"]
