@@ -60,7 +60,7 @@ def steps_of(job: Job, models: int, monkeypatch: pytest.MonkeyPatch) -> int:
     seen: list[int] = []
 
     def recovered(
-        model: nn.Module, _task: object, _spec: object, batches: list[Batch]
+        model: nn.Module, _task: object, _spec: object, batches: list[Batch], _: object
     ) -> nn.Module:
         seen.append(len(batches))
         return model
