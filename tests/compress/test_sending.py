@@ -25,7 +25,7 @@ class Net(nn.Module):
 
 def sent(model: nn.Module) -> nn.Module:
     twin, hooks = sendable(model)
-    lessons = Lessons("qat", twin, hooks, None, None, 0.0, 0, 0)
+    lessons = Lessons("qat", twin, hooks, None, None, 0.0, torch.float32, 0, 0)
     return unpacked(packed(lessons)).model
 
 
