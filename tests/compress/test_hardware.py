@@ -184,23 +184,28 @@ def test_mixed_precision_learns(tmp_path: Path) -> None:
     assert train(plain, settings) != rows
 
 
+class Noting(SilentProgress):
+    """Keeps what the user would be told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 def test_a_model_that_does_not_run_there_trains_on_the_cpu(tmp_path: Path) -> None:
-    notes: list[str] = []
-
-    class Noting(SilentProgress):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
+    noting = Noting()
     task = Noise()
     model = task.model()
     settings = training(task, tmp_path)
-    settings.progress = Noting()
+    settings.progress = noting
     # Where there is no such device nothing runs there; where there is one this model does not.
     settings.hardware = lambda: Hardware(CUDA)
     model.add_module("late", Makes())
     rows = train(model, settings)
     assert rows[-1].metric > 0.9
-    assert notes[0].startswith(
+    assert noting.notes[0].startswith(
         "train: trains on cpu, float32, because the model does not run on cuda:0"
     )
 
@@ -229,21 +234,16 @@ def _only_float32(value: Tensor) -> None:
 def test_a_model_that_does_not_run_in_a_precision_trains_in_float32(
     tmp_path: Path, backwards: bool
 ) -> None:
-    notes: list[str] = []
-
-    class Noting(SilentProgress):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
+    noting = Noting()
     task = Noise()
     model = task.model()
     model.add_module("late", Particular(backwards))
     settings = training(task, tmp_path)
-    settings.progress = Noting()
+    settings.progress = noting
     settings.hardware = lambda: Hardware(CPU, torch.bfloat16)
     assert train(model, settings)[-1].metric > 0.9
-    assert len(notes) == 1
-    assert "because the model does not run on cpu, bfloat16: " in notes[0]
+    assert len(noting.notes) == 1
+    assert "because the model does not run on cpu, bfloat16: " in noting.notes[0]
 
 
 def test_values_move_in_whatever_holds_them() -> None:
